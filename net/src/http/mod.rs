@@ -1,0 +1,23 @@
+//! HTTP/1.1 without I/O.
+//!
+//! * [`Parser`]: bytes to [`Request`], in place; strict where leniency enables request smuggling.
+//! * [`response`]: answers into a byte vector.
+//! * [`Pipeline`]: answers leave in the order of their requests, whatever order they are made in.
+//! * [`target`]: percent-decoding of paths and queries.
+//! * [`client`]: a small blocking client for tools and tests.
+//!
+//! **Bounds**: [`Limits`].
+
+mod chunked;
+//pub mod client;
+mod date;
+mod error;
+mod parse;
+mod pipeline;
+pub mod response;
+pub mod target;
+
+pub use date::HttpDate;
+pub use error::HttpError;
+pub use parse::{HEADERS_MAX, Head, Limits, Method, Parsed, Parser, Request, Version};
+pub use pipeline::{Pipeline, Released, ReplyMode, Ticket};

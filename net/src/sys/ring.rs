@@ -1,0 +1,337 @@
+//! The io_uring, as operations that are safe to call.
+//!
+//! **Owns**: the ring, the receive buffers, and the bytes of every send the kernel has not finished (`flights`).
+//! **Invariants**: memory an operation uses is freed or changed only after that operation's last completion was read
+//! here; dropping cancels everything, waits for those completions, and leaks the memory rather than free it early.
+//! One thread makes, uses and drops it (the ring is single-issuer; the type is not `Send`).
+//! **Bounds**: one receive and one send per slot, one accept; cancellations complete at submission.
+
+use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use io_uring::types::{CancelBuilder, Fd, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::buffers::BufferRing;
+pub(crate) use super::buffers::Lease;
+
+/// What to build a ring with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RingSetup {
+    /// Submission entries; a power of two.
+    pub(crate) submissions: u32,
+    /// Completion entries; a power of two, more than `submissions`.
+    pub(crate) completions: u32,
+    /// Receive buffers; a power of two, at most 32,768.
+    pub(crate) buffer_count: u16,
+    /// Bytes of each receive buffer.
+    pub(crate) buffer_bytes: u32,
+    /// Deferred task running (Linux 6.1) or cooperative (5.19).
+    pub(crate) deferred: bool,
+}
+
+/// What the kernel reports.
+#[derive(Debug)]
+pub(crate) enum Completion {
+    /// A connection, or the error number that ended the accept; `more` is false when it must be started again.
+    Accepted { result: Result<OwnedFd, i32>, more: bool },
+    /// Bytes, the end of the stream (`None`), or an error number; `more` is false when it must be started again.
+    Received { index: u32, generation: u32, result: Result<Option<Lease>, i32>, more: bool },
+    /// How many bytes of the flight were taken.
+    Sent { index: u32, generation: u32, result: Result<usize, i32> },
+    /// A cancellation was carried out; the operation it ended reports separately.
+    Cancelled,
+}
+
+/// Bytes on their way to one connection.
+#[derive(Default)]
+struct Flight {
+    bytes: Vec<u8>,
+    /// The kernel may read `bytes`.
+    busy: bool,
+}
+
+/// The ring and the memory its operations use.
+pub(crate) struct Ring {
+    ring: ManuallyDrop<IoUring>,
+    buffers: ManuallyDrop<BufferRing>,
+    flights: ManuallyDrop<Vec<Flight>>,
+    /// Operations whose last completion has not been read.
+    outstanding: u32,
+    enters: u64,
+    /// A single-issuer ring is tied to the thread that made it.
+    _not_send: PhantomData<*const ()>,
+}
+
+const BUFFER_GROUP: u16 = 0;
+const KIND_SHIFT: u32 = 56;
+const GENERATION_SHIFT: u32 = 32;
+/// How much of a slot's generation travels with an operation: enough to prove that it is the slot's own.
+pub(crate) const GENERATION_MASK: u32 = 0x00FF_FFFF;
+const KIND_ACCEPT: u64 = 1;
+const KIND_RECEIVE: u64 = 2;
+const KIND_SEND: u64 = 3;
+const KIND_CANCEL: u64 = 4;
+
+fn tag(kind: u64, index: u32, generation: u32) -> u64 {
+    kind << KIND_SHIFT | u64::from(generation & GENERATION_MASK) << GENERATION_SHIFT | u64::from(index)
+}
+
+impl Ring {
+    /// Sets the ring up on the calling thread.
+    pub(crate) fn new(setup: &RingSetup) -> io::Result<Self> {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(setup.completions).setup_single_issuer().setup_submit_all().setup_taskrun_flag();
+        if setup.deferred {
+            builder.setup_defer_taskrun();
+        } else {
+            builder.setup_coop_taskrun();
+        }
+        let ring = builder.build(setup.submissions)?;
+        let buffers = BufferRing::new(setup.buffer_count, setup.buffer_bytes)?;
+        // SAFETY: the mapping outlives the ring: `Drop` closes the ring first, and when operations might still run it
+        // leaks the mapping.
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                buffers.ring_address(),
+                buffers.count(),
+                BUFFER_GROUP,
+                0,
+            )?;
+        }
+        Ok(Self {
+            ring: ManuallyDrop::new(ring),
+            buffers: ManuallyDrop::new(buffers),
+            flights: ManuallyDrop::new(Vec::new()),
+            outstanding: 0,
+            enters: 0,
+            _not_send: PhantomData,
+        })
+    }
+
+    /// The ring's descriptor: readable while completions wait.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+
+    /// Calls of `io_uring_enter` so far.
+    pub(crate) fn enters(&self) -> u64 {
+        self.enters
+    }
+
+    /// Makes place for one more entry, submitting what is queued when the queue is full.
+    pub(crate) fn make_room(&mut self) -> bool {
+        if !self.ring.submission().is_full() {
+            return true;
+        }
+        // An error means the kernel takes nothing now (its own queue is full); the caller keeps the operation.
+        self.enters += 1;
+        self.ring.submit().is_ok() && !self.ring.submission().is_full()
+    }
+
+    /// Starts a multishot accept. False when the queue is full.
+    pub(crate) fn accept(&mut self, listener: RawFd) -> bool {
+        let entry = opcode::AcceptMulti::new(Fd(listener)).flags(libc::SOCK_CLOEXEC).build();
+        // SAFETY: the accept uses no memory of ours.
+        unsafe { self.push(entry.user_data(tag(KIND_ACCEPT, 0, 0))) }
+    }
+
+    /// Starts a multishot receive for a slot. False when the queue is full.
+    pub(crate) fn receive(&mut self, index: u32, generation: u32, socket: RawFd) -> bool {
+        let entry = opcode::RecvMulti::new(Fd(socket), BUFFER_GROUP).build();
+        // SAFETY: the receive uses only registered buffers, which outlive the ring.
+        unsafe { self.push(entry.user_data(tag(KIND_RECEIVE, index, generation))) }
+    }
+
+    /// Exchanges `bytes` with the slot's flight. Panics while the kernel may read the flight.
+    pub(crate) fn swap_flight(&mut self, index: u32, bytes: &mut Vec<u8>) {
+        let flight = self.flight(index);
+        assert!(!flight.busy, "a flight changes only when its send has completed");
+        std::mem::swap(&mut flight.bytes, bytes);
+    }
+
+    /// Sends the slot's flight from `offset`. False when the queue is full. Panics when a send is under way.
+    pub(crate) fn send(&mut self, index: u32, generation: u32, socket: RawFd, offset: usize) -> bool {
+        let flight = self.flight(index);
+        assert!(!flight.busy, "one send per slot");
+        let rest = &flight.bytes[offset..];
+        let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(socket), rest.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build();
+        // SAFETY: `busy` keeps the flight's vector from being changed or freed until the send's completion is read in
+        // `complete` (its heap block does not move when `flights` grows), and `Drop` waits for that completion.
+        let pushed = unsafe { self.push(entry.user_data(tag(KIND_SEND, index, generation))) };
+        self.flight(index).busy = pushed;
+        pushed
+    }
+
+    /// Asks for the end of a slot's receive. False when the queue is full.
+    pub(crate) fn cancel_receive(&mut self, index: u32, generation: u32) -> bool {
+        self.cancel(tag(KIND_RECEIVE, index, generation))
+    }
+
+    /// Asks for the end of a slot's send. False when the queue is full.
+    pub(crate) fn cancel_send(&mut self, index: u32, generation: u32) -> bool {
+        self.cancel(tag(KIND_SEND, index, generation))
+    }
+
+    /// Asks for the end of the accept. False when the queue is full.
+    pub(crate) fn cancel_accept(&mut self) -> bool {
+        self.cancel(tag(KIND_ACCEPT, 0, 0))
+    }
+
+    fn cancel(&mut self, target: u64) -> bool {
+        let entry = opcode::AsyncCancel::new(target).build().user_data(KIND_CANCEL << KIND_SHIFT);
+        // SAFETY: a cancellation uses no memory of ours.
+        unsafe { self.push(entry) }
+    }
+
+    /// Whether `enter` has something to do: entries to submit, or completions the kernel holds back.
+    pub(crate) fn wants_enter(&mut self) -> bool {
+        let submission = self.ring.submission();
+        !submission.is_empty() || submission.taskrun() || submission.cq_overflow()
+    }
+
+    /// Whether completions can be read.
+    pub(crate) fn has_completions(&mut self) -> bool {
+        !self.ring.completion().is_empty()
+    }
+
+    /// Submits what is queued and lets the kernel post what it held back. Does not wait.
+    pub(crate) fn enter(&mut self) -> io::Result<()> {
+        self.enters += 1;
+        match self.ring.submit_and_wait(0) {
+            Ok(_) => Ok(()),
+            // Interrupted, or the kernel's completion queue is full: nothing is lost, the next call goes on.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next completion, oldest first.
+    pub(crate) fn complete(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        let (data, result, flags) = (entry.user_data(), entry.result(), entry.flags());
+        let more = cqueue::more(flags);
+        if !more {
+            self.outstanding -= 1;
+        }
+        let value = u32::try_from(result);
+        #[expect(clippy::cast_possible_truncation, reason = "the tag's lower half is the index")]
+        let index = data as u32;
+        #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
+        let generation = (data >> GENERATION_SHIFT) as u32 & GENERATION_MASK;
+        Some(match data >> KIND_SHIFT {
+            KIND_ACCEPT => {
+                let result = value.map_err(|_| -result).map(|_| {
+                    // SAFETY: a non-negative accept result is a new descriptor that only this completion names.
+                    unsafe { OwnedFd::from_raw_fd(result) }
+                });
+                Completion::Accepted { result, more }
+            }
+            KIND_RECEIVE => {
+                let lease = cqueue::buffer_select(flags).map(|id| {
+                    // SAFETY: buffer and length of this one completion, which is read once.
+                    unsafe { self.buffers.lease(id, value.unwrap_or(0)) }
+                });
+                let result = match (value, lease) {
+                    (Ok(1..), Some(lease)) => Ok(Some(lease)),
+                    (Ok(_), lease) => {
+                        lease.into_iter().for_each(|unused| self.buffers.recycle(unused));
+                        Ok(None)
+                    }
+                    (Err(_), lease) => {
+                        lease.into_iter().for_each(|unused| self.buffers.recycle(unused));
+                        Err(-result)
+                    }
+                };
+                Completion::Received { index, generation, result, more }
+            }
+            KIND_SEND => {
+                self.flight(index).busy = false;
+                let result = value.map(|sent| sent as usize).map_err(|_| -result);
+                Completion::Sent { index, generation, result }
+            }
+            _ => Completion::Cancelled,
+        })
+    }
+
+    /// The bytes of a lease.
+    pub(crate) fn bytes(&self, lease: &Lease) -> &[u8] {
+        self.buffers.bytes(lease)
+    }
+
+    /// Gives a buffer back.
+    pub(crate) fn recycle(&mut self, lease: Lease) {
+        self.buffers.recycle(lease);
+    }
+
+    fn flight(&mut self, index: u32) -> &mut Flight {
+        let index = index as usize;
+        if index >= self.flights.len() {
+            self.flights.resize_with(index + 1, Flight::default);
+        }
+        &mut self.flights[index]
+    }
+
+    /// # Safety
+    /// Memory that `entry` names stays valid and unchanged until its last completion has been read.
+    unsafe fn push(&mut self, entry: squeue::Entry) -> bool {
+        if !self.make_room() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.ring.submission().push(&entry) }.is_ok();
+        self.outstanding += u32::from(pushed);
+        pushed
+    }
+
+    /// Ends every operation and reads its completion. False when the kernel did not report within the bound.
+    fn quiesce(&mut self) -> bool {
+        /// Cancelled socket operations report within microseconds; a second means that something is broken.
+        const PATIENCE: Timespec = Timespec::new().sec(1);
+        if self.outstanding > 0 && self.enter().is_err() {
+            return false;
+        }
+        while self.outstanding > 0 {
+            let cancelled = self.ring.submitter().register_sync_cancel(Some(PATIENCE), CancelBuilder::any().all());
+            let before = self.outstanding;
+            if self.enter().is_err() {
+                return false;
+            }
+            while let Some(completion) = self.complete() {
+                // An accepted socket closes here; a receive's buffer goes with the mapping.
+                drop(completion);
+            }
+            let timed_out = cancelled.is_err_and(|error| error.raw_os_error() == Some(libc::ETIME));
+            if timed_out || self.outstanding == before && !self.wait_for_one() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits up to a second for a completion.
+    fn wait_for_one(&mut self) -> bool {
+        let second = Timespec::new().sec(1);
+        let arguments = io_uring::types::SubmitArgs::new().timespec(&second);
+        self.ring.submitter().submit_with_args(1, &arguments).is_ok()
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let quiet = self.quiesce();
+        // SAFETY: dropped once, here. The ring closes first.
+        unsafe { ManuallyDrop::drop(&mut self.ring) };
+        if quiet {
+            // SAFETY: dropped once, here. `outstanding` is zero, so no operation of the closed ring uses this memory.
+            unsafe {
+                ManuallyDrop::drop(&mut self.buffers);
+                ManuallyDrop::drop(&mut self.flights);
+            }
+        }
+        // Otherwise operations may still run in the kernel after the close: their memory is given up.
+    }
+}

@@ -1,0 +1,73 @@
+//! A connection as a consumer sees it while bytes are delivered.
+
+/// What the consumer asked for during a delivery.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) consumed: usize,
+    pub(super) wait_for: usize,
+    pub(super) pause: bool,
+    pub(super) close: bool,
+}
+
+/// Unconsumed input and the output buffer of one connection, during [`super::WireEvents::received`].
+pub struct Stream<'a> {
+    input: &'a [u8],
+    output: &'a mut Vec<u8>,
+    ended: bool,
+    wishes: Wishes,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(input: &'a [u8], output: &'a mut Vec<u8>, ended: bool) -> Self {
+        Self { input, output, ended, wishes: Wishes::default() }
+    }
+
+    /// All unconsumed bytes. The slice outlives the borrow of the stream, so an answer can be written while a request
+    /// parsed from it is still in use.
+    #[must_use]
+    pub fn input(&self) -> &'a [u8] {
+        &self.input[self.wishes.consumed..]
+    }
+
+    /// Marks the first `count` bytes of [`Stream::input`] as used.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.input.len() - self.wishes.consumed, "only delivered bytes are consumed");
+        self.wishes.consumed += count;
+        self.wishes.wait_for = 0;
+    }
+
+    /// The peer will send no more after these bytes.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Delivers again only when at least `total_bytes` are unconsumed (or the peer ended): the length of a request
+    /// whose head is known. Spares parsing it anew for each piece.
+    pub fn wait_for(&mut self, total_bytes: usize) {
+        self.wishes.wait_for = total_bytes;
+    }
+
+    /// The output buffer, to append to. What is in it already is queued: never shorten it.
+    #[must_use]
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        self.output
+    }
+
+    /// Delivers no more until [`super::Wire::resume`].
+    pub fn pause(&mut self) {
+        self.wishes.pause = true;
+    }
+
+    /// Closes after what is queued was sent; input is no longer read.
+    pub fn close(&mut self) {
+        self.wishes.close = true;
+    }
+
+    pub(super) fn into_wishes(self) -> Wishes {
+        self.wishes
+    }
+}

@@ -1,0 +1,500 @@
+//! The real network: one io_uring, multishot accept and receive, batched sends.
+//!
+//! **Runs on**: the thread that called [`UringWire::new`] (the ring is single-issuer; the type is not `Send`).
+//! **Owns**: the listener, the ring, all sockets and their buffers.
+//! **Invariants**: a slot becomes free only when the kernel has reported the end of its last operation, so a completion
+//! always belongs to the connection that holds the slot. Output is sent in order, one send per connection at a time.
+//! A receive is under way only while the consumer wants input, so a paused connection stops at what one batch of
+//! receive buffers holds beyond its input bound.
+//! **Bounds**: [`WireConfig`]. Work queues hold each connection at most once.
+//! **Never**: blocks; allocates for a connection that is idle (buffers come from a pool and go back).
+//!
+//! A turn costs one `io_uring_enter`, which submits the sends of the last turn and collects the receives of this one.
+//! Bytes are delivered straight from the kernel's receive buffer; only what is left unconsumed is copied.
+
+mod delivery;
+mod setup;
+mod slot;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{OwnedFd, RawFd};
+
+pub use setup::StartError;
+use slot::{Phase, Receive, Slot};
+
+use super::pool::BufferPool;
+use super::timing::{Sweep, Timing};
+use super::{CloseReason, ConnId, Listener, SendError, Wire, WireConfig, WireEvents, WireMetrics};
+use crate::sys::{self, Completion, Ring};
+
+/// The accept operation.
+#[derive(Debug)]
+struct Acceptor {
+    listener: Option<Listener>,
+    armed: bool,
+    /// No more connections are wanted; the operation's end was asked for when `cancelled`.
+    stopping: bool,
+    cancelled: bool,
+    retry_ns: Option<u64>,
+}
+
+impl Acceptor {
+    /// Whether the next poll has something to start or to end.
+    fn is_due(&self) -> bool {
+        if self.armed {
+            self.stopping && !self.cancelled
+        } else {
+            self.listener.is_some() && self.retry_ns.is_none()
+        }
+    }
+}
+
+/// A [`Wire`] on one io_uring.
+pub struct UringWire {
+    // Declared first so that it is dropped first: the kernel's operations end before anything they refer to goes.
+    ring: Ring,
+    acceptor: Acceptor,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    config: WireConfig,
+    metrics: WireMetrics,
+    pool: BufferPool,
+    sweep: Sweep,
+    now_ns: u64,
+    /// Connections with output to send, to close, or to cancel.
+    dirty: VecDeque<ConnId>,
+    /// Connections whose receive is to be started.
+    rearm: VecDeque<ConnId>,
+    /// Connections whose waiting input is to be delivered again.
+    ready: VecDeque<ConnId>,
+    /// Ends that were not delivered yet.
+    gone: VecDeque<(ConnId, CloseReason)>,
+}
+
+impl UringWire {
+    /// Sets up the ring on this thread and takes over the listener. Accepting begins at the first poll.
+    ///
+    /// # Errors
+    /// [`StartError`], whose message says what to change.
+    ///
+    /// # Panics
+    /// When `config` is inconsistent.
+    pub fn new(listener: Listener, config: WireConfig) -> Result<Self, StartError> {
+        config.check();
+        Ok(Self {
+            ring: setup::open_ring(&config)?,
+            acceptor: Acceptor { listener: Some(listener), armed: false, stopping: false, cancelled: false, retry_ns: None },
+            slots: Vec::new(),
+            free: Vec::new(),
+            config,
+            metrics: WireMetrics::default(),
+            pool: BufferPool::default(),
+            sweep: Sweep::default(),
+            now_ns: 0,
+            dirty: VecDeque::new(),
+            rearm: VecDeque::new(),
+            ready: VecDeque::new(),
+            gone: VecDeque::new(),
+        })
+    }
+
+    fn slot_of(&mut self, conn: ConnId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(conn.index())?;
+        (slot.generation == conn.generation).then_some(slot)
+    }
+
+    fn open_slot(&mut self, conn: ConnId) -> Option<&mut Slot> {
+        self.slot_of(conn).filter(|slot| slot.phase == Phase::Open)
+    }
+
+    fn mark_dirty(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.in_dirty {
+            slot.in_dirty = true;
+            self.dirty.push_back(slot.id(index));
+        }
+    }
+
+    fn mark_rearm(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.wants_receive() && !slot.in_rearm {
+            slot.in_rearm = true;
+            self.rearm.push_back(slot.id(index));
+        }
+    }
+
+    /// Starts the accept when it is due.
+    fn arm_accept(&mut self) {
+        let acceptor = &mut self.acceptor;
+        if acceptor.stopping && acceptor.armed && !acceptor.cancelled {
+            acceptor.cancelled = self.ring.cancel_accept();
+        }
+        if acceptor.armed || acceptor.retry_ns.is_some_and(|retry_ns| self.now_ns < retry_ns) {
+            return;
+        }
+        acceptor.retry_ns = None;
+        if let Some(listener) = &acceptor.listener {
+            acceptor.armed = self.ring.accept(listener.descriptor());
+        }
+    }
+
+    fn accepted(&mut self, result: Result<OwnedFd, i32>, more: bool, events: &mut impl WireEvents) {
+        self.acceptor.armed = more;
+        if !more && self.acceptor.stopping {
+            self.acceptor.listener = None;
+        }
+        let socket = match result {
+            Ok(socket) => TcpStream::from(socket),
+            // The peer was gone before it was accepted, or we asked for the end.
+            Err(libc::ECONNABORTED | libc::ECANCELED) => return,
+            Err(_) => {
+                self.metrics.accept_failures += 1;
+                self.acceptor.retry_ns = Some(self.now_ns.saturating_add(self.config.accept_retry_ns));
+                return;
+            }
+        };
+        let Some(index) = self.take_slot() else {
+            self.metrics.refused_full += 1;
+            return;
+        };
+        self.metrics.accepted += 1;
+        let Ok(peer) = socket.peer_addr() else {
+            // Reset between its handshake and now: nothing was announced, so no event follows.
+            self.metrics.count_close(CloseReason::PeerReset);
+            self.free.push(index);
+            return;
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.phase = Phase::Open;
+        slot.socket = Some(socket);
+        slot.timing = Timing { active_ns: self.now_ns, ..Timing::default() };
+        let conn = slot.id(index);
+        events.accepted(conn, peer);
+        self.mark_rearm(index);
+    }
+
+    fn take_slot(&mut self) -> Option<u32> {
+        if let Some(index) = self.free.pop() {
+            return Some(index);
+        }
+        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index < self.config.connections_max)?;
+        self.slots.push(Slot::free(0));
+        Some(index)
+    }
+
+    /// Sends what a connection has queued, or moves its close on. False when the ring takes nothing now.
+    fn flush(&mut self, conn: ConnId) -> bool {
+        let index = conn.index;
+        let Some(slot) = self.slots.get_mut(conn.index()).filter(|slot| slot.generation == conn.generation) else {
+            return true;
+        };
+        slot.in_dirty = false;
+        match slot.phase {
+            Phase::Free | Phase::Lingering { .. } => return true,
+            Phase::Teardown => return self.cancel_operations(index),
+            Phase::Open | Phase::Flushing => {}
+        }
+        if slot.queued_bytes() > self.config.output_bytes_max {
+            self.end(index, CloseReason::SlowReader);
+            return true;
+        }
+        if slot.send_armed {
+            return true;
+        }
+        if slot.queued_bytes() == 0 {
+            if slot.phase == Phase::Flushing {
+                self.shut(index);
+            }
+            return true;
+        }
+        if !self.ring.make_room() {
+            return false;
+        }
+        if slot.flight_sent == slot.flight_bytes {
+            slot.flight_bytes = slot.pending.len();
+            slot.flight_sent = 0;
+            slot.timing.sending_since_ns = Some(self.now_ns);
+            self.ring.swap_flight(index, &mut slot.pending);
+        }
+        slot.send_armed = self.ring.send(index, slot.generation, slot.descriptor(), slot.flight_sent);
+        slot.send_armed
+    }
+
+    fn sent(&mut self, index: u32, result: Result<usize, i32>) {
+        let slot = &mut self.slots[index as usize];
+        slot.send_armed = false;
+        match result {
+            Ok(count) => {
+                self.metrics.sends += 1;
+                self.metrics.bytes_out += count as u64;
+                slot.flight_sent += count;
+                slot.timing.active_ns = self.now_ns;
+                slot.timing.sending_since_ns = Some(self.now_ns);
+                if slot.flight_sent < slot.flight_bytes {
+                    self.metrics.partial_sends += 1;
+                } else {
+                    slot.flight_bytes = 0;
+                    slot.flight_sent = 0;
+                    slot.timing.sending_since_ns = None;
+                    let mut flight = Vec::new();
+                    self.ring.swap_flight(index, &mut flight);
+                    self.pool.retire(&mut flight);
+                }
+            }
+            Err(libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM) => {}
+            Err(_) if slot.phase == Phase::Teardown => {}
+            Err(_) => return self.end(index, CloseReason::PeerReset),
+        }
+        match slot.phase {
+            Phase::Teardown => self.release_when_quiet(index),
+            Phase::Open if slot.queued_bytes() == 0 => {}
+            _ => self.mark_dirty(index),
+        }
+    }
+
+    /// All was sent: ends our direction and waits for the peer's end.
+    fn shut(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        self.gone.push_back((slot.id(index), CloseReason::Local));
+        self.metrics.count_close(CloseReason::Local);
+        slot.inbox.clear();
+        if slot.ended {
+            return self.tear_down(index);
+        }
+        slot.phase = Phase::Lingering { until_ns: self.now_ns.saturating_add(self.config.linger_ns) };
+        if let Some(socket) = &slot.socket {
+            // Fails only when the peer has reset the connection, which the receive reports.
+            let _reported_by_receive = socket.shutdown(Shutdown::Write);
+        }
+        self.mark_rearm(index);
+    }
+
+    /// Ends a connection at once. Whoever still has bytes to read gets a reset, and so keeps no memory here.
+    fn end(&mut self, index: u32, reason: CloseReason) {
+        let slot = &mut self.slots[index as usize];
+        match slot.phase {
+            Phase::Free | Phase::Teardown => return,
+            Phase::Lingering { .. } => {}
+            Phase::Open | Phase::Flushing => {
+                self.gone.push_back((slot.id(index), reason));
+                self.metrics.count_close(reason);
+            }
+        }
+        if slot.queued_bytes() > 0 {
+            sys::reset_on_close(slot.descriptor());
+        }
+        self.tear_down(index);
+    }
+
+    fn tear_down(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.phase = Phase::Teardown;
+        slot.inbox.clear();
+        slot.pending = Vec::new();
+        self.mark_dirty(index);
+    }
+
+    /// Asks for the end of what is under way, and frees the slot when nothing is. False when the ring takes nothing.
+    fn cancel_operations(&mut self, index: u32) -> bool {
+        let slot = &mut self.slots[index as usize];
+        let mut taken = true;
+        if slot.receive == Receive::Armed && self.ring.cancel_receive(index, slot.generation) {
+            slot.receive = Receive::Cancelling;
+        }
+        taken &= slot.receive != Receive::Armed;
+        if slot.send_armed {
+            taken &= self.ring.cancel_send(index, slot.generation);
+        }
+        self.release_when_quiet(index);
+        taken
+    }
+
+    fn release_when_quiet(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.phase != Phase::Teardown || slot.send_armed || slot.receive != Receive::Off {
+            return;
+        }
+        let mut flight = Vec::new();
+        self.ring.swap_flight(index, &mut flight);
+        self.pool.retire(&mut flight);
+        // Dropping the socket closes it. A wrapped generation would need four billion connections in this slot.
+        *slot = Slot::free(slot.generation.wrapping_add(1));
+        self.free.push(index);
+    }
+
+    /// Looks for time-outs in the slots whose turn it is.
+    fn sweep(&mut self) {
+        for position in self.sweep.slice(self.now_ns, self.slots.len()) {
+            let index = u32::try_from(position).expect("slots are at most connections_max, a u32");
+            let slot = &self.slots[position];
+            match slot.phase {
+                Phase::Free => {}
+                // The cancellation was asked for already; again costs nothing and cannot be forgotten.
+                Phase::Teardown => self.mark_dirty(index),
+                Phase::Lingering { until_ns } if self.now_ns >= until_ns => self.tear_down(index),
+                Phase::Lingering { .. } => {}
+                Phase::Open | Phase::Flushing => {
+                    if let Some(reason) = slot.timing.due(self.now_ns, &self.config) {
+                        self.end(index, reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works through `dirty` and `rearm` as far as the ring takes entries.
+    fn submit_queued(&mut self) {
+        for _ in 0..self.dirty.len() {
+            let Some(conn) = self.dirty.pop_front() else { break };
+            if !self.flush(conn) {
+                self.mark_dirty(conn.index);
+                break;
+            }
+        }
+        while let Some(conn) = self.rearm.pop_front() {
+            let Some(slot) = self.slots.get_mut(conn.index()).filter(|slot| slot.generation == conn.generation)
+            else {
+                continue;
+            };
+            slot.in_rearm = false;
+            if !slot.wants_receive() {
+                continue;
+            }
+            if !self.ring.receive(conn.index, slot.generation, slot.descriptor()) {
+                self.mark_rearm(conn.index);
+                break;
+            }
+            slot.receive = Receive::Armed;
+        }
+    }
+}
+
+impl Wire for UringWire {
+    fn poll(&mut self, now_ns: u64, events: &mut impl WireEvents) -> io::Result<usize> {
+        self.now_ns = now_ns;
+        self.sweep();
+        self.deliver_ready(events);
+        self.arm_accept();
+        self.submit_queued();
+        if self.ring.wants_enter() {
+            self.ring.enter()?;
+        }
+        let mut handled = 0;
+        while handled < self.config.completions_per_poll {
+            let Some(completion) = self.ring.complete() else { break };
+            handled += 1;
+            match completion {
+                Completion::Accepted { result, more } => self.accepted(result, more, events),
+                Completion::Received { index, generation, result, more } => {
+                    debug_assert_eq!(generation, self.slots[index as usize].generation & sys::GENERATION_MASK);
+                    self.received(index, result, more, events);
+                }
+                Completion::Sent { index, generation, result } => {
+                    debug_assert_eq!(generation, self.slots[index as usize].generation & sys::GENERATION_MASK);
+                    self.sent(index, result);
+                }
+                Completion::Cancelled => {}
+            }
+        }
+        while let Some((conn, reason)) = self.gone.pop_front() {
+            events.closed(conn, reason);
+        }
+        Ok(handled)
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), SendError> {
+        let max = self.config.output_bytes_max;
+        let slot = self.open_slot(conn).ok_or(SendError::Gone)?;
+        if slot.queued_bytes() + bytes.len() > max {
+            self.end(conn.index, CloseReason::SlowReader);
+            return Err(SendError::Overflow);
+        }
+        self.output(conn).ok_or(SendError::Gone)?.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn output(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        self.open_slot(conn)?;
+        self.mark_dirty(conn.index);
+        let slot = &mut self.slots[conn.index()];
+        self.pool.equip(&mut slot.pending);
+        Some(&mut slot.pending)
+    }
+
+    fn queued_bytes(&self, conn: ConnId) -> usize {
+        let slot = self.slots.get(conn.index()).filter(|slot| slot.generation == conn.generation);
+        slot.map_or(0, Slot::queued_bytes)
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        if let Some(slot) = self.open_slot(conn) {
+            slot.phase = Phase::Flushing;
+            self.mark_dirty(conn.index);
+        }
+    }
+
+    fn abort(&mut self, conn: ConnId) {
+        if self.slot_of(conn).is_some() {
+            self.end(conn.index, CloseReason::Local);
+        }
+    }
+
+    fn pause(&mut self, conn: ConnId) {
+        if let Some(slot) = self.open_slot(conn) {
+            slot.paused = true;
+            slot.timing.partial_since_ns = None;
+        }
+    }
+
+    fn resume(&mut self, conn: ConnId) {
+        let now_ns = self.now_ns;
+        let Some(slot) = self.open_slot(conn).filter(|slot| slot.paused) else { return };
+        slot.paused = false;
+        slot.wait_for = 0;
+        if !slot.inbox.is_empty() {
+            slot.timing.partial_since_ns = Some(now_ns);
+        }
+        if (!slot.inbox.is_empty() || slot.ended && !slot.ended_told) && !slot.in_ready {
+            slot.in_ready = true;
+            self.ready.push_back(conn);
+        } else {
+            self.mark_rearm(conn.index);
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        self.acceptor.stopping = true;
+        if !self.acceptor.armed {
+            self.acceptor.listener = None;
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn descriptor(&self) -> RawFd {
+        self.ring.descriptor()
+    }
+
+    fn has_work(&mut self) -> bool {
+        !self.dirty.is_empty()
+            || !self.ready.is_empty()
+            || !self.rearm.is_empty()
+            || !self.gone.is_empty()
+            || self.ring.has_completions()
+            || self.ring.wants_enter()
+            || self.acceptor.is_due()
+    }
+
+    fn next_deadline_ns(&self) -> Option<u64> {
+        let sweep_ns = (self.connections() > 0).then(|| self.sweep.next_ns());
+        sweep_ns.into_iter().chain(self.acceptor.retry_ns).min()
+    }
+
+    fn metrics(&self) -> WireMetrics {
+        WireMetrics { enters: self.ring.enters(), ..self.metrics }
+    }
+}
