@@ -1,0 +1,126 @@
+//! The programs the steps need; what is missing is installed when this is root on a Debian or Ubuntu.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::steps::Outcome;
+
+/// A program, the Debian package that brings it, and who needs it.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("cc", "build-essential", "glommio and mimalloc compile C"),
+    ("git", "git", "glommio's build script calls it"),
+    ("python3", "python3", "the independent recomputation of fills and profit"),
+    ("wrk", "wrk", "load over HTTP"),
+    ("systemd-analyze", "systemd", "the check of the unit file"),
+];
+
+/// Rust components, by the command that shows them to be there.
+const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
+
+/// Looks for every program and component, installs what is missing where possible, and looks again.
+pub(crate) fn check() -> Result<Outcome, String> {
+    let mut installed = Vec::new();
+    let packages = missing_packages();
+    if !packages.is_empty() {
+        install(&packages)?;
+        let still = missing_packages();
+        if !still.is_empty() {
+            return Err(format!("still missing after the installation: {}", still.join(" ")));
+        }
+        installed.extend(packages);
+    }
+    for (command, component) in COMPONENTS {
+        if quiet("cargo", &[command, "--version"]) {
+            continue;
+        }
+        if !loud("rustup", &["component", "add", component]) || !quiet("cargo", &[command, "--version"]) {
+            return Err(format!("cargo {command} is missing: rustup component add {component}"));
+        }
+        installed.push(component);
+    }
+    Ok(Outcome::Passed(if installed.is_empty() {
+        "all there".to_owned()
+    } else {
+        format!("installed {}", installed.join(" "))
+    }))
+}
+
+/// Whether rustup has a nightly toolchain.
+pub(crate) fn has_nightly() -> bool {
+    quiet("rustup", &["run", "nightly", "cargo", "--version"])
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    PROGRAMS.iter().filter(|(program, ..)| !on_path(program)).map(|&(_, package, _)| package).collect()
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()))
+}
+
+fn install(packages: &[&str]) -> Result<(), String> {
+    let needs: Vec<String> = PROGRAMS
+        .iter()
+        .filter(|(_, package, _)| packages.contains(package))
+        .map(|(program, _, why)| format!("{program} ({why})"))
+        .collect();
+    let line = format!("missing: {}\ninstall with: apt-get install {}", needs.join(", "), packages.join(" "));
+    if !is_root() || !on_path("apt-get") {
+        return Err(line);
+    }
+    println!("{line}");
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(packages);
+    // A fresh image has no package lists, or old ones that name files long gone.
+    if loud("apt-get", &arguments) || (loud("apt-get", &["update"]) && loud("apt-get", &arguments)) {
+        Ok(())
+    } else {
+        Err(format!("apt-get failed\n{line}"))
+    }
+}
+
+/// Whether this process is root: the owner of its own directory in `/proc`.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    Path::new("/proc/self").metadata().is_ok_and(|data| data.uid() == 0)
+}
+
+fn quiet(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn loud(program: &str, arguments: &[&str]) -> bool {
+    println!("$ {program} {}", arguments.join(" "));
+    Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_by_its_name_alone() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program-here"));
+        assert!(!on_path(""));
+    }
+
+    #[test]
+    fn failing_and_missing_programs_are_told_apart_from_good_ones() {
+        assert!(quiet("true", &[]));
+        assert!(!quiet("false", &[]));
+        assert!(!quiet("/nonexistent/program", &[]));
+    }
+}

@@ -1,0 +1,272 @@
+//! Running steps: one after the other, each with a limit, then the summary.
+//!
+//! **Bounds**: a step that exceeds its limit is ended together with everything it started.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::prerequisites;
+use crate::repository;
+use crate::steps::{Action, BUDGET, Outcome, STEPS, Step};
+
+/// Which steps to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Print the steps instead.
+    List,
+    /// All of them.
+    All,
+    /// Those named.
+    Only(Vec<String>),
+}
+
+impl Selection {
+    /// Reads what follows `test` on the command line.
+    pub(crate) fn parse(mut words: &[&str]) -> Result<Self, String> {
+        let mut only = Vec::new();
+        loop {
+            match words {
+                [] if only.is_empty() => return Ok(Self::All),
+                [] => return Ok(Self::Only(only)),
+                ["--list"] => return Ok(Self::List),
+                ["--only", name, rest @ ..] => {
+                    if STEPS.iter().all(|step| step.name != *name) {
+                        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+                        return Err(format!("no step {name:?}; there are: {}", names.join(" ")));
+                    }
+                    only.push((*name).to_owned());
+                    words = rest;
+                }
+                [word, ..] => return Err(format!("{word:?}: expected --only NAME or --list")),
+            }
+        }
+    }
+
+    fn includes(&self, step: &Step) -> bool {
+        match self {
+            Self::List => false,
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|name| name == step.name),
+        }
+    }
+}
+
+/// One line of the summary.
+struct Line {
+    name: &'static str,
+    result: &'static str,
+    time: Duration,
+    note: String,
+}
+
+/// Runs the selected steps up to the first failure, prints the summary and the closing line.
+pub(crate) fn test(selection: &Selection) -> ExitCode {
+    if *selection == Selection::List {
+        for step in STEPS {
+            println!("{:<18} {}", step.name, step.why);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut lines: Vec<Line> = Vec::new();
+    let mut failure = None;
+    for step in STEPS.iter().filter(|step| selection.includes(step)) {
+        if failure.is_some() {
+            lines.push(Line {
+                name: step.name,
+                result: "not run",
+                time: Duration::ZERO,
+                note: String::new(),
+            });
+            continue;
+        }
+        println!("\n=== {}: {}", step.name, step.why);
+        let started = Instant::now();
+        let outcome = perform(step);
+        let time = started.elapsed();
+        let (result, note) = match outcome {
+            Ok(Outcome::Passed(note)) => ("passed", note),
+            Ok(Outcome::LeftOut(reason)) => ("left out", reason),
+            Err(message) => {
+                eprintln!("{message}");
+                failure = Some(step);
+                ("FAILED", String::new())
+            }
+        };
+        lines.push(Line { name: step.name, result, time, note });
+    }
+    print!("{}", summary(&lines, failure));
+    if failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn summary(lines: &[Line], failure: Option<&Step>) -> String {
+    let mut out = String::from("\n");
+    let mut total = Duration::ZERO;
+    for line in lines {
+        total += line.time;
+        let text = format!(
+            "{:<18} {:<9} {:>7.1} s  {}",
+            line.name,
+            line.result,
+            line.time.as_secs_f64(),
+            line.note.lines().next().unwrap_or_default()
+        );
+        writeln!(out, "{}", text.trim_end()).expect("writing to a String cannot fail");
+    }
+    writeln!(out, "{:<28} {:>7.1} s", "all", total.as_secs_f64()).expect("writing to a String cannot fail");
+    if total > BUDGET {
+        writeln!(out, "over the budget of {} minutes: make the slowest step faster", BUDGET.as_secs() / 60)
+            .expect("writing to a String cannot fail");
+    }
+    if let Some(step) = failure {
+        writeln!(
+            out,
+            "\n{} failed. What to do: {}\nThen run it alone: cargo xtask test --only {}",
+            step.name, step.remedy, step.name
+        )
+        .expect("writing to a String cannot fail");
+    }
+    let count = |result| lines.iter().filter(|line| line.result == result).count();
+    writeln!(out, "\n{} passed, {} failed", count("passed"), count("FAILED"))
+        .expect("writing to a String cannot fail");
+    out
+}
+
+fn perform(step: &Step) -> Result<Outcome, String> {
+    match &step.action {
+        Action::Check(check) => check(),
+        Action::Command { words, variables } => run_words(words, variables, step.limit),
+        Action::Nightly { words, variables } => {
+            if prerequisites::has_nightly() {
+                run_words(words, variables, step.limit)
+            } else {
+                Ok(Outcome::LeftOut("no nightly toolchain (rustup toolchain install nightly)".to_owned()))
+            }
+        }
+    }
+}
+
+fn run_words(words: &[&str], variables: &[(&str, &str)], limit: Duration) -> Result<Outcome, String> {
+    let prefix: String = variables.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+    let shown = format!("{prefix}{}", words.join(" "));
+    println!("$ {shown}");
+    let (program, arguments) = words.split_first().ok_or("a step without a program")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(repository::root())
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let deadline = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(Outcome::Passed(String::new())),
+            Ok(Some(status)) => return Err(format!("{shown}: {status}")),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            Ok(None) => {
+                end_with_descendants(&mut child);
+                return Err(format!("{shown}: ended after {} s, the step's limit", limit.as_secs()));
+            }
+            Err(error) => return Err(format!("{shown}: {error}")),
+        }
+    }
+}
+
+/// Ends a process and all it started, parents first, so that no test server outlives a step that hangs.
+fn end_with_descendants(child: &mut Child) {
+    let mut pending = vec![child.id()];
+    let mut ids: Vec<String> = Vec::new();
+    while let Some(id) = pending.pop() {
+        ids.push(id.to_string());
+        let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { continue };
+        for thread in threads.flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            pending.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        }
+    }
+    // What has ended meanwhile makes kill complain; the child's own end is waited for below.
+    let _ = Command::new("kill").arg("-KILL").args(&ids).stderr(Stdio::null()).status();
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Runs every criterion benchmark; `rest` goes to criterion.
+pub(crate) fn bench(rest: &[&str]) -> ExitCode {
+    let mut words = vec!["cargo", "bench", "--workspace", "--benches", "--locked", "--"];
+    words.extend(rest);
+    match run_words(&words, &[], Duration::from_hours(4)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(name: &'static str, result: &'static str, note: &str) -> Line {
+        Line { name, result, time: Duration::from_millis(1250), note: note.to_owned() }
+    }
+
+    #[test]
+    fn the_summary_ends_in_the_counts_and_shows_what_was_left_out() {
+        let lines = [
+            line("format", "passed", ""),
+            line("asan", "left out", "no nightly toolchain"),
+            line("x", "passed", ""),
+        ];
+        let text = summary(&lines, None);
+        assert_eq!(text.lines().last(), Some("2 passed, 0 failed"));
+        assert!(text.contains("asan               left out      1.2 s  no nightly toolchain"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_says_what_to_do() {
+        let failed = STEPS.iter().find(|step| step.name == "format");
+        let text = summary(&[line("format", "FAILED", ""), line("tidy", "not run", "")], failed);
+        assert!(text.contains("What to do: cargo fmt --all\n"), "{text}");
+        assert!(text.ends_with("\n0 passed, 1 failed\n"), "{text}");
+    }
+
+    #[test]
+    fn selections() {
+        assert_eq!(Selection::parse(&[]), Ok(Selection::All));
+        assert_eq!(Selection::parse(&["--list"]), Ok(Selection::List));
+        assert_eq!(
+            Selection::parse(&["--only", "tidy", "--only", "loom"]),
+            Ok(Selection::Only(vec!["tidy".to_owned(), "loom".to_owned()]))
+        );
+        assert!(Selection::parse(&["--only", "nothing"]).is_err_and(|error| error.contains("prerequisites")));
+        assert!(Selection::parse(&["--only"]).is_err());
+        assert!(Selection::parse(&["fast"]).is_err());
+    }
+
+    #[test]
+    fn a_failing_and_a_missing_program_are_failures() {
+        assert!(run_words(&["false"], &[], Duration::from_mins(1)).is_err());
+        assert!(run_words(&["/nonexistent/program"], &[], Duration::from_mins(1)).is_err());
+        assert!(run_words(&["sh", "-c", "test \"$A\" = 1"], &[("A", "1")], Duration::from_mins(1)).is_ok());
+    }
+
+    #[test]
+    fn a_step_that_hangs_is_ended_with_what_it_started() {
+        // The inner shell inherits the pipe; the read below returns only once every holder of it has ended.
+        let mut child = Command::new("sh")
+            .args(["-c", "sh -c 'echo ready; sleep 1000'; true"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        std::io::BufRead::read_line(&mut pipe, &mut first).unwrap();
+        end_with_descendants(&mut child);
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut pipe, &mut rest).unwrap();
+        assert_eq!((first.as_str(), rest.as_str()), ("ready\n", ""));
+    }
+}

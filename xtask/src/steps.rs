@@ -1,0 +1,216 @@
+//! The steps of `cargo xtask test`, as data. To add one, add an entry to [`STEPS`].
+//!
+//! **Invariants**: names are unique; cheap steps come first; every step says why it is there and what to do when it fails.
+
+use std::time::Duration;
+
+use crate::{deploy, prerequisites, purity, tidy};
+
+/// How a step that did not fail ended.
+pub(crate) enum Outcome {
+    /// Passed; the note goes into the summary.
+    Passed(String),
+    /// Not run, with the reason. Counted neither as passed nor as failed, and always shown.
+    LeftOut(String),
+}
+
+/// What a step does.
+pub(crate) enum Action {
+    /// Runs a program in the repository's root, with these variables set.
+    Command {
+        /// Program and arguments.
+        words: &'static [&'static str],
+        /// Variables to set.
+        variables: &'static [(&'static str, &'static str)],
+    },
+    /// The same, when the nightly toolchain is installed; otherwise left out.
+    Nightly {
+        /// Program and arguments.
+        words: &'static [&'static str],
+        /// Variables to set.
+        variables: &'static [(&'static str, &'static str)],
+    },
+    /// Calls a check of this program.
+    Check(fn() -> Result<Outcome, String>),
+}
+
+/// One step.
+pub(crate) struct Step {
+    /// Unique; what `--only` takes.
+    pub(crate) name: &'static str,
+    /// What it protects.
+    pub(crate) why: &'static str,
+    /// What it does.
+    pub(crate) action: Action,
+    /// What to do when it fails.
+    pub(crate) remedy: &'static str,
+    /// A step that takes longer hangs, and is ended.
+    pub(crate) limit: Duration,
+}
+
+/// What all steps together should take on two cores from an empty build directory; the summary says when it was more.
+pub(crate) const BUDGET: Duration = Duration::from_mins(20);
+
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// Every step, in the order they run.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "prerequisites",
+        why: "the other steps need these programs; what is missing is installed when that is possible",
+        action: Action::Check(prerequisites::check),
+        remedy: "install what is named above",
+        limit: LIMIT,
+    },
+    Step {
+        name: "format",
+        why: "one layout, so that a difference is a change",
+        action: Action::Command { words: &["cargo", "fmt", "--all", "--check"], variables: &[] },
+        remedy: "cargo fmt --all",
+        limit: LIMIT,
+    },
+    Step {
+        name: "tidy",
+        why: "the rules of the house that no other tool knows",
+        action: Action::Check(|| tidy::check().map(Outcome::Passed)),
+        remedy: "mend each finding; the rules are in xtask/src/tidy/",
+        limit: LIMIT,
+    },
+    Step {
+        name: "core-purity",
+        why: "engine::core decides the same for ever only without clock, file, thread, socket or float",
+        action: Action::Check(purity::check),
+        remedy: "move the impure part above engine::core and hand its result in",
+        limit: LIMIT,
+    },
+    Step {
+        name: "deploy",
+        why: "the unit stays hardened, and the shards can still pin themselves and use io_uring",
+        action: Action::Check(deploy::check),
+        remedy: "systemd-analyze security --offline=true deploy/systemd/coinbitclub.service",
+        limit: LIMIT,
+    },
+    Step {
+        name: "clippy",
+        why: "warnings are errors",
+        action: Action::Command {
+            words: &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+            variables: &[],
+        },
+        remedy: "mend each warning; expect(…, reason = \"…\") only where the lint is wrong",
+        limit: LIMIT,
+    },
+    Step {
+        name: "core-build",
+        why: "engine::core builds alone",
+        action: Action::Command {
+            words: &[
+                "cargo",
+                "build",
+                "--package",
+                "coinbitclub-engine",
+                "--no-default-features",
+                "--locked",
+            ],
+            variables: &[],
+        },
+        remedy: "put what needs a runtime behind the feature `shard`",
+        limit: LIMIT,
+    },
+    Step {
+        name: "tests",
+        why: "all unit, integration and documentation tests, with debug assertions",
+        action: Action::Command { words: &["cargo", "test", "--workspace", "--locked"], variables: &[] },
+        remedy: "cargo test -p PACKAGE NAME runs one; a failing seeded test prints the command that repeats it",
+        limit: LIMIT,
+    },
+    Step {
+        name: "loom",
+        why: "every interleaving of a small ring and doorbell: no lost wake-up, no torn item",
+        action: Action::Command {
+            words: &[
+                "cargo",
+                "test",
+                "--package",
+                "coinbitclub-ringbuf",
+                "--release",
+                "--locked",
+                "--test",
+                "loom_*",
+                "--target-dir",
+                "target/loom",
+            ],
+            variables: &[("RUSTFLAGS", "--cfg loom")],
+        },
+        remedy: "LOOM_LOG=trace with the failing test's name prints the interleaving",
+        limit: LIMIT,
+    },
+    Step {
+        name: "shuttle",
+        why: "random schedules of rings too large for every interleaving",
+        action: Action::Command {
+            words: &[
+                "cargo",
+                "test",
+                "--package",
+                "coinbitclub-ringbuf",
+                "--release",
+                "--locked",
+                "--test",
+                "shuttle_*",
+                "--target-dir",
+                "target/shuttle",
+            ],
+            variables: &[("RUSTFLAGS", "--cfg shuttle")],
+        },
+        remedy: "the failure prints a schedule that shuttle::replay repeats",
+        limit: LIMIT,
+    },
+    Step {
+        name: "address-sanitizer",
+        why: "the rings' unsafe code touches no memory that is not its own",
+        action: Action::Nightly {
+            words: &[
+                "rustup",
+                "run",
+                "nightly",
+                "cargo",
+                "test",
+                "--package",
+                "coinbitclub-ringbuf",
+                "--locked",
+                "--lib",
+                "--tests",
+                "--target",
+                "x86_64-unknown-linux-gnu",
+                "--target-dir",
+                "target/asan",
+            ],
+            variables: &[("RUSTFLAGS", "-Zsanitizer=address")],
+        },
+        remedy: "the report names the access and the allocation",
+        limit: LIMIT,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_nothing_is_left_blank() {
+        for (index, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..index].iter().all(|other| other.name != step.name), "{} twice", step.name);
+            assert!(!step.why.is_empty() && !step.remedy.is_empty(), "{}", step.name);
+        }
+    }
+
+    #[test]
+    fn every_cargo_step_keeps_the_lock_file() {
+        for step in STEPS {
+            if let Action::Command { words, .. } | Action::Nightly { words, .. } = &step.action {
+                assert!(words.contains(&"--locked") || words[1] == "fmt", "{} lacks --locked", step.name);
+            }
+        }
+    }
+}
