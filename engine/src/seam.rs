@@ -96,6 +96,7 @@ pub trait Disk: Clone + 'static {
 }
 
 /// An open file of a [`Disk`]. Offsets and lengths are multiples of [`DISK_ALIGNMENT`].
+#[expect(clippy::len_without_is_empty, reason = "the length of a file, a question to the disk")]
 pub trait DiskFile: 'static {
     /// An aligned buffer that direct I/O accepts. Zeroed when allocated.
     type Buffer: AsRef<[u8]> + AsMut<[u8]> + 'static;

@@ -93,8 +93,7 @@ pub fn parse_units(text: &str) -> Result<i64, ParseError> {
     let mut places: i64 = 0;
     let mut point = false;
     let mut exponent: i64 = 0;
-    let mut bytes = body.bytes().enumerate();
-    while let Some((at, byte)) = bytes.next() {
+    for (at, byte) in body.bytes().enumerate() {
         match byte {
             b'0'..=b'9' => {
                 digits += 1;

@@ -1,0 +1,584 @@
+//! Applying events: the only code that changes a user. It decides nothing and refuses nothing.
+//!
+//! **Invariants**: total over every event of a well-formed log; the ledger is balanced after each.
+
+use std::collections::VecDeque;
+
+use super::event::{Charge, Event, Latch, Record};
+use super::fixed::{Money, Quantity};
+use super::ids::{ClientOrderId, Leg, SignalId, Timestamp};
+use super::ledger::{Currency, EntryKey, LedgerAccount};
+use super::order::{Fill, NewOrder, OrderState, VenueReason};
+use super::position::{CloseReason, Order, Position, PositionState};
+use super::signal::{Signal, SourceSignal};
+use super::state::{State, UserIndex};
+use super::user::{
+    BODY_KEPT_MAX, DEDUP_MAX, ExchangeAccount, ORDER_HISTORY_MAX, OUTCOMES_MAX, Outcome, OutcomeKind,
+    POSITION_HISTORY_MAX, SESSIONS_MAX, SIGNALS_MAX, Seen, Session, Skip, Source, Subscription, User,
+    VenueKind,
+};
+
+/// Applies a record; creates the user when its first event says so. Gives the user's place.
+pub fn apply_record(state: &mut State, record: &Record) -> UserIndex {
+    let at = match state.find(record.user) {
+        Some(at) => at,
+        None => state.put(User::new(record.user, record.at)),
+    };
+    for event in &record.events {
+        apply(state, at, record.at, event);
+    }
+    at
+}
+
+/// Applies one event to the user at `at`.
+///
+/// # Panics
+/// When a balance overflows or an entry is unbalanced: that would corrupt money.
+pub fn apply(state: &mut State, at: UserIndex, when: Timestamp, event: &Event) {
+    if let Event::Subscribed { source, .. } = event
+        && state.user(at).subscription(*source).is_none()
+    {
+        state.index_subscription(at, *source);
+    }
+    state.user_mut(at).apply(when, event);
+}
+
+fn push_bounded<T>(list: &mut VecDeque<T>, max: usize, item: T) {
+    if list.len() == max {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
+impl User {
+    fn apply(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::SignedUp { email, password, zone, trial_ends_at } => {
+                self.email.clone_from(email);
+                self.password.clone_from(password);
+                self.zone.clone_from(zone);
+                self.trial_ends_at = *trial_ends_at;
+            }
+            Event::SessionOpened { token, expires_at } => {
+                self.sessions.retain(|s| s.expires_at > at);
+                if self.sessions.len() == SESSIONS_MAX {
+                    self.sessions.remove(0);
+                }
+                self.sessions.push(Session { token: *token, expires_at: *expires_at });
+                self.login_failures = 0;
+                self.locked_until = Timestamp(0);
+            }
+            Event::SessionClosed { token } => self.sessions.retain(|s| s.token != *token),
+            Event::LoginFailed { locked_until } => {
+                self.login_failures =
+                    if *locked_until > Timestamp(0) { 0 } else { self.login_failures.saturating_add(1) };
+                self.locked_until = *locked_until;
+            }
+            Event::AccountOpened { index, venue, wallet, prepaid } => {
+                self.open_account(at, *index, *venue, *wallet, *prepaid);
+            }
+            Event::SourceCreated { name, secret, .. } => self.sources.push(Source {
+                name: name.clone(),
+                secret: *secret,
+                halted: false,
+                accepted: 0,
+                signals: VecDeque::new(),
+                working: Vec::new(),
+                seen: std::collections::BTreeMap::new(),
+                seen_order: VecDeque::new(),
+                window_start: Timestamp(0),
+                window_opens: 0,
+            }),
+            Event::Subscribed { source, account, settings } => {
+                match self.subscriptions.iter_mut().find(|s| s.source == *source) {
+                    Some(subscription) => {
+                        subscription.account = *account;
+                        subscription.active = true;
+                        subscription.settings = (**settings).clone();
+                    }
+                    None => self.subscriptions.push(Subscription {
+                        source: *source,
+                        account: *account,
+                        active: true,
+                        settings: (**settings).clone(),
+                        last_open: 0,
+                        last_close: 0,
+                    }),
+                }
+            }
+            Event::Unsubscribed { source } => {
+                if let Some(subscription) = self.subscriptions.iter_mut().find(|s| s.source == *source) {
+                    subscription.active = false;
+                }
+            }
+            Event::HaltSet { latch: Latch::User, on } => self.halted = *on,
+            Event::HaltSet { latch: Latch::Source(index), on } => {
+                if let Some(source) = self.sources.get_mut(usize::from(*index)) {
+                    source.halted = *on;
+                }
+            }
+            Event::Recharged { number, currency, amount, debt_paid } => {
+                self.recharges = self.recharges.max(*number);
+                let lines = [(LedgerAccount::Real, *amount), (LedgerAccount::Outside, amount.negated())];
+                self.ledger.post(at, EntryKey::Recharge(*number), *currency, &lines);
+                let lines = [(LedgerAccount::Real, debt_paid.negated()), (LedgerAccount::Debt, *debt_paid)];
+                self.ledger.post(at, EntryKey::DebtOffset(*number), *currency, &lines);
+            }
+            Event::SignalAccepted { signal, key, key_until, window_start, body } => {
+                if let Some(source) = self.sources.get_mut(usize::from(signal.id.source.index)) {
+                    source.accept(at, signal, (*key, *key_until), *window_start, body);
+                }
+            }
+            Event::SignalFinished { source, number, counts } => {
+                if let Some(source) = self.sources.get_mut(usize::from(*source)) {
+                    source.working.retain(|n| n != number);
+                    if let Some(signal) = source.signals.iter_mut().find(|s| s.signal.id.number == *number) {
+                        signal.finished = Some(*counts);
+                        signal.finished_at = at;
+                    }
+                }
+            }
+            Event::Skipped { signal, account, open, reason, until } => {
+                self.note_decided(*signal, *open);
+                self.reversals.retain(|s| s.id != *signal);
+                if *reason == Skip::DailyLoss
+                    && let Some(account) = self.accounts.get_mut(usize::from(*account))
+                {
+                    account.loss_latch_until = *until;
+                }
+                self.set_outcome(*signal, *account, OutcomeKind::Skipped(*reason), at);
+            }
+            Event::DayOpened { account, ends_at, equity } => {
+                if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
+                    account.day_ends_at = *ends_at;
+                    account.day_equity = *equity;
+                }
+            }
+            Event::EntryIntended { .. } => self.intend_entry(at, event),
+            Event::ProtectionIntended { order, position, liquidation } => {
+                self.orders.push(Order::pending(*order, *position, at));
+                if let Some(p) = self.position_mut(*position, order.id.account.index) {
+                    p.liquidation = *liquidation;
+                    match order.kind {
+                        super::order::OrderKind::StopMarket(trigger) => p.stop = trigger,
+                        super::order::OrderKind::TakeProfitMarket(trigger) => p.take_profit = trigger,
+                        _ => {}
+                    }
+                }
+            }
+            Event::CloseRequested { position, account, closing, reversal } => {
+                if let Some(p) = self.position_mut(*position, *account) {
+                    p.state = PositionState::Closing;
+                    p.closing = Some(*closing);
+                }
+                match closing.leg {
+                    Leg::SignalClose => self.note_decided(closing.signal, false),
+                    Leg::ReversalClose => self.note_decided(closing.signal, true),
+                    _ => return,
+                }
+                if let Some(signal) = reversal {
+                    self.reversals.push(**signal);
+                }
+                self.set_outcome(closing.signal, *account, OutcomeKind::Sent, at);
+            }
+            Event::ExitIntended { order, position } => {
+                self.orders.push(Order::pending(*order, *position, at));
+                if let Some(p) = self.position_mut(*position, order.id.account.index)
+                    && let Some(closing) = &mut p.closing
+                {
+                    closing.round = order.id.round.saturating_add(1);
+                }
+            }
+            Event::CancelIntended { id } => {
+                if let Some(order) = self.order_mut(*id) {
+                    order.cancelling = true;
+                }
+            }
+            Event::OrderAccepted { id, sent_at } => {
+                if let Some(order) = self.order_mut(*id) {
+                    if matches!(order.state, OrderState::Pending | OrderState::Unknown) {
+                        order.state = OrderState::Submitted;
+                    }
+                    if order.sent_at == Timestamp(0) {
+                        order.sent_at = *sent_at;
+                    }
+                }
+                self.touch_outcome(*id);
+            }
+            Event::OrderEnded { id, state, reason, sent_at } => {
+                self.end_order(at, *id, *state, *reason, *sent_at)
+            }
+            Event::OrderUnknown { id } => {
+                if let Some(order) = self.order_mut(*id) {
+                    order.state = OrderState::Unknown;
+                }
+            }
+            Event::Filled { id, fill, last, realised, sent_at } => {
+                self.fill_order(at, *id, fill, *last, *realised, *sent_at);
+            }
+            Event::Liquidated { position, account, fill, realised } => {
+                let currency = self.currency(*account);
+                if let Some(p) = self.position_mut(*position, *account) {
+                    let quantity = fill.quantity.min(p.quantity);
+                    p.venue_fills = fill.number;
+                    p.exit(quantity, fill.fee, *realised);
+                    p.state = PositionState::Closing;
+                }
+                self.book_profit(
+                    at,
+                    EntryKey::LiquidationProfit(*account, fill.number),
+                    currency,
+                    *account,
+                    *realised,
+                );
+                self.book_fee(
+                    at,
+                    EntryKey::LiquidationFee(*account, fill.number),
+                    currency,
+                    *account,
+                    fill.fee,
+                );
+            }
+            Event::FundingSettled { position, account, symbol, venue_at, amount, .. } => {
+                let currency = self.currency(*account);
+                if let Some(p) = self.position_mut(*position, *account) {
+                    p.funding = p.funding.checked_add(*amount).expect("funding fits");
+                    p.funded_at = *venue_at;
+                }
+                let lines = [
+                    (LedgerAccount::Wallet(*account), *amount),
+                    (LedgerAccount::VenueFunding, amount.negated()),
+                ];
+                self.ledger.post(at, EntryKey::Funding(*account, *symbol, *venue_at), currency, &lines);
+            }
+            Event::PositionClosed {
+                position, account, reason, charge, carried_loss, cooldown_until, ..
+            } => {
+                self.close_position(at, *position, *account, *reason, charge, *carried_loss, *cooldown_until);
+            }
+            Event::EntryVoided { position, account } => {
+                self.positions.retain(|p| p.signal != *position || p.account != *account);
+            }
+        }
+    }
+
+    fn currency(&self, account: u8) -> Currency {
+        self.accounts.get(usize::from(account)).map_or(Currency::Usdt, ExchangeAccount::currency)
+    }
+
+    fn order_mut(&mut self, id: ClientOrderId) -> Option<&mut Order> {
+        self.orders.iter_mut().find(|o| o.new.id == id)
+    }
+
+    fn position_mut(&mut self, signal: SignalId, account: u8) -> Option<&mut Position> {
+        self.positions.iter_mut().find(|p| p.signal == signal && p.account == account)
+    }
+
+    fn open_account(&mut self, at: Timestamp, index: u8, venue: VenueKind, wallet: Money, prepaid: Money) {
+        let account = ExchangeAccount {
+            venue,
+            enabled: true,
+            key_healthy: true,
+            day_ends_at: Timestamp(0),
+            day_equity: Money::ZERO,
+            loss_latch_until: Timestamp(0),
+        };
+        let currency = account.currency();
+        self.accounts.push(account);
+        let lines = [(LedgerAccount::Wallet(index), wallet), (LedgerAccount::Outside, wallet.negated())];
+        self.ledger.post(at, EntryKey::AccountOpened(index), currency, &lines);
+        let lines = [(LedgerAccount::Real, prepaid), (LedgerAccount::Outside, prepaid.negated())];
+        self.ledger.post(at, EntryKey::Prepaid(index), currency, &lines);
+    }
+
+    /// Moves the subscription's mark: this signal is decided, once and for all.
+    fn note_decided(&mut self, signal: SignalId, open: bool) {
+        if let Some(subscription) = self.subscriptions.iter_mut().find(|s| s.source == signal.source) {
+            let mark = if open { &mut subscription.last_open } else { &mut subscription.last_close };
+            *mark = (*mark).max(signal.number);
+        }
+    }
+
+    fn set_outcome(&mut self, signal: SignalId, account: u8, kind: OutcomeKind, at: Timestamp) {
+        let done_at = if matches!(kind, OutcomeKind::Skipped(_)) { at } else { Timestamp(0) };
+        if let Some(outcome) = self.outcomes.iter_mut().rev().find(|o| o.signal == signal) {
+            outcome.kind = kind;
+            outcome.done_at = done_at;
+            return;
+        }
+        let outcome = Outcome {
+            signal,
+            account,
+            kind,
+            decided_at: at,
+            sent_at: Timestamp(0),
+            filled_at: Timestamp(0),
+            done_at,
+        };
+        push_bounded(&mut self.outcomes, OUTCOMES_MAX, outcome);
+    }
+
+    /// Brings the receipt line of an order's signal up to date with the order.
+    fn touch_outcome(&mut self, id: ClientOrderId) {
+        if matches!(id.leg, Leg::Stop | Leg::TakeProfit | Leg::ManualClose | Leg::UnprotectedClose) {
+            return;
+        }
+        let Some(order) = self.order(id).copied() else { return };
+        let Some(outcome) = self.outcomes.iter_mut().rev().find(|o| o.signal == id.signal) else { return };
+        if outcome.sent_at == Timestamp(0) {
+            outcome.sent_at = order.sent_at;
+        }
+        if outcome.filled_at == Timestamp(0) {
+            outcome.filled_at = order.filled_at;
+        }
+        if id.leg == Leg::ReversalClose {
+            return;
+        }
+        outcome.kind = match order.state {
+            OrderState::Filled => OutcomeKind::Filled,
+            state if state.is_final() && !order.filled.is_zero() => OutcomeKind::FilledInPart,
+            state if state.is_final() => OutcomeKind::Failed(order.reason.unwrap_or(VenueReason::Requested)),
+            _ => OutcomeKind::Sent,
+        };
+        outcome.done_at = order.done_at;
+    }
+
+    fn intend_entry(&mut self, at: Timestamp, event: &Event) {
+        let Event::EntryIntended {
+            order,
+            stop,
+            take_profit,
+            stop_multiplier,
+            take_profit_multiplier,
+            liquidation,
+            reserved,
+            share,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let NewOrder { id, symbol, side, leverage, .. } = *order;
+        self.note_decided(id.signal, true);
+        self.reversals.retain(|s| s.id != id.signal);
+        self.orders.push(Order::pending(*order, id.signal, at));
+        self.positions.push(Position {
+            signal: id.signal,
+            account: id.account.index,
+            symbol,
+            side,
+            state: PositionState::Opening,
+            leverage,
+            quantity: Quantity::ZERO,
+            entry_cost: Money::ZERO,
+            entry_quantity: Quantity::ZERO,
+            reserved: *reserved,
+            realised: Money::ZERO,
+            fees: Money::ZERO,
+            funding: Money::ZERO,
+            stop: *stop,
+            take_profit: *take_profit,
+            liquidation: *liquidation,
+            stop_multiplier: *stop_multiplier,
+            take_profit_multiplier: *take_profit_multiplier,
+            share: *share,
+            venue_fills: 0,
+            funded_at: Timestamp(0),
+            decided_at: at,
+            opened_at: Timestamp(0),
+            closed_at: Timestamp(0),
+            closing: None,
+            closed: None,
+        });
+        self.set_outcome(id.signal, id.account.index, OutcomeKind::Sent, at);
+    }
+
+    fn fill_order(
+        &mut self,
+        at: Timestamp,
+        id: ClientOrderId,
+        fill: &Fill,
+        last: bool,
+        realised: Money,
+        sent_at: Timestamp,
+    ) {
+        let account = id.account.index;
+        let currency = self.currency(account);
+        let Some(order) = self.order_mut(id) else { return };
+        order.fills = fill.number;
+        order.filled = order.filled.checked_add(fill.quantity).expect("fills fit");
+        let notional = fill.price.notional(fill.quantity).expect("the notional of a fill fits");
+        order.notional = order.notional.checked_add(notional).expect("fills fit");
+        order.fees = order.fees.checked_add(fill.fee).expect("fees fit");
+        order.state = if last { OrderState::Filled } else { OrderState::PartiallyFilled };
+        if order.filled_at == Timestamp(0) {
+            order.filled_at = at;
+        }
+        if order.sent_at == Timestamp(0) {
+            order.sent_at = sent_at;
+        }
+        if last {
+            order.done_at = at;
+        }
+        let position = order.position;
+        if let Some(p) = self.position_mut(position, account) {
+            if id.leg == Leg::Entry {
+                p.enter(fill, last, at);
+            } else {
+                p.exit(fill.quantity.min(p.quantity), fill.fee, realised);
+                p.state = PositionState::Closing;
+            }
+        }
+        self.book_profit(at, EntryKey::FillProfit(id, fill.number), currency, account, realised);
+        self.book_fee(at, EntryKey::FillFee(id, fill.number), currency, account, fill.fee);
+        self.touch_outcome(id);
+        if last {
+            self.archive_order(id);
+        }
+    }
+
+    fn book_profit(&mut self, at: Timestamp, key: EntryKey, currency: Currency, account: u8, profit: Money) {
+        let lines =
+            [(LedgerAccount::Wallet(account), profit), (LedgerAccount::VenueProfit, profit.negated())];
+        self.ledger.post(at, key, currency, &lines);
+    }
+
+    fn book_fee(&mut self, at: Timestamp, key: EntryKey, currency: Currency, account: u8, fee: Money) {
+        let lines = [(LedgerAccount::Wallet(account), fee.negated()), (LedgerAccount::VenueFee, fee)];
+        self.ledger.post(at, key, currency, &lines);
+    }
+
+    fn end_order(
+        &mut self,
+        at: Timestamp,
+        id: ClientOrderId,
+        state: OrderState,
+        reason: VenueReason,
+        sent_at: Timestamp,
+    ) {
+        let Some(order) = self.order_mut(id) else { return };
+        order.state = state;
+        order.reason = Some(reason);
+        order.done_at = at;
+        if order.sent_at == Timestamp(0) {
+            order.sent_at = sent_at;
+        }
+        let position = order.position;
+        self.touch_outcome(id);
+        self.archive_order(id);
+        if id.leg == Leg::Entry
+            && let Some(p) = self.position_mut(position, id.account.index)
+        {
+            p.reserved = Money::ZERO;
+            if p.state == PositionState::Opening && !p.quantity.is_zero() {
+                p.state = PositionState::Open;
+            }
+        }
+    }
+
+    fn archive_order(&mut self, id: ClientOrderId) {
+        if let Some(place) = self.orders.iter().position(|o| o.new.id == id) {
+            let order = self.orders.remove(place);
+            push_bounded(&mut self.final_orders, ORDER_HISTORY_MAX, order);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one event, each of its own type")]
+    fn close_position(
+        &mut self,
+        at: Timestamp,
+        position: SignalId,
+        account: u8,
+        reason: CloseReason,
+        charge: &Charge,
+        carried_loss: Money,
+        cooldown_until: Timestamp,
+    ) {
+        let currency = self.currency(account);
+        let Some(place) = self.positions.iter().position(|p| p.signal == position && p.account == account)
+        else {
+            return;
+        };
+        let mut closed = self.positions.remove(place);
+        closed.state = if reason == CloseReason::Liquidation {
+            PositionState::Liquidated
+        } else {
+            PositionState::Closed
+        };
+        closed.closed_at = at;
+        closed.closed = Some(reason);
+        closed.reserved = Money::ZERO;
+        push_bounded(&mut self.closed_positions, POSITION_HISTORY_MAX, closed);
+        let total = charge.credit.checked_add(charge.real).and_then(|sum| sum.checked_add(charge.debt));
+        let lines = [
+            (LedgerAccount::Credit, charge.credit.negated()),
+            (LedgerAccount::Real, charge.real.negated()),
+            (LedgerAccount::Debt, charge.debt.negated()),
+            (LedgerAccount::Revenue, total.expect("a charge fits")),
+        ];
+        self.ledger.post(at, EntryKey::ProfitShare(position, account), currency, &lines);
+        match self.carried_losses.iter_mut().find(|(c, _)| *c == currency) {
+            Some((_, carried)) => *carried = carried_loss,
+            None if carried_loss.is_zero() => {}
+            None => self.carried_losses.push((currency, carried_loss)),
+        }
+        self.cooldowns.retain(|(a, s, until)| *until > at && (*a != account || *s != closed.symbol));
+        if cooldown_until > at {
+            self.cooldowns.push((account, closed.symbol, cooldown_until));
+        }
+    }
+}
+
+impl Source {
+    fn accept(
+        &mut self,
+        at: Timestamp,
+        signal: &Signal,
+        (key, key_until): ([u8; 16], Timestamp),
+        window_start: Timestamp,
+        body: &str,
+    ) {
+        self.accepted = self.accepted.max(signal.id.number);
+        if signal.kind.opens().is_some() {
+            if window_start != self.window_start {
+                self.window_start = window_start;
+                self.window_opens = 0;
+            }
+            self.window_opens = self.window_opens.saturating_add(1);
+        } else {
+            for earlier in &mut self.signals {
+                let covered = earlier.finished.is_none()
+                    && earlier.superseded_by.is_none()
+                    && earlier.signal.symbol == signal.symbol
+                    && earlier.signal.kind.opens().is_some_and(|side| signal.kind.closes(side));
+                if covered {
+                    earlier.superseded_by = Some(signal.id.number);
+                }
+            }
+        }
+        let kept = body.len().min(BODY_KEPT_MAX);
+        let kept = (0..=kept).rev().find(|end| body.is_char_boundary(*end)).unwrap_or(0);
+        let entry = SourceSignal {
+            signal: *signal,
+            body: body[..kept].to_owned(),
+            superseded_by: None,
+            finished: None,
+            finished_at: Timestamp(0),
+        };
+        if self.signals.len() >= SIGNALS_MAX
+            && let Some(oldest_done) = self.signals.iter().position(|s| s.finished.is_some())
+        {
+            self.signals.remove(oldest_done);
+        }
+        self.signals.push_back(entry);
+        self.working.push(signal.id.number);
+        if self.seen_order.len() >= DEDUP_MAX
+            && let Some(oldest) = self.seen_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        if self.seen.insert(key, Seen { number: signal.id.number, at, until: key_until }).is_none() {
+            self.seen_order.push_back(key);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What a venue tells: orders accepted, refused, filled, ended; funding; liquidations. Facts are booked once, in the order
+//! they come, and whatever they make necessary (protection, more closing, the final account) is decided with them.
+
+use super::{Calendar, Context, close, day};
+use crate::core::command::Reply;
+use crate::core::event::{Charge, Event};
+use crate::core::fixed::{Money, Rounding};
+use crate::core::ids::{ClientOrderId, Leg, Timestamp};
+use crate::core::instrument::{MarketView, Symbol};
+use crate::core::ledger::LedgerAccount;
+use crate::core::order::{Fill, NewOrder, OrderKind, OrderState, VenueReason, VenueReport};
+use crate::core::position::{
+    CloseReason, Order, Position, PositionState, liquidation_price, order_id, price_at_distance,
+};
+use crate::core::user::User;
+
+/// A stop or take-profit that the venue ended is placed again up to this round; then the position is closed.
+const PROTECTION_ROUNDS: u8 = 3;
+
+pub(super) fn unanswered(user: &User, id: ClientOrderId, out: &mut Vec<Event>) -> Reply {
+    match user.order(id) {
+        Some(order) if order.state == OrderState::Pending => {
+            out.push(Event::OrderUnknown { id });
+            Reply::Done
+        }
+        _ => Reply::Ignored,
+    }
+}
+
+pub(super) fn book<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    report: &VenueReport,
+    sent_at: Timestamp,
+    out: &mut Vec<Event>,
+) -> Reply {
+    match *report {
+        VenueReport::Accepted { id, .. } => accepted(user, id, sent_at, out),
+        VenueReport::Rejected { id, reason } => {
+            ended(user, cx, id, OrderState::Rejected, reason, sent_at, out)
+        }
+        VenueReport::Ended { id, state, reason } => ended(user, cx, id, state, reason, sent_at, out),
+        VenueReport::Filled { id, fill, last } => filled(user, cx, id, &fill, last, sent_at, out),
+        VenueReport::Funding { account, symbol, venue_at, rate, mark, amount } => {
+            let Some(position) = user.position_on(account.index, symbol) else { return Reply::Ignored };
+            if venue_at <= position.funded_at {
+                return Reply::Ignored;
+            }
+            day::current(user, cx, account.index, out);
+            out.push(Event::FundingSettled {
+                position: position.signal,
+                account: account.index,
+                symbol,
+                venue_at,
+                rate,
+                mark,
+                amount,
+            });
+            Reply::Done
+        }
+        VenueReport::Liquidated { account, symbol, fill } => {
+            liquidated(user, cx, account.index, symbol, &fill, out)
+        }
+        // Not a proof within the first seconds (CASES.md U8); the order stays UNKNOWN and is queried again.
+        VenueReport::NotFound { .. } => Reply::Ignored,
+    }
+}
+
+fn accepted(user: &User, id: ClientOrderId, sent_at: Timestamp, out: &mut Vec<Event>) -> Reply {
+    match user.order(id) {
+        Some(order) if matches!(order.state, OrderState::Pending | OrderState::Unknown) => {
+            out.push(Event::OrderAccepted { id, sent_at });
+            Reply::Done
+        }
+        _ => Reply::Ignored,
+    }
+}
+
+fn ended<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    id: ClientOrderId,
+    state: OrderState,
+    reason: VenueReason,
+    sent_at: Timestamp,
+    out: &mut Vec<Event>,
+) -> Reply {
+    let Some(order) = user.order(id) else { return Reply::Ignored };
+    out.push(Event::OrderEnded { id, state, reason, sent_at });
+    let Some(position) = user.position(order.position, id.account.index) else { return Reply::Done };
+    match id.leg {
+        Leg::Entry if position.quantity.is_zero() && position.fees.is_zero() => {
+            out.push(Event::EntryVoided { position: position.signal, account: position.account });
+        }
+        Leg::Entry => {
+            let mut after = *position;
+            if after.state == PositionState::Opening {
+                after.state = PositionState::Open;
+            }
+            conclude(user, cx, &after, Some(id), CloseReason::Signal, out);
+        }
+        Leg::Stop | Leg::TakeProfit => protection_ended(user, cx, position, order, reason, out),
+        // The next round of a close is sent by a timer, so that a venue that keeps refusing is not hammered.
+        _ => {}
+    }
+    Reply::Done
+}
+
+/// A stop or take-profit is gone while its position is open.
+fn protection_ended<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    position: &Position,
+    order: &Order,
+    reason: VenueReason,
+    out: &mut Vec<Event>,
+) {
+    if position.quantity.is_zero() || position.closing.is_some() || reason == VenueReason::PositionClosed {
+        return;
+    }
+    let stop = order.new.id.leg == Leg::Stop;
+    let hit = reason == VenueReason::WouldTrigger || order.fills > 0;
+    let next = order.new.id.round + 1;
+    if hit {
+        let why = if stop { CloseReason::StopLoss } else { CloseReason::TakeProfit };
+        close::request(user, cx, position, close::forced(position, why), None, out);
+    } else if next <= PROTECTION_ROUNDS {
+        let id = ClientOrderId { round: next, ..order.new.id };
+        out.push(Event::ProtectionIntended {
+            order: NewOrder { id, quantity: position.quantity, ..order.new },
+            position: position.signal,
+            liquidation: position.liquidation,
+        });
+    } else if stop {
+        close::request(user, cx, position, close::forced(position, CloseReason::Unprotected), None, out);
+    }
+}
+
+fn filled<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    id: ClientOrderId,
+    fill: &Fill,
+    last: bool,
+    sent_at: Timestamp,
+    out: &mut Vec<Event>,
+) -> Reply {
+    let Some(order) = user.order(id) else { return Reply::Ignored };
+    if fill.number <= order.fills {
+        return Reply::Ignored;
+    }
+    let Some(position) = user.position(order.position, id.account.index) else { return Reply::Ignored };
+    day::current(user, cx, id.account.index, out);
+    let mut after = *position;
+    if id.leg == Leg::Entry {
+        out.push(Event::Filled { id, fill: *fill, last, realised: Money::ZERO, sent_at });
+        after.enter(fill, last, cx.now);
+        if order.fills == 0 {
+            protect(user, cx, &after, out);
+        }
+        let ended = last.then_some(id);
+        conclude(user, cx, &after, ended, CloseReason::Signal, out);
+        return Reply::Done;
+    }
+    // An exit is reduce-only: the venue never fills more than is open, and what it says beyond that is not ours.
+    let quantity = fill.quantity.min(position.quantity);
+    let realised = position.realise(fill.price, quantity).unwrap_or(Money::ZERO);
+    out.push(Event::Filled { id, fill: *fill, last, realised, sent_at });
+    after.exit(quantity, fill.fee, realised);
+    after.state = PositionState::Closing;
+    let reason = match id.leg {
+        Leg::Stop => CloseReason::StopLoss,
+        Leg::TakeProfit => CloseReason::TakeProfit,
+        _ => position.closing.map_or(CloseReason::External, |c| c.reason),
+    };
+    conclude(user, cx, &after, last.then_some(id), reason, out);
+    Reply::Done
+}
+
+/// Stop and take-profit for a position that has just got its first fill, from its real entry price.
+fn protect<M: MarketView, C>(user: &User, cx: &Context<'_, M, C>, position: &Position, out: &mut Vec<Event>) {
+    let Some(entry) = position.entry_price() else { return };
+    let instrument = cx.market.instrument(position.symbol);
+    let (mut stop, mut take_profit, mut liquidation) =
+        (position.stop, position.take_profit, position.liquidation);
+    if let Some(instrument) = instrument {
+        let distance =
+            |adverse, percent| price_at_distance(entry, position.side, adverse, percent, instrument.tick);
+        if !position.stop_multiplier.is_zero() {
+            stop = distance(true, position.stop_multiplier).unwrap_or(stop);
+        }
+        if !position.take_profit_multiplier.is_zero() {
+            take_profit = distance(false, position.take_profit_multiplier).unwrap_or(take_profit);
+        }
+        liquidation =
+            liquidation_price(entry, position.side, position.leverage, instrument).unwrap_or(liquidation);
+    }
+    for (leg, kind) in [
+        (Leg::Stop, OrderKind::StopMarket(stop)),
+        (Leg::TakeProfit, OrderKind::TakeProfitMarket(take_profit)),
+    ] {
+        out.push(Event::ProtectionIntended {
+            order: NewOrder {
+                id: order_id(position.signal, user.id, position.account, leg, 0),
+                symbol: position.symbol,
+                side: position.side.opposite(),
+                kind,
+                quantity: position.quantity,
+                reduce_only: true,
+                leverage: position.leverage,
+            },
+            position: position.signal,
+            liquidation,
+        });
+    }
+}
+
+fn liquidated<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    account: u8,
+    symbol: Symbol,
+    fill: &Fill,
+    out: &mut Vec<Event>,
+) -> Reply {
+    let Some(position) = user.position_on(account, symbol) else { return Reply::Ignored };
+    if fill.number <= position.venue_fills || position.quantity.is_zero() {
+        return Reply::Ignored;
+    }
+    day::current(user, cx, account, out);
+    let quantity = fill.quantity.min(position.quantity);
+    let realised = position.realise(fill.price, quantity).unwrap_or(Money::ZERO);
+    out.push(Event::Liquidated { position: position.signal, account, fill: *fill, realised });
+    let mut after = *position;
+    after.exit(quantity, fill.fee, realised);
+    after.state = PositionState::Closing;
+    conclude(user, cx, &after, None, CloseReason::Liquidation, out);
+    Reply::Done
+}
+
+/// After a change of a position: when it is flat for good, its final account; when it is being closed, the next step.
+fn conclude<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    position: &Position,
+    ended: Option<ClientOrderId>,
+    reason: CloseReason,
+    out: &mut Vec<Event>,
+) {
+    if !position.quantity.is_zero() || position.entry_quantity.is_zero() {
+        close::drive(user, cx, position, ended, out);
+        return;
+    }
+    let of_position = |order: &&Order| {
+        order.position == position.signal
+            && order.new.id.account.index == position.account
+            && Some(order.new.id) != ended
+    };
+    if let Some(entry) = user.orders.iter().filter(of_position).find(|o| o.new.id.leg == Leg::Entry) {
+        // Flat, but the rest of the entry could still fill: take it back first and close what comes meanwhile.
+        if position.closing.is_none() {
+            close::request(user, cx, position, close::forced(position, reason), None, out);
+        } else if !entry.cancelling {
+            out.push(Event::CancelIntended { id: entry.new.id });
+        }
+        return;
+    }
+    for order in user.orders.iter().filter(of_position).filter(|o| !o.cancelling) {
+        out.push(Event::CancelIntended { id: order.new.id });
+    }
+    let reason = match (reason, position.closing) {
+        (CloseReason::Signal, Some(closing)) => closing.reason,
+        (reason, _) => reason,
+    };
+    settle(user, cx, position, reason, out);
+}
+
+/// The final account of a position: net profit, losses carried forward, the profit share and where it is taken from.
+fn settle<M, C>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    position: &Position,
+    reason: CloseReason,
+    out: &mut Vec<Event>,
+) {
+    let currency = user
+        .accounts
+        .get(usize::from(position.account))
+        .map_or(crate::core::ledger::Currency::Usdt, crate::core::user::ExchangeAccount::currency);
+    let net = position.net();
+    let carried = user.carried_loss(currency);
+    let (taxable, carried_loss) = if net.is_negative() {
+        (Money::ZERO, carried.checked_add(net.abs()).unwrap_or(Money::MAX))
+    } else if net > carried {
+        (net.checked_sub(carried).unwrap_or(Money::ZERO), Money::ZERO)
+    } else {
+        (Money::ZERO, carried.checked_sub(net).unwrap_or(Money::ZERO))
+    };
+    let fee = taxable.times(position.share, Rounding::HalfEven).unwrap_or(Money::ZERO);
+    let take = |account, wanted: Money| {
+        let balance = user.ledger.balance(currency, account);
+        if balance.is_positive() { balance.min(wanted) } else { Money::ZERO }
+    };
+    let credit = take(LedgerAccount::Credit, fee);
+    let rest = fee.checked_sub(credit).unwrap_or(Money::ZERO);
+    let real = take(LedgerAccount::Real, rest);
+    let debt = rest.checked_sub(real).unwrap_or(Money::ZERO);
+    out.push(Event::PositionClosed {
+        position: position.signal,
+        account: position.account,
+        reason,
+        net,
+        charge: Charge { credit, real, debt },
+        carried_loss,
+        cooldown_until: cx.now.plus_micros(cx.rules.cooldown),
+    });
+}
