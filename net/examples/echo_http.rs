@@ -74,7 +74,8 @@ fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let address: SocketAddr = address.parse().map_err(io::Error::other)?;
-    let seconds: Option<u64> = arguments.next().map(|text| text.parse()).transpose().map_err(io::Error::other)?;
+    let seconds: Option<u64> =
+        arguments.next().map(|text| text.parse()).transpose().map_err(io::Error::other)?;
 
     let listener = listen(address, &ListenOptions::default())?;
     println!("listening on {}", listener.address());
@@ -97,7 +98,8 @@ fn main() -> io::Result<()> {
         let now_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         wire.poll(now_ns, &mut server)?;
         if !wire.has_work() {
-            let due = wire.next_deadline_ns().map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
+            let due =
+                wire.next_deadline_ns().map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
             wait_readable(wire.descriptor(), due.unwrap_or(Duration::from_secs(1)));
         }
     }

@@ -21,9 +21,9 @@ impl HttpDate {
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil(days);
         let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-        text[..3].copy_from_slice(DAYS[(days % 7) as usize]);
+        text[..3].copy_from_slice(DAYS[position(days % 7)]);
         two_digits(&mut text[5..7], day);
-        text[8..11].copy_from_slice(MONTHS[(month - 1) as usize]);
+        text[8..11].copy_from_slice(MONTHS[position(month - 1)]);
         two_digits(&mut text[12..14], year / 100);
         two_digits(&mut text[14..16], year % 100);
         two_digits(&mut text[17..19], second / 3600);
@@ -44,6 +44,10 @@ impl HttpDate {
     pub fn as_bytes(&self) -> &[u8; 29] {
         &self.text
     }
+}
+
+fn position(small: u64) -> usize {
+    usize::try_from(small).expect("a day of the week or a month")
 }
 
 fn two_digits(out: &mut [u8], value: u64) {

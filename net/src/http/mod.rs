@@ -9,7 +9,7 @@
 //! **Bounds**: [`Limits`].
 
 mod chunked;
-//pub mod client;
+pub mod client;
 mod date;
 mod error;
 mod parse;

@@ -86,7 +86,13 @@ impl Pipeline {
     #[must_use]
     pub fn new(depth_max: usize) -> Self {
         assert!(depth_max > 0, "a pipeline holds at least one request");
-        Self { slots: VecDeque::new(), oldest: 0, depth_max, ending: false, continue_state: Continue::Unasked }
+        Self {
+            slots: VecDeque::new(),
+            oldest: 0,
+            depth_max,
+            ending: false,
+            continue_state: Continue::Unasked,
+        }
     }
 
     /// Unanswered requests, early answers included.
@@ -127,7 +133,8 @@ impl Pipeline {
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode),
     ) -> Released {
-        let Some(place) = ticket.0.checked_sub(self.oldest).and_then(|place| usize::try_from(place).ok()) else {
+        let Some(place) = ticket.0.checked_sub(self.oldest).and_then(|place| usize::try_from(place).ok())
+        else {
             return Released::default();
         };
         let was_full = self.is_full();

@@ -28,8 +28,6 @@ pub(crate) struct RingSetup {
     pub(crate) buffer_count: u16,
     /// Bytes of each receive buffer.
     pub(crate) buffer_bytes: u32,
-    /// Deferred task running (Linux 6.1) or cooperative (5.19).
-    pub(crate) deferred: bool,
 }
 
 /// What the kernel reports.
@@ -83,12 +81,14 @@ impl Ring {
     /// Sets the ring up on the calling thread.
     pub(crate) fn new(setup: &RingSetup) -> io::Result<Self> {
         let mut builder = IoUring::builder();
-        builder.setup_cqsize(setup.completions).setup_single_issuer().setup_submit_all().setup_taskrun_flag();
-        if setup.deferred {
-            builder.setup_defer_taskrun();
-        } else {
-            builder.setup_coop_taskrun();
-        }
+        // Cooperative, not deferred, task running: with the latter the kernel holds completions back until `enter` and
+        // does not wake whoever waits on the ring's descriptor, which is how a shard sleeps (tried on Linux 6.18).
+        builder
+            .setup_cqsize(setup.completions)
+            .setup_single_issuer()
+            .setup_submit_all()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag();
         let ring = builder.build(setup.submissions)?;
         let buffers = BufferRing::new(setup.buffer_count, setup.buffer_bytes)?;
         // SAFETY: the mapping outlives the ring: `Drop` closes the ring first, and when operations might still run it
@@ -204,7 +204,9 @@ impl Ring {
         match self.ring.submit_and_wait(0) {
             Ok(_) => Ok(()),
             // Interrupted, or the kernel's completion queue is full: nothing is lost, the next call goes on.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => Ok(()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -220,7 +222,6 @@ impl Ring {
         let value = u32::try_from(result);
         #[expect(clippy::cast_possible_truncation, reason = "the tag's lower half is the index")]
         let index = data as u32;
-        #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
         let generation = (data >> GENERATION_SHIFT) as u32 & GENERATION_MASK;
         Some(match data >> KIND_SHIFT {
             KIND_ACCEPT => {
@@ -295,7 +296,8 @@ impl Ring {
             return false;
         }
         while self.outstanding > 0 {
-            let cancelled = self.ring.submitter().register_sync_cancel(Some(PATIENCE), CancelBuilder::any().all());
+            let cancelled =
+                self.ring.submitter().register_sync_cancel(Some(PATIENCE), CancelBuilder::any().all());
             let before = self.outstanding;
             if self.enter().is_err() {
                 return false;

@@ -20,7 +20,7 @@ use std::os::fd::RawFd;
 mod config;
 mod inbox;
 mod listener;
-//pub mod memory;
+pub mod memory;
 mod metrics;
 mod pool;
 mod stream;

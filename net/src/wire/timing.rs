@@ -28,6 +28,15 @@ impl Timing {
         }
     }
 
+    /// The earliest moment at which [`Timing::due`] names a reason.
+    pub(super) fn due_ns(&self, config: &WireConfig) -> u64 {
+        let after = |since: u64, span: u64| since.saturating_add(span).saturating_add(1);
+        let idle = after(self.active_ns, config.idle_ns);
+        let sending = self.sending_since_ns.map(|since| after(since, config.send_ns));
+        let partial = self.partial_since_ns.map(|since| after(since, config.request_ns));
+        sending.into_iter().chain(partial).fold(idle, u64::min)
+    }
+
     /// Notes a delivery that consumed some or none of the input and left `rest` bytes.
     pub(super) fn delivered(&mut self, now_ns: u64, consumed: usize, rest: usize, paused: bool) {
         if rest == 0 || paused {

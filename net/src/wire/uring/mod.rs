@@ -85,7 +85,13 @@ impl UringWire {
         config.check();
         Ok(Self {
             ring: setup::open_ring(&config)?,
-            acceptor: Acceptor { listener: Some(listener), armed: false, stopping: false, cancelled: false, retry_ns: None },
+            acceptor: Acceptor {
+                listener: Some(listener),
+                armed: false,
+                stopping: false,
+                cancelled: false,
+                retry_ns: None,
+            },
             slots: Vec::new(),
             free: Vec::new(),
             config,
@@ -179,7 +185,8 @@ impl UringWire {
         if let Some(index) = self.free.pop() {
             return Some(index);
         }
-        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index < self.config.connections_max)?;
+        let index =
+            u32::try_from(self.slots.len()).ok().filter(|&index| index < self.config.connections_max)?;
         self.slots.push(Slot::free(0));
         Some(index)
     }
@@ -187,7 +194,8 @@ impl UringWire {
     /// Sends what a connection has queued, or moves its close on. False when the ring takes nothing now.
     fn flush(&mut self, conn: ConnId) -> bool {
         let index = conn.index;
-        let Some(slot) = self.slots.get_mut(conn.index()).filter(|slot| slot.generation == conn.generation) else {
+        let Some(slot) = self.slots.get_mut(conn.index()).filter(|slot| slot.generation == conn.generation)
+        else {
             return true;
         };
         slot.in_dirty = false;
@@ -354,7 +362,8 @@ impl UringWire {
             }
         }
         while let Some(conn) = self.rearm.pop_front() {
-            let Some(slot) = self.slots.get_mut(conn.index()).filter(|slot| slot.generation == conn.generation)
+            let Some(slot) =
+                self.slots.get_mut(conn.index()).filter(|slot| slot.generation == conn.generation)
             else {
                 continue;
             };
@@ -388,11 +397,17 @@ impl Wire for UringWire {
             match completion {
                 Completion::Accepted { result, more } => self.accepted(result, more, events),
                 Completion::Received { index, generation, result, more } => {
-                    debug_assert_eq!(generation, self.slots[index as usize].generation & sys::GENERATION_MASK);
+                    debug_assert_eq!(
+                        generation,
+                        self.slots[index as usize].generation & sys::GENERATION_MASK
+                    );
                     self.received(index, result, more, events);
                 }
                 Completion::Sent { index, generation, result } => {
-                    debug_assert_eq!(generation, self.slots[index as usize].generation & sys::GENERATION_MASK);
+                    debug_assert_eq!(
+                        generation,
+                        self.slots[index as usize].generation & sys::GENERATION_MASK
+                    );
                     self.sent(index, result);
                 }
                 Completion::Cancelled => {}

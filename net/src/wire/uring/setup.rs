@@ -9,9 +9,7 @@ use crate::wire::WireConfig;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The kernel lacks io_uring or something this driver needs of it.
-    #[error(
-        "io_uring here lacks {needed} ({source}): Linux 6.0 or later is needed, 6.1 or later is better (uname -r)"
-    )]
+    #[error("io_uring here lacks {needed} ({source}): Linux 6.0 or later is needed (uname -r)")]
     Unsupported {
         /// What is missing.
         needed: &'static str,
@@ -44,26 +42,18 @@ fn limit(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} KiB", bytes >> 10))
 }
 
-/// Opens the ring. Deferred task running (6.1) lets a busy shard take completions only when it asks for them; without
-/// it, cooperative task running (5.19) does the same with an interruption less often avoided.
+/// Opens the ring.
 pub(super) fn open_ring(config: &WireConfig) -> Result<Ring, StartError> {
-    let mut setup = RingSetup {
+    let setup = RingSetup {
         submissions: config.submissions,
         // A receive and a send may complete for each entry submitted, and multishot receives add their own: four
         // times makes overflow (which costs a system call, never a completion) rare.
         completions: config.submissions * 4,
         buffer_count: config.receive_buffers,
         buffer_bytes: config.receive_buffer_bytes,
-        deferred: std::env::var("COOP").is_err(),
     };
-    match Ring::new(&setup) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            setup.deferred = false;
-            Ring::new(&setup)
-        }
-        opened => opened,
-    }
-    .map_err(explain)
+    // No second try with fewer flags: each of them is in 6.0, and without them latency would be another one.
+    Ring::new(&setup).map_err(explain)
 }
 
 fn explain(source: io::Error) -> StartError {
