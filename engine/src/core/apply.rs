@@ -218,9 +218,11 @@ impl User {
             }
             Event::Liquidated { position, account, fill, realised } => {
                 let currency = self.currency(*account);
+                if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
+                    account.venue_fills = fill.number;
+                }
                 if let Some(p) = self.position_mut(*position, *account) {
                     let quantity = fill.quantity.min(p.quantity);
-                    p.venue_fills = fill.number;
                     p.exit(quantity, fill.fee, *realised);
                     p.state = PositionState::Closing;
                 }
@@ -282,6 +284,7 @@ impl User {
             day_ends_at: Timestamp(0),
             day_equity: Money::ZERO,
             loss_latch_until: Timestamp(0),
+            venue_fills: 0,
         };
         let currency = account.currency();
         self.accounts.push(account);
@@ -382,7 +385,7 @@ impl User {
             stop_multiplier: *stop_multiplier,
             take_profit_multiplier: *take_profit_multiplier,
             share: *share,
-            venue_fills: 0,
+            opened_venue_at: Timestamp(0),
             funded_at: Timestamp(0),
             decided_at: at,
             opened_at: Timestamp(0),

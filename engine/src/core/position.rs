@@ -134,8 +134,8 @@ pub struct Position {
     pub take_profit_multiplier: Rate,
     /// The profit share that was agreed when it opened.
     pub share: Rate,
-    /// The venue's own executions on this position so far.
-    pub venue_fills: u32,
+    /// The venue's time of its first fill.
+    pub opened_venue_at: Timestamp,
     /// The venue's time of the last funding that was booked.
     pub funded_at: Timestamp,
     /// When it was decided on.
@@ -321,6 +321,7 @@ impl Position {
         };
         if self.opened_at == Timestamp(0) {
             self.opened_at = at;
+            self.opened_venue_at = fill.venue_at;
         }
         if last && self.state == PositionState::Opening {
             self.state = PositionState::Open;

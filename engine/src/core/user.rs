@@ -64,6 +64,8 @@ pub struct ExchangeAccount {
     pub day_equity: Money,
     /// Opens are refused until then, because the day's loss limit was hit.
     pub loss_latch_until: Timestamp,
+    /// The venue's own executions (liquidations) booked so far.
+    pub venue_fills: u32,
 }
 
 impl ExchangeAccount {

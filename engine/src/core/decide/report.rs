@@ -224,7 +224,8 @@ fn liquidated<M: MarketView, C: Calendar>(
     out: &mut Vec<Event>,
 ) -> Reply {
     let Some(position) = user.position_on(account, symbol) else { return Reply::Ignored };
-    if fill.number <= position.venue_fills || position.quantity.is_zero() {
+    let booked = user.accounts.get(usize::from(account)).map_or(0, |a| a.venue_fills);
+    if fill.number <= booked || position.quantity.is_zero() {
         return Reply::Ignored;
     }
     day::current(user, cx, account, out);
