@@ -1,8 +1,7 @@
 //! Events: facts that were decided, each about one user. The log is a sequence of records, a record the events of one
 //! decision; what a record says is never decided again.
 //!
-//! **Schema**: [`SCHEMA`] is written with each record. A change of an event's meaning or layout needs a new number, a
-//! reader of the old one and a golden log (storage/tests/golden).
+//! **Schema**: see [`super::codec`]: each record on disk says the version of its layout.
 
 #![allow(
     missing_docs,
@@ -20,9 +19,6 @@ use super::position::{CloseReason, Closing};
 use super::rules::Settings;
 use super::signal::{FanOutCounts, Signal};
 use super::user::{Skip, VenueKind};
-
-/// Version of the records this binary writes.
-pub const SCHEMA: u16 = 1;
 
 /// A halt latch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -319,8 +315,6 @@ pub struct Charge {
 /// What one decision put on record.
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 pub struct Record {
-    /// Version of the schema.
-    pub schema: u16,
     /// Whom it is about.
     pub user: UserId,
     /// When it was decided.

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod auth;
+pub mod codec;
 pub mod command;
 pub mod decide;
 pub mod event;

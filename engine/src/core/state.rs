@@ -160,23 +160,28 @@ impl State {
     /// Digest of the users in the order of their ids.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        digest_of(self.users.iter())
+        combine_digests(self.users.iter().map(|u| (u.id, user_digest(u))).collect())
     }
 }
 
-/// Digest of a set of users, whatever order or shards they come from: SHA-256 over each one's serialised form, by id.
+/// Digest of one user: SHA-256 over the serialised form.
 ///
 /// # Panics
 /// Never: serialising into memory does not fail.
-pub fn digest_of<'a>(users: impl Iterator<Item = &'a User>) -> [u8; 32] {
-    let mut sorted: Vec<&User> = users.collect();
-    sorted.sort_by_key(|u| u.id);
+#[must_use]
+pub fn user_digest(user: &User) -> [u8; 32] {
+    let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(user).expect("serialising into memory does not fail");
+    Sha256::digest(&bytes).into()
+}
+
+/// Digest of a set of users, whatever order or shards their parts come from: SHA-256 over ids and parts, by id.
+#[must_use]
+pub fn combine_digests(mut parts: Vec<(UserId, [u8; 32])>) -> [u8; 32] {
+    parts.sort_unstable();
     let mut hasher = Sha256::new();
-    for user in sorted {
-        let bytes =
-            rkyv::to_bytes::<rkyv::rancor::Error>(user).expect("serialising into memory does not fail");
-        hasher.update(u64::try_from(bytes.len()).expect("a length fits").to_le_bytes());
-        hasher.update(&bytes);
+    for (id, part) in parts {
+        hasher.update(id.0.to_le_bytes());
+        hasher.update(part);
     }
     hasher.finalize().into()
 }

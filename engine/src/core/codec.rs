@@ -1,0 +1,118 @@
+//! Records and users as bytes: a header that names the layout, then a validated rkyv archive.
+//!
+//! **Invariants**: nothing is read from bytes before they are validated; decoding what was encoded gives the same value.
+//! **Schema**: [`SCHEMA`] is in every header. A change of the layout or meaning of an event or of the state needs a new
+//! number and a reader of the old one; a golden log of each version is kept as a test.
+
+use rkyv::rancor::Error;
+use rkyv::util::AlignedVec;
+
+use super::event::Record;
+use super::user::User;
+
+/// Version of the layout this binary writes.
+pub const SCHEMA: u16 = 1;
+/// Bytes of the header: as many as keep the archive behind it aligned.
+pub const HEADER_BYTES: usize = 16;
+
+/// What the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Record = 1,
+    User = 2,
+}
+
+/// Why bytes could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Too short, or not what was looked for.
+    #[error("not a {wanted} ({bytes} bytes)")]
+    NotOne {
+        /// What was looked for.
+        wanted: &'static str,
+        /// How many bytes there are.
+        bytes: usize,
+    },
+    /// Written by a newer version.
+    #[error("layout {found}, and this binary reads up to {SCHEMA}: start the newer version that wrote it")]
+    Newer {
+        /// The layout's number.
+        found: u16,
+    },
+    /// The archive does not validate.
+    #[error("damaged: {0}")]
+    Damaged(String),
+}
+
+/// A buffer that encoding reuses.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    buffer: AlignedVec<16>,
+}
+
+impl Encoder {
+    /// The bytes of a record; valid until the next call.
+    ///
+    /// # Panics
+    /// Never: serialising into memory does not fail.
+    pub fn record(&mut self, record: &Record) -> &[u8] {
+        self.begin(Kind::Record, 0);
+        let buffer = std::mem::take(&mut self.buffer);
+        self.buffer = rkyv::api::high::to_bytes_in::<_, Error>(record, buffer)
+            .expect("serialising into memory does not fail");
+        &self.buffer
+    }
+
+    /// The bytes of a user as of the record with number `as_of`; valid until the next call.
+    ///
+    /// # Panics
+    /// Never: serialising into memory does not fail.
+    pub fn user(&mut self, user: &User, as_of: u64) -> &[u8] {
+        self.begin(Kind::User, as_of);
+        let buffer = std::mem::take(&mut self.buffer);
+        self.buffer = rkyv::api::high::to_bytes_in::<_, Error>(user, buffer)
+            .expect("serialising into memory does not fail");
+        &self.buffer
+    }
+
+    fn begin(&mut self, kind: Kind, number: u64) {
+        let mut header = [0_u8; HEADER_BYTES];
+        header[..2].copy_from_slice(&SCHEMA.to_le_bytes());
+        header[2] = kind as u8;
+        header[8..].copy_from_slice(&number.to_le_bytes());
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&header);
+    }
+}
+
+fn open<'a>(bytes: &'a [u8], kind: Kind, wanted: &'static str) -> Result<(u64, &'a [u8]), CodecError> {
+    if bytes.len() <= HEADER_BYTES || bytes[2] != kind as u8 {
+        return Err(CodecError::NotOne { wanted, bytes: bytes.len() });
+    }
+    let found = u16::from_le_bytes([bytes[0], bytes[1]]);
+    if found > SCHEMA {
+        return Err(CodecError::Newer { found });
+    }
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[8..HEADER_BYTES]);
+    Ok((u64::from_le_bytes(number), &bytes[HEADER_BYTES..]))
+}
+
+/// Reads a record. `bytes` is 16-byte aligned.
+///
+/// # Errors
+/// [`CodecError`]; never panics, whatever the bytes.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, CodecError> {
+    let (_, archive) = open(bytes, Kind::Record, "record")?;
+    rkyv::from_bytes::<Record, Error>(archive).map_err(|e| CodecError::Damaged(e.to_string()))
+}
+
+/// Reads a user and the number of the last record it holds. `bytes` is 16-byte aligned.
+///
+/// # Errors
+/// [`CodecError`]; never panics, whatever the bytes.
+pub fn decode_user(bytes: &[u8]) -> Result<(User, u64), CodecError> {
+    let (as_of, archive) = open(bytes, Kind::User, "user")?;
+    let user = rkyv::from_bytes::<User, Error>(archive).map_err(|e| CodecError::Damaged(e.to_string()))?;
+    Ok((user, as_of))
+}
