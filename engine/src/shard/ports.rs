@@ -1,0 +1,115 @@
+//! What a shard needs from outside, as traits: its log, its venue, its callers and what they read.
+//!
+//! Static dispatch only; the server wires the real ones, the simulator its own.
+
+use crate::core::fixed::Money;
+use crate::core::ids::{AccountId, ClientOrderId, Timestamp, UserId};
+use crate::core::instrument::MarketView;
+use crate::core::order::{NewOrder, VenueReport};
+use crate::core::rules::Rules;
+use crate::core::state::State;
+use crate::core::user::User;
+use crate::seam::Nanos;
+
+/// Number of a record in a shard's log, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(pub u64);
+
+/// A shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u16);
+
+impl ShardId {
+    /// As an index.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The shard that owns a user when there are `shards` of them: slots in equal runs.
+#[must_use]
+pub fn owner(user: UserId, shards: u16) -> ShardId {
+    let slots = u32::from(crate::core::ids::SLOTS);
+    let place = u32::from(user.slot()) * u32::from(shards) / slots;
+    ShardId(u16::try_from(place).expect("below the number of shards"))
+}
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// The monotonic clock.
+    pub mono: Nanos,
+    /// The calendar.
+    pub wall: Timestamp,
+}
+
+/// The log cannot take records any more: the shard stops.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct JournalFailed(pub String);
+
+/// The shard's log, as far as the shard itself sees it. Flushing is the loop's.
+pub trait Journal {
+    /// Bytes of records that fit now, at least.
+    fn room_bytes(&self) -> usize;
+    /// Takes a record. Durable later.
+    ///
+    /// # Errors
+    /// [`JournalFailed`], for ever after.
+    fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalFailed>;
+    /// The last record taken.
+    fn last(&self) -> Lsn;
+    /// The last record that is durable.
+    fn durable(&self) -> Lsn;
+}
+
+/// The venue's request queue is full; ask again after the next poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VenueBusy;
+
+/// The venue side of a shard: effects go in, reports come out, and prices can be looked up.
+pub trait Gateway: MarketView {
+    /// Makes a new account known.
+    fn open_account(&mut self, account: AccountId, wallet: Money);
+    /// Makes a recovered user's accounts, positions and live orders known.
+    ///
+    /// # Errors
+    /// Why not, with a remedy.
+    fn restore(&mut self, user: &User) -> Result<(), String>;
+    /// Sends an order.
+    ///
+    /// # Errors
+    /// [`VenueBusy`]: not taken.
+    fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy>;
+    /// Takes an order back.
+    ///
+    /// # Errors
+    /// [`VenueBusy`]: not taken.
+    fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy>;
+    /// Asks what became of an order.
+    ///
+    /// # Errors
+    /// [`VenueBusy`]: not taken.
+    fn query(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy>;
+    /// Hands over at most `budget` reports' worth of news; the units of work done.
+    fn poll(&mut self, now: Timestamp, budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize;
+    /// When `poll` has work again at the latest.
+    fn next_due(&self, now: Timestamp) -> Option<Timestamp>;
+}
+
+/// What callers read: a question against the state, bounded in work, and its answer.
+pub trait Reads {
+    /// A question. Crosses shards.
+    type Question: Send + 'static;
+    /// Its answer. Crosses shards.
+    type Answer: Send + 'static;
+    /// Answers. Must do a bounded amount of work.
+    fn read(
+        state: &State,
+        rules: &Rules,
+        market: &impl MarketView,
+        now: Timestamp,
+        question: Self::Question,
+    ) -> Self::Answer;
+}

@@ -1,0 +1,835 @@
+//! The shard: it admits asks, decides in the order of the lanes, appends to the log, and lets answers and effects go once
+//! their record is durable.
+//!
+//! **Runs on**: its pinned executor; synchronous throughout, called by the loop with the time.
+//! **Owns**: the state of its users, its lanes, timers, fan-outs and what waits for a flush.
+//! **Invariants**: nothing leaves (answer, order, message) before the record it rests on is durable; reads wait for what
+//! they saw; a user's commands are decided in the order they were admitted; facts from venues are never refused.
+//! **Bounds**: `limits`. When the log is out of room, nothing further is begun until a flush makes room.
+//! **Never**: waits, reads a clock other than the one it is handed, or touches a file or socket.
+
+use std::collections::VecDeque;
+
+use super::ask::{Answer, Ask, Auth, Message, Op, Origin, ReplyTo};
+use super::calendar::ZoneCalendar;
+use super::fanout::{FanOutOrder, FanOuts};
+use super::lanes::{Closes, Lane, Lanes};
+use super::limits::{
+    JOURNAL_ROOM_MIN, LANE_DEADLINE, ORDER_ANSWER_MAX_MICROS, ORDER_SWEEP_SPAN, TURN_REPORTS, TURN_UNITS,
+};
+use super::mesh::Mesh;
+use super::metrics::{Counters, Histograms, ShardStatus, Stage, Track};
+use super::ports::{Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, owner};
+use super::timers::{Alarm, Timers};
+use crate::core::apply::apply;
+use crate::core::auth::{session_is_alive, source_secret_is};
+use crate::core::codec::Encoder;
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::decide::{Context, decide};
+use crate::core::event::{Event, Record};
+use crate::core::fixed::Money;
+use crate::core::ids::{AccountId, ClientOrderId, Leg, SignalId, Timestamp, UserId};
+use crate::core::order::{NewOrder, OrderState, VenueReport};
+use crate::core::rules::Rules;
+use crate::core::signal::FanOutCounts;
+use crate::core::state::{IdMap, State, UserIndex};
+use crate::core::user::{OutcomeKind, User};
+use crate::seam::{Clock, Nanos};
+
+/// What happens outside once a record is durable.
+#[derive(Clone, Copy, Debug)]
+enum Effect {
+    OpenAccount(AccountId, Money),
+    Submit(NewOrder),
+    Cancel(ClientOrderId),
+    Query(ClientOrderId),
+    FanOut(FanOutOrder),
+    FanOutDone(SignalId, FanOutCounts),
+}
+
+/// What waits for a flush.
+enum Held<A> {
+    Answer { to: Origin, answer: Answer<A>, track: Track, asked_at: Nanos },
+    Effect(Effect),
+}
+
+struct Task<Q> {
+    op: Op<Q>,
+    queued_at: Nanos,
+}
+
+struct Queued<Q> {
+    task: Task<Q>,
+    origin: Origin,
+}
+
+/// A signal of this shard whose fan-out other shards have not all confirmed.
+struct Progress {
+    shards_left: u16,
+    counts: FanOutCounts,
+}
+
+/// What a shard is made of at the start.
+pub struct ShardParts<R: Reads, J, G> {
+    /// The recovered users.
+    pub state: State,
+    /// The rules in force.
+    pub rules: Rules,
+    /// The log.
+    pub journal: J,
+    /// The venue.
+    pub gateway: G,
+    /// The place in the mesh.
+    pub mesh: Mesh<R>,
+}
+
+/// See the module's head.
+pub struct Shard<R: Reads, J, G> {
+    state: State,
+    rules: Rules,
+    journal: J,
+    gateway: G,
+    mesh: Mesh<R>,
+    calendar: ZoneCalendar,
+    lanes: Lanes<Queued<R::Question>>,
+    closes: Closes<Task<R::Question>, Origin>,
+    fan_outs: FanOuts,
+    fan_out_turn: bool,
+    progress: IdMap<SignalId, Progress>,
+    timers: Timers,
+    internal: VecDeque<Command>,
+    held: VecDeque<(Lsn, Nanos, Held<R::Answer>)>,
+    unsent: VecDeque<Effect>,
+    in_flight: IdMap<ClientOrderId, Timestamp>,
+    swept_at: Nanos,
+    answers: Vec<(ReplyTo, Answer<R::Answer>)>,
+    counters: Counters,
+    histograms: Histograms,
+    encoder: Encoder,
+    events: Vec<Event>,
+    reports: Vec<VenueReport>,
+    positions_open: usize,
+    failure: Option<String>,
+}
+
+impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
+    /// A shard ready to [`Shard::resume`].
+    #[must_use]
+    pub fn new(parts: ShardParts<R, J, G>) -> Self {
+        Self {
+            state: parts.state,
+            rules: parts.rules,
+            journal: parts.journal,
+            gateway: parts.gateway,
+            mesh: parts.mesh,
+            calendar: ZoneCalendar::default(),
+            lanes: Lanes::default(),
+            closes: Closes::default(),
+            fan_outs: FanOuts::default(),
+            fan_out_turn: false,
+            progress: IdMap::default(),
+            timers: Timers::default(),
+            internal: VecDeque::new(),
+            held: VecDeque::new(),
+            unsent: VecDeque::new(),
+            in_flight: IdMap::default(),
+            swept_at: Nanos::default(),
+            answers: Vec::new(),
+            counters: Counters::default(),
+            histograms: Histograms::default(),
+            encoder: Encoder::default(),
+            events: Vec::new(),
+            reports: Vec::new(),
+            positions_open: 0,
+            failure: None,
+        }
+    }
+
+    /// Takes up after a recovery what the state says was under way: accounts and orders at the venue, orders that were
+    /// durable and never confirmed (same id, so at most one exists), positions that need a stop or a close, fan-outs.
+    ///
+    /// # Errors
+    /// What the venue cannot take back, with a remedy.
+    pub fn resume(&mut self, now: Moment) -> Result<(), String> {
+        let mut fan_outs = Vec::new();
+        for user in self.state.users() {
+            self.gateway.restore(user)?;
+            self.positions_open += user.positions.len();
+            for order in &user.orders {
+                match order.state {
+                    OrderState::Pending => self.unsent.push_back(Effect::Submit(order.new)),
+                    OrderState::Unknown => self.unsent.push_back(Effect::Query(order.new.id)),
+                    _ => {}
+                }
+                if order.cancelling {
+                    self.unsent.push_back(Effect::Cancel(order.new.id));
+                }
+            }
+            for position in &user.positions {
+                let account = AccountId { user: user.id, index: position.account };
+                let due = position.opened_at.plus_micros(self.rules.protection_span).max(now.wall);
+                self.timers.set(due, Alarm::CheckProtection(account, position.signal));
+                if position.closing.is_some() {
+                    self.timers.set(now.wall, Alarm::DriveClose(account, position.signal));
+                }
+            }
+            for signal in &user.reversals {
+                self.internal.push_back(Command::Reconsider { user: user.id, signal: signal.id });
+            }
+            fan_outs.extend(user.sources.iter().flat_map(|source| {
+                source.working.iter().filter_map(|number| source.signal(*number)).map(|s| FanOutOrder {
+                    signal: s.signal,
+                    superseded: s.superseded_by.is_some(),
+                    source_halted: source.halted,
+                })
+            }));
+        }
+        for order in fan_outs {
+            self.start_fan_out(order);
+        }
+        Ok(())
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.mesh.shard()
+    }
+
+    /// The users.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    /// The log, for flushing.
+    pub fn journal_mut(&mut self) -> &mut J {
+        &mut self.journal
+    }
+
+    /// The venue.
+    #[must_use]
+    pub fn gateway(&self) -> &G {
+        &self.gateway
+    }
+
+    /// Why the shard has stopped, if it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Counts a park of the loop or a snapshot.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Answers for callers on this shard; the list is to be drained.
+    pub fn answers(&mut self) -> &mut Vec<(ReplyTo, Answer<R::Answer>)> {
+        &mut self.answers
+    }
+
+    /// Takes an ask from a caller on this shard; the answer comes later, perhaps from another shard.
+    pub fn ask(&mut self, now: Moment, ask: Ask<R::Question>, reply: ReplyTo) {
+        let to = owner(ask.user, self.mesh.shards());
+        self.ask_shard(now, to, ask, reply);
+    }
+
+    /// Takes an ask for a shard that the caller names: reads that go to every shard.
+    pub fn ask_shard(&mut self, now: Moment, to: ShardId, ask: Ask<R::Question>, reply: ReplyTo) {
+        if to == self.id() {
+            self.admit(now, ask, Origin::Local(reply));
+        } else if let Err(reply) = self.mesh.ask(to, Box::new(ask), reply) {
+            self.counters.mesh_full += 1;
+            self.answers.push((reply, Answer::Busy { retry_after: 1 }));
+        }
+    }
+
+    fn admit(&mut self, now: Moment, ask: Ask<R::Question>, origin: Origin) {
+        if self.failure.is_some() {
+            return self.give(origin, Answer::Stopped);
+        }
+        let allowed = match ask.auth {
+            Auth::Open => true,
+            Auth::Session(user, token) => session_is_alive(&self.state, user, &token, now.wall),
+            Auth::Source(source, secret) => source_secret_is(&self.state, source, &secret),
+        };
+        if !allowed {
+            self.counters.unauthorized += 1;
+            return self.give(origin, Answer::Unauthorized);
+        }
+        let key = ask.op.close_key();
+        let lane = ask.op.lane();
+        let task = Task { op: ask.op, queued_at: now.mono };
+        match key {
+            Some(key) => {
+                let merged = self.closes.len();
+                let joined = self.closes.push(key, task, origin);
+                self.counters.closes_merged += u64::from(self.closes.len() == merged);
+                if let Err(origin) = joined {
+                    self.give(origin, Answer::Busy { retry_after: 1 });
+                }
+            }
+            None => {
+                if let Err(refused) = self.lanes.push(lane, ask.user, Queued { task, origin }) {
+                    self.counters.lane_full += 1;
+                    let retry_after = u32::try_from(lane.place() + 1).unwrap_or(1);
+                    self.give(refused.origin, Answer::Busy { retry_after });
+                }
+            }
+        }
+    }
+
+    /// Hands an answer over now.
+    fn give(&mut self, to: Origin, answer: Answer<R::Answer>) {
+        match to {
+            Origin::Local(reply) => self.answers.push((reply, answer)),
+            Origin::Remote(shard, ticket) => self.mesh.answer(shard, ticket, answer),
+        }
+    }
+
+    /// One turn: messages, effects, venue, timers, closes, then the lanes. Returns whether work is left for now.
+    pub fn turn<C: Clock>(&mut self, now: Moment, clock: &C) -> bool {
+        self.counters.turns += 1;
+        self.take_messages(now);
+        if self.failure.is_none() {
+            self.pass_effects(now);
+            if let Err(failed) = self.work(now, clock) {
+                self.stop(&failed);
+            }
+        }
+        self.mesh.pass_notes();
+        self.mesh.ring();
+        self.has_work()
+    }
+
+    /// Whether a further turn has something to do right now.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        if self.mesh.has_messages() || !self.answers.is_empty() {
+            return true;
+        }
+        let waiting = !self.closes.is_empty()
+            || !self.lanes.is_empty()
+            || !self.fan_outs.is_empty()
+            || !self.internal.is_empty()
+            || !self.reports.is_empty();
+        self.failure.is_none() && waiting && self.journal.room_bytes() >= JOURNAL_ROOM_MIN
+    }
+
+    /// When the next turn is due even if nothing arrives, on the calendar.
+    #[must_use]
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let sweep = (!self.in_flight.is_empty()).then(|| now.plus_micros(ORDER_SWEEP_SPAN.as_micros()));
+        let busy = (!self.unsent.is_empty() || self.mesh.has_notes()).then(|| now.plus_micros(1_000));
+        [self.timers.next(), self.gateway.next_due(now), sweep, busy].into_iter().flatten().min()
+    }
+
+    fn stop(&mut self, failed: &JournalFailed) {
+        let shard = self.id().0;
+        tracing::error!(shard, cause = %failed, "the log has failed: the shard stops; nothing acknowledged is lost");
+        self.failure = Some(failed.to_string());
+        while let Some(queued) = self.closes.pop() {
+            for origin in queued.callers {
+                self.give(origin, Answer::Stopped);
+            }
+        }
+        for lane in Lane::ALL {
+            while let Some(queued) = self.lanes.pop(lane) {
+                self.give(queued.origin, Answer::Stopped);
+            }
+        }
+        for (_, _, held) in std::mem::take(&mut self.held) {
+            if let Held::Answer { to, .. } = held {
+                self.give(to, Answer::Stopped);
+            }
+        }
+        self.unsent.clear();
+    }
+
+    /// The log could not be flushed: nothing that was not durable ever leaves.
+    pub fn journal_failed(&mut self, cause: &str) {
+        if self.failure.is_none() {
+            self.stop(&JournalFailed(cause.to_owned()));
+        }
+    }
+
+    fn take_messages(&mut self, now: Moment) {
+        let mut messages = Vec::new();
+        self.mesh.receive(|from, message| messages.push((from, message)));
+        for (from, message) in messages {
+            match message {
+                Message::Ask(ticket, ask) => {
+                    self.counters.remote_asks += 1;
+                    self.admit(now, *ask, Origin::Remote(from, ticket));
+                }
+                Message::Answer(ticket, answer) => {
+                    if let Some(reply) = self.mesh.redeem(ticket) {
+                        self.answers.push((reply, *answer));
+                    }
+                }
+                Message::FanOut(order) => self.fan_outs.begin(&self.state, *order),
+                Message::FanOutDone(signal, counts) => self.note_done(signal, counts),
+            }
+        }
+    }
+
+    fn work<C: Clock>(&mut self, now: Moment, clock: &C) -> Result<(), JournalFailed> {
+        if self.has_room() {
+            self.take_reports(now, clock)?;
+        }
+        while self.has_room()
+            && let Some(alarm) = self.timers.due(now.wall)
+        {
+            let command = match alarm {
+                Alarm::CheckProtection(account, position) => Command::CheckProtection { account, position },
+                Alarm::DriveClose(account, position) => Command::DriveClose { account, position },
+            };
+            self.decide_internal(now, clock, &command)?;
+        }
+        if now.mono.since(self.swept_at) >= ORDER_SWEEP_SPAN {
+            self.swept_at = now.mono;
+            self.sweep_orders(now);
+        }
+        for _ in 0..TURN_UNITS {
+            if !self.has_room() || !self.step(now, clock)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.journal.room_bytes() >= JOURNAL_ROOM_MIN
+    }
+
+    /// One unit of work, the most urgent there is. False when there is none.
+    fn step<C: Clock>(&mut self, now: Moment, clock: &C) -> Result<bool, JournalFailed> {
+        if let Some(queued) = self.closes.pop() {
+            self.decide_asked(now, clock, queued.task, &queued.callers, Track::Close)?;
+            return Ok(true);
+        }
+        if let Some(command) = self.internal.pop_front() {
+            self.decide_internal(now, clock, &command)?;
+            return Ok(true);
+        }
+        if self.fan_outs.has_closes() {
+            self.offer_next(now, clock, false)?;
+            return Ok(true);
+        }
+        let Some(lane) = self.lanes.next_lane(self.fan_outs.has_opens()) else { return Ok(false) };
+        // Inside the high lane, a fan-out and the queue take turns.
+        if lane == Lane::High && self.fan_outs.has_opens() {
+            self.fan_out_turn = !self.fan_out_turn;
+            if self.fan_out_turn || self.lanes.lane(Lane::High).is_empty() {
+                self.offer_next(now, clock, true)?;
+                return Ok(true);
+            }
+        }
+        let Some(queued) = self.lanes.pop(lane) else { return Ok(true) };
+        if now.mono.since(queued.task.queued_at) > LANE_DEADLINE[lane.place()] {
+            self.counters.deadline_exceeded += 1;
+            self.give(queued.origin, Answer::DeadlineExceeded);
+            return Ok(true);
+        }
+        self.decide_asked(now, clock, queued.task, &[queued.origin], Track::Lane(lane))?;
+        Ok(true)
+    }
+
+    fn decide_asked<C: Clock>(
+        &mut self,
+        now: Moment,
+        clock: &C,
+        task: Task<R::Question>,
+        callers: &[Origin],
+        track: Track,
+    ) -> Result<(), JournalFailed> {
+        self.histograms.record(Stage::Queue, track, now.mono.since(task.queued_at));
+        let (lsn, mut answer) = match task.op {
+            Op::Command(command) => {
+                let (lsn, result) = self.decide_one(now, clock, &command, track)?;
+                (lsn, Answer::Decided(result))
+            }
+            Op::Question(question) => {
+                self.counters.reads += 1;
+                let answer = R::read(&self.state, &self.rules, &self.gateway, now.wall, question);
+                (self.journal.last(), Answer::Read(answer))
+            }
+            Op::Status => (self.journal.durable(), Answer::Status(Box::new(self.status()))),
+            Op::TakeHistograms => {
+                (self.journal.durable(), Answer::Histograms(Box::new(std::mem::take(&mut self.histograms))))
+            }
+        };
+        for (n, caller) in callers.iter().enumerate() {
+            let copy = match &answer {
+                Answer::Decided(result) => Answer::Decided(*result),
+                _ => std::mem::replace(&mut answer, Answer::Stopped),
+            };
+            debug_assert!(n == 0 || matches!(copy, Answer::Decided(_)), "only closes have several callers");
+            self.hold(lsn, now, Held::Answer { to: *caller, answer: copy, track, asked_at: task.queued_at });
+        }
+        Ok(())
+    }
+
+    fn decide_internal<C: Clock>(
+        &mut self,
+        now: Moment,
+        clock: &C,
+        command: &Command,
+    ) -> Result<(), JournalFailed> {
+        let (_, result) = self.decide_one(now, clock, command, Track::Lane(Lane::Background))?;
+        if let Err(refusal) = result {
+            tracing::warn!(?command, %refusal, "an internal command was refused");
+        }
+        Ok(())
+    }
+
+    /// Decides on the next subscriber of the fan-out at work, or ends it.
+    fn offer_next<C: Clock>(&mut self, now: Moment, clock: &C, open: bool) -> Result<(), JournalFailed> {
+        let fan_out = if open { self.fan_outs.open() } else { self.fan_outs.close() };
+        let Some(fan_out) = fan_out else { return Ok(()) };
+        let order = fan_out.order;
+        let Some(at) = fan_out.step() else {
+            let ended = if open { self.fan_outs.end_open() } else { self.fan_outs.end_close() };
+            if let Some((signal, counts)) = ended {
+                self.hold(self.journal.last(), now, Held::Effect(Effect::FanOutDone(signal, counts)));
+            }
+            return Ok(());
+        };
+        let command = Command::Offer {
+            at,
+            signal: order.signal,
+            superseded: order.superseded,
+            source_halted: order.source_halted,
+        };
+        let (_, result) = self.decide_one(now, clock, &command, Track::FanOut)?;
+        let intended = match result {
+            Ok(Reply::Intended) => Some(true),
+            Ok(Reply::Skipped) => Some(false),
+            // Decided before a restart: the user's own record says how.
+            Ok(Reply::Ignored) => self.decided_before(at, order.signal.id),
+            _ => None,
+        };
+        if let Some(intended) = intended {
+            self.counters.offers += 1;
+            self.counters.intents += u64::from(intended);
+            self.counters.skipped += u64::from(!intended);
+            let fan_out = if open { self.fan_outs.open() } else { self.fan_outs.close() };
+            if let Some(fan_out) = fan_out {
+                fan_out.counts = fan_out.counts.plus(FanOutCounts {
+                    users: 1,
+                    intents: u32::from(intended),
+                    skipped: u32::from(!intended),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn decided_before(&self, at: UserIndex, signal: SignalId) -> Option<bool> {
+        let outcome = self.state.user(at).outcome(signal)?;
+        Some(!matches!(outcome.kind, OutcomeKind::Skipped(_)))
+    }
+
+    fn take_reports<C: Clock>(&mut self, now: Moment, clock: &C) -> Result<(), JournalFailed> {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.gateway.poll(now.wall, TURN_REPORTS, &mut |report| reports.push(report));
+        for report in reports.drain(..) {
+            self.counters.reports += 1;
+            let sent_at = match &report {
+                VenueReport::Accepted { id, .. }
+                | VenueReport::Rejected { id, .. }
+                | VenueReport::Filled { id, .. }
+                | VenueReport::Ended { id, .. } => self.in_flight.remove(id).unwrap_or_default(),
+                _ => Timestamp(0),
+            };
+            let command = Command::Report { report, sent_at };
+            let (_, result) = self.decide_one(now, clock, &command, Track::Report)?;
+            match result {
+                Ok(Reply::Ignored) => self.counters.reports_ignored += 1,
+                Ok(_) => {}
+                Err(refusal) => tracing::error!(?report, %refusal, "a venue's report is about nobody here"),
+            }
+        }
+        self.reports = reports;
+        Ok(())
+    }
+
+    /// Decides, applies, appends; holds the effects until the record is durable.
+    fn decide_one<C: Clock>(
+        &mut self,
+        now: Moment,
+        clock: &C,
+        command: &Command,
+        track: Track,
+    ) -> Result<(Lsn, Result<Reply, Refusal>), JournalFailed> {
+        let began = clock.monotonic();
+        self.counters.commands += 1;
+        let mut events = std::mem::take(&mut self.events);
+        let cx =
+            Context { now: now.wall, rules: &self.rules, market: &self.gateway, calendar: &self.calendar };
+        let decided = decide(&self.state, &cx, command, &mut events);
+        let (user, reply) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => {
+                events.clear();
+                self.events = events;
+                self.counters.refused += 1;
+                return Ok((self.journal.last(), Err(refusal)));
+            }
+        };
+        if matches!(reply, Reply::Signal { repeat: true, .. }) {
+            self.counters.signals_repeated += 1;
+        }
+        if events.is_empty() {
+            self.events = events;
+            return Ok((self.journal.last(), Ok(reply)));
+        }
+        let record = Record { user, at: now.wall, events };
+        let at = match self.state.find(user) {
+            Some(at) => at,
+            None => self.state.put(User::new(user, now.wall)),
+        };
+        for event in &record.events {
+            apply(&mut self.state, at, now.wall, event);
+        }
+        let lsn = self.journal.append(self.encoder.record(&record))?;
+        self.counters.records += 1;
+        self.counters.events += record.events.len() as u64;
+        let ended = clock.monotonic();
+        self.histograms.record(Stage::Decide, track, ended.since(began));
+        let appended = Moment { mono: ended, wall: now.wall };
+        let mut events = record.events;
+        self.follow_up(appended, lsn, user, at, &events);
+        events.clear();
+        self.events = events;
+        Ok((lsn, Ok(reply)))
+    }
+
+    /// Effects, timers and counts of what was just decided.
+    fn follow_up(&mut self, now: Moment, lsn: Lsn, user: UserId, at: UserIndex, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::AccountOpened { index, wallet, .. } => {
+                    let account = AccountId { user, index: *index };
+                    self.hold(lsn, now, Held::Effect(Effect::OpenAccount(account, *wallet)));
+                }
+                Event::EntryIntended { order, .. } => {
+                    self.positions_open += 1;
+                    self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
+                }
+                Event::EntryVoided { .. } => self.positions_open = self.positions_open.saturating_sub(1),
+                Event::ExitIntended { order, .. } => {
+                    self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
+                }
+                Event::ProtectionIntended { order, position, .. } => {
+                    self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
+                    if order.id.leg == Leg::Stop {
+                        let due = now.wall.plus_micros(self.rules.protection_span);
+                        self.timers.set(due, Alarm::CheckProtection(order.id.account, *position));
+                    }
+                }
+                Event::CancelIntended { id } => self.hold(lsn, now, Held::Effect(Effect::Cancel(*id))),
+                Event::OrderUnknown { id } => {
+                    self.counters.orders_unanswered += 1;
+                    self.hold(lsn, now, Held::Effect(Effect::Query(*id)));
+                }
+                Event::OrderEnded { id, .. } => self.follow_ended(now, at, *id),
+                Event::SignalAccepted { signal, .. } => {
+                    self.counters.signals += 1;
+                    let source = self.state.source(signal.id.source);
+                    let at_work = source.is_some_and(|s| s.working.contains(&signal.id.number));
+                    let source_halted = source.is_some_and(|s| s.halted);
+                    if at_work {
+                        let order = FanOutOrder { signal: *signal, superseded: false, source_halted };
+                        self.hold(lsn, now, Held::Effect(Effect::FanOut(order)));
+                    }
+                }
+                Event::Filled { .. } | Event::Liquidated { .. } => self.counters.fills += 1,
+                Event::PositionClosed { .. } => {
+                    self.counters.positions_closed += 1;
+                    self.positions_open = self.positions_open.saturating_sub(1);
+                    for signal in &self.state.user(at).reversals {
+                        self.internal.push_back(Command::Reconsider { user, signal: signal.id });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A close order that ended unfilled is followed by another after a while, so that no venue is hammered.
+    fn follow_ended(&mut self, now: Moment, at: UserIndex, id: ClientOrderId) {
+        let closing = |p: &&crate::core::position::Position| {
+            p.account == id.account.index
+                && p.closing.is_some_and(|c| c.signal == id.signal && c.leg == id.leg)
+        };
+        if let Some(position) = self.state.user(at).positions.iter().find(closing) {
+            let due = now.wall.plus_micros(self.rules.close_retry_span);
+            self.timers.set(due, Alarm::DriveClose(id.account, position.signal));
+        }
+    }
+
+    fn hold(&mut self, lsn: Lsn, now: Moment, held: Held<R::Answer>) {
+        if lsn <= self.journal.durable() && self.held.is_empty() {
+            self.release(now, now.mono, held);
+        } else {
+            self.held.push_back((lsn, now.mono, held));
+        }
+    }
+
+    /// The log is durable up to `lsn`: everything that waited for it goes.
+    pub fn durable(&mut self, now: Moment, lsn: Lsn) {
+        while self.held.front().is_some_and(|(waits_for, _, _)| *waits_for <= lsn) {
+            if let Some((_, since, held)) = self.held.pop_front() {
+                self.release(now, since, held);
+            }
+        }
+        self.mesh.ring();
+    }
+
+    fn release(&mut self, now: Moment, since: Nanos, held: Held<R::Answer>) {
+        match held {
+            Held::Answer { to, answer, track, asked_at } => {
+                self.histograms.record(Stage::Commit, track, now.mono.since(since));
+                self.histograms.record(Stage::Total, track, now.mono.since(asked_at));
+                self.give(to, answer);
+            }
+            Held::Effect(effect) => {
+                if matches!(effect, Effect::Submit(_)) {
+                    self.histograms.record(Stage::Commit, Track::FanOut, now.mono.since(since));
+                }
+                self.start(now, effect);
+            }
+        }
+    }
+
+    fn start(&mut self, now: Moment, effect: Effect) {
+        match effect {
+            Effect::OpenAccount(account, wallet) => self.gateway.open_account(account, wallet),
+            Effect::FanOut(order) => self.start_fan_out(order),
+            Effect::FanOutDone(signal, counts) => {
+                let home = owner(signal.source.owner, self.mesh.shards());
+                if home == self.id() {
+                    self.note_done(signal, counts);
+                } else {
+                    self.mesh.fan_out_done(home, signal, counts);
+                }
+            }
+            Effect::Submit(_) | Effect::Cancel(_) | Effect::Query(_) => {
+                if !self.unsent.is_empty() || !self.reach_venue(now, &effect) {
+                    self.unsent.push_back(effect);
+                }
+            }
+        }
+    }
+
+    /// Hands an effect to the venue; false when its queue is full.
+    fn reach_venue(&mut self, now: Moment, effect: &Effect) -> bool {
+        let taken = match effect {
+            Effect::Submit(order) => self.gateway.submit(now.wall, order),
+            Effect::Cancel(id) => self.gateway.cancel(now.wall, *id),
+            Effect::Query(id) => self.gateway.query(now.wall, *id),
+            Effect::OpenAccount(..) | Effect::FanOut(_) | Effect::FanOutDone(..) => return true,
+        };
+        match (taken, effect) {
+            (Ok(()), Effect::Submit(order)) => {
+                self.counters.orders_sent += 1;
+                self.in_flight.insert(order.id, now.wall);
+                true
+            }
+            (Ok(()), _) => true,
+            (Err(_), _) => {
+                self.counters.venue_busy += 1;
+                false
+            }
+        }
+    }
+
+    fn pass_effects(&mut self, now: Moment) {
+        while let Some(effect) = self.unsent.front().copied() {
+            if !self.reach_venue(now, &effect) {
+                return;
+            }
+            self.unsent.pop_front();
+        }
+    }
+
+    fn start_fan_out(&mut self, order: FanOutOrder) {
+        let shards_left = self.mesh.shards();
+        self.progress.insert(order.signal.id, Progress { shards_left, counts: FanOutCounts::default() });
+        self.fan_outs.begin(&self.state, order);
+        self.mesh.fan_out(order);
+    }
+
+    fn note_done(&mut self, signal: SignalId, counts: FanOutCounts) {
+        let Some(progress) = self.progress.get_mut(&signal) else { return };
+        progress.counts = progress.counts.plus(counts);
+        progress.shards_left = progress.shards_left.saturating_sub(1);
+        if progress.shards_left == 0 {
+            let counts = progress.counts;
+            self.progress.remove(&signal);
+            self.internal.push_back(Command::FinishSignal { signal, counts });
+        }
+    }
+
+    /// Orders that were sent and never answered become UNKNOWN and are queried; never sent again.
+    fn sweep_orders(&mut self, now: Moment) {
+        let late: Vec<ClientOrderId> = self
+            .in_flight
+            .iter()
+            .filter(|(_, sent)| now.wall.micros_since(**sent) >= ORDER_ANSWER_MAX_MICROS)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.in_flight.insert(id, now.wall);
+            self.internal.push_back(Command::OrderUnanswered { id });
+        }
+    }
+
+    /// The state of affairs.
+    #[must_use]
+    pub fn status(&self) -> ShardStatus {
+        ShardStatus {
+            shard: self.id().0,
+            counters: self.counters,
+            lanes: Lane::ALL.map(|lane| self.lanes.lane(lane).len()),
+            closes: self.closes.len(),
+            fan_outs: self.fan_outs.len(),
+            uncommitted: self.held.len(),
+            orders_in_flight: self.in_flight.len(),
+            effects_waiting: self.unsent.len(),
+            users: self.state.users().len(),
+            positions_open: self.positions_open,
+            lsn: self.journal.last().0,
+            durable_lsn: self.journal.durable().0,
+        }
+    }
+
+    /// Encodes users from place `from` on, at least one and about `bytes_max` bytes, each as of the newest record. Gives
+    /// the next place, `None` at the end.
+    pub fn snapshot_slice(
+        &mut self,
+        from: u32,
+        bytes_max: usize,
+        mut push: impl FnMut(&[u8]),
+    ) -> Option<u32> {
+        let as_of = self.journal.last().0;
+        let mut bytes = 0;
+        let mut at = from;
+        while bytes < bytes_max {
+            let user = self.state.users().get(at as usize)?;
+            let section = self.encoder.user(user, as_of);
+            bytes += section.len();
+            push(section);
+            at += 1;
+        }
+        Some(at)
+    }
+}
