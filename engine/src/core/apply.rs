@@ -259,6 +259,11 @@ impl User {
                 self.close_position(at, *position, *account, *reason, charge, *carried_loss, *cooldown_until);
             }
             Event::EntryVoided { position, account } => {
+                // A signal that was to close it found, in the end, nothing to close.
+                let closing = self.position(*position, *account).and_then(|p| p.closing);
+                if let Some(closing) = closing.filter(|c| c.leg == Leg::SignalClose) {
+                    self.set_outcome(closing.signal, *account, OutcomeKind::Skipped(Skip::NoPosition), at);
+                }
                 self.positions.retain(|p| p.signal != *position || p.account != *account);
             }
         }
@@ -331,11 +336,12 @@ impl User {
         if outcome.sent_at == Timestamp(0) {
             outcome.sent_at = order.sent_at;
         }
-        if outcome.filled_at == Timestamp(0) {
-            outcome.filled_at = order.filled_at;
-        }
+        // A reversal's close is only its first half: fills are those of the entry that follows.
         if id.leg == Leg::ReversalClose {
             return;
+        }
+        if outcome.filled_at == Timestamp(0) {
+            outcome.filled_at = order.filled_at;
         }
         outcome.kind = match order.state {
             OrderState::Filled => OutcomeKind::Filled,

@@ -17,28 +17,39 @@ pub(super) const fn is_close_leg(leg: Leg) -> bool {
     matches!(leg, Leg::SignalClose | Leg::ManualClose | Leg::UnprotectedClose | Leg::ReversalClose)
 }
 
-/// A closing signal reaches a subscriber.
+/// Whether a close is at work that can still send an order: one that has used up its rounds gives way to a new one.
+fn is_closing(position: &Position) -> bool {
+    position.closing.is_some_and(|closing| closing.round <= ClientOrderId::ROUND_MAX)
+}
+
+/// A closing signal reaches a subscriber: it closes what its source opened on the symbol before it, on whichever account
+/// (a subscription may have moved to another one since).
 pub(super) fn by_signal<M: MarketView, C>(
     user: &User,
     cx: &Context<'_, M, C>,
-    account: u8,
     signal: &Signal,
     age_tolerance: u64,
     out: &mut Vec<Event>,
 ) -> Result<(), Skip> {
-    let position = user
-        .position_on(account, signal.symbol)
-        .filter(|p| p.signal.source == signal.id.source && signal.kind.closes(p.side))
-        .ok_or(Skip::NoPosition)?;
-    if position.closing.is_some() {
-        return Err(Skip::AlreadyClosing);
+    let mut result = Err(Skip::NoPosition);
+    for position in user.positions.iter().filter(|p| {
+        p.symbol == signal.symbol
+            && p.signal.source == signal.id.source
+            && p.signal.number < signal.id.number
+            && signal.kind.closes(p.side)
+    }) {
+        if is_closing(position) {
+            result = result.or(Err(Skip::AlreadyClosing));
+        } else if signal.signal_at.is_some_and(|at| at.plus_micros(age_tolerance) < position.decided_at) {
+            result = result.or(Err(Skip::Expired));
+        } else {
+            let closing =
+                Closing { reason: CloseReason::Signal, leg: Leg::SignalClose, signal: signal.id, round: 0 };
+            request(user, cx, position, closing, None, out);
+            result = Ok(());
+        }
     }
-    if signal.signal_at.is_some_and(|at| at.plus_micros(age_tolerance) < position.decided_at) {
-        return Err(Skip::Expired);
-    }
-    let closing = Closing { reason: CloseReason::Signal, leg: Leg::SignalClose, signal: signal.id, round: 0 };
-    request(user, cx, position, closing, None, out);
-    Ok(())
+    result
 }
 
 /// The user closes a position.
@@ -50,7 +61,7 @@ pub(super) fn manual<M: MarketView, C>(
     out: &mut Vec<Event>,
 ) -> Result<Reply, Refusal> {
     let position = user.position_on(account, symbol).ok_or(Refusal::UnknownPosition)?;
-    if position.closing.is_some() {
+    if is_closing(position) || position.closing.is_some_and(|closing| closing.leg == Leg::ManualClose) {
         return Err(Refusal::AlreadyClosing);
     }
     let closing =

@@ -46,7 +46,7 @@ pub(super) fn offer<M: MarketView, C: Calendar>(
     let result = match open {
         Some(_) if superseded => Err((Skip::Superseded, Timestamp(0))),
         Some(side) => decide_open(user, cx, subscription, signal, side, source_halted, false, out),
-        None => close::by_signal(user, cx, account, signal, CLOSE_AGE_TOLERANCE, out)
+        None => close::by_signal(user, cx, signal, CLOSE_AGE_TOLERANCE, out)
             .map_err(|reason| (reason, Timestamp(0))),
     };
     conclude(signal.id, account, open.is_some(), result, out)
@@ -113,7 +113,8 @@ fn decide_open<M: MarketView, C: Calendar>(
         .filter(|i| i.status == InstrumentStatus::Trading)
         .ok_or(never(Skip::SymbolNotTrading))?;
     if let Some(position) = user.position_on(account, signal.symbol) {
-        if position.side != side && settings.reverse && position.closing.is_none() {
+        // A reversal closes once: what opened meanwhile is not its to close, and its close order has its one id.
+        if position.side != side && settings.reverse && position.closing.is_none() && !after_reversal {
             reverse(user, cx, position, signal, out);
             return Ok(());
         }
@@ -128,6 +129,9 @@ fn decide_open<M: MarketView, C: Calendar>(
         return Err(never(Skip::Cooldown));
     }
     check_daily_loss(user, cx, account, out)?;
+    if !user.available(account).is_positive() {
+        return Err(never(Skip::InsufficientMargin));
+    }
     let mark = cx.market.quote(signal.symbol).ok_or(never(Skip::MarketReadingStale))?.mark;
     let plan = plan(user, cx, settings, signal, side, account, instrument, mark).map_err(never)?;
     let id = order_id(signal.id, user.id, account, Leg::Entry, 0);
@@ -205,6 +209,12 @@ fn check_daily_loss<M: MarketView, C: Calendar>(
     account: u8,
     out: &mut Vec<Event>,
 ) -> Result<(), (Skip, Timestamp)> {
+    // A loss that cannot be measured counts as one that is too large.
+    let unmeasured =
+        |p: &Position| p.account == account && !p.quantity.is_zero() && cx.market.quote(p.symbol).is_none();
+    if user.positions.iter().any(unmeasured) {
+        return Err((Skip::MarketReadingStale, Timestamp(0)));
+    }
     let (day_ends_at, day_equity) = day::current(user, cx, account, out);
     let latch = user.accounts.get(usize::from(account)).map_or(Timestamp(0), |a| a.loss_latch_until);
     if latch > cx.now {
@@ -258,9 +268,6 @@ fn plan<M: MarketView, C>(
     let protection = protect(settings, signal, side, leverage, instrument, mark)?;
 
     let available = user.available(account);
-    if !available.is_positive() {
-        return Err(Skip::InsufficientMargin);
-    }
     let times = |margin: Money| margin.scaled(i64::from(leverage), 1, Rounding::Floor).unwrap_or(Money::MAX);
     let wanted = match settings.sizing {
         Sizing::PercentOfBalance(share) => {
@@ -276,7 +283,8 @@ fn plan<M: MarketView, C>(
     let mut notional = settings.trade_max.map_or(wanted, |max| wanted.min(max));
     if let Some(max) = settings.exposure_max {
         let open = user.positions.iter().filter(|p| p.account == account).fold(0_i64, |sum, p| {
-            sum.saturating_add(p.entry_cost.units()).saturating_add(times(p.reserved).units())
+            let reserved = p.reserved.scaled(i64::from(p.leverage), 1, Rounding::Floor).unwrap_or(Money::MAX);
+            sum.saturating_add(p.entry_cost.units()).saturating_add(reserved.units())
         });
         notional = notional.min(Money::from_units(max.units().saturating_sub(open)));
     }
@@ -306,15 +314,19 @@ fn protect(
     mark: Price,
 ) -> Result<Plan, Skip> {
     let distance = |adverse, percent| price_at_distance(mark, side, adverse, percent, instrument.tick);
+    // Both towards the price, like computed ones: a stop is never further away than asked.
+    let up = |price: Price| price.ceil_to(instrument.tick);
+    let down = |price: Price| price.floor_to(instrument.tick);
+    let long = side == Side::Buy;
     let (stop, stop_multiplier) = match signal.stop_loss {
-        Some(price) => (price.floor_to(instrument.tick), Rate::ZERO),
+        Some(price) => (if long { up(price) } else { down(price) }, Rate::ZERO),
         None => {
             let percent = settings.stop_multiplier;
             (distance(true, percent).ok_or(Skip::ProtectionInvalid)?, percent)
         }
     };
     let (take_profit, take_profit_multiplier) = match signal.take_profit {
-        Some(price) => (price.floor_to(instrument.tick), Rate::ZERO),
+        Some(price) => (if long { down(price) } else { up(price) }, Rate::ZERO),
         None => {
             let percent = settings.take_profit_multiplier;
             (distance(false, percent).ok_or(Skip::ProtectionInvalid)?, percent)

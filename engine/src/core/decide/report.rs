@@ -16,6 +16,8 @@ use crate::core::user::User;
 
 /// A stop or take-profit that the venue ended is placed again up to this round; then the position is closed.
 const PROTECTION_ROUNDS: u8 = 3;
+/// No single execution is larger: the largest wallet at the highest leverage, and a ninth of what `Money` holds.
+const FILL_NOTIONAL_MAX: Money = Money::from_whole(10_000_000_000);
 
 pub(super) fn unanswered(user: &User, id: ClientOrderId, out: &mut Vec<Event>) -> Reply {
     match user.order(id) {
@@ -43,7 +45,14 @@ pub(super) fn book<M: MarketView, C: Calendar>(
         VenueReport::Filled { id, fill, last } => filled(user, cx, id, &fill, last, sent_at, out),
         VenueReport::Funding { account, symbol, venue_at, rate, mark, amount } => {
             let Some(position) = user.position_on(account.index, symbol) else { return Reply::Ignored };
-            if venue_at <= position.funded_at {
+            // Told again after the position it belonged to was closed, it is not this one's.
+            let booked_earlier = user
+                .closed_positions
+                .iter()
+                .any(|p| p.account == account.index && p.symbol == symbol && venue_at <= p.funded_at);
+            let fits = position.funding.checked_add(amount).is_some()
+                && user.wallet(account.index).checked_add(amount).is_some();
+            if venue_at <= position.funded_at || booked_earlier || !fits {
                 return Reply::Ignored;
             }
             day::current(user, cx, account.index, out);
@@ -86,10 +95,13 @@ fn ended<M: MarketView, C: Calendar>(
     out: &mut Vec<Event>,
 ) -> Reply {
     let Some(order) = user.order(id) else { return Reply::Ignored };
+    if !matches!(state, OrderState::Rejected | OrderState::Cancelled | OrderState::Expired) {
+        return Reply::Ignored;
+    }
     out.push(Event::OrderEnded { id, state, reason, sent_at });
     let Some(position) = user.position(order.position, id.account.index) else { return Reply::Done };
     match id.leg {
-        Leg::Entry if position.quantity.is_zero() && position.fees.is_zero() => {
+        Leg::Entry if position.entry_quantity.is_zero() => {
             out.push(Event::EntryVoided { position: position.signal, account: position.account });
         }
         Leg::Entry => {
@@ -136,6 +148,36 @@ fn protection_ended<M: MarketView, C: Calendar>(
     }
 }
 
+/// Whether a fill can be one: positive, within the numbers we have, and its fee not above what was traded.
+fn possible(fill: &Fill) -> Option<Money> {
+    let notional = fill.price.notional(fill.quantity)?;
+    let sane = fill.price.is_positive() && fill.quantity.is_positive() && fill.fee.abs() <= notional;
+    (sane && notional.is_positive() && notional <= FILL_NOTIONAL_MAX).then_some(notional)
+}
+
+/// Whether the order can have this fill: an entry never fills beyond what was asked.
+fn order_has_room(order: &Order, fill: &Fill) -> bool {
+    let Some(notional) = possible(fill) else { return false };
+    let filled = order.filled.checked_add(fill.quantity);
+    let within = order.new.id.leg != Leg::Entry || filled.is_some_and(|filled| filled <= order.new.quantity);
+    within
+        && filled.is_some()
+        && order.notional.checked_add(notional).is_some()
+        && order.fees.checked_add(fill.fee).is_some()
+}
+
+/// Whether the sums of the position and the wallet can take a fill of this size, whatever it realises.
+fn position_has_room(user: &User, position: &Position, fill: &Fill) -> bool {
+    let Some(notional) = possible(fill) else { return false };
+    let Some(most) =
+        notional.checked_add(position.entry_cost).and_then(|most| most.checked_add(fill.fee.abs()))
+    else {
+        return false;
+    };
+    let takes = |sum: Money| sum.abs().checked_add(most).is_some();
+    takes(position.realised) && takes(position.fees) && takes(user.wallet(position.account))
+}
+
 fn filled<M: MarketView, C: Calendar>(
     user: &User,
     cx: &Context<'_, M, C>,
@@ -146,10 +188,14 @@ fn filled<M: MarketView, C: Calendar>(
     out: &mut Vec<Event>,
 ) -> Reply {
     let Some(order) = user.order(id) else { return Reply::Ignored };
-    if fill.number <= order.fills {
+    // The next fill and no other: an earlier one is booked, and one after a gap is told again with those before it.
+    if order.fills.checked_add(1) != Some(fill.number) || !order_has_room(order, fill) {
         return Reply::Ignored;
     }
     let Some(position) = user.position(order.position, id.account.index) else { return Reply::Ignored };
+    if !position_has_room(user, position, fill) {
+        return Reply::Ignored;
+    }
     day::current(user, cx, id.account.index, out);
     let mut after = *position;
     if id.leg == Leg::Entry {
@@ -225,7 +271,7 @@ fn liquidated<M: MarketView, C: Calendar>(
 ) -> Reply {
     let Some(position) = user.position_on(account, symbol) else { return Reply::Ignored };
     let booked = user.accounts.get(usize::from(account)).map_or(0, |a| a.venue_fills);
-    if fill.number <= booked || position.quantity.is_zero() {
+    if fill.number <= booked || position.quantity.is_zero() || !position_has_room(user, position, fill) {
         return Reply::Ignored;
     }
     day::current(user, cx, account, out);
