@@ -27,6 +27,8 @@ pub struct Rules {
     /// A body without an id and a time of its own is a repeat of the same body within this span. TradingView resends
     /// 5, 10 and 15 s after a 5xx (EXCHANGES.md §1), hence 25 s.
     pub repeat_span: u64,
+    /// An accepted signal is remembered at least this long: the validity of a signal twice over, and all resends.
+    pub repeat_kept_min: u64,
     /// Opens that a source may send in `source_window`.
     pub source_opens_max: u32,
     /// The window of `source_opens_max`.
@@ -71,6 +73,7 @@ impl Default for Rules {
             signal_skew_max: 5 * SECOND,
             fan_out_span: 120 * SECOND,
             repeat_span: 25 * SECOND,
+            repeat_kept_min: 300 * SECOND,
             source_opens_max: 600,
             source_window: MINUTE,
             positions_max: 2,

@@ -20,8 +20,8 @@ use super::signal::{Signal, SourceSignal};
 pub const SESSIONS_MAX: usize = 3;
 /// Exchange accounts of a user: one base-62 digit names them in order ids, ten are enough.
 pub const ACCOUNTS_MAX: usize = 10;
-/// Sources of a publisher: one base-62 digit names them.
-pub const SOURCES_MAX: usize = 62;
+/// Sources of a publisher. Small, because a user is written to a snapshot as one piece.
+pub const SOURCES_MAX: usize = 8;
 /// Sources a user subscribes to.
 pub const SUBSCRIPTIONS_MAX: usize = 64;
 /// Closed positions kept in memory.
@@ -32,10 +32,10 @@ pub const ORDER_HISTORY_MAX: usize = 64;
 pub const OUTCOMES_MAX: usize = 64;
 /// Signals a source keeps with their bodies.
 pub const SIGNALS_MAX: usize = 256;
-/// Signals a source remembers for deduplication, at least for `DEDUP_SPAN_MIN`.
-pub const DEDUP_MAX: usize = 65_536;
-/// Longest body kept with a signal, in bytes.
-pub const BODY_KEPT_MAX: usize = 4_096;
+/// Signals a source remembers for deduplication, each at least for `Rules::repeat_kept_min`.
+pub const DEDUP_MAX: usize = 8_192;
+/// Longest body kept with a signal, in bytes. The whole of it is in the log.
+pub const BODY_KEPT_MAX: usize = 1_024;
 const _: () = assert!(SOURCES_MAX <= 62 && ACCOUNTS_MAX <= 62, "named by one base-62 digit in order ids");
 
 /// Which exchange an account is on.

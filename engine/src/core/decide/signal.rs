@@ -11,8 +11,6 @@ use crate::core::user::{DEDUP_MAX, SIGNALS_MAX, Source, User};
 
 /// A source takes no further opens while this many of its signals are still being worked; closes coalesce.
 const WORKING_MAX: usize = SIGNALS_MAX / 2;
-/// An accepted signal is remembered at least this long: the validity of a signal twice over, and all resends.
-const DEDUP_SPAN_MIN: u64 = 300 * SECOND;
 
 pub(super) fn accept<M: MarketView, C>(
     user: &User,
@@ -80,7 +78,7 @@ fn limit_opens<M, C>(source: &Source, cx: &Context<'_, M, C>) -> Result<(), Refu
     }
     let oldest = source.seen_order.front().and_then(|key| source.seen.get(key));
     let dedup_full = source.seen_order.len() >= DEDUP_MAX
-        && oldest.is_some_and(|seen| cx.now.micros_since(seen.at) < DEDUP_SPAN_MIN);
+        && oldest.is_some_and(|seen| cx.now.micros_since(seen.at) < cx.rules.repeat_kept_min);
     if source.working.len() >= WORKING_MAX || dedup_full {
         return Err(Refusal::RateLimited { retry_after: 1 });
     }
