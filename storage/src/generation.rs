@@ -162,12 +162,22 @@ async fn create<D: Disk>(disk: &D, root: &Path, current: Current) -> Result<Curr
         }
     }
     make_directories(disk, root, &current).await?;
-    if let Some(parent) = root.parent() {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        disk.sync_dir(parent).await.map_err(StorageError::io("sync", parent))?;
-    }
+    sync_ancestors(disk, root).await?;
     current.write(disk, root).await?;
     Ok(current)
+}
+
+/// Makes the way to a new `root` durable: any directory on it may have been made just now. One that this user may not
+/// read was there before.
+async fn sync_ancestors<D: Disk>(disk: &D, root: &Path) -> Result<(), StorageError> {
+    for dir in root.ancestors().skip(1) {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        match disk.sync_dir(dir).await {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(StorageError::io("sync", dir))?,
+        }
+    }
+    Ok(())
 }
 
 async fn make_directories<D: Disk>(disk: &D, root: &Path, current: &Current) -> Result<(), StorageError> {

@@ -24,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod block;
 mod current;
 mod error;
@@ -44,12 +45,13 @@ mod snapshot;
 mod snapshot_file;
 mod window;
 
+pub use batch::{Batch, Flushed};
 pub use block::{BlockFault, BlockHeader, FORMAT_VERSION, check_block, peek_block, records};
 pub use error::{AppendError, Corruption, LogFailed, PrepareError, RecoverError, StorageError};
 pub use generation::{DataDirectory, NextGeneration, ShardHome};
 pub use identity::{BlockSequence, Epoch, Generation, LogIdentity, Lsn, Salt, SegmentNumber, ShardNumber};
 pub use lock::DirectoryLock;
-pub use log::{Batch, Flushed, Log, LogOptions, LogPosition, LogStats};
+pub use log::{Log, LogOptions, LogPosition, LogStats};
 pub use prune::{Pruned, prune};
 pub use recover::{Recovered, Replayed, recover};
 pub use scan::{LogTail, TornTail};

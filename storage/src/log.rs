@@ -17,7 +17,8 @@
 //! **Never**: waits inside a call, or allocates per flush once [`PENDING_BLOCKS_MAX`] buffers exist (they are made as
 //! they are first needed).
 
-use crate::block::{self, BlockBuilder};
+use crate::batch::{Batch, Flushed, failed};
+use crate::block::BlockBuilder;
 use crate::error::{AppendError, LogFailed, PrepareError, StorageError};
 use crate::generation::ShardHome;
 use crate::identity::{BlockSequence, Epoch, Lsn, SegmentNumber};
@@ -31,9 +32,7 @@ use crate::segment::{Preparation, Prepared, Segment};
 use engine::seam::{Disk, DiskFile};
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Settings of a log.
 #[derive(Clone, Copy, Debug)]
@@ -110,70 +109,6 @@ pub struct Log<D: Disk> {
 }
 
 type Buffer<D> = <<D as Disk>::File as DiskFile>::Buffer;
-
-/// One block on its way to the disk. Run [`Batch::write`] as a task and hand the result to [`Log::committed`]. A batch
-/// that is dropped is never committed, and the log hands out no other.
-#[must_use = "nothing is durable before it is written and committed"]
-pub struct Batch<F: DiskFile> {
-    segment: Segment<F>,
-    buffer: F::Buffer,
-    /// Header and payload, in bytes.
-    used: usize,
-    /// The same with the padding: what is written.
-    padded: usize,
-    offset: u64,
-    records: u64,
-    last_lsn: Lsn,
-    /// The segment before, when this is the first block of a new one.
-    full: Option<Segment<F>>,
-}
-
-/// What became of a [`Batch`].
-#[must_use = "hand it to the log"]
-pub struct Flushed<F: DiskFile> {
-    result: Result<F::Buffer, LogFailed>,
-    padded: usize,
-    records: u64,
-    last_lsn: Lsn,
-}
-
-impl<F: DiskFile> Batch<F> {
-    /// The last record in it.
-    #[must_use]
-    pub fn last_lsn(&self) -> Lsn {
-        self.last_lsn
-    }
-
-    /// What is written, in bytes.
-    #[must_use]
-    pub fn write_bytes(&self) -> usize {
-        self.padded
-    }
-
-    /// Writes the block and syncs it.
-    pub async fn write(mut self) -> Flushed<F> {
-        block::seal(&mut self.buffer.as_mut()[..self.used]);
-        let file = &self.segment.file;
-        let result = match file.write_at(self.buffer, self.padded, self.offset).await {
-            Err(cause) => Err(failed("write", &self.segment.path, self.offset, cause)),
-            Ok(buffer) => match file.sync_data().await {
-                Err(cause) => Err(failed("sync", &self.segment.path, self.offset, cause)),
-                Ok(()) => Ok(buffer),
-            },
-        };
-        if let Some(file) = self.full.and_then(|full| Rc::try_unwrap(full.file).ok())
-            && let Err(error) = file.close().await
-        {
-            // Everything in it was synced block by block; only the descriptor is in question.
-            tracing::warn!(%error, "closing a full log segment failed");
-        }
-        Flushed { result, padded: self.padded, records: self.records, last_lsn: self.last_lsn }
-    }
-}
-
-fn failed(operation: &'static str, path: &Path, offset: u64, cause: io::Error) -> LogFailed {
-    LogFailed { operation, path: path.to_owned(), offset, cause: Arc::new(cause) }
-}
 
 impl<D: Disk> Log<D> {
     /// Goes on after `tail`, where recovery left off: removes interrupted files, opens or makes the segment to write to,

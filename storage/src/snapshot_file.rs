@@ -133,12 +133,14 @@ async fn check<F: DiskFile, E>(
             return Err(corrupt(offset, "the section's header is wrong"));
         }
         let whole = SECTION_HEADER_BYTES + length;
-        let here = window.at(offset, whole).await.map_err(StorageError::io("read", path))?;
-        let Some(payload) = here.get(SECTION_HEADER_BYTES..whole) else {
+        let padded = whole.next_multiple_of(SECTION_ALIGNMENT);
+        let here = window.at(offset, padded).await.map_err(StorageError::io("read", path))?;
+        let (Some(payload), Some(padding)) = (here.get(SECTION_HEADER_BYTES..whole), here.get(whole..padded))
+        else {
             return Err(corrupt(offset, "the section is cut off"));
         };
-        let (_, crc) = section_header(sections, payload);
-        if crc != u32_at(here, 16) {
+        let (header, crc) = section_header(sections, payload);
+        if !here.starts_with(&header) || !is_zero(padding) {
             return Err(corrupt(offset, "the section's checksum does not match"));
         }
         let at = offset + SECTION_HEADER_BYTES as u64;
@@ -149,7 +151,7 @@ async fn check<F: DiskFile, E>(
         })?;
         all = extend_sections_crc(all, crc);
         (sections, bytes) = (sections + 1, bytes + length as u64);
-        offset += whole.next_multiple_of(SECTION_ALIGNMENT) as u64;
+        offset += padded as u64;
     };
     let end = offset + FOOTER_BYTES as u64;
     let rest = window.at(end, PAGE_BYTES).await.map_err(StorageError::io("read", path))?;
