@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(check(b"5\r\nhello\r\n0\r\n\r\nGET"), Ok(Some((b"hello".to_vec(), 15))));
         assert_eq!(
             check(b"3;name=\"x\"\r\nhel\r\n02\r\nlo\r\n0\r\nX-T: 1\r\n\r\n"),
-            Ok(Some((b"hello".to_vec(), 39)))
+            Ok(Some((b"hello".to_vec(), 38)))
         );
     }
 

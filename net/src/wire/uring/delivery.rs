@@ -71,6 +71,10 @@ impl UringWire {
                 && self.ring.cancel_receive(index, slot.generation)
             {
                 slot.receive = Receive::Cancelling;
+                // At once, not with the next turn: each buffer that is given back meanwhile could be filled again for
+                // this connection. From here on at most one filling of all buffers is on its way. A failure leaves
+                // the cancellation queued for the next turn.
+                let _stays_queued = self.ring.enter();
             }
             return;
         }

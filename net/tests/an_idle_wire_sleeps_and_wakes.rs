@@ -1,0 +1,40 @@
+//! Without work the descriptor is quiet; a connection or a byte makes it readable, without any call in between.
+
+mod support;
+
+use std::io::Write;
+
+use net::wire::{ListenOptions, Wire, WireConfig};
+use support::{Clock, PATIENCE, Recorder, connect, drive, readable, wire};
+
+#[test]
+fn the_descriptor_wakes_whoever_waits() {
+    let (mut wire, address) = wire(WireConfig::default(), &ListenOptions::default());
+    let (mut events, clock) = (Recorder::default(), Clock::new());
+    let patience_ms = i32::try_from(PATIENCE.as_millis()).unwrap();
+    drive(&mut wire, &mut events, &clock, |wire, _| !wire.has_work());
+    assert!(!readable(wire.descriptor(), 0));
+    // The other side acts while this thread already sleeps on the descriptor.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let acting = std::thread::spawn(move || {
+        let mut client = connect(address);
+        for _ in 0..100 {
+            wait.recv().unwrap();
+            // Long enough that the other thread has gone to sleep most times; correct in either case.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            client.write_all(b"x").unwrap();
+        }
+        client
+    });
+    assert!(readable(wire.descriptor(), patience_ms), "a connection wakes");
+    drive(&mut wire, &mut events, &clock, |wire, events| !events.accepted.is_empty() && !wire.has_work());
+    for round in 0..100 {
+        assert!(!readable(wire.descriptor(), 0));
+        go.send(()).unwrap();
+        assert!(readable(wire.descriptor(), patience_ms), "byte {round} wakes");
+        drive(&mut wire, &mut events, &clock, |wire, events| {
+            events.bytes(events.accepted[0]) == round + 1 && !wire.has_work()
+        });
+    }
+    drop(acting.join().unwrap());
+}
