@@ -5,6 +5,8 @@
 //! where Δ is the smallest span between two rows (one minute for a single row). Trades
 //! (`time_ms,id,side,price,quantity`) become one jump each.
 //!
+//! Numbers may be as a float printed them; they are rounded half to even at the eighth place.
+//!
 //! **Invariants**: what was parsed is consistent: positive prices, low ≤ open, close ≤ high, time never going back,
 //! highest price at most [`PRICE_SPREAD_MAX`] times the lowest. **Bounds**: [`ROWS_MAX`]. Shared, never copied.
 
@@ -15,6 +17,7 @@ use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;
 
 use super::TrackTick;
+use super::decimal::decimal_units;
 use crate::paper::rules;
 
 /// Most rows of a file: ten years of minutes, at 40 bytes each 200 MB.
@@ -72,6 +75,9 @@ pub enum Problem {
     /// A price that rounds to zero on the instrument's tick.
     #[error("price below half a tick of the instrument: another symbol's file?")]
     BelowTick,
+    /// A funding rate of 100 % or more.
+    #[error("a funding rate of 1 or more: write a fraction, not percent")]
+    Rate,
     /// A header and nothing else, or nothing at all.
     #[error("no rows")]
     Empty,
@@ -184,7 +190,7 @@ impl MarketFile {
                     2 => (span_ms * 2 / 3, third),
                     _ => (span_ms.saturating_sub(1), candle.close),
                 };
-                (candle.time_ms + after, price, index % 4 != 0)
+                (candle.time_ms + after, price, !index.is_multiple_of(4))
             }
         };
         let price = rules::nearest_tick(price, grid).expect("check_grid was called when the track was made");
@@ -253,7 +259,8 @@ pub(crate) fn time(text: &str) -> Result<u64, Problem> {
 }
 
 fn price(text: &str, column: &'static str) -> Result<Price, Problem> {
-    let price = text.parse::<Price>().map_err(|error| Problem::Number { column, error })?;
+    let price =
+        decimal_units(text).map(Price::from_units).map_err(|error| Problem::Number { column, error })?;
     if price.is_positive() { Ok(price) } else { Err(Problem::NotPositive(column)) }
 }
 
@@ -282,9 +289,7 @@ fn candles(lines: &Lines<'_>) -> Result<Rows, CsvError> {
             low: price(columns[3], "low")?,
             close: price(columns[4], "close")?,
         };
-        columns[5]
-            .parse::<engine::core::fixed::Quantity>()
-            .map_err(|error| Problem::Number { column: "volume", error })?;
+        decimal_units(columns[5]).map_err(|error| Problem::Number { column: "volume", error })?;
         if candle.low > candle.open.min(candle.close) || candle.high < candle.open.max(candle.close) {
             return Err(Problem::Range);
         }

@@ -121,7 +121,7 @@ impl Generator {
 
 /// `2^(octave/2)` in 1/1024.
 const fn amplitude(octave: u32) -> i64 {
-    let root = if octave % 2 == 0 { 1 << AMPLITUDE_BITS } else { 1448 };
+    let root = if octave.is_multiple_of(2) { 1 << AMPLITUDE_BITS } else { 1448 };
     root << (octave / 2)
 }
 

@@ -5,6 +5,7 @@
 //! every clone; time never goes back; ties go to the track added first. **Bounds**: [`ROWS_MAX`] rows per file.
 //! **Never**: reads a file (text goes in), asks for the time.
 
+pub(crate) mod decimal;
 pub mod file;
 mod generator;
 mod pace;

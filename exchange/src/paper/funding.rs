@@ -3,6 +3,7 @@
 use engine::core::fixed::Rate;
 use engine::core::ids::Timestamp;
 
+use crate::market::decimal::decimal_units;
 use crate::market::file::{CsvError, Lines, Problem, time};
 
 const HEADER: &str = "time_ms,funding_rate";
@@ -27,9 +28,11 @@ impl FundingTable {
         }
         let rows = lines.parse(|columns: &[&str; 2], last: Option<&(u64, Rate)>| {
             let at = time(columns[0])? / JITTER_MS * JITTER_MS;
-            let rate = columns[1]
-                .parse::<Rate>()
-                .map_err(|error| Problem::Number { column: "funding_rate", error })?;
+            let rate = decimal_units(columns[1]).map(Rate::from_units);
+            let rate = rate.map_err(|error| Problem::Number { column: "funding_rate", error })?;
+            if rate.abs() >= Rate::from_whole(1) {
+                return Err(Problem::Rate);
+            }
             if last.is_some_and(|last| at <= last.0) {
                 return Err(Problem::Order);
             }

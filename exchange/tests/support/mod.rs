@@ -1,6 +1,7 @@
 //! A follower that keeps books of a venue's reports as the engine would: what it knows is what was reported, and the
 //! snapshots that restore a venue are made of that alone. Its arithmetic is written anew, in 128-bit integers.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 
