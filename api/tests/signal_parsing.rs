@@ -412,6 +412,7 @@ fn refusals_have_status_code_and_field() {
         (with(r#""price": {{ close }}"#), "price"),
         (with(r#""note":"at {{plot(\"x\")}} now""#), "note"),
         (with(r#""note":"\u007b{close}}""#), "note"),
+        (with(r#""note":"\u007b\u007bclose}\u007d""#), "note"),
         (with(r#""extra":{"list":["ok","{{time}}"]}"#), "extra.list"),
         (r#"{"ticker":"{{ticker}}","action":"buy"}"#.to_owned(), "ticker"),
         (r#"{"ticker":"BTCUSDT","action":"{{strategy.order.action}}"}"#.to_owned(), "action"),
@@ -505,6 +506,8 @@ fn bounds_hold_at_their_edge() {
 fn messages_say_where() {
     assert!(refused(r#"{"ticker":"BTCUSDT" "action":"buy"}"#).to_string().contains("byte 20"));
     assert!(refused("\u{feff}\n{\"a\":\u{1}}").to_string().contains("byte 9"));
+    assert_eq!(refused(b"\xef\xbb\xbf {\"a\":\"\xff\"}"), SignalError::InvalidUtf8 { offset: 10 });
+    assert_eq!(refused(" \na=1&text=%7B%2"), SignalError::MalformedForm { offset: 14 });
     let error = refused(r#"{"ticker":"BTCUSDT","action":"buy"} {}"#);
     assert_eq!(error, SignalError::MultipleDocuments { offset: 36 });
 }
@@ -535,6 +538,9 @@ fn credentials_stay_out_of_everything_printed() {
     let draft = accepted(&with(&format!(r#""s\u0065cret":"{HIDDEN}""#)));
     let secret = draft.secret.expect("an escaped name is still its name");
     assert!(secret.matches(HIDDEN.as_bytes()) && !secret.matches(b"hunter2") && !secret.matches(b""));
+
+    let draft = accepted(&with(r#""Token":"a","strategy":{"secret":"b"}"#));
+    assert!(draft.secret.is_none(), "only `secret` and `token` of the top level are the source's secret");
 
     for body in [
         format!(r#"{{"ticker":"X","action":"{HIDDEN}"}}"#),
@@ -579,6 +585,29 @@ fn equal_meaning_has_an_equal_key() {
     ] {
         assert_ne!(key(body), plain, "{body}");
     }
+    // Where one value ends and the next begins counts, and so does a name.
+    let shapes = [
+        r#""a":[[1],2]"#,
+        r#""a":[[1,2]]"#,
+        r#""a":[1,2]"#,
+        r#""a":[12]"#,
+        r#""b":[12]"#,
+        r#""a":["1","2"]"#,
+        r#""a":["12",""]"#,
+        r#""a":{"b":{"c":1}}"#,
+        r#""a":{"b":{},"c":1}"#,
+        r#""a":true"#,
+        r#""a":false"#,
+        r#""a":null"#,
+        r#""a":-1"#,
+        r#""a":10"#,
+        r#""a":1e2"#,
+    ];
+    for (index, one) in shapes.iter().enumerate() {
+        for other in &shapes[index + 1..] {
+            assert_ne!(key(&with(one)), key(&with(other)), "{one} {other}");
+        }
+    }
     // Two forms of one second; another second is another signal.
     let at = |time: &str| accepted(&with(&format!(r#""timenow":{time}"#)));
     let (iso, unix, later) = (at(r#""2026-01-01T00:00:00.4Z""#), at("1767225600900"), at("1767225601"));
@@ -586,13 +615,14 @@ fn equal_meaning_has_an_equal_key() {
     assert_ne!(iso.dedup_time, later.dedup_time);
 }
 
-/// Any JSON, without numbers that a float cannot hold: the comparison parser has only floats.
+/// Any JSON whose numbers a float holds exactly, as the comparison parser has only floats. None is whole and written
+/// with a point, because `1` and `1.0` are one number to us and two to it.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        (-1_000_000..1_000_000_i32).prop_map(|n| Value::from(f64::from(n) / 64.0)),
+        (-1_000_000..1_000_000_i32).prop_map(|n| Value::from(f64::from(2 * n + 1) / 128.0)),
         "[^{}]{0,12}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 5, |inner| {
@@ -663,8 +693,6 @@ proptest! {
         let key = |extra: &Value| {
             parse(None, json!({ "ticker": "B", "action": "buy", "extra": extra }).to_string().as_bytes()).unwrap().dedup_key
         };
-        // 0 and -0.0, 1 and 1.0 are one number to us and two to the comparison parser.
-        prop_assume!(!one.to_string().contains(".0") && !other.to_string().contains(".0"));
         prop_assert_eq!(key(&one) == key(&other), one == other);
     }
 
@@ -710,11 +738,12 @@ proptest! {
         }
         let theirs = serde_json::from_slice::<Value>(&bytes);
         match parse(None, &bytes) {
+            // Numbers beyond a float are theirs to refuse.
+            Ok(_) if theirs.as_ref().is_err_and(|error| error.to_string().contains("number out of range")) => {}
             Ok(draft) => {
                 prop_assert!(theirs.is_ok(), "{}", String::from_utf8_lossy(&bytes));
                 prop_assert!(serde_json::from_str::<Value>(&draft.body).is_ok());
             }
-            // Numbers beyond a float are theirs to refuse, what follows a decimal comma ours to name.
             Err(error) if ["malformed_json", "invalid_utf8", "multiple_documents", "decimal_comma"].contains(&error.code()) => {
                 prop_assert!(theirs.is_err(), "{error}: {}", String::from_utf8_lossy(&bytes));
             }
