@@ -128,12 +128,10 @@ impl UringWire {
         } else {
             self.mark_dirty(index);
         }
-        let slot = &mut self.slots[index as usize];
         if overflow {
             self.end(index, CloseReason::InputOverflow);
         } else if wishes.close {
-            slot.phase = Phase::Flushing;
-            self.mark_dirty(index);
+            self.begin_close(index);
         }
     }
 }

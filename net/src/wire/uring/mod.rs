@@ -15,10 +15,11 @@
 mod delivery;
 mod setup;
 mod slot;
+mod teardown;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{OwnedFd, RawFd};
 
 pub use setup::StartError;
@@ -262,96 +263,6 @@ impl UringWire {
         }
     }
 
-    /// All was sent: ends our direction and waits for the peer's end.
-    fn shut(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        self.gone.push_back((slot.id(index), CloseReason::Local));
-        self.metrics.count_close(CloseReason::Local);
-        slot.inbox.clear();
-        if slot.ended {
-            return self.tear_down(index);
-        }
-        slot.phase = Phase::Lingering { until_ns: self.now_ns.saturating_add(self.config.linger_ns) };
-        if let Some(socket) = &slot.socket {
-            // Fails only when the peer has reset the connection, which the receive reports.
-            let _reported_by_receive = socket.shutdown(Shutdown::Write);
-        }
-        self.mark_rearm(index);
-    }
-
-    /// Ends a connection at once. Whoever still has bytes to read gets a reset, and so keeps no memory here.
-    fn end(&mut self, index: u32, reason: CloseReason) {
-        let slot = &mut self.slots[index as usize];
-        match slot.phase {
-            Phase::Free | Phase::Teardown => return,
-            Phase::Lingering { .. } => {}
-            Phase::Open | Phase::Flushing => {
-                self.gone.push_back((slot.id(index), reason));
-                self.metrics.count_close(reason);
-            }
-        }
-        if slot.queued_bytes() > 0 {
-            sys::reset_on_close(slot.descriptor());
-        }
-        self.tear_down(index);
-    }
-
-    fn tear_down(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        slot.phase = Phase::Teardown;
-        slot.inbox.clear();
-        slot.pending = Vec::new();
-        self.mark_dirty(index);
-    }
-
-    /// Asks for the end of what is under way, and frees the slot when nothing is. False when the ring takes nothing.
-    fn cancel_operations(&mut self, index: u32) -> bool {
-        let slot = &mut self.slots[index as usize];
-        let mut taken = true;
-        if slot.receive == Receive::Armed && self.ring.cancel_receive(index, slot.generation) {
-            slot.receive = Receive::Cancelling;
-        }
-        taken &= slot.receive != Receive::Armed;
-        if slot.send_armed {
-            taken &= self.ring.cancel_send(index, slot.generation);
-        }
-        self.release_when_quiet(index);
-        taken
-    }
-
-    fn release_when_quiet(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        if slot.phase != Phase::Teardown || slot.send_armed || slot.receive != Receive::Off {
-            return;
-        }
-        let mut flight = Vec::new();
-        self.ring.swap_flight(index, &mut flight);
-        self.pool.retire(&mut flight);
-        // Dropping the socket closes it. A wrapped generation would need four billion connections in this slot.
-        *slot = Slot::free(slot.generation.wrapping_add(1));
-        self.free.push(index);
-    }
-
-    /// Looks for time-outs in the slots whose turn it is.
-    fn sweep(&mut self) {
-        for position in self.sweep.slice(self.now_ns, self.slots.len()) {
-            let index = u32::try_from(position).expect("slots are at most connections_max, a u32");
-            let slot = &self.slots[position];
-            match slot.phase {
-                Phase::Free => {}
-                // The cancellation was asked for already; again costs nothing and cannot be forgotten.
-                Phase::Teardown => self.mark_dirty(index),
-                Phase::Lingering { until_ns } if self.now_ns >= until_ns => self.tear_down(index),
-                Phase::Lingering { .. } => {}
-                Phase::Open | Phase::Flushing => {
-                    if let Some(reason) = slot.timing.due(self.now_ns, &self.config) {
-                        self.end(index, reason);
-                    }
-                }
-            }
-        }
-    }
-
     /// Works through `dirty` and `rearm` as far as the ring takes entries.
     fn submit_queued(&mut self) {
         for _ in 0..self.dirty.len() {
@@ -444,9 +355,8 @@ impl Wire for UringWire {
     }
 
     fn close(&mut self, conn: ConnId) {
-        if let Some(slot) = self.open_slot(conn) {
-            slot.phase = Phase::Flushing;
-            self.mark_dirty(conn.index);
+        if self.open_slot(conn).is_some() {
+            self.begin_close(conn.index);
         }
     }
 
