@@ -65,3 +65,23 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<Listen
     let address = socket.local_addr()?;
     Ok(Listener { socket, address })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn accepted_sockets_inherit_what_the_listener_sets() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = listen(address.parse().unwrap(), &ListenOptions::default()) else {
+                assert!(address.starts_with('['), "only IPv6 may be missing");
+                continue;
+            };
+            let _client = TcpStream::connect(listener.address()).unwrap();
+            listener.socket.set_nonblocking(false).unwrap();
+            let (accepted, _) = listener.socket.accept().unwrap();
+            assert!(accepted.nodelay().unwrap(), "an answer must not wait for the peer's acknowledgement");
+        }
+    }
+}
