@@ -53,6 +53,8 @@ pub(super) struct LiveOrder {
     pub(super) fills: Vec<Fill>,
     /// Whether it takes from the market on each tick, as market orders and fired triggers do.
     pub(super) working: bool,
+    /// Whether the book has its level, or its place among those that take.
+    pub(super) standing: bool,
     /// The tick that filled it last.
     pub(super) last_tick: u64,
 }
@@ -67,6 +69,7 @@ impl LiveOrder {
             fill_count: 0,
             fills: Vec::new(),
             working: matches!(order.kind, OrderKind::Market),
+            standing: false,
             last_tick: 0,
         }
     }
@@ -133,7 +136,7 @@ pub(super) enum End {
 #[derive(Clone, Debug)]
 pub(super) struct Finished {
     id: ClientOrderId,
-    fills: Box<[Fill]>,
+    fills: Vec<Fill>,
     end: End,
 }
 
@@ -191,17 +194,16 @@ impl Account {
     }
 
     /// Takes an order out of the live ones and remembers how it ended.
-    pub(super) fn finish(&mut self, id: ClientOrderId, end: End, kept: usize) -> Option<LiveOrder> {
-        let at = self.orders.iter().position(|order| order.order.id == id)?;
+    pub(super) fn finish(&mut self, id: ClientOrderId, end: End, kept: usize) {
+        let at = self.orders.iter().position(|order| order.order.id == id).expect("only live orders end");
         // Keeps the order of the rest: reports about several orders follow the order in which they were placed.
         let mut order = self.orders.remove(at);
-        let fills = std::mem::take(&mut order.fills).into_boxed_slice();
+        let fills = std::mem::take(&mut order.fills);
         self.remember(Finished { id, fills, end }, kept);
-        Some(order)
     }
 
     pub(super) fn reject(&mut self, id: ClientOrderId, reason: VenueReason, kept: usize) {
-        self.remember(Finished { id, fills: Box::default(), end: End::Rejected(reason) }, kept);
+        self.remember(Finished { id, fills: Vec::new(), end: End::Rejected(reason) }, kept);
     }
 
     fn remember(&mut self, finished: Finished, kept: usize) {

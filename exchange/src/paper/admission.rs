@@ -86,11 +86,12 @@ impl PaperVenue {
             OrderKind::Limit(limit) => rules::reached(mark.price, limit, live.order.side == Side::Sell),
             OrderKind::StopMarket(_) | OrderKind::TakeProfitMarket(_) => false,
         };
-        self.stand(slot, &live);
         self.account_at_mut(slot).orders.push(live);
         if takes {
             self.take(slot, index, id, mark.price, mark.venue_at, self.market.played());
         }
+        // What is left of it, if anything.
+        self.stand_order(slot, id);
     }
 
     /// Takes an order back, or tells what became of it.

@@ -162,21 +162,22 @@ impl PaperVenue {
             liquidity: chance.liquidity,
             venue_at: chance.venue_at,
         };
+        // Most orders have one fill.
+        live.fills.reserve_exact(1);
         live.fills.push(fill);
+        let fired = !live.working && live.order.kind.is_trigger();
         self.reports.push_back(VenueReport::Filled { id, fill, last });
-        self.set_working(slot, id);
+        if fired {
+            self.set_working(slot, id);
+        }
     }
 
     /// A fired trigger stops waiting for its price and takes from the market until it is done.
     fn set_working(&mut self, slot: Slot, id: ClientOrderId) {
-        let live = self.account_at(slot).order(id).expect("only live orders are executed").clone();
-        if !live.working && live.order.kind.is_trigger() {
-            self.unstand(slot, &live);
-            let live = self.account_at_mut(slot).order_mut(id).expect("looked up above");
-            live.working = true;
-            let live = live.clone();
-            self.stand(slot, &live);
-        }
+        self.unstand_order(slot, id);
+        let live = self.account_at_mut(slot).order_mut(id).expect("only live orders are executed");
+        live.working = true;
+        self.stand_order(slot, id);
     }
 
     /// Makes a position smaller by `quantity` and returns what that realised. The wallet is not touched.
@@ -209,8 +210,8 @@ impl PaperVenue {
     /// Ends an order: out of the book, remembered, and reported unless its last fill said so already.
     pub(super) fn finish(&mut self, slot: Slot, id: ClientOrderId, end: End) {
         let kept = self.limits.finished_kept;
-        let Some(live) = self.account_at_mut(slot).finish(id, end, kept) else { return };
-        self.unstand(slot, &live);
+        self.unstand_order(slot, id);
+        self.account_at_mut(slot).finish(id, end, kept);
         if let End::Ended(state, reason) = end {
             self.reports.push_back(VenueReport::Ended { id, state, reason });
         }
@@ -314,11 +315,15 @@ impl PaperVenue {
         self.reports.push_back(report);
     }
 
-    /// Puts an order's level (or its place among those that take) into the book.
-    pub(super) fn stand(&mut self, slot: Slot, live: &LiveOrder) {
-        let book = self.book_mut(live.instrument);
-        let id = live.order.id;
-        match live.level() {
+    /// Puts a live order's level, or its place among those that take, into the book. Fine when it is there.
+    pub(super) fn stand_order(&mut self, slot: Slot, id: ClientOrderId) {
+        let Some(live) = self.account_at_mut(slot).order_mut(id).filter(|live| !live.standing) else {
+            return;
+        };
+        live.standing = true;
+        let (index, level) = (live.instrument, live.level());
+        let book = self.book_mut(index);
+        match level {
             Some((price, rising)) => book.insert(Level { price, target: Target::Order(slot, id) }, rising),
             None => {
                 book.working.insert((slot, id));
@@ -326,10 +331,12 @@ impl PaperVenue {
         }
     }
 
-    fn unstand(&mut self, slot: Slot, live: &LiveOrder) {
-        let book = self.book_mut(live.instrument);
-        let id = live.order.id;
-        match live.level() {
+    fn unstand_order(&mut self, slot: Slot, id: ClientOrderId) {
+        let Some(live) = self.account_at_mut(slot).order_mut(id).filter(|live| live.standing) else { return };
+        live.standing = false;
+        let (index, level) = (live.instrument, live.level());
+        let book = self.book_mut(index);
+        match level {
             Some((price, rising)) => book.remove(Level { price, target: Target::Order(slot, id) }, rising),
             None => {
                 book.working.remove(&(slot, id));

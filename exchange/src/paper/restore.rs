@@ -21,9 +21,8 @@ impl PaperVenue {
             book.settled_through = Timestamp(0);
             self.stand_liquidation(slot, index);
         }
-        let orders = self.account_at(slot).orders.clone();
-        for live in &orders {
-            self.stand(slot, live);
+        for told in &snapshot.orders {
+            self.stand_order(slot, told.order.id);
         }
         Ok(())
     }
