@@ -16,8 +16,9 @@ use crate::core::user::User;
 
 /// A stop or take-profit that the venue ended is placed again up to this round; then the position is closed.
 const PROTECTION_ROUNDS: u8 = 3;
-/// No single execution is larger: the largest wallet at the highest leverage, and a ninth of what `Money` holds.
-const FILL_NOTIONAL_MAX: Money = Money::from_whole(10_000_000_000);
+/// No single execution or settlement is larger: the largest wallet at the highest leverage, and a ninth of what `Money`
+/// holds.
+const NOTIONAL_MAX: Money = Money::from_whole(10_000_000_000);
 
 pub(super) fn unanswered(user: &User, id: ClientOrderId, out: &mut Vec<Event>) -> Reply {
     match user.order(id) {
@@ -50,7 +51,8 @@ pub(super) fn book<M: MarketView, C: Calendar>(
                 .closed_positions
                 .iter()
                 .any(|p| p.account == account.index && p.symbol == symbol && venue_at <= p.funded_at);
-            let fits = position.funding.checked_add(amount).is_some()
+            let fits = amount.abs() <= NOTIONAL_MAX
+                && position.funding.checked_add(amount).is_some()
                 && user.wallet(account.index).checked_add(amount).is_some();
             if venue_at <= position.funded_at || booked_earlier || !fits {
                 return Reply::Ignored;
@@ -152,7 +154,7 @@ fn protection_ended<M: MarketView, C: Calendar>(
 fn possible(fill: &Fill) -> Option<Money> {
     let notional = fill.price.notional(fill.quantity)?;
     let sane = fill.price.is_positive() && fill.quantity.is_positive() && fill.fee.abs() <= notional;
-    (sane && notional.is_positive() && notional <= FILL_NOTIONAL_MAX).then_some(notional)
+    (sane && notional.is_positive() && notional <= NOTIONAL_MAX).then_some(notional)
 }
 
 /// Whether the order can have this fill: an entry never fills beyond what was asked.
