@@ -1,0 +1,322 @@
+//! What a venue tells: booked once, in order, whatever is repeated, missing, early or impossible.
+
+mod desk;
+
+use desk::{Desk, LONG, NOON, money, price, quantity};
+use engine::core::codec;
+use engine::core::command::{Command, Reply};
+use engine::core::fixed::{Money, Price, Quantity};
+use engine::core::ids::{AccountId, ClientOrderId, Leg, UserId};
+use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
+use engine::core::position::PositionState;
+use engine::core::rules::Settings;
+use engine::core::signal::SignalKind;
+use engine::core::user::{OutcomeKind, Skip};
+use proptest::prelude::*;
+
+fn fill(number: u32, at: &str, size: &str) -> Fill {
+    Fill {
+        number,
+        price: price(at),
+        quantity: quantity(size),
+        fee: money("0.1"),
+        liquidity: Liquidity::Taker,
+        venue_at: NOON,
+    }
+}
+
+fn entering() -> (Desk, UserId, ClientOrderId) {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.send(LONG, "BTCUSDT");
+    let entry = desk.order(user, Leg::Entry).new.id;
+    (desk, user, entry)
+}
+
+/// A life of a position, each report told `times` times.
+fn life(times: usize) -> [u8; 32] {
+    let (mut desk, user, entry) = entering();
+    let tell = |desk: &mut Desk, report: VenueReport| {
+        for time in 0..times {
+            let reply = desk.report(report);
+            assert_eq!(reply == Reply::Ignored, time > 0, "{report:?}");
+        }
+    };
+    tell(&mut desk, VenueReport::Accepted { id: entry, venue_at: NOON });
+    tell(&mut desk, VenueReport::Filled { id: entry, fill: fill(1, "20000", "0.3"), last: false });
+    let stop = desk.order(user, Leg::Stop).new.id;
+    let target = desk.order(user, Leg::TakeProfit).new.id;
+    tell(&mut desk, VenueReport::Rejected { id: stop, reason: VenueReason::TooManyOrders });
+    let stop = desk.order(user, Leg::Stop).new.id;
+    tell(&mut desk, VenueReport::Accepted { id: stop, venue_at: NOON });
+    tell(&mut desk, VenueReport::Filled { id: entry, fill: fill(2, "20001", "0.2"), last: false });
+    let state = OrderState::Expired;
+    tell(&mut desk, VenueReport::Ended { id: entry, state, reason: VenueReason::Liquidity });
+    let account = entry.account;
+    let symbol = desk::symbol("BTCUSDT");
+    tell(
+        &mut desk,
+        VenueReport::Funding {
+            account,
+            symbol,
+            venue_at: NOON,
+            rate: desk::rate("0.0001"),
+            mark: price("20000"),
+            amount: money("-1"),
+        },
+    );
+    tell(&mut desk, VenueReport::Liquidated { account, symbol, fill: fill(1, "19000", "0.1") });
+    desk.send(SignalKind::CloseAll, "BTCUSDT");
+    let close = desk.close_order(user).id;
+    tell(&mut desk, VenueReport::Filled { id: close, fill: fill(1, "20100", "0.4"), last: true });
+    for id in [stop, target] {
+        let state = OrderState::Cancelled;
+        tell(&mut desk, VenueReport::Ended { id, state, reason: VenueReason::PositionClosed });
+    }
+    assert!(desk.is_flat(user) && desk.user(user).orders.is_empty());
+    desk.digest()
+}
+
+#[test]
+fn each_report_told_again_changes_nothing() {
+    assert_eq!(life(1), life(2));
+    assert_eq!(life(1), life(3));
+}
+
+#[test]
+fn a_fill_may_come_before_the_acceptance() {
+    let (mut desk, user, entry) = entering();
+    desk.venue_fills(entry, "20000", "0.3", false);
+    assert_eq!(desk.order(user, Leg::Entry).state, OrderState::PartiallyFilled);
+    assert_eq!(desk.venue_accepts(entry), Reply::Ignored);
+    assert_eq!(desk.order(user, Leg::Entry).state, OrderState::PartiallyFilled);
+    desk.venue_fills(entry, "20000", "0.45", true);
+    assert_eq!(desk.venue_accepts(entry), Reply::Ignored);
+    assert_eq!(desk.position(user).state, PositionState::Open);
+}
+
+#[test]
+fn a_fill_after_a_gap_waits_until_all_are_told_again() {
+    let (mut desk, user, entry) = entering();
+    let (first, second) = (fill(1, "20000", "0.3"), fill(2, "20010", "0.45"));
+    let tell = |desk: &mut Desk, fill, last| desk.report(VenueReport::Filled { id: entry, fill, last });
+    assert_eq!(tell(&mut desk, second, true), Reply::Ignored);
+    assert_eq!(tell(&mut desk, first, false), Reply::Done);
+    assert_eq!(tell(&mut desk, second, true), Reply::Done);
+    assert_eq!(desk.position(user).quantity, quantity("0.75"), "no fill is lost");
+}
+
+#[test]
+fn reports_about_nothing_known_are_ignored() {
+    let (mut desk, user, entry) = entering();
+    let stranger = AccountId { user: UserId(42), index: 0 };
+    let elsewhere = AccountId { user, index: 7 };
+    for id in [
+        ClientOrderId { round: 3, ..entry },
+        ClientOrderId { leg: Leg::Stop, ..entry },
+        ClientOrderId { account: stranger, ..entry },
+        ClientOrderId { account: elsewhere, ..entry },
+    ] {
+        let state = OrderState::Cancelled;
+        for report in [
+            VenueReport::Accepted { id, venue_at: NOON },
+            VenueReport::Rejected { id, reason: VenueReason::Margin },
+            VenueReport::Filled { id, fill: fill(1, "20000", "0.1"), last: true },
+            VenueReport::Ended { id, state, reason: VenueReason::Requested },
+            VenueReport::NotFound { id },
+        ] {
+            assert_eq!(desk.report(report), Reply::Ignored, "{report:?}");
+        }
+    }
+    let symbol = desk::symbol("BTCUSDT");
+    for account in [stranger, elsewhere, entry.account] {
+        let liquidated = VenueReport::Liquidated { account, symbol, fill: fill(1, "20000", "0.1") };
+        assert_eq!(desk.report(liquidated), Reply::Ignored, "nothing is open");
+    }
+}
+
+#[test]
+fn impossible_fills_are_ignored() {
+    let (mut desk, user, entry) = entering();
+    let good = fill(1, "20000", "0.3");
+    let big = i64::MAX;
+    for bad in [
+        Fill { number: 0, ..good },
+        Fill { price: Price::ZERO, ..good },
+        Fill { price: Price::from_units(-1), ..good },
+        Fill { price: Price::MAX, ..good },
+        Fill { quantity: Quantity::ZERO, ..good },
+        Fill { quantity: Quantity::from_units(-1), ..good },
+        Fill { quantity: Quantity::MAX, ..good },
+        Fill { quantity: Quantity::MAX, price: Price::from_units(1), ..good },
+        Fill { quantity: quantity("0.751"), ..good },
+        Fill { fee: Money::MAX, ..good },
+        Fill { fee: Money::from_units(-big), ..good },
+        Fill { price: Price::from_units(1), quantity: Quantity::from_units(1), fee: Money::ZERO, ..good },
+    ] {
+        let report = VenueReport::Filled { id: entry, fill: bad, last: false };
+        assert_eq!(desk.report(report), Reply::Ignored, "{bad:?}");
+        let liquidated =
+            VenueReport::Liquidated { account: entry.account, symbol: desk::symbol("BTCUSDT"), fill: bad };
+        assert_eq!(desk.report(liquidated), Reply::Ignored);
+    }
+    assert_eq!(desk.report(VenueReport::Filled { id: entry, fill: good, last: false }), Reply::Done);
+    let symbol = desk::symbol("BTCUSDT");
+    for amount in [Money::MAX, Money::from_units(i64::MIN)] {
+        let (rate, mark) = (desk::rate("1"), price("1"));
+        let funding =
+            VenueReport::Funding { account: entry.account, symbol, venue_at: NOON, rate, mark, amount };
+        desk.report(funding);
+        desk.report(funding);
+    }
+    assert_eq!(desk.position(user).quantity, quantity("0.3"));
+}
+
+#[test]
+fn an_exit_beyond_what_is_open_flattens_and_no_more() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.open(user, LONG, "BTCUSDT", "20000");
+    let stop = desk.order(user, Leg::Stop).new.id;
+    desk.report(VenueReport::Filled { id: stop, fill: fill(1, "19600", "5"), last: true });
+    assert!(desk.is_flat(user));
+    assert_eq!(desk.closed(user).realised, money("-300"), "0.75 · 400");
+}
+
+#[test]
+fn an_end_that_is_none_is_ignored() {
+    let (mut desk, user, entry) = entering();
+    for state in [
+        OrderState::Pending,
+        OrderState::Submitted,
+        OrderState::PartiallyFilled,
+        OrderState::Filled,
+        OrderState::Unknown,
+    ] {
+        let report = VenueReport::Ended { id: entry, state, reason: VenueReason::Requested };
+        assert_eq!(desk.report(report), Reply::Ignored, "{state:?}");
+    }
+    assert_eq!(desk.order(user, Leg::Entry).state, OrderState::Pending);
+}
+
+// Entries that end.
+
+#[test]
+fn an_entry_without_a_fill_leaves_no_position() {
+    for end in [OrderState::Rejected, OrderState::Cancelled, OrderState::Expired] {
+        let (mut desk, user, entry) = entering();
+        let signal = entry.signal;
+        desk.venue_accepts(entry);
+        let reason = VenueReason::Liquidity;
+        if end == OrderState::Rejected {
+            desk.venue_rejects(entry, reason);
+        } else {
+            desk.report(VenueReport::Ended { id: entry, state: end, reason });
+        }
+        assert!(desk.is_flat(user) && desk.user(user).closed_positions.is_empty());
+        assert_eq!(desk.outcome(user, signal).kind, OutcomeKind::Failed(reason));
+        assert_eq!(desk.outcome(user, signal).done_at, desk.now, "a terminal state with its time");
+        assert_eq!(desk.user(user).available(0), money("10000"));
+    }
+}
+
+#[test]
+fn an_entry_filled_in_part_and_ended_is_a_position_of_that_part() {
+    // P1, P3.
+    for end in [OrderState::Cancelled, OrderState::Expired] {
+        let (mut desk, user, entry) = entering();
+        desk.venue_fills(entry, "20000", "0.3", false);
+        desk.report(VenueReport::Ended { id: entry, state: end, reason: VenueReason::Liquidity });
+        let position = desk.position(user);
+        assert_eq!((position.quantity, position.state), (quantity("0.3"), PositionState::Open));
+        assert_eq!(position.reserved, Money::ZERO, "the margin of the rest is free");
+        assert_eq!(position.margin(), money("1200"));
+        assert!(desk.find_order(user, Leg::Stop).is_some());
+        assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::FilledInPart);
+        desk.close_by_hand(user, "BTCUSDT").unwrap();
+        assert_eq!(desk.close_order(user).quantity, quantity("0.3"));
+        desk.exit(user, "20000");
+    }
+}
+
+#[test]
+fn an_entry_filled_without_a_fee_and_closed_is_a_position_that_was() {
+    let (mut desk, user, entry) = entering();
+    desk.venue_fills_at(entry, price("20000"), quantity("0.3"), Money::ZERO, false);
+    let stop = desk.order(user, Leg::Stop).new.id;
+    desk.venue_fills_at(stop, price("19600"), quantity("0.3"), Money::ZERO, true);
+    desk.venue_cancels(entry, VenueReason::Requested);
+    assert_eq!(desk.closed(user).net(), money("-120"), "settled, not voided");
+    let signal = desk.send(LONG, "BTCUSDT");
+    assert_eq!(desk.skip(user, signal), Skip::Cooldown);
+}
+
+// Orders whose fate is not known.
+
+#[test]
+fn an_unanswered_order_is_unknown_until_there_is_proof() {
+    let (mut desk, user, entry) = entering();
+    let unanswered = |desk: &mut Desk| desk.run(Command::OrderUnanswered { id: entry }).unwrap();
+    assert_eq!(unanswered(&mut desk), Reply::Done);
+    assert_eq!(unanswered(&mut desk), Reply::Ignored);
+    assert_eq!(desk.report(VenueReport::NotFound { id: entry }), Reply::Ignored, "U8: no proof");
+    desk.restart();
+    assert_eq!(desk.order(user, Leg::Entry).state, OrderState::Unknown);
+    let signal = desk.send(LONG, "BTCUSDT");
+    assert_eq!(desk.skip(user, signal), Skip::PositionOpen, "it blocks opens");
+    assert_eq!(desk.venue_accepts(entry), Reply::Done);
+    assert_eq!(desk.order(user, Leg::Entry).state, OrderState::Submitted);
+    assert_eq!(unanswered(&mut desk), Reply::Ignored, "it was answered");
+    assert_eq!(desk.sent.iter().filter(|o| o.id.leg == Leg::Entry).count(), 1, "never sent blindly again");
+}
+
+#[test]
+fn an_unknown_order_that_filled_is_filled() {
+    let (mut desk, user, entry) = entering();
+    desk.run(Command::OrderUnanswered { id: entry }).unwrap();
+    desk.venue_fills(entry, "20000", "0.75", true);
+    assert_eq!(desk.position(user).state, PositionState::Open);
+    assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::Filled);
+}
+
+#[test]
+fn an_unknown_close_is_not_sent_again_until_it_is_known_to_be_dead() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    let position = desk.open(user, LONG, "BTCUSDT", "20000");
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    let close = desk.close_order(user).id;
+    desk.run(Command::OrderUnanswered { id: close }).unwrap();
+    assert_eq!(desk.drive_close(user, &position), Reply::Ignored);
+    desk.report(VenueReport::NotFound { id: close });
+    assert_eq!(desk.drive_close(user, &position), Reply::Ignored);
+    desk.venue_rejects(close, VenueReason::Margin);
+    assert_eq!(desk.drive_close(user, &position), Reply::Closing);
+    assert_eq!(desk.close_order(user).id.round, 1);
+}
+
+// Bytes.
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_bytes_are_an_error_and_never_a_panic(
+        at: prop::sample::Index, mask in 1_u8..=255, cut: prop::sample::Index, noise in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let (mut desk, user) = Desk::with_trader(Settings::default());
+        desk.open(user, LONG, "BTCUSDT", "20000");
+        let mut aligned = rkyv::util::AlignedVec::<16>::new();
+        aligned.extend_from_slice(&noise);
+        prop_assert!(codec::decode_record(&aligned).is_err() && codec::decode_user(&aligned).is_err());
+        let mut encoder = codec::Encoder::default();
+        let mut damaged = rkyv::util::AlignedVec::<16>::new();
+        damaged.extend_from_slice(encoder.user(desk.user(user), 1));
+        let mut texts = desk.log.clone();
+        texts.push(damaged);
+        for mut bytes in texts {
+            let length = bytes.len();
+            bytes[at.index(length)] ^= mask;
+            let _ = (codec::decode_record(&bytes), codec::decode_user(&bytes));
+            let short = &bytes[..cut.index(length)];
+            let _ = (codec::decode_record(short), codec::decode_user(short));
+        }
+    }
+}
