@@ -78,3 +78,18 @@ fn host_is_needed_once_in_http_1_1() {
     assert_eq!(statuses(&raw_exchange(server.address, b"GET / HTTP/1.1\r\n\r\n")), [400]);
     assert_eq!(statuses(&raw_exchange(server.address, b"GET / HTTP/1.0\r\n\r\n")), [200]);
 }
+
+#[test]
+fn two_lengths_are_refused_even_when_each_alone_would_do() {
+    let server = TestServer::start();
+    for headers in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    ] {
+        // Five bytes for one reader, an empty chunked body for the other.
+        let request = format!("POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n0\r\n\r\n");
+        let answer = raw_exchange(server.address, request.as_bytes());
+        assert_eq!(statuses(&answer), [400], "{headers:?}");
+        assert!(String::from_utf8_lossy(&answer).contains("conflicting_lengths"), "{headers:?}");
+    }
+}
