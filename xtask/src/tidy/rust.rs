@@ -126,7 +126,8 @@ mod tests {
         for path in ["ringbuf/src/spsc.rs", "net/src/sys.rs", "net/src/sys/ring.rs"] {
             expect(unsafe_code, path, text, &[]);
         }
-        expect(unsafe_code, "net/src/system.rs", "let s = \"unsafe\";", &[]);
+        expect(unsafe_code, "net/src/system/a.rs", "unsafe fn a() {}", &["a.rs:1"]);
+        expect(unsafe_code, "net/src/a.rs", "let s = \"unsafe\";", &[]);
     }
 
     #[test]
