@@ -115,7 +115,8 @@ pub trait Venue {
     /// Makes a new account known.
     ///
     /// # Errors
-    /// [`AccountError::AlreadyOpen`], [`AccountError::TooMany`], [`AccountError::Inconsistent`] for a negative wallet.
+    /// [`AccountError::AlreadyOpen`], [`AccountError::TooMany`], [`AccountError::Inconsistent`] for a wallet that is
+    /// negative or too large to reckon with.
     fn open_account(&mut self, opening: AccountOpening) -> Result<(), AccountError>;
     /// Makes an account known again after a restart. All or nothing.
     ///

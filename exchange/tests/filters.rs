@@ -136,6 +136,19 @@ fn margin_with_fee_and_reservations() {
 }
 
 #[test]
+fn largest_exposure() {
+    let mut desk = desk(settings(|listing| listing.instrument.quantity_max_limit = quantity("900000")));
+    let limit = |n, size| NewOrder {
+        id: id(account(1), n, Leg::Entry),
+        leverage: 125,
+        ..buy(OrderKind::Limit(price("1")), size)
+    };
+    taken(&mut desk, limit(1, "900000"));
+    let large = NewOrder { kind: OrderKind::Limit(price("1111")), ..limit(2, "900000") };
+    refused(&mut desk, large, VenueReason::Quantity);
+}
+
+#[test]
 fn trigger_that_would_fire_at_once() {
     let mut desk = desk(settings(|_| {}));
     taken(&mut desk, buy(OrderKind::Market, "1"));

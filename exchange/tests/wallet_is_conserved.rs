@@ -20,15 +20,15 @@ proptest! {
         for (number, act) in acts.iter().enumerate() {
             perform(&mut desk, act, number, |ticks| gate.allow(ticks));
             desk.agree();
+            // No closing order outlives its position.
+            for user in 0..ACCOUNTS {
+                let held = desk.venue.account(account(user)).unwrap();
+                let closing = held.orders.iter().filter(|told| told.order.reduce_only).count();
+                prop_assert!(closing == 0 || !held.positions.is_empty());
+            }
         }
         gate.release_all();
         desk.drain();
         desk.agree();
-        // Nothing is left waiting in the market without an owner.
-        for user in 0..ACCOUNTS {
-            let held = desk.venue.account(account(user)).unwrap();
-            let closing = held.orders.iter().filter(|told| told.order.reduce_only).count();
-            prop_assert!(closing == 0 || !held.positions.is_empty());
-        }
     }
 }

@@ -57,7 +57,7 @@ impl PaperVenue {
         if closes {
             check_closing(account, index, order, mark.price)?;
         } else {
-            check_opening(account, index, order, instrument, notional)?;
+            check_opening(account, index, order, instrument, mark.price, notional)?;
         }
         let room = if closes { 0 } else { self.limits.orders_reserved };
         if account.orders.len() >= self.limits.orders_max - room {
@@ -164,6 +164,7 @@ fn check_opening(
     index: InstrumentIndex,
     order: &NewOrder,
     instrument: &Instrument,
+    mark: Price,
     notional: Money,
 ) -> Result<(), VenueReason> {
     if notional < instrument.notional_min {
@@ -185,8 +186,13 @@ fn check_opening(
     if used != order.leverage {
         return Err(VenueReason::Leverage);
     }
-    let held = position.map_or(Money::ZERO, |position| position.entry_cost);
-    if notional.checked_add(held).is_none_or(|all| all > NOTIONAL_MAX) {
+    // All that may come to be open on the symbol, so that no product leaves the range of money.
+    let resting = account.orders.iter().filter(|live| live.instrument == index && !live.closes_only());
+    let exposure = resting
+        .map(|live| price_at_most(&live.order, mark).notional(live.remaining()))
+        .chain([position.map(|position| position.entry_cost).or(Some(Money::ZERO))])
+        .try_fold(notional, |sum, more| sum.checked_add(more?));
+    if exposure.is_none_or(|exposure| exposure > NOTIONAL_MAX) {
         return Err(VenueReason::Quantity);
     }
     Ok(())

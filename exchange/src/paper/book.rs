@@ -18,7 +18,7 @@ use crate::venue::Mark;
 pub(super) type Slot = u32;
 
 /// One level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub(super) price: Price,
     pub(super) target: Target,
@@ -31,14 +31,22 @@ pub(super) enum Target {
     Liquidation(Slot),
 }
 
+/// A level as it is ordered: by how far the price has to go in its direction (units; negated for falling), then by
+/// target. So both directions are walked upwards.
+type Key = (i64, Target);
+
+fn key(level: Level, rising: bool) -> Key {
+    (if rising { level.price.units() } else { -level.price.units() }, level.target)
+}
+
 /// Everything that waits on one instrument.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Book {
     pub(super) mark: Option<Mark>,
     /// Fire when the price rises to them.
-    rising: BTreeSet<Level>,
+    rising: BTreeSet<Key>,
     /// Fire when the price falls to them.
-    falling: BTreeSet<Level>,
+    falling: BTreeSet<Key>,
     /// Orders that take from the market on each tick.
     pub(super) working: BTreeSet<(Slot, ClientOrderId)>,
     /// Accounts with a position.
@@ -51,46 +59,21 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn insert(&mut self, level: Level, rising: bool) {
         let levels = if rising { &mut self.rising } else { &mut self.falling };
-        assert!(levels.insert(level), "two levels for {level:?}");
+        assert!(levels.insert(key(level, rising)), "two levels for {level:?}");
     }
 
     pub(super) fn remove(&mut self, level: Level, rising: bool) {
         let levels = if rising { &mut self.rising } else { &mut self.falling };
-        assert!(levels.remove(&level), "no level for {level:?}");
+        assert!(levels.remove(&key(level, rising)), "no level for {level:?}");
     }
 
     /// The next level that `price` has reached, after `last`: lowest first among the rising, highest first among the
-    /// falling (and within one price in the order of targets).
+    /// falling, and within one price in the order of targets.
     pub(super) fn next_reached(&self, price: Price, rising: bool, last: Option<Level>) -> Option<Level> {
-        if rising {
-            let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-            return self.rising.range((from, Bound::Unbounded)).next().copied().filter(|l| l.price <= price);
-        }
-        // Descending by price, ascending by target within a price: first the rest of the last price, then the
-        // first level of the next lower price.
-        if let Some(last) = last {
-            let rest = self.falling.range((Bound::Excluded(last), Bound::Unbounded)).next();
-            if let Some(level) = rest.filter(|level| level.price == last.price) {
-                return Some(*level);
-            }
-        }
-        let below = match last {
-            None => self.falling.last(),
-            Some(last) => self.falling.range(..first_at(last.price)).next_back(),
-        };
-        let next = below.filter(|level| level.price >= price)?.price;
-        self.falling.range(first_at(next)..).next().copied()
+        let levels = if rising { &self.rising } else { &self.falling };
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(key(last, rising)));
+        let (reach, target) = levels.range((from, Bound::Unbounded)).next().copied()?;
+        let level = Level { price: Price::from_units(if rising { reach } else { -reach }), target };
+        super::rules::reached(price, level.price, rising).then_some(level)
     }
-}
-
-/// The lowest level that can be at this price.
-fn first_at(price: Price) -> Level {
-    use engine::core::ids::{AccountId, Leg, SignalId, SourceId, UserId};
-    let least = ClientOrderId {
-        signal: SignalId { source: SourceId { owner: UserId(0), index: 0 }, number: 0 },
-        account: AccountId { user: UserId(0), index: 0 },
-        leg: Leg::Entry,
-        round: 0,
-    };
-    Level { price, target: Target::Order(0, least) }
 }

@@ -36,7 +36,7 @@ use tick::Running;
 pub use funding::FundingTable;
 pub use listing::{Listing, listings};
 
-/// Largest notional of a position with an order that adds to it. With [`crate::market::file::PRICE_SPREAD_MAX`] it
+/// Largest notional of a position with all orders that may add to it, and largest wallet to open an account with. With [`crate::market::file::PRICE_SPREAD_MAX`] it
 /// keeps every product within the range of `Money` (9.2e10).
 pub const NOTIONAL_MAX: Money = Money::from_whole(1_000_000_000);
 /// Fills after which a market order (or a fired trigger) that is still not complete ends with reason `liquidity`:
@@ -351,8 +351,9 @@ impl Venue for PaperVenue {
     }
 
     fn open_account(&mut self, opening: AccountOpening) -> Result<(), AccountError> {
-        if opening.wallet.is_negative() {
-            return Err(AccountError::Inconsistent { account: opening.id, what: "a negative wallet" });
+        if opening.wallet.is_negative() || opening.wallet > NOTIONAL_MAX {
+            let what = "a wallet below zero or above 1000000000";
+            return Err(AccountError::Inconsistent { account: opening.id, what });
         }
         self.enroll(Account::new(opening.id, opening.wallet)).map(|_| ())
     }
