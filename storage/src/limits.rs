@@ -12,6 +12,9 @@ pub const BLOCK_BYTES_MAX: usize = 256 * 1024;
 /// Largest payload of one record, in bytes. What a block holds, less room for headers and for later header growth.
 pub const RECORD_BYTES_MAX: usize = 240 * 1024;
 
+/// What a record takes in a block beyond its own bytes, at most: its length field and its alignment before and after.
+pub const RECORD_OVERHEAD_BYTES: usize = 20;
+
 /// Blocks that may wait for their flush. When all are full, [`crate::AppendError::Full`] is the answer.
 pub const PENDING_BLOCKS_MAX: usize = 32;
 
@@ -47,7 +50,7 @@ pub const SHARDS_MAX: u16 = 512;
 
 const _: () = {
     assert!(usize::BITS == 64, "offsets in files are used as lengths in memory");
-    assert!(crate::block::HEADER_BYTES + 16 + RECORD_BYTES_MAX + 16 <= BLOCK_BYTES_MAX);
+    assert!(crate::block::HEADER_BYTES + RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES <= BLOCK_BYTES_MAX);
     assert!(BLOCK_BYTES_MAX.is_multiple_of(PAGE_BYTES));
     assert!(ZERO_CHUNK_BYTES.is_multiple_of(PAGE_BYTES) && SNAPSHOT_CHUNK_BYTES.is_multiple_of(PAGE_BYTES));
     assert!(

@@ -18,7 +18,7 @@
 //! they are first needed).
 
 use crate::batch::{Batch, Flushed, failed};
-use crate::block::BlockBuilder;
+use crate::block::{BlockBuilder, HEADER_BYTES};
 use crate::error::{AppendError, LogFailed, PrepareError, StorageError};
 use crate::generation::ShardHome;
 use crate::identity::{BlockSequence, Epoch, Lsn, SegmentNumber};
@@ -228,10 +228,14 @@ impl<D: Disk> Log<D> {
         self.queue.iter().map(BlockBuilder::used_bytes).sum()
     }
 
-    /// How many more bytes of records fit before [`AppendError::Full`], at least.
+    /// Records that fit before [`AppendError::Full`], whatever their sizes and in whatever order: at least as many as sum
+    /// up to this, each counted as its length and [`RECORD_OVERHEAD_BYTES`](crate::limits::RECORD_OVERHEAD_BYTES).
     #[must_use]
     pub fn room_bytes(&self) -> usize {
-        (PENDING_BLOCKS_MAX - self.queue.len()) * RECORD_BYTES_MAX
+        // A record goes to a new block only when the current one has no room for it, so of any two neighbours the
+        // contents fill more than one block: n blocks take at least (n - 1) / 2 blocks full of records.
+        let blocks = PENDING_BLOCKS_MAX - self.queue.len();
+        blocks.saturating_sub(1) * (BLOCK_BYTES_MAX - HEADER_BYTES) / 2
     }
 
     /// The next batch: the oldest block that waits. `None` while one is in flight, when nothing waits, and when the next

@@ -99,6 +99,25 @@ fn a_block_in_the_place_of_another() {
 }
 
 #[test]
+fn a_block_of_a_copy_that_went_its_own_way() {
+    let (disk, home) = three_segments();
+    let (other, other_home) = shard(2);
+    let (mut log, _) = start(&other, &other_home);
+    for _ in 0..20 {
+        log.append(b"two").unwrap();
+        append_blocks(&mut log, [b"in a block".to_vec()]);
+    }
+    let offset = block_offsets(&disk, 1)[12];
+    assert_eq!(block_offsets(&other, 1)[12], offset);
+    let at = usize::try_from(offset).unwrap();
+    let mut file = disk.read(&segment_path(1)).unwrap();
+    file[at..at + PAGE_BYTES].copy_from_slice(&other.read(&segment_path(1)).unwrap()[at..at + PAGE_BYTES]);
+    disk.put(&segment_path(1), &file);
+    let found = check_refused(&disk, &home);
+    assert_eq!((found.file, found.offset), (segment_path(1), offset));
+}
+
+#[test]
 fn the_first_page_of_a_segment() {
     let (disk, home) = three_segments();
     for byte in [0, 9, 30, 2000, 4095] {
