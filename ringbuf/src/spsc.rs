@@ -36,6 +36,31 @@ impl<T> std::error::Error for Full<T> {}
 
 type Slot<T> = UnsafeCell<MaybeUninit<T>>;
 
+/// Writes slot `index`.
+///
+/// # Safety
+/// `slots` must point at more than `index` slots of a living ring, and this one must be free and the caller's.
+#[inline(always)]
+unsafe fn write<T>(slots: NonNull<Slot<T>>, index: usize, item: T) {
+    // SAFETY: the caller says that the slot exists.
+    let slot = unsafe { slots.add(index).as_ref() };
+    // SAFETY: the caller says that the slot is free: the consumer does not read it, and no item is overwritten.
+    slot.with_mut(|slot| unsafe { (*slot).write(item) });
+}
+
+/// Moves the item out of slot `index`.
+///
+/// # Safety
+/// `slots` must point at more than `index` slots of a living ring, and this one must hold an item that is the caller's
+/// and that nobody reads again.
+#[inline(always)]
+unsafe fn read<T>(slots: NonNull<Slot<T>>, index: usize) -> T {
+    // SAFETY: the caller says that the slot exists.
+    let slot = unsafe { slots.add(index).as_ref() };
+    // SAFETY: the caller says that the slot holds an item; the producer does not write it before `head` passes.
+    slot.with(|slot| unsafe { (*slot).assume_init_read() })
+}
+
 struct Shared<T> {
     /// The next slot to read; stored by the consumer only.
     head: CachePadded<AtomicUsize>,
@@ -167,13 +192,19 @@ impl<T> Producer<T> {
     /// [`Full`], with the item, when every slot is taken.
     #[inline]
     pub fn push(&mut self, item: T) -> Result<(), Full<T>> {
-        if self.free_known() == 0 && self.free() == 0 {
-            return Err(Full(item));
+        let tail = self.tail;
+        if tail.wrapping_sub(self.head_cached.get()) > self.mask {
+            let head = self.shared.head.load(Ordering::Acquire);
+            self.head_cached.set(head);
+            if tail.wrapping_sub(head) > self.mask {
+                return Err(Full(item));
+            }
         }
         // SAFETY: there was a free slot, so `tail` is outside `head..tail` and belongs to the producer.
-        unsafe { self.write(self.tail, item) };
-        self.tail = self.tail.wrapping_add(1);
-        self.shared.tail.store(self.tail, Ordering::Release);
+        unsafe { write(self.slots, tail & self.mask, item) };
+        let tail = tail.wrapping_add(1);
+        self.shared.tail.store(tail, Ordering::Release);
+        self.tail = tail;
         Ok(())
     }
 
@@ -181,47 +212,47 @@ impl<T> Producer<T> {
     /// iterator that has no slot.
     #[inline]
     pub fn push_batch(&mut self, items: &mut impl Iterator<Item = T>) -> usize {
-        // The iterator may panic. What it gave before is published all the same: this guard does it.
+        // The iterator may panic. What it gave before is published all the same: this guard does it. The index is the
+        // guard's own, so that it can stay in a register.
         struct Publish<'a, T> {
             ring: &'a mut Producer<T>,
-            from: usize,
+            tail: usize,
         }
         impl<T> Drop for Publish<'_, T> {
+            #[inline(always)]
             fn drop(&mut self) {
                 // Not for an empty batch: the store would take the consumer's cache line away for nothing.
-                if self.ring.tail != self.from {
-                    self.ring.shared.tail.store(self.ring.tail, Ordering::Release);
+                if self.ring.tail != self.tail {
+                    self.ring.tail = self.tail;
+                    self.ring.shared.tail.store(self.tail, Ordering::Release);
                 }
             }
         }
 
         let from = self.tail;
-        let Publish { ring, .. } = &mut Publish { ring: self, from };
-        let mut room = ring.free_known();
-        loop {
+        let slots = self.slots;
+        let mut batch = Publish { tail: from, ring: self };
+        'fill: loop {
+            let head = batch.ring.head_cached.get();
+            let mut room = batch.ring.capacity() - batch.tail.wrapping_sub(head);
             if room == 0 {
-                room = ring.free();
+                batch.ring.head_cached.set(batch.ring.shared.head.load(Ordering::Acquire));
+                room = batch.ring.capacity() - batch.tail.wrapping_sub(batch.ring.head_cached.get());
                 if room == 0 {
                     break;
                 }
             }
-            let Some(item) = items.next() else { break };
-            // SAFETY: `room` slots from `tail` on are free and belong to the producer.
-            unsafe { ring.write(ring.tail, item) };
-            ring.tail = ring.tail.wrapping_add(1);
-            room -= 1;
+            // One run of slots without a seam: the inner loop neither wraps nor looks at the room.
+            let start = batch.tail & batch.ring.mask;
+            let run = room.min(batch.ring.capacity() - start);
+            for index in start..start + run {
+                let Some(item) = items.next() else { break 'fill };
+                // SAFETY: the `run` slots from `tail` on are free and belong to the producer.
+                unsafe { write(slots, index, item) };
+                batch.tail = batch.tail.wrapping_add(1);
+            }
         }
-        ring.tail.wrapping_sub(from)
-    }
-
-    /// # Safety
-    /// The slot of `index` must be free.
-    #[inline(always)]
-    unsafe fn write(&self, index: usize, item: T) {
-        // SAFETY: `slots` points at `mask + 1` slots, which live as long as `shared`.
-        let slot = unsafe { self.slots.add(index & self.mask).as_ref() };
-        // SAFETY: the caller says that the slot is free: the consumer does not read it, and no item is overwritten.
-        slot.with_mut(|slot| unsafe { (*slot).write(item) });
+        batch.tail.wrapping_sub(from)
     }
 }
 
@@ -293,13 +324,19 @@ impl<T> Consumer<T> {
     /// Takes the oldest item.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        if self.is_empty() {
-            return None;
+        let head = self.head;
+        if head == self.tail_cached.get() {
+            let tail = self.shared.tail.load(Ordering::Acquire);
+            self.tail_cached.set(tail);
+            if head == tail {
+                return None;
+            }
         }
         // SAFETY: the ring is not empty, so the slot of `head` holds an item that belongs to the consumer.
-        let item = unsafe { self.read(self.head) };
-        self.head = self.head.wrapping_add(1);
-        self.shared.head.store(self.head, Ordering::Release);
+        let item = unsafe { read(self.slots, head & self.mask) };
+        let head = head.wrapping_add(1);
+        self.shared.head.store(head, Ordering::Release);
+        self.head = head;
         Some(item)
     }
 
@@ -308,10 +345,15 @@ impl<T> Consumer<T> {
     #[inline]
     pub fn pop_batch(&mut self, max: usize, mut take: impl FnMut(T)) -> usize {
         // `take` may panic. The items it was given are no longer in the ring all the same: this guard says so.
-        struct Release<'a, T>(&'a mut Consumer<T>);
+        struct Release<'a, T> {
+            ring: &'a mut Consumer<T>,
+            head: usize,
+        }
         impl<T> Drop for Release<'_, T> {
+            #[inline(always)]
             fn drop(&mut self) {
-                self.0.shared.head.store(self.0.head, Ordering::Release);
+                self.ring.head = self.head;
+                self.ring.shared.head.store(self.head, Ordering::Release);
             }
         }
 
@@ -323,25 +365,23 @@ impl<T> Consumer<T> {
         if count == 0 {
             return 0;
         }
-        let release = Release(self);
-        for _ in 0..count {
-            // SAFETY: `count` items from `head` on belong to the consumer, and each is read once: `head` moves
-            // before `take` can panic.
-            let item = unsafe { release.0.read(release.0.head) };
-            release.0.head = release.0.head.wrapping_add(1);
-            take(item);
+        let slots = self.slots;
+        let mut batch = Release { head: self.head, ring: self };
+        let mut left = count;
+        while left > 0 {
+            // One run of slots without a seam, as in `push_batch`.
+            let start = batch.head & batch.ring.mask;
+            let run = left.min(batch.ring.capacity() - start);
+            for index in start..start + run {
+                // SAFETY: `count` items from `head` on belong to the consumer, and each is read once: `head` moves
+                // before `take` can panic.
+                let item = unsafe { read(slots, index) };
+                batch.head = batch.head.wrapping_add(1);
+                take(item);
+            }
+            left -= run;
         }
         count
-    }
-
-    /// # Safety
-    /// The slot of `index` must hold an item, which the caller must not read again.
-    #[inline(always)]
-    unsafe fn read(&self, index: usize) -> T {
-        // SAFETY: `slots` points at `mask + 1` slots, which live as long as `shared`.
-        let slot = unsafe { self.slots.add(index & self.mask).as_ref() };
-        // SAFETY: the caller says that the slot holds an item; the producer does not write it before `head` passes.
-        slot.with(|slot| unsafe { (*slot).assume_init_read() })
     }
 }
 
