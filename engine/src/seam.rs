@@ -60,6 +60,8 @@ pub trait Entropy: 'static {
 pub trait Runtime: Clone + 'static {
     /// A running task; dropping it does **not** cancel it, awaiting it waits for its end.
     type Task: Future<Output = ()> + 'static;
+    /// A watched descriptor.
+    type Watch: Watch;
 
     /// Starts a named task on this shard.
     fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) -> Self::Task;
@@ -67,8 +69,15 @@ pub trait Runtime: Clone + 'static {
     fn sleep(&self, span: Nanos) -> impl Future<Output = ()>;
     /// Lets the other tasks and the I/O reactor of this shard have one turn, then returns.
     fn turn(&self) -> impl Future<Output = ()>;
-    /// Returns once `fd` is readable (level-triggered: at once when it already is). Does not read, own or close it.
-    fn readable(&self, fd: std::os::fd::RawFd) -> impl Future<Output = ()>;
+    /// Begins to watch a descriptor that is no socket (an eventfd, a ring). It must stay open while it is watched; it is
+    /// not read, owned or closed.
+    fn watch(&self, fd: std::os::fd::RawFd) -> Self::Watch;
+}
+
+/// A watched descriptor.
+pub trait Watch: 'static {
+    /// Returns once the descriptor is readable (at once when it already is). May be dropped and called again.
+    fn ready(&mut self) -> impl Future<Output = ()>;
 }
 
 /// Size and alignment of every direct read, write and offset, in bytes.

@@ -22,10 +22,11 @@ pub fn session_is_alive(state: &State, user: UserId, token: &[u8; 32], now: Time
     })
 }
 
-/// Whether the digest is that of the source's secret. An unknown source takes as long as a wrong secret.
+/// The source of this publisher that the secret with this digest belongs to. Looks at every source, whatever matches.
 #[must_use]
-pub fn source_secret_is(state: &State, source: SourceId, secret: &[u8; 32]) -> bool {
-    let known = state.source(source);
-    let reference = known.map_or([0; 32], |s| s.secret);
-    bool::from(reference.ct_eq(secret)) & known.is_some()
+pub fn source_of_secret(state: &State, owner: UserId, secret: &[u8; 32]) -> Option<SourceId> {
+    let sources = state.by_id(owner).map_or(&[][..], |user| user.sources.as_slice());
+    sources.iter().zip(0_u8..).fold(None, |found, (source, index)| {
+        if bool::from(source.secret.ct_eq(secret)) { Some(SourceId { owner, index }) } else { found }
+    })
 }

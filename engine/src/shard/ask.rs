@@ -19,8 +19,10 @@ pub enum Auth {
     Open,
     /// A session of the user: SHA-256 of its token.
     Session(UserId, [u8; 32]),
-    /// A source's secret: its SHA-256.
-    Source(SourceId, [u8; 32]),
+    /// The secret of one of this publisher's sources: its SHA-256. A signal gets the source from it.
+    Secret(UserId, [u8; 32]),
+    /// The secret of exactly this source.
+    SourceSecret(SourceId, [u8; 32]),
 }
 
 impl std::fmt::Debug for Auth {
@@ -28,7 +30,8 @@ impl std::fmt::Debug for Auth {
         match self {
             Self::Open => f.write_str("Open"),
             Self::Session(user, _) => write!(f, "Session({user})"),
-            Self::Source(source, _) => write!(f, "Source({source})"),
+            Self::Secret(owner, _) => write!(f, "Secret({owner})"),
+            Self::SourceSecret(source, _) => write!(f, "SourceSecret({source})"),
         }
     }
 }

@@ -12,5 +12,6 @@ pub mod limits;
 pub mod mesh;
 pub mod metrics;
 pub mod ports;
+pub mod runtime;
 pub mod timers;
 pub mod worker;

@@ -22,7 +22,7 @@ use super::metrics::{Counters, Histograms, ShardStatus, Stage, Track};
 use super::ports::{Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, owner};
 use super::timers::{Alarm, Timers};
 use crate::core::apply::apply;
-use crate::core::auth::{session_is_alive, source_secret_is};
+use crate::core::auth::{session_is_alive, source_of_secret};
 use crate::core::codec::Encoder;
 use crate::core::command::{Command, Refusal, Reply};
 use crate::core::decide::{Context, decide};
@@ -251,14 +251,25 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
     }
 
-    fn admit(&mut self, now: Moment, ask: Ask<R::Question>, origin: Origin) {
+    fn admit(&mut self, now: Moment, mut ask: Ask<R::Question>, origin: Origin) {
         if self.failure.is_some() {
             return self.give(origin, Answer::Stopped);
         }
         let allowed = match ask.auth {
             Auth::Open => true,
             Auth::Session(user, token) => session_is_alive(&self.state, user, &token, now.wall),
-            Auth::Source(source, secret) => source_secret_is(&self.state, source, &secret),
+            Auth::Secret(owner, secret) => match source_of_secret(&self.state, owner, &secret) {
+                Some(found) => {
+                    if let Op::Command(Command::Signal { source, .. }) = &mut ask.op {
+                        *source = found;
+                    }
+                    true
+                }
+                None => false,
+            },
+            Auth::SourceSecret(source, secret) => {
+                source_of_secret(&self.state, source.owner, &secret) == Some(source)
+            }
         };
         if !allowed {
             self.counters.unauthorized += 1;
