@@ -146,13 +146,10 @@ pub enum SignalError {
 }
 
 impl SignalError {
-    /// The HTTP status: 413 for a body over the limit, otherwise 400. Never 5xx: the sender would send it again.
+    /// The HTTP status: 400 (DOMAIN.md §1). Never 5xx: the sender would send it again.
     #[must_use]
     pub const fn status(&self) -> u16 {
-        match self {
-            Self::TooLarge { .. } => 413,
-            _ => 400,
-        }
+        400
     }
 
     /// The stable machine word of the reason.

@@ -1,0 +1,185 @@
+//! The command line.
+//!
+//! **Invariants**: what programs read goes to standard output, everything else to standard error; a failure exits with 1 and
+//! a message that says what to do, a wrong use with 2.
+
+pub mod demo;
+pub mod demo_report;
+pub mod demo_users;
+pub mod log;
+pub mod market;
+pub mod metrics;
+pub mod rules_file;
+pub mod serve;
+pub mod tune;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// CoinBitClub: signals become risk-checked, durable orders for every subscriber.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server until SIGTERM or Ctrl-C.
+    Serve(ServeArgs),
+    /// Shows the main job: users, one signal, orders, fills, a close, the books.
+    Demo(DemoArgs),
+    /// Looks at a data directory.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
+    /// The running server's histograms.
+    Metrics {
+        #[command(subcommand)]
+        command: MetricsCommand,
+    },
+    /// Checks this host.
+    Tune(TuneArgs),
+}
+
+/// What both `serve` and `demo` take.
+#[derive(Args, Clone)]
+pub struct ServerArgs {
+    /// Address and port to listen on; port 0 lets the kernel choose.
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+    /// Number of shards; from the CPUs when left out.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: Option<u16>,
+    /// Spin for so many microseconds before parking; only for shards that have their CPUs to themselves.
+    #[arg(long, default_value_t = 0)]
+    pub spin_us: u32,
+    /// Do not pin shards to CPUs.
+    #[arg(long)]
+    pub no_pin: bool,
+    /// Play the prices of this CSV of candles or trades; may be given several times.
+    #[arg(long = "market", value_name = "FILE")]
+    pub markets: Vec<PathBuf>,
+    /// Symbol of each --market file, when its name does not begin with it.
+    #[arg(long = "symbol", value_name = "SYMBOL")]
+    pub symbols: Vec<String>,
+    /// Funding rates of the symbol its name begins with: a CSV of `time_ms,funding_rate`.
+    #[arg(long = "funding", value_name = "FILE")]
+    pub funding: Vec<PathBuf>,
+    /// Speed of a --market: `real`, `max`, or a factor such as 60.
+    #[arg(long, default_value = "real")]
+    pub speed: String,
+    /// Seed of the built-in market.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Rules that differ from the default: a JSON file, see docs/rules.md.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Mebibytes of a log segment.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub segment_mib: u64,
+    /// Mebibytes of log between two snapshots, at least.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub snapshot_mib: u64,
+}
+
+/// `serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Where log and snapshots are.
+    #[arg(long, default_value = "data", env = "COINBITCLUB_DATA_DIR")]
+    pub data: PathBuf,
+    /// The server's set-up.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Paper users to make.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub users: u32,
+    /// End after the run instead of serving on.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object at the end instead of the text.
+    #[arg(long)]
+    pub json: bool,
+    /// Keep the data here; a temporary directory otherwise.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Write each user's settings, fills and ledger to this file as JSON lines, for an independent check.
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
+    /// The server's set-up.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Subcommand)]
+enum LogCommand {
+    /// Prints the records of a data directory (or one shard's) and verifies every checksum. Writes nothing.
+    Inspect(log::InspectArgs),
+    /// Prints a digest of the state that a data directory holds, whatever its number of shards. Writes nothing.
+    Digest {
+        /// The data directory.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum MetricsCommand {
+    /// Has the running server write its HdrHistograms (`.hgrm`, `.hlog`) and prints where. The same as SIGUSR1.
+    Dump {
+        /// The server's data directory.
+        #[arg(long, default_value = "data", env = "COINBITCLUB_DATA_DIR")]
+        data: PathBuf,
+    },
+}
+
+/// `tune`.
+#[derive(Args)]
+pub struct TuneArgs {
+    /// Check and report: now, wanted, why.
+    #[arg(long, required = true)]
+    pub check: bool,
+    /// The data directory whose disk is measured.
+    #[arg(long, default_value = "data", env = "COINBITCLUB_DATA_DIR")]
+    pub data: PathBuf,
+    /// Look at the limits of this process instead of our own.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// The number of shards that is planned.
+    #[arg(long)]
+    pub shards: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Serve(args) => serve::serve(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Log { command: LogCommand::Inspect(args) } => log::inspect(&args),
+        Command::Log { command: LogCommand::Digest { dir } } => log::digest(&dir),
+        Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
+        Command::Tune(args) => return tune::tune(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("coinbitclub: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! Starting a server: lock, recovery, another number of shards if asked, then the shards all at once.
+//!
+//! **Invariants**: nothing listens before every shard is back; all shards begin their market at the same time; the first
+//! thing that fails ends the start with a message that says what to do, and the data is as it was.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use engine::core::ids::Timestamp;
+use engine::seam::{Clock, Entropy, Nanos};
+use engine::shard::limits::MESH_CAPACITY;
+use engine::shard::mesh::Mesh;
+use engine::shard::ports::{Moment, ShardId};
+use engine::shard::runtime::{
+    ExecutorOptions, GlommioDisk, GlommioRuntime, HostClock, HostEntropy, Watchdog, run_pinned,
+};
+use engine::shard::worker::{Shard, ShardParts};
+use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
+use exchange::paper::{PaperSettings, PaperVenue, listings};
+use exchange::venue::Venue;
+use net::wire::uring::UringWire;
+use net::wire::{ListenOptions, Listener, WireConfig, listen};
+use ringbuf::doorbell::{Ringer, doorbell};
+use ringbuf::mesh::{Port, mesh};
+use ringbuf::spsc::ring;
+use storage::{DataDirectory, DirectoryLock, Log, LogOptions, Salt, ShardHome};
+
+use super::config::{MarketPace, MarketSource, ServerConfig};
+use super::gateway::VenueGateway;
+use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
+use super::housekeeping::{self, Housekeeping};
+use super::inside::{INSIDE_RING, Lines};
+use super::journal::LogJournal;
+use super::recovery::{FoundShard, newest_venue_time, recover_shard, reshard};
+use super::shard_loop::{LoopParts, Rings, run};
+use super::snapshots::Snapshots;
+use crate::reads::ServerReads;
+use crate::web::desk::{Desk, DeskParts};
+use crate::web::gauges::Gauges;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+impl StartError {
+    fn from_text(what: &str, error: impl std::fmt::Display) -> Self {
+        Self(format!("{what}: {error}"))
+    }
+}
+
+/// A shard that takes no turn for this long is reported.
+const STALL_LIMIT: Duration = Duration::from_millis(1_000);
+
+/// What recovery found, over all shards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recovery {
+    /// Users.
+    pub users: u64,
+    /// Records read.
+    pub records: u64,
+    /// Events applied.
+    pub events: u64,
+    /// Shards whose last write was torn and cut.
+    pub torn: u64,
+}
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Lines to the shards.
+    pub lines: Lines,
+    /// Shared figures.
+    pub gauges: Arc<Gauges>,
+    /// What was recovered.
+    pub recovery: Recovery,
+    /// Set to write the histograms.
+    pub dump: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    shards: Vec<JoinHandle<Result<(), String>>>,
+    others: Vec<JoinHandle<()>>,
+    _lock: DirectoryLock,
+}
+
+impl Server {
+    /// Number of shards.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.lines.shards()
+    }
+
+    /// The flag that stops it.
+    #[must_use]
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Whether a shard has ended by itself.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shards.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Ends it: no new connections, what was decided is flushed, threads are waited for.
+    ///
+    /// # Errors
+    /// What ended a shard otherwise.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut result = Ok(());
+        for shard in self.shards.drain(..) {
+            let ended = shard.join().unwrap_or_else(|_| Err("a shard panicked".to_owned()));
+            result = result.and(ended);
+        }
+        for other in self.others.drain(..) {
+            if other.join().is_err() {
+                result = result.and(Err("a housekeeping thread panicked".to_owned()));
+            }
+        }
+        result
+    }
+}
+
+/// What a shard's thread is given.
+struct ShardSetup {
+    id: ShardId,
+    home: ShardHome,
+    config: ServerConfig,
+    port: Port<engine::shard::ask::Message<ServerReads>>,
+    ringers: Vec<Option<Ringer>>,
+    rings: Rings,
+    listener: Listener,
+    hashing: crossbeam_channel::Sender<HashJob>,
+    dummy_hash: String,
+    gauges: Arc<Gauges>,
+    stop: Arc<AtomicBool>,
+    found: mpsc::Sender<Result<Found, String>>,
+    go: mpsc::Receiver<Go>,
+    ready: mpsc::Sender<Result<(), String>>,
+    shards: u16,
+}
+
+/// What a shard reports after recovery.
+struct Found {
+    newest_venue_time: Timestamp,
+    recovery: Recovery,
+}
+
+/// What all shards are told once all are back.
+#[derive(Clone)]
+struct Go {
+    market_through: Timestamp,
+    started: Moment,
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// [`StartError`] with a remedy.
+pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
+    let lock =
+        DirectoryLock::acquire(&config.data).map_err(|e| StartError::from_text("data directory", e))?;
+    let plan = tuning::plan_for_host(config.shards.map(usize::from))
+        .map_err(|e| StartError::from_text("CPUs", e))?;
+    let homes = open_directory(&config.data, u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX))?;
+    lock.remove_empty_directories().map_err(|e| StartError::from_text("data directory", e))?;
+    let shards = u16::try_from(homes.len()).map_err(|e| StartError::from_text("shards", e))?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let gauges = Arc::new(Gauges::new(homes.len()));
+    let (hash_sender, hash_jobs) = hashing::queue();
+    let dummy_hash = hashing::hash_password("no user has this password", &mut HostEntropy)
+        .map_err(|e| StartError::from_text("password hashing", e))?;
+    let listeners = bind(config.listen, homes.len())?;
+    let address = listeners[0].address();
+    let (found_sender, found) = mpsc::channel();
+    let (ready_sender, ready) = mpsc::channel();
+
+    let mut bells = Vec::new();
+    let mut ringers = Vec::new();
+    for _ in 0..shards {
+        let (bell, ringer) = doorbell().map_err(|e| StartError::from_text("eventfd", e))?;
+        bells.push(bell);
+        ringers.push(ringer);
+    }
+    let ports = mesh(homes.len(), MESH_CAPACITY);
+    let watchdog = Watchdog::new(homes.len());
+    let mut lines = Vec::new();
+    let mut returns = Vec::new();
+    let mut goes = Vec::new();
+    let mut threads = Vec::new();
+    for ((((home, port), bell), listener), id) in
+        homes.into_iter().zip(ports).zip(bells).zip(listeners).zip(0_u16..)
+    {
+        let place = usize::from(id);
+        let (inside_sender, inside) = ring(INSIDE_RING);
+        let (hashed_sender, hashed) = ring(HASH_QUEUE_MAX);
+        lines.push((inside_sender, ringers[place].clone()));
+        returns.push(HashReturn { results: hashed_sender, bell: ringers[place].clone() });
+        let (go_sender, go) = mpsc::channel();
+        goes.push(go_sender);
+        let setup = ShardSetup {
+            id: ShardId(id),
+            home,
+            config: config.clone(),
+            port,
+            ringers: ringers.iter().enumerate().map(|(n, r)| (n != place).then(|| r.clone())).collect(),
+            rings: Rings { inside, hashed, bell },
+            listener,
+            hashing: hash_sender.clone(),
+            dummy_hash: dummy_hash.clone(),
+            gauges: Arc::clone(&gauges),
+            stop: Arc::clone(&stop),
+            found: found_sender.clone(),
+            go,
+            ready: ready_sender.clone(),
+            shards,
+        };
+        let options = ExecutorOptions {
+            name: format!("shard-{id}"),
+            cpu: config.pin.then(|| plan.shard_cpus[place]),
+            heartbeat: Some(watchdog.pulse(place)),
+        };
+        let thread = run_pinned(options, move |runtime| shard_main(runtime, setup))
+            .map_err(|e| StartError::from_text("shard", e))?;
+        threads.push(thread);
+    }
+    drop((found_sender, ready_sender));
+
+    let recovery = all_back(&found, &goes, shards)?;
+    for _ in 0..shards {
+        let outcome = ready.recv().map_err(|_| StartError("a shard ended during its start".to_owned()))?;
+        outcome.map_err(StartError)?;
+    }
+    let lines = Lines::new(lines);
+    let dump = Arc::new(AtomicBool::new(false));
+    let housekeeping = Housekeeping {
+        lines: lines.clone(),
+        gauges: Arc::clone(&gauges),
+        data: config.data.clone(),
+        stop: Arc::clone(&stop),
+        dump: Arc::clone(&dump),
+        watchdog: Box::new(move || {
+            let ages = watchdog.ages();
+            let longest = ages.iter().copied().max().unwrap_or_default();
+            (longest, ages.iter().filter(|age| **age > STALL_LIMIT).count() as u64)
+        }),
+    };
+    let cpu = plan.housekeeping.filter(|_| config.pin);
+    let others = vec![
+        spawn("housekeeping", cpu, move || housekeeping::run(housekeeping))?,
+        spawn("passwords", cpu, move || hashing::run(&hash_jobs, &mut returns, &mut HostEntropy))?,
+    ];
+    drop(hash_sender);
+    tracing::info!(%address, shards, users = recovery.users, records = recovery.records, "serving");
+    Ok(Server { address, lines, gauges, recovery, dump, stop, shards: threads, others, _lock: lock })
+}
+
+fn spawn(
+    name: &str,
+    cpu: Option<usize>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            if let Some(id) = cpu {
+                core_affinity::set_for_current(core_affinity::CoreId { id });
+            }
+            body();
+        })
+        .map_err(|e| StartError::from_text("thread", e))
+}
+
+/// Opens the data directory, and hands its users to another number of shards when asked.
+fn open_directory(data: &Path, shards: u16) -> Result<Vec<ShardHome>, StartError> {
+    let data = data.to_owned();
+    let options = ExecutorOptions { name: "boot".to_owned(), cpu: None, heartbeat: None };
+    let opened = run_pinned(options, move |runtime| async move {
+        let disk = GlommioDisk::new(&runtime);
+        let salt = || {
+            let mut bytes = [0; 8];
+            HostEntropy.fill(&mut bytes);
+            Salt(u64::from_le_bytes(bytes))
+        };
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let mut directory =
+            DataDirectory::open(disk.clone(), &data, shards, salt()).await.map_err(|e| text(&e))?;
+        if directory.shards().len() != usize::from(shards) {
+            tracing::info!(
+                from = directory.shards().len(),
+                to = shards,
+                "handing the users to their new shards"
+            );
+            directory = reshard(&disk, directory, shards, salt()).await.map_err(|e| text(&e))?;
+        }
+        Ok::<_, String>(directory.shards())
+    })
+    .map_err(|e| StartError::from_text("executor", e))?;
+    let homes = opened.join().map_err(|_| StartError("opening the data directory panicked".to_owned()))?;
+    homes.map_err(StartError)
+}
+
+fn bind(address: SocketAddr, shards: usize) -> Result<Vec<Listener>, StartError> {
+    let error = |e: std::io::Error| StartError::from_text("listen", e);
+    let first = listen(address, &ListenOptions::default()).map_err(error)?;
+    let bound = first.address();
+    let mut listeners = vec![first];
+    for _ in 1..shards {
+        listeners.push(listen(bound, &ListenOptions::default()).map_err(error)?);
+    }
+    Ok(listeners)
+}
+
+/// Waits until every shard is back, then lets all go on from the same moment of the market.
+fn all_back(
+    found: &mpsc::Receiver<Result<Found, String>>,
+    goes: &[mpsc::Sender<Go>],
+    shards: u16,
+) -> Result<Recovery, StartError> {
+    let mut recovery = Recovery::default();
+    let mut through = Timestamp(0);
+    for _ in 0..shards {
+        let outcome = found.recv().map_err(|_| StartError("a shard ended during its recovery".to_owned()))?;
+        let part = outcome.map_err(StartError)?;
+        through = through.max(part.newest_venue_time);
+        recovery.users += part.recovery.users;
+        recovery.records += part.recovery.records;
+        recovery.events += part.recovery.events;
+        recovery.torn += part.recovery.torn;
+    }
+    let started = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
+    for go in goes {
+        let message = Go { market_through: through, started };
+        go.send(message).map_err(|_| StartError("a shard ended during its recovery".to_owned()))?;
+    }
+    Ok(recovery)
+}
+
+/// A shard's life: recover, wait for the others, serve.
+async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), String> {
+    let disk = GlommioDisk::new(&runtime);
+    let back = match recover_shard(&disk, &setup.home).await {
+        Ok(back) => back,
+        Err(error) => {
+            let text = format!("shard {}: {error}", setup.id.0);
+            let _ = setup.found.send(Err(text.clone()));
+            return Err(text);
+        }
+    };
+    let newest = newest_venue_time(&back.state);
+    let recovery = Recovery {
+        users: back.state.users().len() as u64,
+        records: back.found.records,
+        events: back.events,
+        torn: u64::from(back.found.torn.is_some()),
+    };
+    let _ = setup.found.send(Ok(Found { newest_venue_time: newest, recovery }));
+    // The start waits for every shard here; nothing is served yet, so waiting on this thread keeps nobody waiting.
+    let Ok(go) = setup.go.recv() else { return Err("the start was given up".to_owned()) };
+    let ready = setup.ready.clone();
+    match assemble(runtime, disk, setup, back, &go).await {
+        Ok(parts) => {
+            let _ = ready.send(Ok(()));
+            drop(ready);
+            run(parts).await.map_err(|error| format!("the network ring failed: {error}"))
+        }
+        Err(text) => {
+            let _ = ready.send(Err(text.clone()));
+            Err(text)
+        }
+    }
+}
+
+type Parts =
+    LoopParts<GlommioRuntime, GlommioDisk, VenueGateway<PaperVenue>, UringWire, HostEntropy, HostClock>;
+
+async fn assemble(
+    runtime: GlommioRuntime,
+    disk: GlommioDisk,
+    setup: ShardSetup,
+    back: FoundShard,
+    go: &Go,
+) -> Result<Parts, String> {
+    let options = LogOptions { segment_bytes: setup.config.segment_bytes };
+    let log = Log::start(disk.clone(), setup.home.clone(), back.found.tail, options)
+        .await
+        .map_err(|error| error.to_string())?;
+    let venue = paper_venue(&setup.config, setup.id, go)?;
+    let mut shard = Shard::new(ShardParts {
+        state: back.state,
+        rules: setup.config.rules.clone(),
+        journal: LogJournal { log },
+        gateway: VenueGateway { venue },
+        mesh: Mesh::new(setup.port, setup.ringers),
+    });
+    let now = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
+    shard.resume(now)?;
+    let wire = UringWire::new(setup.listener, WireConfig::default()).map_err(|error| error.to_string())?;
+    let desk = Desk::new(DeskParts {
+        shard: setup.id,
+        shards: setup.shards,
+        hashing: setup.hashing,
+        dummy_hash: setup.dummy_hash,
+        gauges: Arc::clone(&setup.gauges),
+        entropy: HostEntropy,
+        started: go.started,
+    });
+    let snapshots = Snapshots::new(disk, setup.home, setup.config.snapshot_log_bytes, back.found.snapshot);
+    Ok(LoopParts {
+        runtime,
+        clock: HostClock,
+        shard,
+        wire,
+        desk,
+        rings: setup.rings,
+        snapshots,
+        gauges: setup.gauges,
+        stop: setup.stop,
+        spin: Nanos::from_micros(u64::from(setup.config.spin_micros)),
+        market_ticks: |gateway| gateway.venue.played(),
+    })
+}
+
+fn paper_venue(config: &ServerConfig, shard: ShardId, go: &Go) -> Result<PaperVenue, String> {
+    let listings = listings();
+    let (market, market_from) = match &config.market {
+        MarketSource::Generated { seed } => {
+            let symbols: Vec<GeneratedSymbol> = listings.iter().map(|l| l.generated()).collect();
+            // The path depends on the absolute time alone, so a restart goes on where the market would be.
+            let generator = Generator::new(*seed, &symbols, 250_000, go.started.wall);
+            (Market::generated(generator), go.started.wall)
+        }
+        MarketSource::Files(files) => {
+            let mut market = Market::new();
+            let mut from = Timestamp(u64::MAX);
+            for (symbol, file) in files {
+                let listing = listings.iter().find(|l| l.instrument.symbol == *symbol);
+                let tick = listing
+                    .ok_or_else(|| format!("{symbol} is not listed by the paper venue"))?
+                    .instrument
+                    .tick;
+                market.add_file(file, *symbol, tick).map_err(|error| error.to_string())?;
+                from = from.min(file.starts_at());
+            }
+            (market, from.max(go.market_through))
+        }
+    };
+    let pace = match &config.pace {
+        MarketPace::Real(speed) => Pace {
+            real_time: Some(RealTime { market_from, real_from: go.started.wall, speed: *speed }),
+            gate: None,
+        },
+        MarketPace::Max(gate) => {
+            Pace { real_time: None, gate: gate.as_ref().map(|gate| gate.seat(shard.place())) }
+        }
+    };
+    let settings =
+        PaperSettings { listings, funding: config.funding.clone(), pace, ..PaperSettings::default() };
+    let mut venue = PaperVenue::new(settings, market).map_err(|error| error.to_string())?;
+    if matches!(config.market, MarketSource::Files(_)) && go.market_through > Timestamp(0) {
+        venue.skip_through(go.market_through);
+    }
+    debug_assert!(!venue.instruments().is_empty(), "the paper venue lists something");
+    Ok(venue)
+}
+
+/// Real speed.
+pub const REAL: Speed = Speed::REAL;

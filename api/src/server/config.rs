@@ -1,0 +1,82 @@
+//! How a server is set up, and what is wrong with a setting, with its remedy.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::core::instrument::Symbol;
+use engine::core::rules::Rules;
+use exchange::market::{Gate, MarketFile, Speed};
+use exchange::paper::FundingTable;
+
+/// Bytes of log after which a shard takes a snapshot, at least; and at least as many as the last snapshot had, so that
+/// snapshots cost no more than the log itself.
+pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 64 << 20;
+
+/// Where prices come from.
+#[derive(Clone)]
+pub enum MarketSource {
+    /// The built-in generator.
+    Generated {
+        /// Its seed.
+        seed: u64,
+    },
+    /// Files of candles or trades.
+    Files(Vec<(Symbol, MarketFile)>),
+}
+
+/// How fast the market plays.
+#[derive(Clone)]
+pub enum MarketPace {
+    /// By the clock.
+    Real(Speed),
+    /// As fast as it is polled; within the gate, when there is one.
+    Max(Option<Arc<Gate>>),
+}
+
+/// A server's set-up.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Where log and snapshots are.
+    pub data: PathBuf,
+    /// Where to listen; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// Shards; from the CPUs without.
+    pub shards: Option<u16>,
+    /// Spin for so long before parking, in microseconds; zero parks at once.
+    pub spin_micros: u32,
+    /// Whether shards are pinned to their CPUs.
+    pub pin: bool,
+    /// Prices.
+    pub market: MarketSource,
+    /// Their pace.
+    pub pace: MarketPace,
+    /// Funding rates over time.
+    pub funding: Vec<(Symbol, Arc<FundingTable>)>,
+    /// The rules in force.
+    pub rules: Rules,
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// Bytes of log between snapshots, at least.
+    pub snapshot_log_bytes: u64,
+}
+
+impl ServerConfig {
+    /// The embedded default: paper venue, generated market at real speed.
+    #[must_use]
+    pub fn embedded(data: PathBuf) -> Self {
+        Self {
+            data,
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            shards: None,
+            spin_micros: 0,
+            pin: true,
+            market: MarketSource::Generated { seed: 1 },
+            pace: MarketPace::Real(Speed::REAL),
+            funding: Vec::new(),
+            rules: Rules::default(),
+            segment_bytes: 64 << 20,
+            snapshot_log_bytes: SNAPSHOT_LOG_BYTES_MIN,
+        }
+    }
+}

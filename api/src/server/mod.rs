@@ -1,0 +1,20 @@
+//! A running server: its shards, and the threads around them.
+//!
+//! **Runs on**: [`start`] on the caller's thread; then one pinned thread per shard, one for passwords and one for
+//! housekeeping.
+//! **Invariants**: nothing is served before every shard has recovered; a start that fails leaves the data as it was.
+
+pub mod boot;
+pub mod config;
+pub mod dump;
+pub mod gateway;
+pub mod hashing;
+pub mod housekeeping;
+pub mod inside;
+pub mod journal;
+pub mod recovery;
+pub mod shard_loop;
+pub mod snapshots;
+
+pub use boot::{Server, StartError, start};
+pub use config::{MarketPace, MarketSource, ServerConfig};

@@ -1,0 +1,337 @@
+//! The loop of a shard: it moves bytes and time around [`engine::shard::worker::Shard`], in a fixed order, at its own pace.
+//!
+//! **Runs on**: the shard's pinned executor, as its main task; flushes, segment preparation and snapshots are tasks beside
+//! it that own what they touch.
+//! **Order of a turn**: network, asks from inside, password results, the shard's turn, answers, log. Then it parks until
+//! one of them has something, or gives the other tasks a turn when it does not.
+//! **Invariants**: one flush at a time; its end is handled before anything else leaves. **Never**: blocks.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+use engine::core::ids::Timestamp;
+use engine::seam::{Clock, Disk, Entropy, Nanos, Runtime, Watch};
+use engine::shard::ask::{Answer, Ask};
+use engine::shard::ports::{Gateway, Lsn, Moment};
+use engine::shard::runtime::notify::Notify;
+use engine::shard::worker::Shard;
+use futures_lite::future::or;
+use net::wire::Wire;
+use ringbuf::doorbell::Doorbell;
+use ringbuf::spsc::Consumer;
+use storage::{Flushed, PrepareError, Prepared};
+
+use super::hashing::HashDone;
+use super::journal::LogJournal;
+use super::snapshots::Snapshots;
+use crate::reads::{Found, Question, ServerReads};
+use crate::web::desk::{Desk, Target};
+use crate::web::gauges::{Gauges, Latencies, ShardGauges};
+
+/// Longest park, so that gauges and time-outs are looked at even on an idle server.
+const PARK_MAX: Nanos = Nanos::from_millis(250);
+/// Messages from inside taken in one turn.
+const INSIDE_MAX: usize = 256;
+/// How long a full disk is left alone before the next segment is tried again.
+const NO_SPACE_RETRY: Nanos = Nanos::from_millis(1_000);
+
+/// What other threads of the process tell a shard.
+pub enum Inside {
+    /// Please ask this.
+    Ask(Target, Box<Ask<Question>>, Sender<Answer<Found>>),
+    /// The newest latency figures.
+    Latencies(Arc<Latencies>),
+    /// Take a snapshot now.
+    Snapshot,
+}
+
+/// A shard's ends of the rings to other threads of the process.
+pub struct Rings {
+    /// From the main and housekeeping threads.
+    pub inside: Consumer<Inside>,
+    /// From the password workers.
+    pub hashed: Consumer<(u64, HashDone)>,
+    /// Rung by all of them and by other shards.
+    pub bell: Doorbell,
+}
+
+/// What tasks hand back to the loop.
+struct Returns<D: Disk> {
+    flushed: RefCell<Option<Flushed<D::File>>>,
+    prepared: RefCell<Option<Prepared<D::File>>>,
+    notify: Rc<Notify>,
+}
+
+/// The descriptors that wake a parked loop.
+struct Watches<W> {
+    network: W,
+    bell: W,
+}
+
+/// What the loop is made of.
+pub struct LoopParts<RT, D: Disk, G, W, E, C> {
+    /// Tasks.
+    pub runtime: RT,
+    /// Clocks.
+    pub clock: C,
+    /// The shard.
+    pub shard: Shard<ServerReads, LogJournal<D>, G>,
+    /// The network.
+    pub wire: W,
+    /// The desk.
+    pub desk: Desk<E>,
+    /// Rings.
+    pub rings: Rings,
+    /// Snapshots.
+    pub snapshots: Snapshots<D>,
+    /// Shared figures.
+    pub gauges: Arc<Gauges>,
+    /// Set when the server is to end.
+    pub stop: Arc<AtomicBool>,
+    /// Spin for so long before parking.
+    pub spin: Nanos,
+    /// How many ticks the market has played.
+    pub market_ticks: fn(&G) -> u64,
+}
+
+/// Runs until told to stop; then flushes what was decided, and ends.
+///
+/// # Errors
+/// What ended it otherwise: the network ring failed.
+pub async fn run<RT, D, G, W, E, C>(parts: LoopParts<RT, D, G, W, E, C>) -> std::io::Result<()>
+where
+    RT: Runtime,
+    D: Disk,
+    G: Gateway,
+    W: Wire,
+    E: Entropy,
+    C: Clock,
+{
+    let LoopParts { runtime, clock, mut shard, mut wire, mut desk, mut rings, mut snapshots, .. } = parts;
+    let (gauges, stop, spin, market_ticks) = (parts.gauges, parts.stop, parts.spin, parts.market_ticks);
+    let mine = &gauges.shards[shard.id().place()];
+    let returns: Rc<Returns<D>> = Rc::new(Returns {
+        flushed: RefCell::new(None),
+        prepared: RefCell::new(None),
+        notify: Rc::new(Notify::default()),
+    });
+    let mut space_retry_at = Nanos::default();
+    let mut idle_since: Option<Nanos> = None;
+    let mut watches =
+        Watches { network: runtime.watch(wire.descriptor()), bell: runtime.watch(rings.bell.fd()) };
+    mine.running.store(true, Ordering::Relaxed);
+    loop {
+        let now = moment(&clock);
+        let stopping = stop.load(Ordering::Relaxed);
+        if stopping {
+            wire.stop_accepting();
+        }
+        desk.set_time(now);
+        let network = wire.poll(now.mono.0, &mut desk)?;
+        let inside = take_inside(&mut rings, &mut desk, &mut wire, &mut snapshots);
+        for out in desk.outgoing().drain(..) {
+            match out.target {
+                Target::Owner => shard.ask(now, out.ask, out.reply),
+                Target::Shard(to) => shard.ask_shard(now, to, out.ask, out.reply),
+            }
+        }
+        let more = shard.turn(now, &clock);
+        take_flushed(&mut shard, &returns, &clock, mine);
+        take_prepared(&mut shard, &returns, now, &mut space_retry_at, mine);
+        let mut answers = std::mem::take(shard.answers());
+        for (reply, answer) in answers.drain(..) {
+            desk.answer(reply, answer, &mut wire);
+        }
+        *shard.answers() = answers;
+        start_flush(&mut shard, &runtime, &returns);
+        if now.mono >= space_retry_at {
+            start_preparation(&mut shard, &runtime, &returns);
+        }
+        let snapshotting = snapshots.step(&mut shard, &runtime, &returns.notify, now, mine);
+        publish(mine, &shard, &wire, &desk, market_ticks);
+        if stopping && !shard.journal().log.is_flushing() && shard.journal().log.pending_bytes() == 0 {
+            break;
+        }
+        let busy = more
+            || network > 0
+            || inside > 0
+            || snapshotting
+            || wire.has_work()
+            || !desk.outgoing().is_empty()
+            || returns.flushed.borrow().is_some();
+        if busy {
+            idle_since = None;
+            runtime.turn().await;
+            continue;
+        }
+        if spin > Nanos::default() && now.mono.since(*idle_since.get_or_insert(now.mono)) < spin {
+            std::hint::spin_loop();
+            runtime.turn().await;
+            continue;
+        }
+        park(&runtime, &mut watches, &mut shard, &mut wire, &mut rings, &returns, now).await;
+        idle_since = None;
+    }
+    mine.running.store(false, Ordering::Relaxed);
+    tracing::info!(
+        shard = shard.id().0,
+        lsn = shard.journal().log.durable().0,
+        "shard stopped; its log is flushed"
+    );
+    Ok(())
+}
+
+fn moment(clock: &impl Clock) -> Moment {
+    Moment { mono: clock.monotonic(), wall: Timestamp(clock.wall_micros()) }
+}
+
+fn take_inside<D: Disk, E: Entropy>(
+    rings: &mut Rings,
+    desk: &mut Desk<E>,
+    wire: &mut impl Wire,
+    snapshots: &mut Snapshots<D>,
+) -> usize {
+    let mut taken = 0;
+    while taken < INSIDE_MAX
+        && let Some(message) = rings.inside.pop()
+    {
+        taken += 1;
+        match message {
+            Inside::Ask(target, ask, answer) => desk.ask_inside(target, *ask, answer),
+            Inside::Latencies(latencies) => desk.set_latencies(latencies),
+            Inside::Snapshot => snapshots.want(),
+        }
+    }
+    while taken < INSIDE_MAX
+        && let Some((key, done)) = rings.hashed.pop()
+    {
+        taken += 1;
+        desk.hashed(done, key, wire);
+    }
+    taken
+}
+
+fn take_flushed<D: Disk, G: Gateway>(
+    shard: &mut Shard<ServerReads, LogJournal<D>, G>,
+    returns: &Returns<D>,
+    clock: &impl Clock,
+    gauges: &ShardGauges,
+) {
+    let Some(flushed) = returns.flushed.borrow_mut().take() else { return };
+    match shard.journal_mut().log.committed(flushed) {
+        Ok(lsn) => shard.durable(moment(clock), Lsn(lsn.0)),
+        Err(failure) => {
+            gauges.failed.store(true, Ordering::Relaxed);
+            shard.journal_failed(&failure.to_string());
+        }
+    }
+}
+
+fn start_flush<RT: Runtime, D: Disk, G: Gateway>(
+    shard: &mut Shard<ServerReads, LogJournal<D>, G>,
+    runtime: &RT,
+    returns: &Rc<Returns<D>>,
+) {
+    match shard.journal_mut().log.take_batch() {
+        Ok(Some(batch)) => {
+            let returns = Rc::clone(returns);
+            drop(runtime.spawn("flush", async move {
+                let flushed = batch.write().await;
+                *returns.flushed.borrow_mut() = Some(flushed);
+                returns.notify.notify();
+            }));
+        }
+        Ok(None) => {}
+        Err(failure) => shard.journal_failed(&failure.to_string()),
+    }
+}
+
+fn start_preparation<RT: Runtime, D: Disk, G: Gateway>(
+    shard: &mut Shard<ServerReads, LogJournal<D>, G>,
+    runtime: &RT,
+    returns: &Rc<Returns<D>>,
+) {
+    if let Some(preparation) = shard.journal_mut().log.take_preparation() {
+        let returns = Rc::clone(returns);
+        drop(runtime.spawn("segment", async move {
+            let prepared = preparation.run().await;
+            *returns.prepared.borrow_mut() = Some(prepared);
+            returns.notify.notify();
+        }));
+    }
+}
+
+fn take_prepared<D: Disk, G: Gateway>(
+    shard: &mut Shard<ServerReads, LogJournal<D>, G>,
+    returns: &Returns<D>,
+    now: Moment,
+    space_retry_at: &mut Nanos,
+    gauges: &ShardGauges,
+) {
+    let Some(prepared) = returns.prepared.borrow_mut().take() else { return };
+    match shard.journal_mut().log.prepared(prepared) {
+        Ok(()) => gauges.no_space.store(false, Ordering::Relaxed),
+        Err(PrepareError::NoSpace { path, needed }) => {
+            gauges.no_space.store(true, Ordering::Relaxed);
+            *space_retry_at = now.mono.plus(NO_SPACE_RETRY);
+            let path = path.display();
+            tracing::error!(%path, needed, "the disk is full: make room; the log goes on as far as its segment reaches");
+        }
+        Err(PrepareError::Failed(failure)) => {
+            gauges.failed.store(true, Ordering::Relaxed);
+            shard.journal_failed(&failure.to_string());
+        }
+    }
+}
+
+fn publish<D: Disk, G: Gateway, E: Entropy>(
+    gauges: &ShardGauges,
+    shard: &Shard<ServerReads, LogJournal<D>, G>,
+    wire: &impl Wire,
+    desk: &Desk<E>,
+    market_ticks: fn(&G) -> u64,
+) {
+    let stats = shard.journal().log.stats();
+    gauges.log_bytes.store(stats.bytes, Ordering::Relaxed);
+    gauges.log_flushes.store(stats.flushes, Ordering::Relaxed);
+    gauges.log_records.store(stats.records, Ordering::Relaxed);
+    gauges.log_stalls.store(stats.stalls, Ordering::Relaxed);
+    gauges.connections.store(wire.connections() as u64, Ordering::Relaxed);
+    gauges.requests.store(desk.requests(), Ordering::Relaxed);
+    gauges.market_ticks.store(market_ticks(shard.gateway()), Ordering::Relaxed);
+}
+
+/// Waits until the network, the bell, a task or a timer has something. Announces first and looks again, so that no bell
+/// is missed.
+async fn park<RT: Runtime, D: Disk, G: Gateway>(
+    runtime: &RT,
+    watches: &mut Watches<RT::Watch>,
+    shard: &mut Shard<ServerReads, LogJournal<D>, G>,
+    wire: &mut impl Wire,
+    rings: &mut Rings,
+    returns: &Returns<D>,
+    now: Moment,
+) {
+    rings.bell.announce();
+    if shard.has_work() || !rings.inside.is_empty() || !rings.hashed.is_empty() || wire.has_work() {
+        rings.bell.cancel();
+        return;
+    }
+    let mut span = PARK_MAX;
+    if let Some(due) = shard.next_due(now.wall) {
+        span = span.min(Nanos::from_micros(due.micros_since(now.wall)));
+    }
+    if let Some(due) = wire.next_deadline_ns() {
+        span = span.min(Nanos(due).since(now.mono));
+    }
+    if span > Nanos::default() {
+        shard.counters_mut().parks += 1;
+        let descriptors = or(watches.network.ready(), watches.bell.ready());
+        or(or(returns.notify.wait(), descriptors), runtime.sleep(span)).await;
+    }
+    rings.bell.cancel();
+    rings.bell.drain();
+}

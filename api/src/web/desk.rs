@@ -1,0 +1,638 @@
+//! The desk of a shard: where connections, asks and answers meet.
+//!
+//! **Runs on**: its shard, called from the loop. **Owns**: a pipeline per connection, the table of pending requests.
+//! **Invariants**: a pending entry ends with exactly one response, or with its connection.
+//! **Bounds**: [`PENDING_MAX`] entries, of which [`PENDING_FOR_CLOSES`] are kept for signals that close;
+//! [`PIPELINE_MAX`] unanswered requests of a connection, then its reading pauses.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use engine::core::command::{Command, Refusal, Reply};
+use engine::core::ids::UserId;
+use engine::seam::Entropy;
+use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
+use engine::shard::ports::{Moment, ShardId};
+use net::http::{HttpDate, Limits, Parsed, Parser, Pipeline, ReplyMode, Request, Ticket, response};
+use net::wire::{CloseReason, ConnId, Stream, Wire, WireEvents};
+use slab::Slab;
+
+use super::flows::{Figures, GatherFlow, ReceiptFlow};
+use super::gauges::{Gauges, Latencies};
+use super::routes::{Proof, Routed, route};
+use super::{metrics_text, render, token};
+use crate::reads::{Audit, Found, Question};
+use crate::server::hashing::{HashDone, HashJob, HashWork};
+
+/// Requests under way on a shard.
+pub const PENDING_MAX: usize = 32_768;
+/// Of these, the last ones are kept for closes.
+pub const PENDING_FOR_CLOSES: usize = 4_096;
+/// Unanswered requests of one connection.
+pub const PIPELINE_MAX: usize = 64;
+/// Body bytes that are still read, so that a signal that is too long gets its named reason.
+const BODY_BYTES_MAX: usize = 96 << 10;
+
+/// A request that waits for its response.
+#[derive(Clone, Copy, Debug)]
+pub struct Http {
+    conn: ConnId,
+    ticket: Ticket,
+}
+
+/// Where an ask goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The owner of its user.
+    Owner,
+    /// This shard.
+    Shard(ShardId),
+}
+
+/// An ask that the loop hands to the shard.
+pub struct Outgoing {
+    /// Where it goes.
+    pub target: Target,
+    /// What is asked.
+    pub ask: Ask<Question>,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+}
+
+enum Pending {
+    /// The answer is the response.
+    Plain(Http),
+    /// The response to a created source carries its secret.
+    Secret(Http, String),
+    /// A log-in: reading the hash, then verifying, then opening a session.
+    LogIn { http: Http, user: UserId, password: String },
+    /// A log-in whose session is being opened.
+    Session { http: Http, user: UserId, token: String },
+    /// A log-in whose failure is being put on record.
+    WrongPassword(Http),
+    /// A sign-up whose password is being hashed.
+    SignUp { http: Http, email: String, zone: String },
+    /// A receipt that is being put together.
+    Receipt(Box<ReceiptFlow>),
+    /// Figures that are being put together.
+    Gather(Box<GatherFlow>),
+    /// Somebody inside the process waits.
+    Inside(Sender<Answer<Found>>),
+}
+
+struct Conn {
+    id: Option<ConnId>,
+    pipeline: Pipeline,
+    /// The peer sends no more: close after the last response.
+    ended: bool,
+}
+
+/// See the module's head.
+pub struct Desk<E> {
+    shard: ShardId,
+    shards: u16,
+    parser: Option<Parser>,
+    date: HttpDate,
+    conns: Vec<Conn>,
+    pending: Slab<Pending>,
+    outgoing: Vec<Outgoing>,
+    hashing: Sender<HashJob>,
+    dummy_hash: Rc<str>,
+    gauges: Arc<Gauges>,
+    latencies: Arc<Latencies>,
+    entropy: E,
+    started: Moment,
+    now: Moment,
+    requests: u64,
+}
+
+/// What a desk is made of.
+pub struct DeskParts<E> {
+    /// This shard.
+    pub shard: ShardId,
+    /// How many there are.
+    pub shards: u16,
+    /// The password workers.
+    pub hashing: Sender<HashJob>,
+    /// A hash that no password has: verifying against it takes as long as any other.
+    pub dummy_hash: String,
+    /// Shared figures.
+    pub gauges: Arc<Gauges>,
+    /// Randomness for tokens.
+    pub entropy: E,
+    /// When the server started.
+    pub started: Moment,
+}
+
+impl<E: Entropy> Desk<E> {
+    /// A desk without connections.
+    #[must_use]
+    pub fn new(parts: DeskParts<E>) -> Self {
+        Self {
+            shard: parts.shard,
+            shards: parts.shards,
+            parser: Some(Parser::new(Limits { body_bytes_max: BODY_BYTES_MAX, ..Limits::default() })),
+            date: HttpDate::from_unix(0),
+            conns: Vec::new(),
+            pending: Slab::new(),
+            outgoing: Vec::new(),
+            hashing: parts.hashing,
+            dummy_hash: parts.dummy_hash.into(),
+            gauges: parts.gauges,
+            latencies: Arc::new(Latencies::default()),
+            entropy: parts.entropy,
+            started: parts.started,
+            now: parts.started,
+            requests: 0,
+        }
+    }
+
+    /// Sets the time for what follows.
+    pub fn set_time(&mut self, now: Moment) {
+        self.now = now;
+        self.date.update(now.wall.0 / 1_000_000);
+    }
+
+    /// Takes the newest latency figures.
+    pub fn set_latencies(&mut self, latencies: Arc<Latencies>) {
+        self.latencies = latencies;
+    }
+
+    /// Asks for the shard; to be drained.
+    pub fn outgoing(&mut self) -> &mut Vec<Outgoing> {
+        &mut self.outgoing
+    }
+
+    /// Requests read so far.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// An ask from inside the process.
+    pub fn ask_inside(&mut self, target: Target, ask: Ask<Question>, answer: Sender<Answer<Found>>) {
+        let reply = self.keep(Pending::Inside(answer));
+        self.outgoing.push(Outgoing { target, ask, reply });
+    }
+
+    fn keep(&mut self, pending: Pending) -> ReplyTo {
+        ReplyTo(self.pending.insert(pending) as u64)
+    }
+
+    fn send(&mut self, ask: Ask<Question>, pending: Pending) {
+        let reply = self.keep(pending);
+        self.outgoing.push(Outgoing { target: Target::Owner, ask, reply });
+    }
+
+    /// Starts what a request asks for. `Some` is a response to write now.
+    fn start(&mut self, routed: Routed, http: Http) -> Option<Instant> {
+        let close = matches!(&routed, Routed::Ask(ask) if ask.op.close_key().is_some());
+        let kept = if close { 0 } else { PENDING_FOR_CLOSES };
+        if self.pending.len() + kept >= PENDING_MAX {
+            return Some(Instant::Busy);
+        }
+        match routed {
+            Routed::Ask(ask) => self.send(ask, Pending::Plain(http)),
+            Routed::CreateSource(ask, secret) => self.send(ask, Pending::Secret(http, secret)),
+            Routed::SignUp(body) => {
+                let pending = Pending::SignUp { http, email: body.email, zone: body.zone };
+                return self.hash(pending, HashWork::Hash { password: body.password });
+            }
+            Routed::LogIn(body) => {
+                let user = UserId::from_email(&body.email);
+                let ask = Ask { auth: Auth::Open, op: Op::Question(Question::Password(user)), user };
+                self.send(ask, Pending::LogIn { http, user, password: body.password });
+            }
+            Routed::Receipt { signal, proof, limit, offset } => {
+                let mut flow = ReceiptFlow::new(http, signal, limit, offset);
+                let owner = signal.source.owner;
+                let ask = match proof {
+                    Proof::Session(user, session) if user == owner => Ask {
+                        auth: Auth::Session(user, session),
+                        op: Op::Question(Question::SignalHead(signal)),
+                        user: owner,
+                    },
+                    Proof::Secret(secret) => Ask {
+                        auth: Auth::SourceSecret(signal.source, secret),
+                        op: Op::Question(Question::SignalHead(signal)),
+                        user: owner,
+                    },
+                    Proof::Session(user, session) => {
+                        flow.only = Some(user);
+                        let op = Op::Question(Question::Receipt { signal, from: 0, only: Some(user) });
+                        Ask { auth: Auth::Session(user, session), op, user }
+                    }
+                };
+                self.send(ask, Pending::Receipt(Box::new(flow)));
+            }
+            Routed::Gather(figures) => self.gather(http, figures),
+            Routed::Health => return Some(Instant::Health),
+            Routed::Ready => return Some(Instant::Ready),
+            Routed::Error { status, code, message } => return Some(Instant::Error { status, code, message }),
+            Routed::MethodNotAllowed(allow) => return Some(Instant::MethodNotAllowed(allow)),
+        }
+        None
+    }
+
+    fn gather(&mut self, http: Http, figures: Figures) {
+        let flow = GatherFlow {
+            http,
+            figures,
+            left: usize::from(self.shards),
+            shards: Vec::new(),
+            silent: 0,
+            audit: (figures == Figures::Status).then(Audit::default),
+            audit_shard: 0,
+        };
+        let reply = self.keep(Pending::Gather(Box::new(flow)));
+        for shard in 0..self.shards {
+            let ask = Ask { auth: Auth::Open, op: Op::Status, user: UserId(u64::from(shard)) };
+            self.outgoing.push(Outgoing { target: Target::Shard(ShardId(shard)), ask, reply });
+        }
+    }
+
+    /// Hands password work to the workers; a full queue is a response.
+    fn hash(&mut self, pending: Pending, work: HashWork) -> Option<Instant> {
+        let reply = self.keep(pending);
+        let job = HashJob { shard: self.shard.place(), key: reply.0, work };
+        if self.hashing.try_send(job).is_err() {
+            self.take(reply);
+            return Some(Instant::Busy);
+        }
+        None
+    }
+
+    fn take(&mut self, reply: ReplyTo) -> Option<Pending> {
+        self.pending.try_remove(usize::try_from(reply.0).ok()?)
+    }
+
+    /// Takes the result of password work.
+    pub fn hashed(&mut self, done: HashDone, key: u64, wire: &mut impl Wire) {
+        match (self.take(ReplyTo(key)), done) {
+            (Some(Pending::SignUp { http, email, zone }), HashDone::Hashed(password)) => {
+                let user = UserId::from_email(&email);
+                let command = Command::SignUp { email, password, zone };
+                self.send(Ask { auth: Auth::Open, op: Op::Command(command), user }, Pending::Plain(http));
+            }
+            (Some(Pending::LogIn { http, user, .. }), HashDone::Verified(true)) => {
+                let token = token::new_session(user, &mut self.entropy);
+                let digest = engine::core::auth::digest(token.as_bytes());
+                let op = Op::Command(Command::OpenSession { user, token: digest });
+                self.send(Ask { auth: Auth::Open, op, user }, Pending::Session { http, user, token });
+            }
+            (Some(Pending::LogIn { http, user, .. }), HashDone::Verified(false)) => {
+                let op = Op::Command(Command::FailLogin { user });
+                self.send(Ask { auth: Auth::Open, op, user }, Pending::WrongPassword(http));
+            }
+            (Some(Pending::SignUp { http, .. } | Pending::LogIn { http, .. }), _) => {
+                self.respond(wire, http, |out, mode, date| {
+                    render::error(out, mode, date, 500, "internal", "hashing the password failed", None);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes an answer from the shard.
+    pub fn answer(&mut self, reply: ReplyTo, answer: Answer<Found>, wire: &mut impl Wire) {
+        let Some(pending) = self.take(reply) else { return };
+        match pending {
+            Pending::Plain(http) => {
+                self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &answer));
+            }
+            Pending::Secret(http, secret) => self.respond(wire, http, |out, mode, date| match &answer {
+                Answer::Decided(Ok(Reply::Source(id))) => {
+                    let body = format!("{{\"id\":\"{id}\",\"secret\":\"{secret}\"}}");
+                    render::json(out, mode, date, 201, body.as_bytes());
+                }
+                other => render::answer(out, mode, date, other),
+            }),
+            Pending::LogIn { http, user, password } => self.log_in_read(http, user, password, &answer, wire),
+            Pending::Session { http, user, token } => {
+                self.respond(wire, http, |out, mode, date| match &answer {
+                    Answer::Decided(Ok(Reply::Session(expires_at))) => {
+                        let expires_at = expires_at.0;
+                        let body = format!(
+                            "{{\"user\":\"{user}\",\"token\":\"{token}\",\"expires_at\":{expires_at}}}"
+                        );
+                        render::json(out, mode, date, 200, body.as_bytes());
+                    }
+                    other => render::answer(out, mode, date, other),
+                })
+            }
+            Pending::WrongPassword(http) => self.respond(wire, http, |out, mode, date| match &answer {
+                Answer::Decided(Ok(_) | Err(Refusal::UnknownUser)) => wrong_credentials(out, mode, date),
+                other => render::answer(out, mode, date, other),
+            }),
+            Pending::Receipt(flow) => self.receipt_step(flow, answer, wire),
+            Pending::Gather(flow) => self.gather_step(reply, flow, answer, wire),
+            Pending::SignUp { .. } => {}
+            // The asker may have gone; that is not our concern.
+            Pending::Inside(sender) => drop(sender.try_send(answer)),
+        }
+    }
+
+    fn log_in_read(
+        &mut self,
+        http: Http,
+        user: UserId,
+        password: String,
+        answer: &Answer<Found>,
+        wire: &mut impl Wire,
+    ) {
+        let hash = match answer {
+            Answer::Read(Found::Password(_, locked_until)) if *locked_until > self.now.wall => {
+                let locked = Answer::Decided(Err(Refusal::Locked));
+                return self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &locked));
+            }
+            Answer::Read(Found::Password(hash, _)) => hash.clone(),
+            // An unknown address takes as long as a known one.
+            Answer::Read(_) => self.dummy_hash.to_string(),
+            other => {
+                return self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, other));
+            }
+        };
+        let work = HashWork::Verify { password, hash };
+        let pending = Pending::LogIn { http, user, password: String::new() };
+        if let Some(instant) = self.hash(pending, work) {
+            let gauges = Arc::clone(&self.gauges);
+            self.respond(wire, http, |out, mode, date| instant.write(out, mode, date, &gauges));
+        }
+    }
+
+    fn receipt_step(&mut self, mut flow: Box<ReceiptFlow>, answer: Answer<Found>, wire: &mut impl Wire) {
+        let http = flow.http;
+        let signal = flow.signal;
+        match answer {
+            Answer::Read(Found::SignalHead(head)) => {
+                flow.head = Some(head);
+                match flow.only {
+                    Some(user) => {
+                        let op = Op::Question(Question::Receipt { signal, from: 0, only: Some(user) });
+                        let ask = Ask { auth: Auth::Open, op, user };
+                        self.send(ask, Pending::Receipt(flow));
+                    }
+                    None => self.receipt_page(flow, 0),
+                }
+            }
+            Answer::Read(Found::Receipt(lines, next)) => {
+                if flow.head.is_none() {
+                    // A subscriber: only with a line of their own do they see the head.
+                    if lines.is_empty() {
+                        return self.not_found(wire, http);
+                    }
+                    let user = signal.source.owner;
+                    let op = Op::Question(Question::SignalHead(signal));
+                    return self.send(Ask { auth: Auth::Open, op, user }, Pending::Receipt(flow));
+                }
+                flow.add(lines);
+                if let Some(from) = next {
+                    self.receipt_page(flow, from);
+                } else if flow.only.is_none() && flow.shard + 1 < self.shards {
+                    flow.shard += 1;
+                    self.receipt_page(flow, 0);
+                } else {
+                    let body = flow.render();
+                    self.respond(wire, http, |out, mode, date| render::json(out, mode, date, 200, &body));
+                }
+            }
+            Answer::Read(_) => self.not_found(wire, http),
+            other => self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &other)),
+        }
+    }
+
+    fn receipt_page(&mut self, flow: Box<ReceiptFlow>, from: u32) {
+        let shard = ShardId(flow.shard);
+        let op = Op::Question(Question::Receipt { signal: flow.signal, from, only: None });
+        let ask = Ask { auth: Auth::Open, op, user: flow.signal.source.owner };
+        let reply = self.keep(Pending::Receipt(flow));
+        self.outgoing.push(Outgoing { target: Target::Shard(shard), ask, reply });
+    }
+
+    fn not_found(&mut self, wire: &mut impl Wire, http: Http) {
+        self.respond(wire, http, |out, mode, date| {
+            render::error(out, mode, date, 404, "not_found", "no such signal", None);
+        });
+    }
+
+    fn gather_step(
+        &mut self,
+        reply: ReplyTo,
+        mut flow: Box<GatherFlow>,
+        answer: Answer<Found>,
+        wire: &mut impl Wire,
+    ) {
+        let mut next_audit = None;
+        match answer {
+            Answer::Status(status) => {
+                flow.shards.push(*status);
+                flow.left -= 1;
+            }
+            Answer::Read(Found::Audit(part, next)) => {
+                if let Some(audit) = &mut flow.audit {
+                    audit.add(&part);
+                }
+                match next {
+                    Some(from) => next_audit = Some((flow.audit_shard, from)),
+                    None => {
+                        flow.audit_shard += 1;
+                        next_audit = (flow.audit_shard < self.shards).then_some((flow.audit_shard, 0));
+                    }
+                }
+            }
+            _ if flow.left > 0 => {
+                flow.silent += 1;
+                flow.left -= 1;
+            }
+            // The books cannot be summed up now: the document says so by leaving them out.
+            _ => flow.audit = None,
+        }
+        if flow.left > 0 {
+            // Further answers come to the same place: the slab gives the place that was freed last.
+            let key = self.pending.insert(Pending::Gather(flow));
+            assert!(key as u64 == reply.0, "nothing took the place in between");
+            return;
+        }
+        if flow.audit.is_some() && flow.audit_shard == 0 && next_audit.is_none() {
+            next_audit = Some((0, 0));
+        }
+        if let Some((shard, from)) = next_audit
+            && flow.audit.is_some()
+        {
+            let ask = Ask {
+                auth: Auth::Open,
+                op: Op::Question(Question::Audit(from)),
+                user: UserId(u64::from(shard)),
+            };
+            let reply = self.keep(Pending::Gather(flow));
+            self.outgoing.push(Outgoing { target: Target::Shard(ShardId(shard)), ask, reply });
+            return;
+        }
+        let source = metrics_text::Source {
+            gauges: &self.gauges,
+            latencies: &self.latencies,
+            uptime_micros: self.now.wall.micros_since(self.started.wall),
+        };
+        let (body, kind) = match flow.figures {
+            Figures::Status => (metrics_text::status(&flow, &source), "application/json"),
+            Figures::Json => (metrics_text::metrics_json(&flow, &source), "application/json"),
+            Figures::Prometheus => {
+                (metrics_text::prometheus(&flow, &source), "text/plain; version=0.0.4; charset=utf-8")
+            }
+        };
+        let http = flow.http;
+        self.respond(wire, http, |out, mode, date| response::write(out, 200, mode, date, kind, &body));
+    }
+
+    /// Writes a response in its turn.
+    fn respond(
+        &mut self,
+        wire: &mut impl Wire,
+        http: Http,
+        write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate),
+    ) {
+        let Some(conn) = self.conns.get_mut(http.conn.index()).filter(|c| c.id == Some(http.conn)) else {
+            return;
+        };
+        let Some(out) = wire.output(http.conn) else { return };
+        let date = &self.date;
+        let released = conn.pipeline.complete(http.ticket, out, |out, mode| write(out, mode, date));
+        if released.close || (conn.ended && conn.pipeline.depth() == 0) {
+            wire.close(http.conn);
+        } else if released.room {
+            wire.resume(http.conn);
+        }
+    }
+
+    fn read_requests(&mut self, conn: ConnId, stream: &mut Stream<'_>, parser: &mut Parser) {
+        while !stream.input().is_empty() {
+            let pipeline = &mut self.conns[conn.index()].pipeline;
+            if pipeline.is_ending() {
+                return;
+            }
+            if pipeline.is_full() {
+                return stream.pause();
+            }
+            match parser.parse(stream.input()) {
+                Ok(Parsed::Complete(request)) => {
+                    let Some(ticket) = pipeline.reserve((&request.head).into()) else { return };
+                    self.requests += 1;
+                    let instant = self.handle(&request, Http { conn, ticket });
+                    stream.consume(request.input_bytes);
+                    if let Some(instant) = instant {
+                        let (date, gauges) = (&self.date, &self.gauges);
+                        let pipeline = &mut self.conns[conn.index()].pipeline;
+                        let released = pipeline.complete(ticket, stream.output(), |out, mode| {
+                            instant.write(out, mode, date, gauges);
+                        });
+                        if released.close {
+                            return stream.close();
+                        }
+                    }
+                }
+                Ok(Parsed::Incomplete { bytes_min, expects_continue }) => {
+                    if expects_continue {
+                        pipeline.offer_continue(stream.output());
+                    }
+                    return stream.wait_for(bytes_min);
+                }
+                Err(error) => {
+                    // Answers before it are lost with the connection only if they were not ready: the fault ends it.
+                    let mode = ReplyMode { keep_alive: false, ..ReplyMode::default() };
+                    if let Some(ticket) = pipeline.reserve(mode) {
+                        let date = &self.date;
+                        let released = pipeline.complete(ticket, stream.output(), |out, _| {
+                            response::write_error(out, error, date);
+                        });
+                        let rest = stream.input().len();
+                        stream.consume(rest);
+                        if released.close {
+                            stream.close();
+                        }
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, request: &Request<'_>, http: Http) -> Option<Instant> {
+        let routed = route(request, &mut self.entropy);
+        self.start(routed, http)
+    }
+}
+
+fn wrong_credentials(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate) {
+    render::error(out, mode, date, 401, "wrong_credentials", "wrong e-mail or password", None);
+}
+
+/// A response that needs no ask.
+enum Instant {
+    Health,
+    Ready,
+    Busy,
+    Error { status: u16, code: &'static str, message: String },
+    MethodNotAllowed(&'static str),
+}
+
+impl Instant {
+    fn write(self, out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, gauges: &Gauges) {
+        match self {
+            Self::Health => render::json(out, mode, date, 200, b"{\"status\":\"live\"}"),
+            Self::Ready => match gauges.not_ready() {
+                None => render::json(out, mode, date, 200, b"{\"status\":\"ready\"}"),
+                Some(why) => render::error(out, mode, date, 503, "not_ready", why, Some(1)),
+            },
+            Self::Busy => render::answer(out, mode, date, &Answer::Busy { retry_after: 1 }),
+            Self::Error { status, code, message } => {
+                render::error(out, mode, date, status, code, &message, None);
+            }
+            Self::MethodNotAllowed(allow) => {
+                response::begin(out, 405, mode, date).header("Allow", allow).body_with(
+                    "application/json",
+                    |out| {
+                        let text =
+                            br#"{"error":{"code":"method_not_allowed","message":"see the Allow header"}}"#;
+                        out.extend_from_slice(text);
+                    },
+                );
+            }
+        }
+    }
+}
+
+impl<E: Entropy> WireEvents for Desk<E> {
+    fn accepted(&mut self, conn: ConnId, _peer: SocketAddr) {
+        if conn.index() >= self.conns.len() {
+            let fresh = || Conn { id: None, pipeline: Pipeline::new(PIPELINE_MAX), ended: false };
+            self.conns.resize_with(conn.index() + 1, fresh);
+        }
+        self.conns[conn.index()].id = Some(conn);
+    }
+
+    fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
+        let mut parser = self.parser.take().expect("events do not nest");
+        self.read_requests(conn, stream, &mut parser);
+        self.parser = Some(parser);
+        let place = &mut self.conns[conn.index()];
+        place.ended = stream.ended();
+        if place.ended && place.pipeline.depth() == 0 {
+            stream.close();
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, _reason: CloseReason) {
+        let place = &mut self.conns[conn.index()];
+        place.id = None;
+        place.ended = false;
+        place.pipeline.reset();
+    }
+}
