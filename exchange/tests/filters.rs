@@ -136,6 +136,23 @@ fn margin_with_fee_and_reservations() {
 }
 
 #[test]
+fn margin_of_positions_and_resting_orders_together() {
+    let market = |n| NewOrder { id: id(account(1), n, Leg::Entry), ..buy(OrderKind::Market, "1") };
+    let resting = |n| NewOrder { kind: OrderKind::Limit(price("900")), ..market(n) };
+    // A position holds 200 after a fee of 0.5, a resting order 180.45, another the same.
+    let play = |wallet: &str| {
+        let (mut desk, _) = Desk::held(settings(|_| {}), trades(0, &["1000"]));
+        desk.open(account(1), wallet);
+        taken(&mut desk, market(1));
+        taken(&mut desk, resting(2));
+        taken(&mut desk, resting(3));
+        desk
+    };
+    refused(&mut play("761.89999999"), market(4), VenueReason::Margin);
+    taken(&mut play("761.9"), market(4));
+}
+
+#[test]
 fn largest_exposure() {
     let mut desk = desk(settings(|listing| listing.instrument.quantity_max_limit = quantity("900000")));
     let limit = |n, size| NewOrder {
