@@ -57,8 +57,13 @@ impl Audit {
         let entries: HashMap<_, _> = user
             .map(|u| u.orders.iter().map(|o| (o.new.id, (o.position, o.new.id.account.index))).collect())
             .unwrap_or_default();
+        let mut cancels = HashSet::new();
         for event in &record.events {
             match event {
+                Event::CancelIntended { id } => {
+                    let order = user.and_then(|user| user.order(*id)).expect("a cancel is of a live order");
+                    assert!(!order.cancelling && cancels.insert(*id), "cancelled twice: {order:?}");
+                }
                 Event::EntryIntended { order, reserved, .. } => {
                     assert!(!order.reduce_only && order.quantity.is_positive() && reserved.is_positive());
                     assert_eq!((order.id.leg, order.id.round), (Leg::Entry, 0), "an entry has one id");
@@ -153,6 +158,9 @@ impl Audit {
                 assert!(p.state != PositionState::Opening, "{p:?}");
             }
         }
+        // One receipt line for each signal.
+        let lines: HashSet<_> = user.outcomes.iter().map(|o| o.signal).collect();
+        assert_eq!(lines.len(), user.outcomes.len(), "two lines for one signal");
         for order in &user.orders {
             assert!(order.is_live(), "{order:?}");
             let ours = user.position(order.position, order.new.id.account.index).is_some();
