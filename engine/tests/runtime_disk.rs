@@ -52,7 +52,10 @@ fn a_file_keeps_what_was_written_through_close_rename_and_reopen() {
 
         disk.rename(&old, &new).await.unwrap();
         disk.sync_dir(&dir).await.unwrap();
-        assert_eq!(file.len().await.expect("a file has its length under any name"), 11 * DISK_ALIGNMENT as u64);
+        assert_eq!(
+            file.len().await.expect("a file has its length under any name"),
+            11 * DISK_ALIGNMENT as u64
+        );
         file.close().await.unwrap();
 
         let file = disk.open(&new).await.unwrap();
@@ -60,7 +63,10 @@ fn a_file_keeps_what_was_written_through_close_rename_and_reopen() {
         whole.truncate(3 * DISK_ALIGNMENT);
         whole.extend(more);
         assert_eq!(file.len().await.unwrap(), whole.len() as u64);
-        assert!(file.read_at(0, 1 << 20).await.unwrap() == whole, "the whole, shorter at the end of the file");
+        assert!(
+            file.read_at(0, 1 << 20).await.unwrap() == whole,
+            "the whole, shorter at the end of the file"
+        );
         let part = file.read_at(at, 2 * DISK_ALIGNMENT).await.unwrap();
         assert!(part == whole[3 * DISK_ALIGNMENT..5 * DISK_ALIGNMENT]);
         assert_eq!(file.read_at(1 << 20, DISK_ALIGNMENT).await.unwrap(), b"", "beyond the end");
@@ -90,7 +96,10 @@ fn errors_say_what_kind_they_are() {
         assert_eq!(disk.open(&missing).await.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
         assert_eq!(disk.list(&missing).await.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
         assert_eq!(disk.remove(&missing).await.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
-        assert_eq!(disk.rename(&missing, &root.join("x")).await.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
+        assert_eq!(
+            disk.rename(&missing, &root.join("x")).await.err().map(|e| e.kind()),
+            Some(ErrorKind::NotFound)
+        );
         assert_eq!(disk.sync_dir(&missing).await.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
         let file = disk.create_new(&root.join("once")).await.unwrap();
         assert_eq!(

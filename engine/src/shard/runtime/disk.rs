@@ -1,98 +1,222 @@
 //! Files and directories by direct I/O.
 //!
-//! What the kernel can only do synchronously (listing and making directories) runs on the executor's helper thread.
+//! **Runs on**: the tasks of one executor. Reads, writes and flushes are entries of its ring; what the kernel only does
+//! synchronously (listing, making directories, renaming, removing, flushing a directory) runs on its helper thread.
+//! **Invariants**: a buffer is the kernel's until its write ends, also when nobody waits for the write any more.
+//! **Never**: waits for the disk on the shard's thread. (An open asks for the file system's type and, once per device,
+//! reads its limits from `/sys`: memory, not disk. A length is read from the open inode.)
 
-use std::io;
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use glommio::io::{Directory, DmaFile, OpenOptions};
+use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
 
-use super::GlommioRuntime;
+use super::{GlommioRuntime, sys};
 use crate::seam::{DISK_ALIGNMENT, Disk, DiskFile};
+
+/// Who may read what is created: its owner. The log holds what users keep secret.
+const MODE: u32 = 0o600;
+
+/// Directories that are remembered as probed; a shard uses a handful, and more are only probed again.
+const PROBED_MAX: usize = 64;
 
 /// The host's disk, for tasks of one executor.
 #[derive(Clone, Debug)]
 pub struct GlommioDisk {
-    _runtime: GlommioRuntime,
+    runtime: GlommioRuntime,
+    /// Directories whose device glommio knows; see [`GlommioDisk::probe`].
+    probed: Rc<RefCell<Vec<PathBuf>>>,
 }
 
 impl GlommioDisk {
     /// The disk for tasks of this executor.
     #[must_use]
     pub fn new(runtime: &GlommioRuntime) -> Self {
-        Self { _runtime: runtime.clone() }
+        Self { runtime: runtime.clone(), probed: Rc::default() }
     }
+
+    /// Lets glommio find out whether the device under `path` can be polled, before the first file is opened there.
+    ///
+    /// It asks by reading the beginning of whatever file comes first, and takes an empty read for a yes. A file that is new or
+    /// empty would make it poll a device that cannot be polled, and every read of any file there would fail from then on
+    /// ("Operation not supported"), in the whole process. So the first one is a file with something in it: the one to
+    /// open, if it has, else one without a name.
+    async fn probe(&self, path: &Path) -> io::Result<()> {
+        let dir = directory_of(path);
+        if self.probed.borrow().contains(&dir) {
+            return Ok(());
+        }
+        let path = path.to_owned();
+        let nameless = move || match fs::metadata(path) {
+            Ok(found) if found.len() >= DISK_ALIGNMENT as u64 => Ok(None),
+            _ => filled_file(&dir).map(Some),
+        };
+        if let Some(file) = self.runtime.offload(nameless).await? {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            OpenOptions::new().read(true).dma_open(path).await?.close().await?;
+        }
+        Ok(())
+    }
+
+    async fn open_as(&self, path: &Path, options: &OpenOptions) -> io::Result<GlommioFile> {
+        // glommio panics over it.
+        if path.as_os_str().as_bytes().contains(&0) {
+            let text = format!("the path {} has a NUL byte: no file can have that name", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.probe(path).await?;
+        let file = options.dma_open(path).await?;
+        // Only now: before, another task could have taken the probe for done while it was under way.
+        let (mut probed, dir) = (self.probed.borrow_mut(), directory_of(path));
+        if !probed.contains(&dir) {
+            if probed.len() >= PROBED_MAX {
+                probed.clear();
+            }
+            probed.push(dir);
+        }
+        Ok(GlommioFile { file })
+    }
+}
+
+/// Where the file at `path` is.
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// A file in `dir` with a page in it and without a name, so that nothing of it stays.
+fn filled_file(dir: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).mode(MODE);
+    let mut file = match options.clone().custom_flags(libc::O_TMPFILE).open(dir) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            // A file system without nameless files: with a name for a moment.
+            let path = dir.join(format!(".probe-{}-{:?}", std::process::id(), std::thread::current().id()));
+            let file = options.create_new(true).open(&path)?;
+            fs::remove_file(path)?;
+            file
+        }
+        other => other?,
+    };
+    file.write_all(&[0; DISK_ALIGNMENT])?;
+    Ok(file)
 }
 
 /// An open file.
 #[derive(Debug)]
 pub struct GlommioFile {
-    file: Rc<DmaFile>,
+    file: DmaFile,
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    glommio::executor().spawn_blocking(work).await
+/// Memory that direct I/O accepts: registered with the ring when small and there is some, else from the heap.
+#[derive(Debug)]
+pub struct GlommioBuffer(DmaBuffer);
+
+impl AsRef<[u8]> for GlommioBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl AsMut<[u8]> for GlommioBuffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.0.as_bytes_mut()
+    }
 }
 
 impl Disk for GlommioDisk {
     type File = GlommioFile;
 
     async fn open(&self, path: &Path) -> io::Result<GlommioFile> {
-        let file = OpenOptions::new().read(true).write(true).dma_open(path).await?;
-        Ok(GlommioFile { file: Rc::new(file) })
+        self.open_as(path, OpenOptions::new().read(true).write(true)).await
     }
 
     async fn create_new(&self, path: &Path) -> io::Result<GlommioFile> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).dma_open(path).await?;
-        Ok(GlommioFile { file: Rc::new(file) })
+        self.open_as(path, OpenOptions::new().read(true).write(true).create_new(true).mode(MODE)).await
     }
 
     async fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let dir: PathBuf = dir.to_owned();
-        blocking(move || {
+        let list = move || {
             let mut names = Vec::new();
-            for entry in std::fs::read_dir(dir)? {
-                names.push(entry?.file_name().to_string_lossy().into_owned());
+            for entry in fs::read_dir(&dir)? {
+                names.push(entry?.file_name().into_string().map_err(|name| {
+                    let text =
+                        format!("{} holds {name:?}, which is not UTF-8: move it elsewhere", dir.display());
+                    io::Error::new(io::ErrorKind::InvalidData, text)
+                })?);
             }
             names.sort_unstable();
             Ok(names)
-        })
-        .await
+        };
+        self.runtime.offload(list).await
     }
 
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let dir: PathBuf = dir.to_owned();
-        blocking(move || std::fs::create_dir_all(dir)).await
+        self.runtime.offload(move || fs::create_dir_all(dir)).await
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(glommio::io::rename(from, to).await?)
+        let (from, to): (PathBuf, PathBuf) = (from.to_owned(), to.to_owned());
+        self.runtime.offload(move || fs::rename(from, to)).await
     }
 
     async fn remove(&self, path: &Path) -> io::Result<()> {
-        Ok(glommio::io::remove(path).await?)
+        let path: PathBuf = path.to_owned();
+        self.runtime.offload(move || fs::remove_file(path)).await
     }
 
     async fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let dir = Directory::open(dir).await?;
-        dir.sync().await?;
-        Ok(dir.close().await?)
+        // glommio's `Directory::sync` is an fdatasync, and that need not flush a directory whose size is the same.
+        let dir: PathBuf = dir.to_owned();
+        self.runtime.offload(move || fs::File::open(dir)?.sync_all()).await
     }
 }
 
-/// Plain memory, copied into the executor's registered or aligned memory for a write.
-pub(super) type FileBuffer = Vec<u8>;
+impl GlommioFile {
+    /// Writes `data`, of whole pages, from memory of its own: for what a short write has left.
+    async fn write_copy(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let mut written = 0;
+        while written < data.len() {
+            let mut rest = self.file.alloc_dma_buffer(data.len() - written);
+            rest.as_bytes_mut().copy_from_slice(&data[written..]);
+            let count = self.file.write_at(rest, offset + written as u64).await?;
+            written += whole_pages(count)?;
+        }
+        Ok(())
+    }
+}
+
+/// The whole pages of `count` written bytes: a page that was begun is written again, for direct I/O begins at pages.
+fn whole_pages(count: usize) -> io::Result<usize> {
+    match count - count % DISK_ALIGNMENT {
+        0 => Err(io::Error::new(io::ErrorKind::WriteZero, "the disk took less than a page: is it full?")),
+        whole => Ok(whole),
+    }
+}
 
 impl DiskFile for GlommioFile {
-    type Buffer = FileBuffer;
+    type Buffer = GlommioBuffer;
 
-    fn buffer(&self, len: usize) -> FileBuffer {
-        vec![0; len]
+    fn buffer(&self, len: usize) -> GlommioBuffer {
+        assert!(len > 0, "a buffer has at least one byte");
+        let mut buffer = self.file.alloc_dma_buffer(len);
+        buffer.as_bytes_mut().fill(0);
+        GlommioBuffer(buffer)
     }
 
     async fn len(&self) -> io::Result<u64> {
-        Ok(self.file.file_size().await?)
+        // glommio's own asks by the path that the file was opened by, which may be another file's by now.
+        sys::file_len(self.file.as_raw_fd())
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -111,20 +235,17 @@ impl DiskFile for GlommioFile {
         Ok(all)
     }
 
-    async fn write_at(&self, buffer: FileBuffer, len: usize, offset: u64) -> io::Result<FileBuffer> {
-        assert!(len <= buffer.len() && len.is_multiple_of(DISK_ALIGNMENT), "whole pages of the buffer");
-        let mut written = 0;
-        while written < len {
-            // glommio's buffers can be shortened but not lengthened again, so ours are copied into one of the right size.
-            let mut direct = self.file.alloc_dma_buffer(len - written);
-            direct.as_bytes_mut().copy_from_slice(&buffer[written..len]);
-            let count = self.file.write_at(direct, offset + written as u64).await?;
-            if count == 0 || !count.is_multiple_of(DISK_ALIGNMENT) {
-                return Err(io::Error::new(io::ErrorKind::WriteZero, "the disk took a part of a page"));
-            }
-            written += count;
+    async fn write_at(&self, buffer: GlommioBuffer, len: usize, offset: u64) -> io::Result<GlommioBuffer> {
+        let whole = buffer.0.len();
+        assert!(len > 0 && len <= whole && len.is_multiple_of(DISK_ALIGNMENT), "whole pages of the buffer");
+        let lent = sys::Lent::new(buffer.0, len);
+        let count = self.file.write_rc_at(lent.beginning(), offset).await?;
+        let buffer = lent.take_back();
+        if count < len {
+            let done = whole_pages(count)?;
+            self.write_copy(&buffer.as_bytes()[done..len], offset + done as u64).await?;
         }
-        Ok(buffer)
+        Ok(GlommioBuffer(buffer))
     }
 
     async fn sync_data(&self) -> io::Result<()> {
@@ -132,9 +253,19 @@ impl DiskFile for GlommioFile {
     }
 
     async fn close(self) -> io::Result<()> {
-        match Rc::try_unwrap(self.file) {
-            Ok(file) => Ok(file.close().await?),
-            Err(_) => Ok(()),
-        }
+        Ok(self.file.close().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_write_goes_on_at_a_page() {
+        assert_eq!(whole_pages(2 * DISK_ALIGNMENT).unwrap(), 2 * DISK_ALIGNMENT);
+        assert_eq!(whole_pages(2 * DISK_ALIGNMENT + 512).unwrap(), 2 * DISK_ALIGNMENT);
+        assert_eq!(whole_pages(512).map_err(|error| error.kind()), Err(io::ErrorKind::WriteZero));
+        assert_eq!(whole_pages(0).map_err(|error| error.kind()), Err(io::ErrorKind::WriteZero));
     }
 }

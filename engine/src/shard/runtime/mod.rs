@@ -16,6 +16,6 @@ mod sys;
 mod tasks;
 
 pub use clock::{HostClock, HostEntropy};
-pub use disk::{GlommioDisk, GlommioFile};
+pub use disk::{GlommioBuffer, GlommioDisk, GlommioFile};
 pub use heartbeat::{Pulse, Watchdog};
 pub use tasks::{ExecutorOptions, GlommioRuntime, GlommioTask, GlommioWatch, run_pinned};
