@@ -331,6 +331,9 @@ async fn park<RT: Runtime, D: Disk, G: Gateway>(
         shard.counters_mut().parks += 1;
         let descriptors = or(watches.network.ready(), watches.bell.ready());
         or(or(returns.notify.wait(), descriptors), runtime.sleep(span)).await;
+    } else {
+        // Something is due that cannot be done yet (the log has no room until a flush ends): the flush needs its turn.
+        runtime.turn().await;
     }
     rings.bell.cancel();
     rings.bell.drain();
