@@ -32,7 +32,7 @@ const BREAKS: [(Skip, Break); 19] = [
     (Skip::UserInactive, |desk, user, _| desk.edit(user, |u| u.active = false)),
     (Skip::NotSubscribed, |desk, user, _| {
         let source = desk.source;
-        desk.run(Command::Unsubscribe { user, source }).unwrap();
+        desk.run(Command::Unsubscribe { user, source }).expect("as the test wants it");
     }),
     (Skip::AccountDisabled, |desk, user, _| desk.edit(user, |u| u.accounts[0].enabled = false)),
     (Skip::KeyUnhealthy, |desk, user, _| desk.edit(user, |u| u.accounts[0].key_healthy = false)),
@@ -239,7 +239,7 @@ fn a_skipped_signal_stays_skipped() {
 /// Loses about `part` thousandths of 10000 on a long of notional 15000.
 fn lose(desk: &mut Desk, user: UserId, exit: &str) {
     desk.open(user, LONG, "BTCUSDT", "20000");
-    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    desk.close_by_hand(user, "BTCUSDT").expect("as the test wants it");
     desk.exit(user, exit);
 }
 

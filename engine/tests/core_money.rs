@@ -35,12 +35,14 @@ fn gain(desk: &mut Desk, user: UserId, amount: i64) -> Money {
     desk.send(LONG, "ETHUSDT");
     let entry = desk.order(user, Leg::Entry).new;
     desk.venue_fills_at(entry.id, price("1500"), entry.quantity, Money::ZERO, true);
-    desk.close_by_hand(user, "ETHUSDT").unwrap();
+    desk.close_by_hand(user, "ETHUSDT").expect("as the test wants it");
     let close = desk.close_order(user);
-    let exit = price("1500").checked_add(engine::core::fixed::Price::from_whole(amount)).unwrap();
+    let exit = price("1500")
+        .checked_add(engine::core::fixed::Price::from_whole(amount))
+        .expect("as the test wants it");
     desk.venue_fills_at(close.id, exit, close.quantity, Money::ZERO, true);
     desk.sweep(user);
-    charged(desk, user).checked_sub(before).unwrap()
+    charged(desk, user).checked_sub(before).expect("as the test wants it")
 }
 
 fn balance(desk: &Desk, user: UserId, account: LedgerAccount) -> Money {
@@ -138,7 +140,8 @@ fn the_rate_is_the_one_agreed_when_it_opened() {
 fn endow(desk: &mut Desk, user: UserId, credit: &str, real: &str) {
     desk.edit(user, |u| {
         for (account, wanted) in [(LedgerAccount::Credit, credit), (LedgerAccount::Real, real)] {
-            let change = money(wanted).checked_sub(u.ledger.balance(PAPER, account)).unwrap();
+            let change =
+                money(wanted).checked_sub(u.ledger.balance(PAPER, account)).expect("as the test wants it");
             let lines = [(account, change), (LedgerAccount::Outside, change.negated())];
             u.ledger.post(Timestamp(1), EntryKey::Recharge(0), PAPER, &lines);
         }

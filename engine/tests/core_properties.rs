@@ -2,6 +2,8 @@
 //! panics, the log gives the same state, and the number of shards does not matter.
 
 mod desk;
+#[path = "desk/steps.rs"]
+mod steps;
 
 use std::collections::HashSet;
 
@@ -12,193 +14,12 @@ use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, Timestamp, UserId};
 use engine::core::instrument::{InstrumentStatus, MarketView};
 use engine::core::ledger::Currency;
-use engine::core::order::{Fill, Liquidity, OrderKind, OrderState, VenueReason, VenueReport};
+use engine::core::order::{Fill, Liquidity, OrderKind, VenueReason, VenueReport};
 use engine::core::rules::{SECOND, Settings, Sizing};
 use engine::core::signal::SignalKind;
 use engine::core::user::OutcomeKind;
 use proptest::prelude::*;
-
-const SYMBOLS: [&str; 3] = ["BTCUSDT", "ETHUSDT", "SOLUSDT"];
-const USERS: usize = 4;
-const REASONS: [VenueReason; 8] = [
-    VenueReason::Symbol,
-    VenueReason::Margin,
-    VenueReason::NothingToReduce,
-    VenueReason::WouldTrigger,
-    VenueReason::Liquidity,
-    VenueReason::Requested,
-    VenueReason::PositionClosed,
-    VenueReason::TooManyOrders,
-];
-const ENDS: [OrderState; 5] = [
-    OrderState::Cancelled,
-    OrderState::Expired,
-    OrderState::Rejected,
-    OrderState::Filled,
-    OrderState::Unknown,
-];
-
-/// One step. Numbers pick among what there is, so that every step means something in every state.
-#[derive(Clone, Debug)]
-enum Step {
-    Wait(u64),
-    Mark {
-        symbol: usize,
-        permille: i64,
-        gone: bool,
-    },
-    Status {
-        symbol: usize,
-        status: u8,
-    },
-    Signal {
-        kind: u8,
-        symbol: usize,
-        key: u64,
-        age: Option<u64>,
-        stop: Option<i64>,
-        leverage: Option<u8>,
-        all: bool,
-    },
-    Offer {
-        signal: u8,
-        user: usize,
-    },
-    Finish {
-        signal: u8,
-    },
-    Answer {
-        order: u8,
-        what: Answer,
-    },
-    Again {
-        report: u8,
-    },
-    Arbitrary {
-        order: u8,
-        leg: u8,
-        round: u8,
-        fill: (u32, i64, i64, i64),
-        kind: u8,
-        reason: usize,
-        state: usize,
-    },
-    Funding {
-        user: usize,
-        symbol: usize,
-        hour: u64,
-        amount: i64,
-    },
-    Liquidate {
-        user: usize,
-        symbol: usize,
-        number: u32,
-        part: i64,
-    },
-    Close {
-        user: usize,
-        symbol: usize,
-        account: u8,
-    },
-    Drive {
-        user: usize,
-    },
-    Protect {
-        user: usize,
-    },
-    Reconsider {
-        user: usize,
-    },
-    Unanswered {
-        order: u8,
-    },
-    Halt {
-        user: Option<usize>,
-        on: bool,
-        all: bool,
-    },
-    Resubscribe {
-        user: usize,
-        sizing: u8,
-        reverse: bool,
-        account: u8,
-        leverage: u8,
-    },
-    Unsubscribe {
-        user: usize,
-    },
-    Recharge {
-        user: usize,
-        number: u64,
-        amount: i64,
-    },
-    Restart,
-}
-
-#[derive(Clone, Debug)]
-enum Answer {
-    Accept,
-    Fill { permille: i64, slip: i64, fee: bool },
-    Reject { reason: usize },
-    End { state: usize, reason: usize },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let any_user = 0..USERS;
-    let any_symbol = 0..SYMBOLS.len();
-    let answer = prop_oneof![
-        3 => Just(Answer::Accept),
-        6 => (prop_oneof![Just(1000), 1_i64..1000], -20_i64..20, any::<bool>())
-            .prop_map(|(permille, slip, fee)| Answer::Fill { permille, slip, fee }),
-        1 => (0..REASONS.len()).prop_map(|reason| Answer::Reject { reason }),
-        1 => (0..2_usize, 0..REASONS.len()).prop_map(|(state, reason)| Answer::End { state, reason }),
-    ];
-    prop_oneof![
-        2 => prop_oneof![1_u64..10, 20..40_u64, 100..140_u64, 7000..9000_u64, 80_000..100_000_u64].prop_map(Step::Wait),
-        2 => (any_symbol.clone(), 900_i64..1100, prop::bool::weighted(0.1))
-            .prop_map(|(symbol, permille, gone)| Step::Mark { symbol, permille, gone }),
-        1 => (any_symbol.clone(), prop_oneof![4 => Just(0_u8), 1 => 1_u8..4])
-            .prop_map(|(symbol, status)| Step::Status { symbol, status }),
-        10 => (0_u8..7, any_symbol.clone(), 0_u64..200, prop::option::weighted(0.3, 0_u64..45),
-              prop::option::weighted(0.2, -50_i64..50), prop::option::weighted(0.2, 0_u8..20), prop::bool::weighted(0.7))
-            .prop_map(|(kind, symbol, key, age, stop, leverage, all)| Step::Signal { kind, symbol, key, age, stop, leverage, all }),
-        20 => (any::<u8>(), any_user.clone()).prop_map(|(signal, user)| Step::Offer { signal, user }),
-        2 => any::<u8>().prop_map(|signal| Step::Finish { signal }),
-        40 => (any::<u8>(), answer).prop_map(|(order, what)| Step::Answer { order, what }),
-        4 => any::<u8>().prop_map(|report| Step::Again { report }),
-        4 => (any::<u8>(), 0_u8..7, 0_u8..3, nonsense_fill(), 0_u8..5, 0..REASONS.len(), 0..ENDS.len())
-            .prop_map(|(order, leg, round, fill, kind, reason, state)| Step::Arbitrary { order, leg, round, fill, kind, reason, state }),
-        2 => (any_user.clone(), any_symbol.clone(), 0_u64..4, nonsense_units())
-            .prop_map(|(user, symbol, hour, amount)| Step::Funding { user, symbol, hour, amount }),
-        1 => (any_user.clone(), any_symbol.clone(), 0_u32..5, 1_i64..1500)
-            .prop_map(|(user, symbol, number, part)| Step::Liquidate { user, symbol, number, part }),
-        6 => (any_user.clone(), any_symbol, prop_oneof![4 => Just(0_u8), 1 => 1_u8..3])
-            .prop_map(|(user, symbol, account)| Step::Close { user, symbol, account }),
-        6 => any_user.clone().prop_map(|user| Step::Drive { user }),
-        2 => any_user.clone().prop_map(|user| Step::Protect { user }),
-        3 => any_user.clone().prop_map(|user| Step::Reconsider { user }),
-        2 => any::<u8>().prop_map(|order| Step::Unanswered { order }),
-        1 => (prop::option::of(any_user.clone()), prop::bool::weighted(0.3), any::<bool>())
-            .prop_map(|(user, on, all)| Step::Halt { user, on, all }),
-        2 => (any_user.clone(), 0_u8..4, any::<bool>(), 0_u8..3, 1_u8..=10)
-            .prop_map(|(user, sizing, reverse, account, leverage)| Step::Resubscribe { user, sizing, reverse, account, leverage }),
-        1 => any_user.clone().prop_map(|user| Step::Unsubscribe { user }),
-        1 => (any_user, 0_u64..6, 1_i64..100_000_000_000)
-            .prop_map(|(user, number, amount)| Step::Recharge { user, number, amount }),
-        1 => Just(Step::Restart),
-    ]
-}
-
-fn nonsense_units() -> impl Strategy<Value = i64> {
-    prop_oneof![
-        4 => -1_000_000_000_i64..1_000_000_000,
-        1 => prop_oneof![Just(0), Just(1), Just(-1), Just(i64::MAX), Just(i64::MIN), any::<i64>()],
-    ]
-}
-
-fn nonsense_fill() -> impl Strategy<Value = (u32, i64, i64, i64)> {
-    (prop_oneof![4 => 0_u32..4, 1 => any::<u32>()], nonsense_units(), nonsense_units(), nonsense_units())
-}
+use steps::{Answer, ENDS, REASONS, SYMBOLS, Step, USERS, step};
 
 /// The name of an event.
 fn name(event: &Event) -> String {
@@ -241,7 +62,7 @@ impl World {
             orders.filter(|o| !market_only || !o.new.kind.is_trigger()).map(|o| o.new.id).collect()
         };
         // Entries and closes more often than the many stops and targets that wait.
-        let mut orders = live(pick % 4 != 0);
+        let mut orders = live(!pick.is_multiple_of(4));
         if orders.is_empty() {
             orders = live(false);
         }
@@ -283,7 +104,7 @@ impl World {
                     at: age.map(|age| Timestamp(self.desk.now.0 + 10 * SECOND - age * SECOND)),
                     stop_loss: stop.map(|stop| Price::from_units(base * (1000 + stop) * 100_000)),
                     leverage,
-                    key_is_lasting: key % 3 != 0,
+                    key_is_lasting: !key.is_multiple_of(3),
                     ..draft(kind, SYMBOLS[at], key)
                 };
                 match self.desk.accept(draft) {
@@ -312,7 +133,9 @@ impl World {
             Step::Finish { signal } => {
                 let back = usize::from(signal) % 8;
                 if let Some(signal) = self.signals.iter().rev().nth(back).copied() {
-                    self.desk.run(Command::FinishSignal { signal, counts: Default::default() }).unwrap();
+                    self.desk
+                        .run(Command::FinishSignal { signal, counts: Default::default() })
+                        .expect("as the test wants it");
                 }
             }
             Step::Answer { order, what } => self.answer(order, &what),
@@ -403,12 +226,14 @@ impl World {
             Step::Reconsider { user } => {
                 let user = self.users[user];
                 for waiting in self.desk.user(user).reversals.clone() {
-                    self.desk.run(Command::Reconsider { user, signal: waiting.id }).unwrap();
+                    self.desk
+                        .run(Command::Reconsider { user, signal: waiting.id })
+                        .expect("as the test wants it");
                 }
             }
             Step::Unanswered { order } => {
                 if let Some(id) = self.order(order) {
-                    self.desk.run(Command::OrderUnanswered { id }).unwrap();
+                    self.desk.run(Command::OrderUnanswered { id }).expect("as the test wants it");
                 }
             }
             Step::Halt { user, on, all } => match user {
@@ -430,7 +255,7 @@ impl World {
             }
             Step::Unsubscribe { user } => {
                 let (user, source) = (self.users[user], self.desk.source);
-                self.desk.run(Command::Unsubscribe { user, source }).unwrap();
+                self.desk.run(Command::Unsubscribe { user, source }).expect("as the test wants it");
             }
             Step::Recharge { user, number, amount } => {
                 let (user, currency) = (self.users[user], Currency::PaperUsdt);
@@ -537,7 +362,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(192))]
+    #![proptest_config(config(2_000))]
 
     #[test]
     fn anything_may_happen(steps in prop::collection::vec(step(), 1..250)) {
@@ -557,7 +382,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(64))]
+    #![proptest_config(config(600))]
 
     #[test]
     fn the_number_of_shards_does_not_matter(steps in prop::collection::vec(step(), 1..200)) {

@@ -56,7 +56,13 @@ fn percent_is_of_the_wallet_not_of_what_is_free() {
 fn order_on_btc(desk: &mut Desk, user: UserId) -> Quantity {
     let signal = desk.send(LONG, "BTCUSDT");
     assert_eq!(desk.outcome(user, signal).kind, OutcomeKind::Sent);
-    desk.user(user).orders.iter().find(|o| o.new.id.signal == signal).unwrap().new.quantity
+    desk.user(user)
+        .orders
+        .iter()
+        .find(|o| o.new.id.signal == signal)
+        .expect("as the test wants it")
+        .new
+        .quantity
 }
 
 #[test]

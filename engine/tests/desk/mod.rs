@@ -8,6 +8,7 @@
 
 mod audit;
 mod market;
+mod venue;
 
 use std::collections::HashMap;
 
@@ -16,10 +17,8 @@ use engine::core::codec;
 use engine::core::command::{Command, Refusal, Reply, SignalDraft};
 use engine::core::decide::{Context, decide};
 use engine::core::event::{Event, Latch, Record};
-use engine::core::fixed::{Money, Price, Quantity, Rounding};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, SourceId, Timestamp, UserId};
-use engine::core::instrument::MarketView;
-use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, VenueReason, VenueReport};
+use engine::core::order::{NewOrder, VenueReason};
 use engine::core::position::{Order, Position};
 use engine::core::rules::{MINUTE, Rules, SECOND, Settings};
 use engine::core::signal::{FanOutCounts, Signal, SignalKind};
@@ -103,7 +102,8 @@ impl Desk {
             next_key: 1,
         };
         desk.sign_up("publisher@example.com", "UTC");
-        desk.run(Command::CreateSource { user: publisher, name: "trend".into(), secret: [7; 32] }).unwrap();
+        desk.run(Command::CreateSource { user: publisher, name: "trend".into(), secret: [7; 32] })
+            .expect("as the test wants it");
         desk
     }
 
@@ -253,7 +253,7 @@ impl Desk {
 
     pub fn subscribe(&mut self, user: UserId, account: u8, settings: Settings) {
         let source = self.source;
-        self.run(Command::Subscribe { user, source, account, settings }).unwrap();
+        self.run(Command::Subscribe { user, source, account, settings }).expect("as the test wants it");
     }
 
     /// Signs up, opens a paper account and subscribes.
@@ -315,7 +315,7 @@ impl Desk {
                 _ => counts.skipped += 1,
             }
         }
-        self.run(Command::FinishSignal { signal: id, counts }).unwrap();
+        self.run(Command::FinishSignal { signal: id, counts }).expect("as the test wants it");
         counts
     }
 
@@ -374,88 +374,6 @@ impl Desk {
         *self.user(user).closed_positions.back().expect("closed one")
     }
 
-    pub fn report(&mut self, report: VenueReport) -> Reply {
-        let user = report.account().user;
-        let known = self.state_of(user).find(user).is_some();
-        let result = self.run(Command::Report { report, sent_at: self.now });
-        assert_eq!(result.is_ok(), known, "a report is never refused");
-        result.unwrap_or(Reply::Ignored)
-    }
-
-    /// The venue has the order.
-    pub fn venue_accepts(&mut self, id: ClientOrderId) -> Reply {
-        self.report(VenueReport::Accepted { id, venue_at: self.now })
-    }
-
-    /// The venue fills the order; the fee is the taker's.
-    pub fn venue_fills(&mut self, id: ClientOrderId, at: &str, size: &str, last: bool) -> Reply {
-        let fee =
-            price(at).notional(quantity(size)).unwrap().times(rate("0.0005"), Rounding::HalfEven).unwrap();
-        self.venue_fills_at(id, price(at), quantity(size), fee, last)
-    }
-
-    pub fn venue_fills_at(
-        &mut self,
-        id: ClientOrderId,
-        price: Price,
-        quantity: Quantity,
-        fee: Money,
-        last: bool,
-    ) -> Reply {
-        let number = self.fills.entry(id).or_default();
-        *number += 1;
-        let fill =
-            Fill { number: *number, price, quantity, fee, liquidity: Liquidity::Taker, venue_at: self.now };
-        self.report(VenueReport::Filled { id, fill, last })
-    }
-
-    pub fn venue_rejects(&mut self, id: ClientOrderId, reason: VenueReason) -> Reply {
-        self.report(VenueReport::Rejected { id, reason })
-    }
-
-    pub fn venue_cancels(&mut self, id: ClientOrderId, reason: VenueReason) -> Reply {
-        self.report(VenueReport::Ended { id, state: OrderState::Cancelled, reason })
-    }
-
-    pub fn funding(
-        &mut self,
-        user: UserId,
-        name: &str,
-        venue_at: Timestamp,
-        rate_: &str,
-        amount: &str,
-    ) -> Reply {
-        let account = AccountId { user, index: 0 };
-        let symbol = symbol(name);
-        let mark = self.market.quote(symbol).map_or(Price::ZERO, |q| q.mark);
-        let (rate, amount) = (rate(rate_), money(amount));
-        self.report(VenueReport::Funding { account, symbol, venue_at, rate, mark, amount })
-    }
-
-    pub fn liquidation(
-        &mut self,
-        user: UserId,
-        name: &str,
-        number: u32,
-        at: &str,
-        size: &str,
-        fee: &str,
-    ) -> Reply {
-        let fill = Fill {
-            number,
-            price: price(at),
-            quantity: quantity(size),
-            fee: money(fee),
-            liquidity: Liquidity::Taker,
-            venue_at: self.now,
-        };
-        self.report(VenueReport::Liquidated {
-            account: AccountId { user, index: 0 },
-            symbol: symbol(name),
-            fill,
-        })
-    }
-
     /// The whole entry fills at `at`, and stop and take-profit are accepted.
     pub fn enter(&mut self, user: UserId, at: &str) -> Position {
         let entry = self.order(user, Leg::Entry).new;
@@ -504,16 +422,17 @@ impl Desk {
 
     pub fn drive_close(&mut self, user: UserId, position: &Position) -> Reply {
         let account = AccountId { user, index: position.account };
-        self.run(Command::DriveClose { account, position: position.signal }).unwrap()
+        self.run(Command::DriveClose { account, position: position.signal }).expect("as the test wants it")
     }
 
     pub fn check_protection(&mut self, user: UserId, position: &Position) -> Reply {
         let account = AccountId { user, index: position.account };
-        self.run(Command::CheckProtection { account, position: position.signal }).unwrap()
+        self.run(Command::CheckProtection { account, position: position.signal })
+            .expect("as the test wants it")
     }
 
     pub fn halt(&mut self, user: UserId, latch: Latch, on: bool) {
-        self.run(Command::SetHalt { user, latch, on }).unwrap();
+        self.run(Command::SetHalt { user, latch, on }).expect("as the test wants it");
     }
 
     /// Past the cool-down of everything that was closed.
