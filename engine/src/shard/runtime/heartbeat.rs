@@ -60,6 +60,12 @@ impl Watchdog {
             .collect()
     }
 
+    /// The executors that have begun and took no turn for longer than `limit`, with the age of their last.
+    #[must_use]
+    pub fn late(&self, limit: Duration) -> Vec<(usize, Duration)> {
+        self.ages().into_iter().enumerate().filter(|&(_, age)| age > limit).collect()
+    }
+
     /// The longest time between two turns of each executor so far.
     #[must_use]
     pub fn longest(&self) -> Vec<Duration> {
