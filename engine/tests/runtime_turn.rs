@@ -74,11 +74,12 @@ fn a_spawned_task_begins_after_its_spawner_lets_go() {
     check(|runtime| async move {
         let state = Rc::new(RefCell::new(0));
         let shared = Rc::clone(&state);
-        // The spawner holds its state while it spawns; the task takes it when it runs.
-        let mut held = state.borrow_mut();
-        let task = runtime.spawn("later", async move { *shared.borrow_mut() += 1 });
-        *held += 1;
-        drop(held);
+        let task = {
+            // The spawner holds its state while it spawns; the task takes it when it runs.
+            let mut held = state.borrow_mut();
+            *held += 1;
+            runtime.spawn("later", async move { *shared.borrow_mut() += 1 })
+        };
         task.await;
         assert_eq!(*state.borrow(), 2);
     });

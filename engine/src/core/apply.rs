@@ -349,8 +349,16 @@ impl User {
         if outcome.filled_at == Timestamp(0) {
             outcome.filled_at = order.filled_at;
         }
+        // A close that found the position flat (its stop was faster) has done its work: CASES.md O5.
+        let already_flat = id.leg == Leg::SignalClose
+            && order.filled.is_zero()
+            && matches!(
+                order.reason,
+                Some(VenueReason::NothingToReduce | VenueReason::PositionClosed | VenueReason::Requested)
+            );
         outcome.kind = match order.state {
             OrderState::Filled => OutcomeKind::Filled,
+            state if state.is_final() && already_flat => OutcomeKind::Skipped(Skip::NoPosition),
             state if state.is_final() && !order.filled.is_zero() => OutcomeKind::FilledInPart,
             state if state.is_final() => OutcomeKind::Failed(order.reason.unwrap_or(VenueReason::Requested)),
             _ => OutcomeKind::Sent,

@@ -62,7 +62,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 && p.closing.is_some_and(|c| c.signal == id.signal && c.leg == id.leg)
         };
         if let Some(position) = self.state.user(at).positions.iter().find(closing) {
-            let due = now.wall.plus_micros(self.rules.close_retry_span);
+            // Twice as long after each further refusal, up to a minute or so: the rounds of a leg are few.
+            let span = self.rules.close_retry_span.saturating_mul(1 << id.round.min(6));
+            let due = now.wall.plus_micros(span);
             self.timers.set(due, Alarm::DriveClose(id.account, position.signal));
         }
     }

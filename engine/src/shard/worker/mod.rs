@@ -170,7 +170,8 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             }
             for position in &user.positions {
                 let account = AccountId { user: user.id, index: position.account };
-                let due = position.opened_at.plus_micros(self.rules.protection_span).max(now.wall);
+                // Its stop may only just be on its way again: it gets the whole span.
+                let due = now.wall.plus_micros(self.rules.protection_span);
                 self.timers.set(due, Alarm::CheckProtection(account, position.signal));
                 if position.closing.is_some() {
                     self.timers.set(now.wall, Alarm::DriveClose(account, position.signal));
