@@ -16,7 +16,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Begins logging to standard error through a thread of its own, so that a slow terminal never holds up a shard. Lines that
 /// the thread cannot keep up with are dropped. The guard flushes when it is dropped.
-#[must_use]
 pub fn start_logging(default_level: &str) -> WorkerGuard {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let filter = EnvFilter::try_from_env("COINBITCLUB_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));

@@ -29,12 +29,11 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyError> {
         let message = if error.is_data() {
             // Messages of serde_json about data name the field and the types; a value could be in them.
             let text = error.to_string();
-            let shown = if text.starts_with("missing field") || text.starts_with("unknown field") {
+            if text.starts_with("missing field") || text.starts_with("unknown field") {
                 text
             } else {
                 format!("a field has the wrong type (line {}, column {})", error.line(), error.column())
-            };
-            shown
+            }
         } else {
             format!("malformed JSON (line {}, column {})", error.line(), error.column())
         };
@@ -148,7 +147,7 @@ pub struct Subscribe<'a> {
 }
 
 /// A decimal that came as a JSON number or string, exactly.
-fn text_of<'a>(raw: &'a RawValue) -> &'a str {
+fn text_of(raw: &RawValue) -> &str {
     raw.get().trim_matches('"')
 }
 

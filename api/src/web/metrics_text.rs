@@ -245,7 +245,8 @@ fn seconds(ns: u64) -> String {
 
 fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
     use super::gauges::ShardGauges;
-    let rows: [(&str, &str, fn(&ShardGauges) -> u64); 9] = [
+    type Row = (&'static str, &'static str, fn(&ShardGauges) -> u64);
+    let rows: [Row; 9] = [
         ("log_bytes_total", "counter", |g| read(&g.log_bytes)),
         ("log_flushes_total", "counter", |g| read(&g.log_flushes)),
         ("log_records_total", "counter", |g| read(&g.log_records)),

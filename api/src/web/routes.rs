@@ -154,7 +154,9 @@ fn with_session(
     if page.is_none() && !post && !matches!(path, ("subscriptions", Some(_), None)) {
         return not_found();
     }
-    if !(get && page.is_some()) && !(post && matches!(method, Method::Post | Method::Delete)) {
+    let reads = get && page.is_some();
+    let changes = post && matches!(method, Method::Post | Method::Delete);
+    if !reads && !changes {
         let allow = match (page.is_some(), post) {
             (true, true) => "GET, POST",
             (true, false) => "GET",
