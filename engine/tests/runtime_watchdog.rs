@@ -10,6 +10,17 @@ use engine::shard::runtime::{ExecutorOptions, Watchdog, run_pinned};
 
 const LIMIT: Duration = Duration::from_secs(1);
 
+/// Waits for `condition`, and fails instead of waiting for ever.
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..12_000 {
+        if condition() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("waited in vain until {what}");
+}
+
 #[test]
 fn an_executor_that_blocks_is_reported_until_it_goes_on() {
     let watchdog = Watchdog::new(2);
@@ -44,13 +55,9 @@ fn an_executor_that_blocks_is_reported_until_it_goes_on() {
         let late = watchdog.late(LIMIT);
         matches!(late[..], [(0, age)] if age > LIMIT)
     };
-    while !only_the_blocked() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the blocked one is late", only_the_blocked);
     release.send(()).expect("it waits");
-    while !watchdog.late(LIMIT).is_empty() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("nobody is late", || watchdog.late(LIMIT).is_empty());
     assert!(watchdog.longest()[0] > LIMIT, "the stall stays on record");
     stop.send(()).expect("it runs");
     end.send(()).expect("it runs");

@@ -15,7 +15,9 @@ impl Notify {
     /// Wakes the waiter, now or when it waits.
     pub fn notify(&self) {
         self.set.set(true);
-        if let Some(waker) = self.waiter.borrow_mut().take() {
+        // Released before the wake: who is woken may come back here at once.
+        let waiter = self.waiter.borrow_mut().take();
+        if let Some(waker) = waiter {
             waker.wake();
         }
     }
