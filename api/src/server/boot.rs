@@ -168,6 +168,12 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         DirectoryLock::acquire(&config.data).map_err(|e| StartError::from_text("data directory", e))?;
     let plan = tuning::plan_for_host(config.shards.map(usize::from))
         .map_err(|e| StartError::from_text("CPUs", e))?;
+    let mut config = config.clone();
+    if plan.parked && config.spin_micros > 0 {
+        tracing::warn!("shards share their CPUs with other threads here: they park and do not spin");
+        config.spin_micros = 0;
+    }
+    let config = &config;
     let homes = open_directory(&config.data, u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX))?;
     lock.remove_empty_directories().map_err(|e| StartError::from_text("data directory", e))?;
     let shards = u16::try_from(homes.len()).map_err(|e| StartError::from_text("shards", e))?;

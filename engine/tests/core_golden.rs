@@ -1,0 +1,134 @@
+//! A golden log: the records and the state that version 1 of the layout wrote must be readable for ever.
+//!
+//! `engine/tests/golden/v1.records` holds length-prefixed records, at least one of each kind of event; `v1.digest` the digest of
+//! the state they lead to. A new version of the layout keeps these files, reads them, and adds its own: run
+//! `COINBITCLUB_GOLDEN=write cargo test -p coinbitclub-engine --test core_golden` after raising `codec::SCHEMA`.
+
+mod desk;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use desk::{Desk, LONG, SHORT, money};
+use engine::core::apply::apply_record;
+use engine::core::codec::{SCHEMA, decode_record};
+use engine::core::command::Command;
+use engine::core::event::{Event, Latch};
+use engine::core::ids::Leg;
+use engine::core::ledger::Currency;
+use engine::core::order::VenueReason;
+use engine::core::rules::{MINUTE, Settings};
+use engine::core::signal::SignalKind;
+use engine::core::state::State;
+
+/// The number of kinds of events in version 1.
+const KINDS_V1: usize = 27;
+
+fn path(version: u16, extension: &str) -> PathBuf {
+    let name = format!("v{version}.{extension}");
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn kind(event: &Event) -> String {
+    let text = format!("{event:?}");
+    text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// A small life with every kind of event in it.
+fn life() -> Desk {
+    let (mut desk, user) = Desk::with_trader(Settings { reverse: true, ..Settings::default() });
+    desk.rules.cooldown = MINUTE;
+    let go = |desk: &mut Desk, command| {
+        desk.run(command).expect("as the test wants it");
+    };
+    go(&mut desk, Command::FailLogin { user });
+    go(&mut desk, Command::OpenSession { user, token: [1; 32] });
+    go(&mut desk, Command::CloseSession { user, token: [1; 32] });
+    go(&mut desk, Command::SetHalt { user, latch: Latch::User, on: true });
+    desk.send(LONG, "BTCUSDT");
+    go(&mut desk, Command::SetHalt { user, latch: Latch::User, on: false });
+    go(
+        &mut desk,
+        Command::Recharge { user, number: 1, currency: Currency::PaperUsdt, amount: money("25.5") },
+    );
+    // A take-profit, a reversal with its entry, funding, a liquidation.
+    desk.open(user, LONG, "BTCUSDT", "20000");
+    desk.funding(user, "BTCUSDT", desk.now, "0.0001", "-1.5");
+    let signal = desk.send(SHORT, "BTCUSDT");
+    desk.exit(user, "20400");
+    go(&mut desk, Command::Reconsider { user, signal });
+    desk.enter(user, "20400");
+    let size = desk.position(user).quantity.to_string();
+    desk.liquidation(user, "BTCUSDT", 1, "24000", &size, "10");
+    desk.sweep(user);
+    // The day after: the loss limit of the day is over.
+    desk.wait(48 * 60 * MINUTE);
+    // An entry without an answer, then voided; a close by hand whose first order is refused.
+    desk.send(LONG, "ETHUSDT");
+    let entry = desk.order(user, Leg::Entry).new.id;
+    go(&mut desk, Command::OrderUnanswered { id: entry });
+    desk.venue_accepts(entry);
+    desk.venue_cancels(entry, VenueReason::Liquidity);
+    desk.open(user, LONG, "ETHUSDT", "1500");
+    desk.close_by_hand(user, "ETHUSDT").expect("as the test wants it");
+    let close = desk.close_order(user).id;
+    desk.venue_rejects(close, VenueReason::Margin);
+    let position = desk.position(user);
+    desk.drive_close(user, &position);
+    desk.exit(user, "1510");
+    desk.sweep(user);
+    // A close that overtakes an open that is still being worked.
+    desk.accepted(LONG, "BTCUSDT");
+    desk.send(SignalKind::CloseAll, "BTCUSDT");
+    let source = desk.source;
+    go(&mut desk, Command::Unsubscribe { user, source });
+    desk
+}
+
+fn records_of(desk: &Desk) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in &desk.log {
+        bytes.extend_from_slice(&u32::try_from(record.len()).expect("small").to_le_bytes());
+        bytes.extend_from_slice(record);
+    }
+    bytes
+}
+
+fn read(bytes: &[u8]) -> (State, BTreeSet<String>) {
+    let (mut state, mut kinds, mut rest) = (State::default(), BTreeSet::new(), bytes);
+    while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+        let (record, tail) = tail.split_at(usize::try_from(u32::from_le_bytes(*length)).expect("fits"));
+        let mut aligned = rkyv::util::AlignedVec::<16>::new();
+        aligned.extend_from_slice(record);
+        let record = decode_record(&aligned).expect("a golden record is readable");
+        kinds.extend(record.events.iter().map(kind));
+        apply_record(&mut state, &record);
+        rest = tail;
+    }
+    (state, kinds)
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_golden_log_is_read_as_when_it_was_written() {
+    if std::env::var("COINBITCLUB_GOLDEN").is_ok_and(|wish| wish == "write") {
+        let desk = life();
+        std::fs::write(path(SCHEMA, "records"), records_of(&desk)).expect("written");
+        std::fs::write(path(SCHEMA, "digest"), hex(desk.digest()) + "\n").expect("written");
+    }
+    for version in 1..=SCHEMA {
+        let bytes = std::fs::read(path(version, "records")).expect("each version has its golden log");
+        let (state, kinds) = read(&bytes);
+        assert!(version > 1 || kinds.len() == KINDS_V1, "{} kinds: {kinds:?}", kinds.len());
+        // The digest is over the state's layout of this binary; it is compared for the layout it was written with.
+        if version == SCHEMA {
+            let digest =
+                std::fs::read_to_string(path(version, "digest")).expect("each version has its digest");
+            assert_eq!(hex(state.digest()), digest.trim(), "version {version} leads to another state");
+        }
+        assert!(Currency::ALL.iter().all(|currency| state.ledger_sum_units(*currency) == 0));
+    }
+}
