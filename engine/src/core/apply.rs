@@ -132,7 +132,8 @@ impl User {
             Event::SignalFinished { source, number, counts } => {
                 if let Some(source) = self.sources.get_mut(usize::from(*source)) {
                     source.working.retain(|n| n != number);
-                    if let Some(signal) = source.signals.iter_mut().find(|s| s.signal.id.number == *number) {
+                    if let Some(place) = source.signal_place(*number) {
+                        let signal = &mut source.signals[place];
                         signal.finished = Some(*counts);
                         signal.finished_at = at;
                     }

@@ -128,7 +128,17 @@ impl Source {
     /// A signal that is still kept.
     #[must_use]
     pub fn signal(&self, number: u32) -> Option<&SourceSignal> {
-        self.signals.iter().rev().find(|s| s.signal.id.number == number)
+        self.signals.get(self.signal_place(number)?)
+    }
+
+    /// Its place in `signals`. They are in the order of their numbers, as a rule without a gap.
+    pub(super) fn signal_place(&self, number: u32) -> Option<usize> {
+        let first = self.signals.front()?.signal.id.number;
+        let guess = usize::try_from(number.checked_sub(first)?).ok()?;
+        let is_it = |place: &usize| self.signals.get(*place).is_some_and(|s| s.signal.id.number == number);
+        Some(guess)
+            .filter(is_it)
+            .or_else(|| self.signals.binary_search_by_key(&number, |s| s.signal.id.number).ok())
     }
 }
 
