@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
@@ -115,9 +115,10 @@ pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     });
     let slots = NonNull::from(&*shared.slots).cast();
     let mask = capacity - 1;
+    let (one, other) = (ManuallyDrop::new(Arc::clone(&shared)), ManuallyDrop::new(shared));
     (
-        Producer { tail: 0, head_cached: Cell::new(0), mask, slots, shared: Arc::clone(&shared) },
-        Consumer { head: 0, tail_cached: Cell::new(0), mask, slots, shared },
+        Producer { tail: 0, head_cached: Cell::new(0), mask, slots, shared: one },
+        Consumer { head: 0, tail_cached: Cell::new(0), mask, slots, shared: other },
     )
 }
 
@@ -130,7 +131,8 @@ pub struct Producer<T> {
     mask: usize,
     /// The slots of `shared`: one pointer less to follow on every push.
     slots: NonNull<Slot<T>>,
-    shared: Arc<Shared<T>>,
+    /// Dropped by `drop` alone.
+    shared: ManuallyDrop<Arc<Shared<T>>>,
 }
 
 // SAFETY: there is one producer per ring and its methods that write take `&mut self`, so that moving it moves the
@@ -257,9 +259,14 @@ impl<T> Producer<T> {
 }
 
 impl<T> Drop for Producer<T> {
+    #[inline]
     fn drop(&mut self) {
         // Release: who sees the flag sees every item that was pushed before.
         self.shared.producer_gone.store(true, Ordering::Release);
+        // Moved out first: a drop in place would take the address of this end, and a loop over an end of its own could then
+        // not keep the indices in registers.
+        // SAFETY: nothing uses `shared` after this.
+        drop(unsafe { ManuallyDrop::take(&mut self.shared) });
     }
 }
 
@@ -278,7 +285,8 @@ pub struct Consumer<T> {
     mask: usize,
     /// The slots of `shared`: one pointer less to follow on every pop.
     slots: NonNull<Slot<T>>,
-    shared: Arc<Shared<T>>,
+    /// Dropped by `drop` alone.
+    shared: ManuallyDrop<Arc<Shared<T>>>,
 }
 
 // SAFETY: as for the producer: one consumer per ring, methods that read take `&mut self`, items are `Send`.
@@ -386,8 +394,11 @@ impl<T> Consumer<T> {
 }
 
 impl<T> Drop for Consumer<T> {
+    #[inline]
     fn drop(&mut self) {
         self.shared.consumer_gone.store(true, Ordering::Release);
+        // SAFETY: nothing uses `shared` after this. Moved out first for the reason given at the producer.
+        drop(unsafe { ManuallyDrop::take(&mut self.shared) });
     }
 }
 
