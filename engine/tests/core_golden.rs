@@ -22,7 +22,7 @@ use engine::core::signal::SignalKind;
 use engine::core::state::State;
 
 /// The number of kinds of events in version 1.
-const KINDS_V1: usize = 27;
+const KINDS_V1: usize = 28;
 
 fn path(version: u16, extension: &str) -> PathBuf {
     let name = format!("v{version}.{extension}");
@@ -79,7 +79,8 @@ fn life() -> Desk {
     desk.sweep(user);
     // A close that overtakes an open that is still being worked.
     desk.accepted(LONG, "BTCUSDT");
-    desk.send(SignalKind::CloseAll, "BTCUSDT");
+    desk.accepted(SignalKind::CloseAll, "BTCUSDT");
+    desk.accept(desk::draft(SignalKind::CloseAll, "BTCUSDT", 999)).expect("as the test wants it");
     let source = desk.source;
     go(&mut desk, Command::Unsubscribe { user, source });
     desk

@@ -129,6 +129,11 @@ impl User {
                     source.accept(at, signal, (*key, *key_until), *window_start, body);
                 }
             }
+            Event::SignalMerged { source, number, key, key_until } => {
+                if let Some(source) = self.sources.get_mut(usize::from(*source)) {
+                    source.remember(at, *number, *key, *key_until);
+                }
+            }
             Event::SignalFinished { source, number, counts } => {
                 if let Some(source) = self.sources.get_mut(usize::from(*source)) {
                     source.working.retain(|n| n != number);
@@ -596,12 +601,16 @@ impl Source {
         }
         self.signals.push_back(entry);
         self.working.push(signal.id.number);
+        self.remember(at, signal.id.number, key, key_until);
+    }
+
+    fn remember(&mut self, at: Timestamp, number: u32, key: [u8; 16], until: Timestamp) {
         if self.seen_order.len() >= DEDUP_MAX
             && let Some(oldest) = self.seen_order.pop_front()
         {
             self.seen.remove(&oldest);
         }
-        if self.seen.insert(key, Seen { number: signal.id.number, at, until: key_until }).is_none() {
+        if self.seen.insert(key, Seen { number, at, until }).is_none() {
             self.seen_order.push_back(key);
         }
     }

@@ -125,6 +125,17 @@ pub enum Event {
         /// The body without its secret.
         body: String,
     },
+    /// A close was answered with another one that is still at work; a repeat of it is answered so again.
+    SignalMerged {
+        /// Place of the source.
+        source: u8,
+        /// The number of the one at work.
+        number: u32,
+        /// What a repeat is recognised by.
+        key: [u8; 16],
+        /// Until when.
+        key_until: Timestamp,
+    },
     /// A signal's fan-out is done on every shard.
     SignalFinished {
         /// Place of the source.

@@ -175,13 +175,11 @@ impl CloseKey {
     }
 }
 
-/// A close that waits, with everyone who asked for it.
+/// Closes of one thing that wait: decided one after the other, so that each is recognised when it is repeated.
 #[derive(Debug)]
 pub struct QueuedClose<T, C> {
-    /// The close.
-    pub task: T,
-    /// Who is to be answered.
-    pub callers: Vec<C>,
+    /// Each close with who is to be answered, in the order they came; at least one.
+    pub tasks: Vec<(T, C)>,
 }
 
 /// The closes that wait: first in, first out, merged by key.
@@ -216,10 +214,10 @@ impl<T, C> Closes<T, C> {
     /// The caller, when it joined one that has as many callers as it may: the close is queued all the same.
     pub fn push(&mut self, key: CloseKey, task: T, caller: C) -> Result<(), C> {
         match self.queued.get_mut(&key) {
-            Some(queued) if queued.callers.len() < CLOSE_CALLERS_MAX => queued.callers.push(caller),
+            Some(queued) if queued.tasks.len() < CLOSE_CALLERS_MAX => queued.tasks.push((task, caller)),
             Some(_) => return Err(caller),
             None => {
-                self.queued.insert(key, QueuedClose { task, callers: vec![caller] });
+                self.queued.insert(key, QueuedClose { tasks: vec![(task, caller)] });
                 self.order.push_back(key);
             }
         }
@@ -350,8 +348,8 @@ mod tests {
         assert_eq!(closes.push(CloseKey::Position(UserId(1), 0, symbol), 'b', 999), Err(999));
         assert_eq!(closes.push(CloseKey::Position(UserId(2), 0, symbol), 'c', 7), Ok(()));
         let first = closes.pop().expect("one waits");
-        assert_eq!((first.task, first.callers.len()), ('a', CLOSE_CALLERS_MAX));
-        assert_eq!(closes.pop().map(|c| c.task), Some('c'));
+        assert_eq!((first.tasks[0].0, first.tasks.len()), ('a', CLOSE_CALLERS_MAX));
+        assert_eq!(closes.pop().map(|c| c.tasks), Some(vec![('c', 7)]));
         assert!(closes.is_empty());
     }
 

@@ -30,6 +30,8 @@ pub(super) fn accept<M: MarketView, C>(
     }
     let open = draft.kind.opens().is_some();
     let mut expired = false;
+    let key_until =
+        if draft.key_is_lasting { Timestamp(u64::MAX) } else { cx.now.plus_micros(cx.rules.repeat_span) };
     if open {
         if let Some(at) = draft.at {
             if at > cx.now.plus_micros(cx.rules.signal_skew_max) {
@@ -39,6 +41,7 @@ pub(super) fn accept<M: MarketView, C>(
         }
         limit_opens(source, cx)?;
     } else if let Some(number) = same_close_at_work(source, draft) {
+        out.push(Event::SignalMerged { source: id.index, number, key: draft.key, key_until });
         return Ok(Reply::Signal { id: SignalId { source: id, number }, repeat: true });
     }
     let number = source.accepted.checked_add(1).ok_or(Refusal::LimitReached("signals"))?;
@@ -54,8 +57,6 @@ pub(super) fn accept<M: MarketView, C>(
         accepted_at: cx.now,
         expires_at: if expired { cx.now } else { cx.now.plus_micros(cx.rules.fan_out_span) },
     };
-    let key_until =
-        if draft.key_is_lasting { Timestamp(u64::MAX) } else { cx.now.plus_micros(cx.rules.repeat_span) };
     let window_start = if cx.now < source.window_start.plus_micros(cx.rules.source_window) {
         source.window_start
     } else {

@@ -36,7 +36,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     /// One unit of work, the most urgent there is. False when there is none.
     pub(super) fn step<C: Clock>(&mut self, now: Moment, clock: &C) -> Result<bool, JournalFailed> {
         if let Some(queued) = self.closes.pop() {
-            self.decide_asked(now, clock, queued.task, &queued.callers, Track::Close)?;
+            for (task, caller) in queued.tasks {
+                self.decide_asked(now, clock, task, caller, Track::Close)?;
+            }
             return Ok(true);
         }
         if let Some(command) = self.internal.pop_front() {
@@ -62,7 +64,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             self.give(queued.origin, Answer::DeadlineExceeded);
             return Ok(true);
         }
-        self.decide_asked(now, clock, queued.task, &[queued.origin], Track::Lane(lane))?;
+        self.decide_asked(now, clock, queued.task, queued.origin, Track::Lane(lane))?;
         Ok(true)
     }
 
@@ -71,11 +73,11 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         now: Moment,
         clock: &C,
         task: Task<R::Question>,
-        callers: &[Origin],
+        caller: Origin,
         track: Track,
     ) -> Result<(), JournalFailed> {
         self.histograms.record(Stage::Queue, track, now.mono.since(task.queued_at));
-        let (lsn, mut answer) = match task.op {
+        let (lsn, answer) = match task.op {
             Op::Command(command) => {
                 let (lsn, result) = self.decide_one(now, clock, &command, track)?;
                 (lsn, Answer::Decided(result))
@@ -90,14 +92,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 (self.journal.durable(), Answer::Histograms(Box::new(std::mem::take(&mut self.histograms))))
             }
         };
-        for (n, caller) in callers.iter().enumerate() {
-            let copy = match &answer {
-                Answer::Decided(result) => Answer::Decided(*result),
-                _ => std::mem::replace(&mut answer, Answer::Stopped),
-            };
-            debug_assert!(n == 0 || matches!(copy, Answer::Decided(_)), "only closes have several callers");
-            self.hold(lsn, now, Held::Answer { to: *caller, answer: copy, track, asked_at: task.queued_at });
-        }
+        self.hold(lsn, now, Held::Answer { to: caller, answer, track, asked_at: task.queued_at });
         Ok(())
     }
 

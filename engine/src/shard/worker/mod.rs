@@ -351,7 +351,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         tracing::error!(shard, cause = %failed, "the log has failed: the shard stops; nothing acknowledged is lost");
         self.failure = Some(failed.to_string());
         while let Some(queued) = self.closes.pop() {
-            for origin in queued.callers {
+            for (_, origin) in queued.tasks {
                 self.give(origin, Answer::Stopped);
             }
         }
