@@ -35,6 +35,7 @@ pub mod inspect;
 pub mod limits;
 mod lock;
 mod log;
+mod pace;
 mod path;
 mod prune;
 mod recover;

@@ -33,14 +33,15 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Bytes written at once while a segment is filled with zeros: short enough that a flush never waits behind more.
 pub const ZERO_CHUNK_BYTES: usize = 256 * 1024;
 
-/// Bytes read at once by recovery and inspection. Holds several of the largest blocks, so that little is read twice.
-pub const READ_CHUNK_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes read at once by recovery and inspection. Holds the largest section and
+/// several of the largest blocks, so that little is read twice.
+pub const READ_CHUNK_BYTES: usize = SECTION_BYTES_MAX + 1024 * 1024;
 
-/// Largest section of a snapshot, in bytes.
-pub const SECTION_BYTES_MAX: usize = 1024 * 1024;
+/// Largest section of a snapshot, in bytes: a user with everything at its bound (engine::core::user) is below 7 MiB.
+pub const SECTION_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Sections that may wait in a snapshot writer before it must be drained, in bytes.
-pub const SNAPSHOT_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Sections that may wait in a snapshot writer before it must be drained, in bytes: two of the largest and change.
+pub const SNAPSHOT_PENDING_BYTES_MAX: usize = 2 * SECTION_BYTES_MAX + 1024 * 1024;
 
 /// Bytes a snapshot writer writes at once.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;

@@ -26,6 +26,7 @@ use crate::limits::{
     BLOCK_BYTES_MAX, PAGE_BYTES, PENDING_BLOCKS_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_DEFAULT,
     SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, in_memory,
 };
+use crate::pace::{Pace, PaceHold};
 use crate::path;
 use crate::scan::LogTail;
 use crate::segment::{Preparation, Prepared, Segment};
@@ -99,7 +100,8 @@ pub struct Log<D: Disk> {
     offset: u64,
     spares: VecDeque<Segment<D::File>>,
     last_segment: SegmentNumber,
-    preparing: bool,
+    /// Of the preparation that is out.
+    preparing: Option<PaceHold>,
     queue: VecDeque<BlockBuilder<Buffer<D>>>,
     free: Vec<Buffer<D>>,
     in_flight: bool,
@@ -145,7 +147,8 @@ impl<D: Disk> Log<D> {
             (None, None) => {
                 last_segment = last_segment.next();
                 let (disk, home, bytes) = (disk.clone(), home.clone(), options.segment_bytes);
-                let made = Preparation { disk, home, number: last_segment, bytes }.run().await;
+                let pace = Pace::new(bytes, 0);
+                let made = Preparation { disk, home, number: last_segment, bytes, pace }.run_at_once().await;
                 (made.result?, PAGE_BYTES as u64)
             }
         };
@@ -162,7 +165,7 @@ impl<D: Disk> Log<D> {
             offset,
             spares,
             last_segment,
-            preparing: false,
+            preparing: None,
             queue: VecDeque::with_capacity(PENDING_BLOCKS_MAX),
             free: Vec::with_capacity(PENDING_BLOCKS_MAX + 1),
             in_flight: false,
@@ -253,6 +256,9 @@ impl<D: Disk> Log<D> {
             let Some(spare) = self.spares.pop_front() else {
                 self.stats.stalls += u64::from(!self.stalled);
                 self.stalled = true;
+                if let Some(PaceHold(pace)) = &self.preparing {
+                    pace.hurry();
+                }
                 return Ok(None);
             };
             full = Some(std::mem::replace(&mut self.current, spare));
@@ -304,27 +310,38 @@ impl<D: Disk> Log<D> {
             Err(failure) => self.failed = Some(self.failed.take().unwrap_or(failure)),
         }
         if let Some(failure) = &self.failed {
+            if let Some(PaceHold(pace)) = &self.preparing {
+                pace.end();
+            }
             return Err(failure.clone());
         }
         self.durable = flushed.last_lsn;
         self.stats.flushes += 1;
         self.stats.records += flushed.records;
         self.stats.bytes += flushed.padded as u64;
+        if let Some(PaceHold(pace)) = &self.preparing {
+            pace.wrote(flushed.padded as u64);
+        }
         Ok(self.durable)
     }
 
     /// The work of making the next segment, when it is due: there is none ahead and nobody makes one. Run it in the
     /// background and hand the result to [`Log::prepared`].
     pub fn take_preparation(&mut self) -> Option<Preparation<D>> {
-        if self.preparing || !self.spares.is_empty() || self.failed.is_some() {
+        if self.preparing.is_some() || !self.spares.is_empty() || self.failed.is_some() {
             return None;
         }
-        self.preparing = true;
+        let pace = Pace::new(self.options.segment_bytes, self.current.bytes - self.offset);
+        if self.stalled {
+            pace.hurry();
+        }
+        self.preparing = Some(PaceHold(Rc::clone(&pace)));
         Some(Preparation {
             disk: self.disk.clone(),
             home: self.home.clone(),
             number: self.last_segment.next(),
             bytes: self.options.segment_bytes,
+            pace,
         })
     }
 
@@ -334,8 +351,8 @@ impl<D: Disk> Log<D> {
     /// [`PrepareError::NoSpace`] leaves the log in order: it goes on in its current segment, and
     /// [`Log::take_preparation`] gives the work out again. Anything else ends the log.
     pub fn prepared(&mut self, prepared: Prepared<D::File>) -> Result<(), PrepareError> {
-        assert!(self.preparing, "a segment is handed to the log that asked for it, once");
-        self.preparing = false;
+        assert!(self.preparing.is_some(), "a segment is handed to the log that asked for it, once");
+        self.preparing = None;
         match prepared.result {
             Ok(segment) => {
                 self.last_segment = segment.number;

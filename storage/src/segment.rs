@@ -4,13 +4,14 @@
 //! **Owns**: `seg-….log.tmp` while it runs.
 //! **Invariants**: a file named `seg-….log` has its head page, its full length, and zeros or blocks after the head: the
 //! name appears only after everything is synced.
-//! **Bounds**: one write of [`ZERO_CHUNK_BYTES`] at a time; the caller may pause between two.
+//! **Bounds**: one write of [`ZERO_CHUNK_BYTES`] at a time, no faster than twice as fast as the log itself writes.
 
 use crate::error::StorageError;
 use crate::generation::ShardHome;
 use crate::head::{FileKind, Head};
 use crate::identity::SegmentNumber;
 use crate::limits::{PAGE_BYTES, ZERO_CHUNK_BYTES, in_memory};
+use crate::pace::Pace;
 use crate::path;
 use engine::seam::{Disk, DiskFile};
 use std::io;
@@ -33,6 +34,7 @@ pub struct Preparation<D> {
     pub(crate) home: ShardHome,
     pub(crate) number: SegmentNumber,
     pub(crate) bytes: u64,
+    pub(crate) pace: Rc<Pace>,
 }
 
 /// What [`Preparation::run`] came to.
@@ -65,17 +67,14 @@ impl From<PrepareFault> for StorageError {
 }
 
 impl<D: Disk> Preparation<D> {
-    /// Writes, syncs and names the segment, as fast as the disk takes it.
+    /// Writes, syncs and names the segment as the log fills the current one: it is ready when half of that one's rest is
+    /// used, or as soon as the disk allows when the log has to wait for it. So it ends only while the log goes on being
+    /// written to, or is dropped: spawn it, do not wait for it in the loop that flushes.
     pub async fn run(self) -> Prepared<D::File> {
-        self.run_paced(async || {}).await
-    }
-
-    /// The same, awaiting `pause` after each chunk, so that flushes need not share the disk with it all the time.
-    pub async fn run_paced(self, mut pause: impl AsyncFnMut()) -> Prepared<D::File> {
         let path = self.home.dir().join(path::segment_name(self.number));
         let tmp = self.home.dir().join(path::tmp(&path::segment_name(self.number)));
         let mut offset = 0;
-        let result = match self.make(&tmp, &path, &mut offset, &mut pause).await {
+        let result = match self.make(&tmp, &path, &mut offset).await {
             Ok(file) => Ok(Segment {
                 file: Rc::new(file),
                 path: Rc::from(path.as_path()),
@@ -91,19 +90,19 @@ impl<D: Disk> Preparation<D> {
         Prepared { result }
     }
 
-    async fn make(
-        &self,
-        tmp: &Path,
-        path: &Path,
-        offset: &mut u64,
-        pause: &mut impl AsyncFnMut(),
-    ) -> io::Result<D::File> {
+    /// The same as fast as the disk takes it, at the cost of every flush meanwhile.
+    pub async fn run_at_once(self) -> Prepared<D::File> {
+        self.pace.hurry();
+        self.run().await
+    }
+
+    async fn make(&self, tmp: &Path, path: &Path, offset: &mut u64) -> io::Result<D::File> {
         match self.disk.remove(tmp).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let file = self.disk.create_new(tmp).await?;
-        let filled = self.fill(&file, offset, pause).await;
+        let filled = self.fill(&file, offset).await;
         if let Err(error) = filled {
             file.close().await.ok();
             return Err(error);
@@ -113,7 +112,7 @@ impl<D: Disk> Preparation<D> {
         Ok(file)
     }
 
-    async fn fill(&self, file: &D::File, offset: &mut u64, pause: &mut impl AsyncFnMut()) -> io::Result<()> {
+    async fn fill(&self, file: &D::File, offset: &mut u64) -> io::Result<()> {
         let mut buffer = file.buffer(ZERO_CHUNK_BYTES);
         Head {
             kind: FileKind::Segment,
@@ -124,12 +123,12 @@ impl<D: Disk> Preparation<D> {
         .encode(buffer.as_mut());
         while *offset < self.bytes {
             let len = in_memory(self.bytes - *offset).min(ZERO_CHUNK_BYTES);
+            self.pace.reach(*offset + len as u64).await?;
             buffer = file.write_at(buffer, len, *offset).await?;
             if *offset == 0 {
                 buffer.as_mut()[..PAGE_BYTES].fill(0);
             }
             *offset += len as u64;
-            pause().await;
         }
         file.sync_data().await
     }

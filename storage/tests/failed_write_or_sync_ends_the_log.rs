@@ -73,7 +73,9 @@ fn a_failed_sync_of_the_next_segment() {
     let work = log.take_preparation().expect("the next segment is due");
     // remove the leftover, create, two writes, then the sync.
     disk.fail_sync_at(disk.operations() + 4);
-    let Err(PrepareError::Failed(failure)) = log.prepared(block_on(work.run())) else { panic!("it failed") };
+    let Err(PrepareError::Failed(failure)) = log.prepared(block_on(work.run_at_once())) else {
+        panic!("it failed")
+    };
     assert_eq!((failure.operation, &failure.path), ("prepare", &segment_path(3)));
     assert!(matches!(flush_one(&mut log), Err(FlushError::Failed(_))));
     assert_eq!(log.durable(), durable);

@@ -14,7 +14,7 @@ fn the_next_segment_does_not_fit() {
     disk.set_capacity(2 * OPTIONS.segment_bytes - 1);
     let (mut log, _) = start(&disk, &home);
     let work = log.take_preparation().unwrap();
-    match log.prepared(block_on(work.run())) {
+    match log.prepared(block_on(work.run_at_once())) {
         Err(PrepareError::NoSpace { path, needed }) => {
             assert_eq!((path, needed), (segment_path(2), OPTIONS.segment_bytes));
         }

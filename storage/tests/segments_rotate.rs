@@ -5,8 +5,7 @@
 mod rig;
 
 use rig::{OPTIONS, flush, payloads, recovered, segment_path, shard, start};
-use std::cell::Cell;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use storage::sim_disk::block_on;
 
@@ -27,31 +26,69 @@ fn in_order_over_many_segments() {
     assert_eq!(recovered(&disk, &home).payloads(), all);
 }
 
+/// Polls `work` as often as it makes progress by itself.
+fn settle<F: Future + Unpin>(work: &mut F) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..20).find_map(|_| match Pin::new(&mut *work).poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+fn write_one(log: &mut rig::SimLog, payload: &[u8]) {
+    log.append(payload).unwrap();
+    let batch = log.take_batch().unwrap().unwrap();
+    log.committed(block_on(batch.write())).unwrap();
+}
+
 #[test]
-fn preparing_and_flushing_interleave() {
+fn the_next_one_is_made_as_the_current_one_fills() {
     let (disk, home) = shard(6);
     let (mut log, _) = start(&disk, &home);
-    let work = log.take_preparation().expect("the next segment is due from the start");
+    let mut work = Box::pin(log.take_preparation().expect("the next segment is due from the start").run());
     assert!(log.take_preparation().is_none(), "only once");
-    let pauses = Cell::new(0);
-    let mut preparing = pin!(work.run_paced(async || pauses.set(pauses.get() + 1)));
-    let mut context = Context::from_waker(Waker::noop());
+    assert!(settle(&mut work).is_none(), "nothing is written yet, so nothing is due");
+    let tmp = segment_path(2).with_extension("log.tmp");
+    assert_eq!(disk.read(&tmp).unwrap().len(), 0);
     let mut flushed = 0;
     let prepared = loop {
-        if let Poll::Ready(prepared) = preparing.as_mut().poll(&mut context) {
+        write_one(&mut log, &payloads(60)[flushed]);
+        flushed += 1;
+        if let Some(prepared) = settle(&mut work) {
             break prepared;
         }
-        assert!(disk.read(&segment_path(2)).is_none_or(|file| file.len() as u64 == OPTIONS.segment_bytes));
-        log.append(&payloads(60)[flushed]).unwrap();
-        let batch = log.take_batch().unwrap().unwrap();
-        log.committed(block_on(batch.write())).unwrap();
-        flushed += 1;
+        assert!(disk.read(&segment_path(2)).is_none(), "it has its name only when it is whole");
     };
+    assert_eq!(flushed, 32, "it is whole when half the rest of the current one is used");
+    assert_eq!(disk.read(&segment_path(2)).unwrap().len() as u64, OPTIONS.segment_bytes);
     log.prepared(prepared).unwrap();
-    assert!(flushed >= 5, "flushes went on meanwhile");
-    assert_eq!(pauses.get(), 2, "one per chunk");
     assert!(log.take_preparation().is_none(), "one ahead is enough");
     assert_eq!(recovered(&disk, &home).payloads(), payloads(flushed));
+}
+
+#[test]
+fn the_next_one_is_made_at_once_when_the_log_waits_for_it() {
+    let (disk, home) = shard(6);
+    let (mut log, _) = start(&disk, &home);
+    let mut work = Box::pin(log.take_preparation().unwrap().run());
+    write_one(&mut log, &[1; 100_000]);
+    assert!(settle(&mut work).is_none());
+    log.append(&[2; 200_000]).unwrap();
+    assert!(log.take_batch().unwrap().is_none() && log.is_stalled(), "it does not fit");
+    log.prepared(settle(&mut work).expect("no more waiting")).unwrap();
+    flush(&mut log).unwrap();
+    assert_eq!(recovered(&disk, &home).payloads(), [vec![1; 100_000], vec![2; 200_000]]);
+}
+
+#[test]
+fn making_the_next_one_ends_with_its_log() {
+    let (disk, home) = shard(6);
+    let (mut log, _) = start(&disk, &home);
+    let mut work = Box::pin(log.take_preparation().unwrap().run());
+    assert!(settle(&mut work).is_none());
+    drop(log);
+    assert!(settle(&mut work).is_some());
+    assert_eq!(disk.contents().len(), 1, "and leaves nothing");
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub(crate) enum FlushError {
 /// One turn of a shard's flushing: prepares a segment if one is due, then writes one batch if there is one.
 pub(crate) fn flush_one(log: &mut SimLog) -> Result<bool, FlushError> {
     if let Some(work) = log.take_preparation() {
-        match log.prepared(block_on(work.run())) {
+        match log.prepared(block_on(work.run_at_once())) {
             Ok(()) => {}
             Err(PrepareError::NoSpace { .. }) if !log.is_stalled() => {}
             Err(PrepareError::NoSpace { .. }) => return Err(FlushError::NoSpace),
