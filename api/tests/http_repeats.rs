@@ -11,7 +11,7 @@ fn repeats_are_answered_with_the_first_ones_id() {
     let house = House::open(2, Rules { cooldown: 0, ..Rules::default() });
     let client = &mut house.client();
     let (person, _, secret) = publisher(client, "ana@example.com");
-    let mut post = |client: &mut net::http::client::Client, fields: &str| -> (String, bool) {
+    let post = |client: &mut net::http::client::Client, fields: &str| -> (String, bool) {
         let body = format!(r#"{{"secret":"{secret}","ticker":"BTCUSDT",{fields}}}"#);
         let answer: Value = value(&send(client, "POST", "/webhook", "", &body));
         (

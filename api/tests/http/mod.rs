@@ -1,6 +1,6 @@
 //! A server in this process, a client, and people who have signed up.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use api::server::{self, Server, ServerConfig};
 use engine::core::rules::Rules;
