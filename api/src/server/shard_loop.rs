@@ -22,7 +22,7 @@ use futures_lite::future::or;
 use net::wire::Wire;
 use ringbuf::doorbell::Doorbell;
 use ringbuf::spsc::Consumer;
-use storage::{Flushed, PrepareError, Prepared};
+use storage::{Flushed, Log, PrepareError, Prepared};
 
 use super::hashing::HashDone;
 use super::journal::LogJournal;
@@ -152,7 +152,7 @@ where
         }
         let snapshotting = snapshots.step(&mut shard, &runtime, &returns.notify, now, mine);
         publish(mine, &shard, &wire, &desk, market_ticks);
-        if stopping && !shard.journal().log.is_flushing() && shard.journal().log.pending_bytes() == 0 {
+        if stopping && nothing_to_flush(&shard.journal().log, mine) {
             break;
         }
         let busy = more
@@ -176,12 +176,25 @@ where
         idle_since = None;
     }
     mine.running.store(false, Ordering::Relaxed);
-    tracing::info!(
-        shard = shard.id().0,
-        lsn = shard.journal().log.durable().0,
-        "shard stopped; its log is flushed"
-    );
+    let log = &shard.journal().log;
+    let (shard, lsn, given_up) = (shard.id().0, log.durable().0, log.pending_bytes());
+    if given_up == 0 {
+        tracing::info!(shard, lsn, "shard stopped; its log is flushed");
+    } else {
+        tracing::warn!(
+            shard,
+            lsn,
+            given_up,
+            "shard stopped; what its log could not take was never acknowledged"
+        );
+    }
     Ok(())
+}
+
+/// Whether a stop has nothing to wait for: all is flushed, or it cannot be, because the log has failed or the disk is full.
+fn nothing_to_flush<D: Disk>(log: &Log<D>, gauges: &ShardGauges) -> bool {
+    let cannot = log.failure().is_some() || (log.is_stalled() && gauges.no_space.load(Ordering::Relaxed));
+    !log.is_flushing() && (log.pending_bytes() == 0 || cannot)
 }
 
 fn moment(clock: &impl Clock) -> Moment {

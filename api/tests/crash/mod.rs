@@ -17,6 +17,7 @@ pub mod people;
 pub mod promises;
 pub mod server;
 pub mod settled;
+pub mod sim_server;
 
 use std::time::{Duration, Instant};
 
