@@ -15,7 +15,8 @@ use crossbeam_channel::Sender;
 use engine::core::ids::Timestamp;
 use engine::seam::{Clock, Disk, Entropy, Nanos, Runtime, Watch};
 use engine::shard::ask::{Answer, Ask};
-use engine::shard::ports::{Gateway, Lsn, Moment};
+use engine::shard::limits::JOURNAL_ROOM_MIN;
+use engine::shard::ports::{Gateway, Journal, Lsn, Moment};
 use engine::shard::runtime::notify::Notify;
 use engine::shard::worker::Shard;
 use futures_lite::future::or;
@@ -37,6 +38,9 @@ const PARK_MAX: Nanos = Nanos::from_millis(250);
 const INSIDE_MAX: usize = 256;
 /// How long a full disk is left alone before the next segment is tried again.
 const NO_SPACE_RETRY: Nanos = Nanos::from_millis(1_000);
+
+/// How long a shard whose log takes no more waits before it looks again by itself.
+const BLOCKED_LOOK: Nanos = Nanos::from_millis(1);
 
 /// What other threads of the process tell a shard.
 pub enum Inside {
@@ -340,12 +344,16 @@ async fn park<RT: Runtime, D: Disk, G: Gateway>(
     if let Some(due) = wire.next_deadline_ns() {
         span = span.min(Nanos(due).since(now.mono));
     }
+    if shard.failure().is_some() || shard.journal().room_bytes() < JOURNAL_ROOM_MIN {
+        // What is due cannot be done now; the end of a flush, or whatever arrives, ends the wait before.
+        span = span.max(BLOCKED_LOOK);
+    }
     if span > Nanos::default() {
         shard.counters_mut().parks += 1;
         let descriptors = or(watches.network.ready(), watches.bell.ready());
         or(or(returns.notify.wait(), descriptors), runtime.sleep(span)).await;
     } else {
-        // Something is due that cannot be done yet (the log has no room until a flush ends): the flush needs its turn.
+        // Something has become due meanwhile.
         runtime.turn().await;
     }
     rings.bell.cancel();
