@@ -141,25 +141,43 @@ fn real_prices_agree_to_the_last_unit() {
     same_everywhere(&real_runs(&data, "ethusdt-trades-2023-02-02.csv", None, USERS), &["SIGNAL"]);
 }
 
-/// Real prices again, from other moments on: they fall first, or end before every level was reached.
+/// Real prices again, from other moments on: other levels come first, other rates of funding apply, or the file ends
+/// before either.
 #[test]
 fn real_prices_agree_from_other_starts() {
     let Some(data) = real_data() else { return };
-    let text = std::fs::read_to_string(data.join("btcusdt-5m-2023-01.csv")).expect("the bitcoin file");
+    let rates = data.join("xrpusdt-funding-8h-2021.csv");
+    let bitcoin = starts(&data.join("btcusdt-5m-2023-01.csv"), None, 1_000, 2_000);
+    let ripple = starts(&data.join("xrpusdt-5m-2021-11.csv"), Some(&rates), 870, 250);
+    for (name, runs) in [("bitcoin", &bitcoin), ("ripple", &ripple)] {
+        for reason in ["TAKE_PROFIT", "STOP_LOSS"] {
+            let times: u64 = runs.iter().filter_map(|run| run.report["closed"][reason].as_u64()).sum();
+            assert!(times > 0, "{reason} does not happen on {name}");
+        }
+    }
+    // The rates of the file are not the default, and it is they that were settled.
+    let last = ripple.last().expect("a run");
+    let without = play(&last.prices, None, USERS, 2);
+    assert_ne!(last.report["funding"], without.report["funding"]);
+}
+
+/// Plays stretches of 2 000 rows that begin at `first` and every so many rows after it.
+fn starts(file: &Path, funding: Option<&Path>, first: usize, every: usize) -> Vec<Run> {
+    let text = std::fs::read_to_string(file).expect("a price file");
     let (header, rows) = text.split_once('\n').expect("a header");
     let rows: Vec<&str> = rows.lines().collect();
+    let symbol = file.file_name().and_then(|name| name.to_str()?.split('-').next()).expect("a symbol");
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut won, mut lost) = (0, 0);
-    for start in (1_000..rows.len()).step_by(2_000) {
+    let mut runs = Vec::new();
+    for start in (first..rows.len()).step_by(every) {
         let part = &rows[start..rows.len().min(start + 2_000)];
-        let path = dir.path().join(format!("btcusdt-from-{start}.csv"));
+        let path = dir.path().join(format!("{symbol}-from-{start}.csv"));
         std::fs::write(&path, format!("{header}\n{}\n", part.join("\n"))).expect("written");
-        let run = play(&path, None, USERS, 2);
+        let run = play(&path, funding, USERS, 2);
         check(&run, &[]);
-        won += run.report["closed"]["TAKE_PROFIT"].as_u64().expect("a count");
-        lost += run.report["closed"]["STOP_LOSS"].as_u64().expect("a count");
+        runs.push(run);
     }
-    assert!(won > 0 && lost > 0, "{won} targets and {lost} stops");
+    runs
 }
 
 /// A rule of the recomputation that is changed: the market that shows it, the file, what stands there, what it becomes.

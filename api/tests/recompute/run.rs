@@ -7,42 +7,43 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The workspace.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
 /// A file of `bench/testdata`, by its name without the ending.
-pub fn testdata(name: &str) -> PathBuf {
+pub(crate) fn testdata(name: &str) -> PathBuf {
     root().join("bench/testdata").join(format!("{name}.csv"))
 }
 
 /// What a run left.
-pub struct Run {
+pub(crate) struct Run {
     /// For messages.
-    pub name: String,
+    pub(crate) name: String,
     /// The object that `--json` prints.
-    pub report: Value,
+    pub(crate) report: Value,
     /// The same as a file.
-    pub report_path: PathBuf,
+    pub(crate) report_path: PathBuf,
     /// What `log inspect` prints about its data.
-    pub log: PathBuf,
-    prices: PathBuf,
+    pub(crate) log: PathBuf,
+    /// The prices it played, kept with it.
+    pub(crate) prices: PathBuf,
     funding: Option<PathBuf>,
     audit: PathBuf,
     dir: TempDir,
 }
 
 /// What the recomputation says.
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// No differences.
-    pub agrees: bool,
+    pub(crate) agrees: bool,
     /// Everything it printed.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Verdict {
     /// It came to an end and found differences, which is not the same as a failure of its own.
-    pub fn differs(&self) -> bool {
+    pub(crate) fn differs(&self) -> bool {
         !self.agrees && self.text.lines().any(|l| l.ends_with(" differences") && l != "0 differences")
     }
 }
@@ -58,10 +59,12 @@ fn text(output: &Output) -> String {
 }
 
 /// Plays a file with so many users and shards.
-pub fn play(prices: &Path, funding: Option<&Path>, users: u32, shards: u32) -> Run {
+pub(crate) fn play(prices: &Path, funding: Option<&Path>, users: u32, shards: u32) -> Run {
     let dir = tempfile::tempdir().expect("a directory");
     let at = |name: &str| dir.path().join(name);
     let (audit, data, log, report_path) = (at("audit.jsonl"), at("data"), at("log.txt"), at("report.json"));
+    let kept = at(&prices.file_name().expect("a file").to_string_lossy());
+    std::fs::copy(prices, &kept).expect("copied");
     let mut demo = binary();
     demo.args(["demo", "--once", "--json", "--listen", "127.0.0.1:0", "--no-pin", "--segment-mib", "4"])
         .args(["--users", &users.to_string(), "--shards", &shards.to_string()])
@@ -83,32 +86,23 @@ pub fn play(prices: &Path, funding: Option<&Path>, users: u32, shards: u32) -> R
     assert!(inspected.status.success(), "{name}: {}", String::from_utf8_lossy(&inspected.stderr));
     std::fs::write(&log, &inspected.stdout).expect("written");
     std::fs::remove_dir_all(&data).expect("the data was read");
-    Run {
-        name,
-        report,
-        report_path,
-        log,
-        prices: prices.to_owned(),
-        funding: funding.map(Path::to_owned),
-        audit,
-        dir,
-    }
+    Run { name, report, report_path, log, prices: kept, funding: funding.map(Path::to_owned), audit, dir }
 }
 
 impl Run {
     /// The audit, a value for each user.
-    pub fn users(&self) -> Vec<Value> {
+    pub(crate) fn users(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.audit).expect("the demo wrote it");
         text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
     }
 
     /// Recomputes with the programs under `root`.
-    pub fn recompute(&self, root: &Path) -> Verdict {
+    pub(crate) fn recompute(&self, root: &Path) -> Verdict {
         self.recompute_with(root, &self.audit)
     }
 
     /// Recomputes against another audit.
-    pub fn recompute_audit(&self, users: &[Value]) -> Verdict {
+    pub(crate) fn recompute_audit(&self, users: &[Value]) -> Verdict {
         let path = self.dir.path().join("changed.jsonl");
         let lines: Vec<String> = users.iter().map(Value::to_string).collect();
         std::fs::write(&path, lines.join("\n")).expect("written");
@@ -135,7 +129,7 @@ impl Run {
 }
 
 /// Copies the recomputation and the page it reads.
-pub fn copy_recomputation(to: &Path) {
+pub(crate) fn copy_recomputation(to: &Path) {
     let folders = ["bench/recompute", "docs"];
     for folder in folders {
         std::fs::create_dir_all(to.join(folder)).expect("a directory");
