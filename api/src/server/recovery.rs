@@ -15,7 +15,7 @@ use engine::seam::Disk;
 use engine::shard::ports::owner;
 use storage::{
     DataDirectory, Lsn, RecoverError, Recovered, Replayed, Salt, ShardHome, SnapshotWriter, StorageError,
-    recover,
+    TornTail, recover,
 };
 
 /// Why a start failed.
@@ -74,11 +74,26 @@ pub async fn recover_shard<D: Disk>(disk: &D, home: &ShardHome) -> Result<FoundS
     })
     .await;
     match outcome {
-        Ok(found) => Ok(FoundShard { state, found, events }),
+        Ok(found) => {
+            report(&found);
+            Ok(FoundShard { state, found, events })
+        }
         Err(RecoverError::Storage(error)) => Err(error.into()),
         Err(RecoverError::Visitor { file, offset, source }) => {
             Err(RecoveryError::Record { file, offset, cause: source })
         }
+    }
+}
+
+/// Says what recovery stepped over: it is in order, and whoever looks after the disk should know of it.
+fn report(found: &Recovered) {
+    if let Some(TornTail { file, offset, bytes, fault }) = &found.torn {
+        let file = file.display();
+        tracing::warn!(%file, offset, bytes, %fault, "the last write was torn and is cut: none of it was acknowledged");
+    }
+    for (file, fault) in &found.damaged_snapshots {
+        let file = file.display();
+        tracing::warn!(%file, fault, "a snapshot is damaged: an older one and more of the log were read instead");
     }
 }
 

@@ -77,9 +77,26 @@ impl Place {
         self.begin(shards).serving()
     }
 
-    /// Runs a server that is expected to refuse: gives what it printed and how it ended.
-    pub fn refused(&self, shards: u16) -> Output {
-        self.command(shards).output().expect("the server's binary starts")
+    /// Runs a server that is expected to refuse: gives how it ended and what it said.
+    ///
+    /// # Panics
+    /// When it serves.
+    pub fn refused(&self, shards: u16) -> (ExitStatus, String) {
+        let file = self.root.join("refusal.txt");
+        let stderr = File::create(&file).expect("the refusal's file");
+        let child = self.command(shards).stdout(Stdio::piped()).stderr(stderr).spawn();
+        let mut child = child.expect("the server's binary starts");
+        let mut printed = String::new();
+        // Ends with the process, or with the line that says that it serves.
+        let out = child.stdout.take().expect("its standard output is a pipe");
+        BufReader::new(out).read_line(&mut printed).expect("a pipe is readable");
+        let said = || std::fs::read_to_string(&file).unwrap_or_default();
+        if !printed.is_empty() {
+            end(&mut child);
+            panic!("it was to refuse, and serves: {printed}{}", said());
+        }
+        let status = child.wait().expect("a child can be waited for");
+        (status, said())
     }
 
     /// What `coinbitclub log …` prints.
