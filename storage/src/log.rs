@@ -453,7 +453,11 @@ async fn remove_interrupted<D: Disk>(disk: &D, home: &ShardHome) -> Result<(), S
     let names = disk.list(home.dir()).await.map_err(StorageError::io("list", home.dir()))?;
     for name in names.iter().filter(|name| path::is_tmp(name)) {
         let path = home.dir().join(name);
-        disk.remove(&path).await.map_err(StorageError::io("remove", &path))?;
+        match disk.remove(&path).await {
+            // A preparation of a log that ended in this very process removes its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(StorageError::io("remove", &path))?,
+        }
     }
     Ok(())
 }

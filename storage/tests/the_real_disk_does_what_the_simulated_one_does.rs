@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use engine::seam::Runtime;
-use engine::shard::runtime::{ExecutorOptions, GlommioDisk, GlommioRuntime, run_pinned};
+use engine::shard::runtime::{ExecutorOptions, GlommioDisk, GlommioFile, GlommioRuntime, run_pinned};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::path::Path;
@@ -11,8 +11,8 @@ use std::rc::Rc;
 use storage::inspect::inspect;
 use storage::limits::SEGMENT_BYTES_MIN;
 use storage::{
-    DataDirectory, DirectoryLock, Log, LogOptions, Lsn, Recovered, Replayed, Salt, ShardHome, SnapshotWriter,
-    prune, recover,
+    DataDirectory, DirectoryLock, Log, LogOptions, Lsn, Prepared, Recovered, Replayed, Salt, ShardHome,
+    SnapshotWriter, prune, recover,
 };
 
 const RECORDS: usize = 300;
@@ -33,33 +33,44 @@ async fn replay(disk: &GlommioDisk, home: &ShardHome) -> (Vec<Vec<u8>>, Recovere
     (all, recovered)
 }
 
-async fn open(disk: &GlommioDisk, home: &ShardHome) -> Log<GlommioDisk> {
-    let tail = replay(disk, home).await.1.tail;
-    let options = LogOptions { segment_bytes: SEGMENT_BYTES_MIN };
-    Log::start(disk.clone(), home.clone(), tail, options).await.unwrap()
+/// A log and the next segment on its way back to it.
+struct Shard {
+    log: Log<GlommioDisk>,
+    returned: Rc<RefCell<Option<Prepared<GlommioFile>>>>,
 }
 
-/// Appends the records of `range`, flushing as a shard does: the next segment is a task of its own.
-async fn append(runtime: &GlommioRuntime, log: &mut Log<GlommioDisk>, range: std::ops::Range<usize>) {
-    let returned = Rc::new(RefCell::new(None));
-    let mut next = range.start;
-    let last = Lsn(log.next_lsn().0 - 1 + range.len() as u64);
-    while log.durable() < last {
-        let until = range.end.min(next + 3);
-        for index in next..until {
-            log.append(&payload(index)).unwrap();
-        }
-        next = until;
-        if let Some(prepared) = returned.borrow_mut().take() {
-            log.prepared(prepared).unwrap();
-        }
-        if let Some(work) = log.take_preparation() {
-            let returned = Rc::clone(&returned);
-            drop(runtime.spawn("segment", async move { *returned.borrow_mut() = Some(work.run().await) }));
-        }
-        match log.take_batch().unwrap() {
-            Some(batch) => drop(log.committed(batch.write().await).unwrap()),
-            None => runtime.turn().await,
+impl Shard {
+    async fn open(disk: &GlommioDisk, home: &ShardHome) -> Self {
+        let tail = replay(disk, home).await.1.tail;
+        let options = LogOptions { segment_bytes: SEGMENT_BYTES_MIN };
+        let log = Log::start(disk.clone(), home.clone(), tail, options).await.unwrap();
+        Self { log, returned: Rc::default() }
+    }
+
+    /// Appends the records of `range`, flushing as a shard does: the next segment is a task of its own.
+    async fn append(&mut self, runtime: &GlommioRuntime, range: std::ops::Range<usize>) {
+        let log = &mut self.log;
+        let mut next = range.start;
+        let last = Lsn(log.next_lsn().0 - 1 + range.len() as u64);
+        while log.durable() < last {
+            for index in next..range.end.min(next + 3) {
+                log.append(&payload(index)).unwrap();
+                next += 1;
+            }
+            if let Some(prepared) = self.returned.borrow_mut().take() {
+                log.prepared(prepared).unwrap();
+            }
+            if let Some(work) = log.take_preparation() {
+                let returned = Rc::clone(&self.returned);
+                drop(runtime.spawn("segment", async move {
+                    let prepared = work.run().await;
+                    *returned.borrow_mut() = Some(prepared);
+                }));
+            }
+            match log.take_batch().unwrap() {
+                Some(batch) => drop(log.committed(batch.write().await).unwrap()),
+                None => runtime.turn().await,
+            }
         }
     }
 }
@@ -67,8 +78,9 @@ async fn append(runtime: &GlommioRuntime, log: &mut Log<GlommioDisk>, range: std
 async fn life(runtime: GlommioRuntime, root: &Path) {
     let disk = GlommioDisk::new(&runtime);
     let home = DataDirectory::open(disk.clone(), root, 1, Salt(1)).await.unwrap().shards().remove(0);
-    let mut log = open(&disk, &home).await;
-    append(&runtime, &mut log, 0..RECORDS / 2).await;
+    let mut shard = Shard::open(&disk, &home).await;
+    shard.append(&runtime, 0..RECORDS / 2).await;
+    let log = &shard.log;
     assert!(log.position().segment.0 > 2);
     let mut writer = SnapshotWriter::begin(disk.clone(), home.clone(), log.next_lsn()).await.unwrap();
     for index in 0..RECORDS / 2 {
@@ -79,8 +91,8 @@ async fn life(runtime: GlommioRuntime, root: &Path) {
     }
     let snapshot = writer.finish(log.durable(), log.position()).await.unwrap();
     assert!(prune(&disk, &home, &snapshot).await.unwrap().segments > 0);
-    append(&runtime, &mut log, RECORDS / 2..RECORDS).await;
-    drop(log);
+    shard.append(&runtime, RECORDS / 2..RECORDS).await;
+    drop(shard);
 
     let wanted: Vec<_> = (0..RECORDS).map(payload).collect();
     let (all, recovered) = replay(&disk, &home).await;
@@ -88,7 +100,7 @@ async fn life(runtime: GlommioRuntime, root: &Path) {
     assert_eq!((recovered.torn, recovered.gaps), (None, 0));
     let summary = inspect(&disk, root, |_| Ok::<_, Infallible>(())).await.unwrap();
     assert_eq!((summary.damaged, summary.snapshots), (0, 1));
-    open(&disk, &home).await.close().await.unwrap();
+    Shard::open(&disk, &home).await.log.close().await.unwrap();
 
     let next = DataDirectory::open(disk.clone(), root, 1, Salt(1)).await.unwrap();
     let next = next.begin_generation(3, Salt(2)).await.unwrap();
@@ -102,10 +114,10 @@ async fn life(runtime: GlommioRuntime, root: &Path) {
     next.switch().await.unwrap();
     let mut found = Vec::new();
     for home in DataDirectory::open(disk.clone(), root, 9, Salt(3)).await.unwrap().shards() {
-        let mut log = open(&disk, &home).await;
-        assert_eq!(log.next_lsn(), recovered.tail.next_lsn());
-        append(&runtime, &mut log, 0..1).await;
-        log.close().await.unwrap();
+        let mut shard = Shard::open(&disk, &home).await;
+        assert_eq!(shard.log.next_lsn(), recovered.tail.next_lsn());
+        shard.append(&runtime, 0..1).await;
+        shard.log.close().await.unwrap();
         found.extend(replay(&disk, &home).await.0);
     }
     assert_eq!(found.len(), RECORDS + 3);
