@@ -30,16 +30,16 @@ pub fn segments(data: &Path) -> Vec<PathBuf> {
 }
 
 /// Overwrites bytes of a file.
-pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+pub fn overwrite(path: &Path, offset: usize, bytes: &[u8]) {
     let file = OpenOptions::new().write(true).open(path).expect("a segment opens");
-    file.write_all_at(bytes, offset).expect("a segment is written");
+    file.write_all_at(bytes, offset as u64).expect("a segment is written");
 }
 
 /// Flips one bit of a file.
-pub fn flip(path: &Path, offset: u64) {
+pub fn flip(path: &Path, offset: usize) {
     let mut byte = [0];
     let file = std::fs::File::open(path).expect("a segment opens");
-    file.read_exact_at(&mut byte, offset).expect("a segment is read");
+    file.read_exact_at(&mut byte, offset as u64).expect("a segment is read");
     overwrite(path, offset, &[byte[0] ^ 1]);
 }
 
