@@ -33,9 +33,9 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Bytes written at once while a segment is filled with zeros: short enough that a flush never waits behind more.
 pub const ZERO_CHUNK_BYTES: usize = 256 * 1024;
 
-/// Bytes read at once by recovery and inspection. Holds the largest section and
-/// several of the largest blocks, so that little is read twice.
-pub const READ_CHUNK_BYTES: usize = SECTION_BYTES_MAX + 1024 * 1024;
+/// Bytes read at once by recovery and inspection: several of the largest blocks, so that little is read twice. A larger
+/// section is read in a piece of its own.
+pub const READ_CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Largest section of a snapshot, in bytes: a user with everything at its bound (engine::core::user) is below 7 MiB.
 pub const SECTION_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -54,9 +54,7 @@ const _: () = {
     assert!(crate::block::HEADER_BYTES + RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES <= BLOCK_BYTES_MAX);
     assert!(BLOCK_BYTES_MAX.is_multiple_of(PAGE_BYTES));
     assert!(ZERO_CHUNK_BYTES.is_multiple_of(PAGE_BYTES) && SNAPSHOT_CHUNK_BYTES.is_multiple_of(PAGE_BYTES));
-    assert!(
-        READ_CHUNK_BYTES >= 4 * BLOCK_BYTES_MAX && READ_CHUNK_BYTES >= SECTION_BYTES_MAX + 2 * PAGE_BYTES
-    );
+    assert!(READ_CHUNK_BYTES >= 4 * BLOCK_BYTES_MAX && READ_CHUNK_BYTES.is_multiple_of(PAGE_BYTES));
     assert!(SNAPSHOT_PENDING_BYTES_MAX >= 2 * SECTION_BYTES_MAX);
     assert!(SEGMENT_BYTES_DEFAULT >= SEGMENT_BYTES_MIN && SEGMENT_BYTES_DEFAULT <= SEGMENT_BYTES_MAX);
 };

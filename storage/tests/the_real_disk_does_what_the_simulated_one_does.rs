@@ -53,10 +53,11 @@ impl Shard {
         let mut next = range.start;
         let last = Lsn(log.next_lsn().0 - 1 + range.len() as u64);
         while log.durable() < last {
-            for index in next..range.end.min(next + 3) {
+            let until = range.end.min(next + 3);
+            for index in next..until {
                 log.append(&payload(index)).unwrap();
-                next += 1;
             }
+            next = until;
             if let Some(prepared) = self.returned.borrow_mut().take() {
                 log.prepared(prepared).unwrap();
             }
