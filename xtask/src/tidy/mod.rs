@@ -96,7 +96,9 @@ mod tests {
             File::new("b/utils.rs", "//! Purpose.\nfn a() { unsafe {} }\n"),
             File::new("a.md", "# T\n\n[x](missing.md)\n"),
         ];
-        let found = findings(&files);
+        // The listed exceptions are about the real tree, whose files are not among these.
+        let found: Vec<_> =
+            findings(&files).into_iter().filter(|f| !f.contains("UNSAFE_ELSEWHERE")).collect();
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].starts_with("a.md:3: ") && found[1].starts_with("b/utils.rs:1: "), "{found:?}");
         assert!(found[2].starts_with("b/utils.rs:2: "), "{found:?}");
