@@ -56,6 +56,8 @@ fn killed_after(test: &str, signals: usize) -> Killed {
         })
         .collect();
     server.kill();
+    // Reading it through the program waits for what the killed process still had under way to the disk.
+    place.digest();
     Killed { place, acknowledged, _dir: dir, _repeat: Repeat { command }, random: Random::new(seed) }
 }
 

@@ -5,28 +5,31 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Everything below a directory, by path. `LOCK` is left out: it holds the process id of whoever tried last.
-pub fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
+/// The paths of all files below a directory.
+fn paths(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir).expect("a directory is listed") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.file_name().is_some_and(|name| name != "LOCK") {
-                let bytes = std::fs::read(&path).expect("a file is read");
-                all.insert(path, bytes);
-            }
+            if path.is_dir() { dirs.push(path) } else { all.push(path) }
         }
     }
+    all.sort();
     all
+}
+
+/// Everything below a directory, by path. `LOCK` is left out: it holds the process id of whoever tried last. For
+/// directories that nobody writes to any more: direct writes and a reader through the page cache get in each other's way.
+pub fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let all = paths(dir).into_iter().filter(|path| path.file_name().is_some_and(|name| name != "LOCK"));
+    all.map(|path| (path.clone(), std::fs::read(&path).expect("a file is read"))).collect()
 }
 
 /// The segments of every shard, sorted.
 pub fn segments(data: &Path) -> Vec<PathBuf> {
     let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
-    contents(data).into_keys().filter(is_segment).collect()
+    paths(data).into_iter().filter(is_segment).collect()
 }
 
 /// Overwrites bytes of a file.
@@ -58,7 +61,7 @@ impl Housework {
     /// Adds what is to be seen in a data directory.
     pub fn look(&mut self, data: &Path) {
         let mut shards: BTreeMap<PathBuf, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
-        for path in contents(data).into_keys() {
+        for path in paths(data) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             let Some(dir) = path.parent() else { continue };
             let number =

@@ -116,6 +116,20 @@ pub struct GlommioFile {
     file: DmaFile,
 }
 
+impl GlommioFile {
+    /// Waits for writes to this file that a process left behind. The kernel does not: the direct writes of one that was killed
+    /// go on after it is gone and its locks are free, and would land on what is written here (measured: 1 or 2 of 120 writes
+    /// of 256 KiB landed after the next process had opened the file). Allocating what is allocated changes nothing, and has
+    /// ext4, XFS and others wait for all direct I/O on the file.
+    async fn await_earlier_writes(&self) {
+        let Ok(bytes) = self.file.file_size().await else { return };
+        if let Err(error) = self.file.pre_allocate(bytes, true).await {
+            // A file system without it. Nothing depends on it but the wait.
+            tracing::debug!(%error, "writes of an earlier process were not waited for");
+        }
+    }
+}
+
 /// Memory that direct I/O accepts: registered with the ring when small and there is some, else from the heap.
 #[derive(Debug)]
 pub struct GlommioBuffer(DmaBuffer);
@@ -136,7 +150,9 @@ impl Disk for GlommioDisk {
     type File = GlommioFile;
 
     async fn open(&self, path: &Path) -> io::Result<GlommioFile> {
-        self.open_as(path, OpenOptions::new().read(true).write(true)).await
+        let opened = self.open_as(path, OpenOptions::new().read(true).write(true)).await?;
+        opened.await_earlier_writes().await;
+        Ok(opened)
     }
 
     async fn create_new(&self, path: &Path) -> io::Result<GlommioFile> {
