@@ -12,6 +12,23 @@ use crate::path;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a lock that is held is waited for: a process that is just ending, or one that is between fork and exec and holds
+/// copies of our descriptors, lets go within milliseconds.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
 
 /// The held lock; dropping it gives the directory free.
 #[derive(Debug)]
@@ -30,7 +47,7 @@ impl DirectoryLock {
         let path = root.join(path::LOCK);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(StorageError::io("open", &path))?;
-        match file.try_lock() {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
