@@ -10,6 +10,7 @@
 pub mod calls;
 pub mod check;
 pub mod desk_load;
+pub mod faulty_disk;
 pub mod files;
 pub mod inspect;
 pub mod load;

@@ -39,6 +39,7 @@ use ringbuf::spsc::ring;
 use storage::sim_disk::SimDisk;
 use storage::{DataDirectory, Log, LogOptions, Salt};
 
+use super::faulty_disk::FaultyDisk;
 use super::people::RULES;
 
 /// Length of a segment: a short run fills it.
@@ -92,13 +93,13 @@ impl SimServer {
         let (ends, end) = channel();
         let options = ExecutorOptions { name: "sim-server".to_owned(), cpu: None, heartbeat: None };
         let thread = run_pinned(options, move |runtime| async move {
-            let disk = SimDisk::new(seed);
+            let disk = FaultyDisk::new(SimDisk::new(seed));
             // A life begins at once, then after each end that is not the last.
             while let Some(how) = live(&runtime, &disk, &lives_sender, &end).await {
-                disk.set_capacity(u64::MAX);
+                disk.inner.set_capacity(u64::MAX);
                 match how {
-                    End::InOrder => disk.kill_process(),
-                    End::PowerFailure => disk.power_cycle(),
+                    End::InOrder => disk.inner.kill_process(),
+                    End::PowerFailure => disk.inner.power_cycle(),
                 }
             }
         });
@@ -169,12 +170,13 @@ impl Drop for SimServer {
     }
 }
 
-type Parts = LoopParts<GlommioRuntime, SimDisk, VenueGateway<PaperVenue>, UringWire, HostEntropy, HostClock>;
+type Parts =
+    LoopParts<GlommioRuntime, FaultyDisk, VenueGateway<PaperVenue>, UringWire, HostEntropy, HostClock>;
 
 /// One life. Gives how it is to end, `None` when it was the last.
 async fn live(
     runtime: &GlommioRuntime,
-    disk: &SimDisk,
+    disk: &FaultyDisk,
     lives: &Sender<Result<Alive, String>>,
     ends: &Receiver<Option<End>>,
 ) -> Option<End> {
@@ -186,10 +188,7 @@ async fn live(
         }
     };
     let ended = Rc::new(Cell::new(false));
-    let task = runtime.spawn(
-        "faults",
-        carry_out(runtime.clone(), disk.clone(), faults, Arc::clone(&alive.gauges), Rc::clone(&ended)),
-    );
+    let task = runtime.spawn("faults", carry_out(runtime.clone(), disk.clone(), faults, Rc::clone(&ended)));
     if lives.send(Ok(alive)).is_err() {
         return None;
     }
@@ -203,33 +202,20 @@ async fn live(
 /// Carries out faults until the life has ended.
 async fn carry_out(
     runtime: GlommioRuntime,
-    disk: SimDisk,
+    disk: FaultyDisk,
     faults: Receiver<Fault>,
-    gauges: Arc<Gauges>,
     ended: Rc<Cell<bool>>,
 ) {
-    let mut armed: Option<(Fault, u64)> = None;
     while !ended.get() {
         while let Ok(fault) = faults.try_recv() {
             match fault {
-                Fault::Sync | Fault::Write => armed = Some((fault, 0)),
+                Fault::Sync | Fault::Write => disk.fail(fault),
                 Fault::Full => {
-                    disk.set_capacity(disk.contents().values().map(|bytes| bytes.len() as u64).sum());
+                    let used = disk.inner.contents().values().map(|bytes| bytes.len() as u64).sum();
+                    disk.inner.set_capacity(used);
                 }
-                Fault::Room => disk.set_capacity(u64::MAX),
+                Fault::Room => disk.inner.set_capacity(u64::MAX),
             }
-        }
-        // A fault is armed for one operation by its number, which may turn out to be one of another kind: then anew.
-        if let Some((fault, passed_at)) = &mut armed
-            && disk.operations() > *passed_at
-            && !gauges.shards[0].failed.load(Ordering::Relaxed)
-        {
-            let next = disk.operations();
-            match fault {
-                Fault::Write => disk.fail_write_at(next),
-                _ => disk.fail_sync_at(next + 1),
-            }
-            *passed_at = next + 1;
         }
         runtime.sleep(LOOK).await;
     }
@@ -239,7 +225,10 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-async fn begin(runtime: &GlommioRuntime, disk: &SimDisk) -> Result<(Alive, Parts, Receiver<Fault>), String> {
+async fn begin(
+    runtime: &GlommioRuntime,
+    disk: &FaultyDisk,
+) -> Result<(Alive, Parts, Receiver<Fault>), String> {
     let data = Path::new("/data");
     let directory = DataDirectory::open(disk.clone(), data, 1, Salt(7)).await.map_err(text)?;
     let home = directory.shards().remove(0);
