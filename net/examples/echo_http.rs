@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use net::http::{HttpDate, Parsed, Parser, Pipeline, Ticket, response};
 use net::wire::uring::UringWire;
-use net::wire::{CloseReason, ConnId, ListenOptions, Stream, Wire, WireConfig, WireEvents, listen};
+use net::wire::{Arrival, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents, listen};
 
 /// Requests of one connection that may be unanswered. This server answers at once, so one would do.
 const DEPTH_MAX: usize = 16;
@@ -25,7 +25,7 @@ struct Server {
 }
 
 impl WireEvents for Server {
-    fn accepted(&mut self, conn: ConnId, _peer: SocketAddr) {
+    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
         if conn.index() >= self.pipelines.len() {
             self.pipelines.resize_with(conn.index() + 1, || Pipeline::new(DEPTH_MAX));
         }
@@ -65,7 +65,7 @@ impl WireEvents for Server {
         }
     }
 
-    fn closed(&mut self, conn: ConnId, _reason: CloseReason) {
+    fn closed(&mut self, conn: ConnId, _ending: Ending) {
         self.pipelines[conn.index()].reset();
     }
 }
