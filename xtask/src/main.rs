@@ -1,4 +1,4 @@
-//! The project's automation: `cargo xtask test | tidy | bench`.
+//! The project's automation: `cargo xtask test | tidy | bench | bench-http`.
 //!
 //! **Purpose**: one command behind every check, the same for people and for the continuous integration.
 //! **Invariants**: standard library only, so that it builds in seconds on a fresh clone; nothing is skipped silently; the
@@ -24,6 +24,8 @@ usage: cargo xtask COMMAND
   test --list       the steps, each with its reason
   tidy              the repository's own lint
   bench [ARGS]      all criterion benchmarks; ARGS go to criterion, such as a name to filter by
+  bench-http [ARGS] CPU per request beside nginx, durable orders, WebSockets; ARGS: --json, --seconds N,
+                    --only static|durable|websocket
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             Err(message) => fail(&message),
         },
         ["bench", rest @ ..] => run::bench(rest),
+        ["bench-http", rest @ ..] => run::bench_http(rest),
         _ => fail(USAGE),
     }
 }
