@@ -33,7 +33,11 @@ impl<S: Service> WireEvents for Events<'_, S> {
     }
 
     fn closed(&mut self, conn: ConnId, _ending: Ending) {
-        let connection = std::mem::take(&mut self.server.connections[conn.index()]);
+        let place = &mut self.server.connections[conn.index()];
+        if place.id != Some(conn) {
+            return;
+        }
+        let connection = std::mem::take(place);
         if matches!(connection.protocol, Protocol::Socket(_)) {
             self.server.sockets -= 1;
             self.server.metrics.sockets_closed += 1;

@@ -99,17 +99,18 @@ impl Requested<'_> {
 
     /// Answers now: `write` appends one complete answer.
     pub fn answer(self, write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate)) {
-        let (date, draining) = (self.date, self.draining);
+        let date = self.date;
+        let last = self.draining && self.http.pipeline.depth() == 1;
         let released = self.http.pipeline.complete(self.id.ticket, self.out, |out, mode| {
-            write(out, settle(mode, draining), date);
+            write(out, settle(mode, last), date);
         });
-        *self.outcome = Outcome::Answered { close: released.close || draining && released.answers > 0 };
+        *self.outcome = Outcome::Answered { close: released.close || last };
     }
 }
 
-/// While draining, every answer is its connection's last.
-fn settle(mode: ReplyMode, draining: bool) -> ReplyMode {
-    ReplyMode { keep_alive: mode.keep_alive && !draining, ..mode }
+/// The last answer of a connection says so.
+fn settle(mode: ReplyMode, last: bool) -> ReplyMode {
+    ReplyMode { keep_alive: mode.keep_alive && !last, ..mode }
 }
 
 /// Counters since the start.
@@ -199,20 +200,21 @@ impl Server {
     ) {
         let Some(http) = http_of(&mut self.connections, id.conn) else { return };
         let Some(out) = wire.output(id.conn) else { return };
-        let (date, draining) = (&self.date, self.draining);
+        let date = &self.date;
+        let last = self.draining && http.pipeline.depth() == 1;
         let released = http.pipeline.complete(id.ticket, out, |out, mode| {
-            write(out, settle(mode, draining), date);
+            write(out, settle(mode, last), date);
         });
-        let last = (http.ended || draining) && http.pipeline.depth() == 0;
-        if released.close || last {
+        let done = (http.ended || self.draining) && http.pipeline.depth() == 0;
+        if released.close || done {
             wire.close(id.conn);
         } else if released.room {
             wire.resume(id.conn);
         }
     }
 
-    /// Ends gracefully: from here on each answer is its connection's last, connections without a request under way are
-    /// closed, and WebSockets are told that the server goes away (1001). Stop accepting first, and give it a deadline.
+    /// Ends gracefully: from here on a connection ends with the answer to what it has under way, connections without such a
+    /// request are closed, and WebSockets are told that the server goes away (1001). Stop accepting first, and give it a deadline.
     pub fn drain(&mut self, wire: &mut impl Wire) {
         self.draining = true;
         for place in 0..self.connections.len() {
