@@ -48,11 +48,11 @@ fn echo(rounds: u32, piece_bytes: usize) -> u32 {
             while end < sent.len() {
                 end = (end + piece_bytes).min(sent.len());
                 loop {
-                    let step = session.step(&sent[start..end], &mut inbox, &mut out).unwrap();
+                    let step = session.step(&sent[start..end], &mut inbox, &mut out).expect("valid frames");
                     start += step.consumed_bytes;
                     match step.event {
                         Some(Event::Message(message)) => {
-                            session.send(message, &mut out).unwrap();
+                            session.send(message, &mut out).expect("the session is open");
                             messages += 1;
                         }
                         Some(_) => {}
