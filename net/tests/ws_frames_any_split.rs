@@ -79,7 +79,7 @@ fn encode(all: &[Sent], key: Option<[u8; 4]>, answer_key: Option<[u8; 4]>) -> (V
                     bytes.extend(frame(fin | opcode, piece, key));
                 }
                 events.push(match text {
-                    true => Seen::Text(String::from_utf8(payload.clone()).unwrap()),
+                    true => Seen::Text(String::from_utf8(payload.clone()).expect("it was made of text")),
                     false => Seen::Binary(payload.clone()),
                 });
             }

@@ -13,8 +13,10 @@
 //! **Bounds**: [`Limits`].
 //! **Never**: reads a clock or makes randomness (masking keys are handed in).
 
+mod assembly;
 mod close;
 mod deflate;
+mod event;
 mod fault;
 pub mod frame;
 pub mod handshake;
@@ -25,7 +27,8 @@ mod utf8;
 
 pub use close::CloseCode;
 pub use deflate::{Codecs, Compression, Deflate, DeflateAgreement, Direction};
+pub use event::{Event, Message, Step};
 pub use fault::Fault;
 pub use inbox::Inbox;
 pub use limits::Limits;
-pub use session::{Event, MaskSource, Message, NotOpen, Session, Step, encode_shared};
+pub use session::{MaskSource, NotOpen, Session, encode_shared};

@@ -11,71 +11,15 @@
 
 use std::rc::Rc;
 
+use super::assembly::{Assembly, Kind, Taken};
 use super::close::{REASON_BYTES_MAX, fitting};
 use super::deflate::MessageDeflate;
 use super::frame::{self, CONTROL_BYTES_MAX, Expected, FrameHeader, HEADER_BYTES_MAX, Opcode};
-use super::utf8::{NotUtf8, Utf8Progress};
-use super::{CloseCode, Deflate, Fault, Inbox, Limits};
+use super::{CloseCode, Deflate, Event, Fault, Inbox, Limits, Message, Step};
 
 /// Where a client's masking keys come from. RFC 6455 §10.3: the next key must not be predictable from former ones, or a
 /// page could choose the bytes that proxies on the way see. Use a cryptographic generator with a fresh key.
 pub type MaskSource = Box<dyn FnMut() -> [u8; 4]>;
-
-/// A message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the standard's")]
-pub enum Message<'a> {
-    Text(&'a str),
-    Binary(&'a [u8]),
-}
-
-impl<'a> Message<'a> {
-    /// The bytes.
-    #[must_use]
-    pub const fn payload(self) -> &'a [u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
-
-    const fn opcode(self) -> Opcode {
-        match self {
-            Self::Text(_) => Opcode::Text,
-            Self::Binary(_) => Opcode::Binary,
-        }
-    }
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// A message is complete.
-    Message(Message<'a>),
-    /// A ping came. Its answer is in the output already.
-    Ping(&'a [u8]),
-    /// A pong came, asked for or not.
-    Pong(&'a [u8]),
-    /// The peer closed; the echo is in the output when one was due. A server sends its output and closes the connection; a client waits
-    /// (not for ever) for the server to do so, RFC 6455 §7.1.1.
-    Closed {
-        /// `None` when the peer gave none.
-        code: Option<CloseCode>,
-        /// For people; often empty.
-        reason: &'a str,
-    },
-}
-
-/// The result of [`Session::step`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "consumed bytes must not be handed in again"]
-pub struct Step<'a> {
-    /// Bytes of the input that were used. What is left after a step without an event is an unfinished frame header or
-    /// control frame, at most 138 bytes: hand it in again with what follows it.
-    pub consumed_bytes: usize,
-    /// The first event, if any; step again until there is none.
-    pub event: Option<Event<'a>>,
-}
 
 /// A message or ping was not sent, because the session is closing or closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,32 +33,6 @@ enum Phase {
     CloseSent,
     /// Nothing is read or written any more.
     Ended,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Binary,
-}
-
-/// The message under way.
-#[derive(Debug)]
-struct Assembly {
-    kind: Kind,
-    compressed: bool,
-    /// The current frame is the last.
-    is_final: bool,
-    /// A frame is under way.
-    in_frame: bool,
-    /// Masks the next byte of the current frame first.
-    mask: [u8; 4],
-    /// Missing from the current frame.
-    frame_bytes_left: u32,
-    fragments: u32,
-    /// Of all frames so far, as they are on the wire.
-    wire_bytes: u32,
-    utf8: Utf8Progress,
-    buffer: Vec<u8>,
 }
 
 /// One end of a connection. See the module's contract.
@@ -208,6 +126,29 @@ impl Session {
     /// Reads `input` up to the first event and appends what is due at once (pongs, the echo of a close, the close frame
     /// after a fault) to `out`. `inbox` lends the buffers, and what it delivered last is forgotten.
     ///
+    /// ```
+    /// use net::ws::{Event, Fault, Inbox, Session};
+    ///
+    /// /// Answers each message with itself; returns how much of the input was used.
+    /// fn echo(
+    ///     session: &mut Session,
+    ///     input: &[u8],
+    ///     inbox: &mut Inbox,
+    ///     out: &mut Vec<u8>,
+    /// ) -> Result<usize, Fault> {
+    ///     let mut used = 0;
+    ///     loop {
+    ///         let step = session.step(&input[used..], inbox, out)?;
+    ///         used += step.consumed_bytes;
+    ///         match step.event {
+    ///             Some(Event::Message(message)) => drop(session.send(message, out)),
+    ///             Some(Event::Ping(_) | Event::Pong(_) | Event::Closed { .. }) => {}
+    ///             None => return Ok(used),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`Fault`]: the rest of the input is void, and the session has ended.
     pub fn step<'a>(
@@ -265,8 +206,8 @@ impl Session {
 
     /// Handles the frame, or the piece of a payload, at the beginning of `input`, and says how many bytes it took.
     fn advance(&mut self, input: &[u8], inbox: &mut Inbox) -> Result<(usize, Found), Fault> {
-        if self.assembly.as_ref().is_some_and(|assembly| assembly.in_frame) {
-            return self.take_payload(input, inbox);
+        if self.assembly.as_ref().is_some_and(Assembly::in_frame) {
+            return if input.is_empty() { Ok((0, Found::Missing)) } else { self.take_payload(input, inbox) };
         }
         let expected = Expected { masked: self.masks.is_none(), deflate: self.deflate.is_some() };
         let Some((header, header_bytes)) = FrameHeader::decode(input, expected)? else {
@@ -285,7 +226,7 @@ impl Session {
             };
             return Ok((header_bytes + payload.len(), found));
         }
-        self.check_order_and_size(&header)?;
+        Assembly::check_frame(self.assembly.as_ref(), &header, self.limits)?;
         let kind = if header.opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
         if let Some(payload) = payload
             && header.is_final
@@ -299,84 +240,23 @@ impl Session {
             frame::append_masked(&mut inbox.message, payload, key);
             return Ok((end, Found::Message(kind)));
         }
-        let payload_bytes = u32::try_from(header.payload_bytes).expect("below the limit, which has 31 bits");
-        let assembly = self.assembly.get_or_insert_with(|| Assembly {
-            kind,
-            compressed: header.compressed,
-            is_final: false,
-            in_frame: false,
-            mask: [0; 4],
-            frame_bytes_left: 0,
-            fragments: 0,
-            wire_bytes: 0,
-            utf8: Utf8Progress::default(),
-            buffer: inbox.lend(),
-        });
-        assembly.is_final = header.is_final;
-        assembly.in_frame = true;
-        assembly.mask = header.mask.unwrap_or_default();
-        assembly.frame_bytes_left = payload_bytes;
-        assembly.fragments += 1;
-        assembly.wire_bytes += payload_bytes;
+        self.assembly
+            .get_or_insert_with(|| Assembly::new(kind, header.compressed, inbox.lend()))
+            .begin_frame(&header);
         let (bytes, found) = self.take_payload(arrived, inbox)?;
-        // The header was used even when no byte of the payload is there.
-        let found = if matches!(found, Found::Missing) { Found::Progress } else { found };
         Ok((header_bytes + bytes, found))
-    }
-
-    /// Refuses a data frame out of its order, and a message that will be too large, before its payload is awaited.
-    fn check_order_and_size(&self, header: &FrameHeader) -> Result<(), Fault> {
-        let is_continuation = header.opcode == Opcode::Continuation;
-        if is_continuation != self.assembly.is_some() {
-            return Err(Fault::Fragment);
-        }
-        let (compressed, fragments, wire_bytes) = self
-            .assembly
-            .as_ref()
-            .map_or((header.compressed, 0, 0), |now| (now.compressed, now.fragments, now.wire_bytes));
-        let bytes_max =
-            if compressed { self.limits.compressed_bytes_max() } else { self.limits.message_bytes_max };
-        if header.payload_bytes > u64::from(bytes_max - wire_bytes) {
-            return Err(Fault::MessageTooLarge);
-        }
-        if fragments == self.limits.fragments_max {
-            return Err(Fault::TooManyFragments);
-        }
-        Ok(())
     }
 
     /// Takes what has arrived of the current frame's payload.
     fn take_payload(&mut self, input: &[u8], inbox: &mut Inbox) -> Result<(usize, Found), Fault> {
         let assembly = self.assembly.as_mut().expect("a frame is under way");
-        let left = usize::try_from(assembly.frame_bytes_left).expect("32 bits fit an address");
-        let piece = &input[..input.len().min(left)];
-        if piece.is_empty() && left > 0 {
-            return Ok((0, Found::Missing));
-        }
-        let bytes_max = usize::try_from(self.limits.message_bytes_max).expect("32 bits fit an address");
-        let deflate = self.deflate.as_mut().filter(|_| assembly.compressed);
-        if let Some(deflate) = deflate {
-            let ends_message = assembly.is_final && piece.len() == left;
-            assembly.decompress(piece, ends_message, deflate, bytes_max)?;
-        } else {
-            frame::append_masked(&mut assembly.buffer, piece, assembly.mask);
-        }
-        if assembly.kind == Kind::Text {
-            assembly.utf8.advance(&assembly.buffer).map_err(|NotUtf8| Fault::Utf8)?;
-        }
-        assembly.mask.rotate_left(piece.len() % 4);
-        assembly.frame_bytes_left = u32::try_from(left - piece.len()).expect("less than before");
-        if assembly.frame_bytes_left > 0 {
-            return Ok((piece.len(), Found::Progress));
-        }
-        assembly.in_frame = false;
-        if !assembly.is_final {
-            return Ok((piece.len(), Found::Progress));
-        }
-        let kind = assembly.kind;
-        inbox.deliver(std::mem::take(&mut assembly.buffer));
-        self.assembly = None;
-        Ok((piece.len(), Found::Message(kind)))
+        let Taken { bytes, is_complete } = assembly.take(input, self.deflate.as_deref_mut(), self.limits)?;
+        let Some(complete) = self.assembly.take_if(|_| is_complete) else {
+            return Ok((bytes, Found::Progress));
+        };
+        let kind = complete.kind();
+        inbox.deliver(complete.into_buffer());
+        Ok((bytes, Found::Message(kind)))
     }
 
     fn answer_close<'a>(&mut self, payload: &'a [u8], out: &mut Vec<u8>) -> Result<Event<'a>, Fault> {
@@ -498,30 +378,6 @@ impl Session {
         append_frame(opcode, false, payload, self.masks.as_mut(), out);
     }
 }
-
-impl Assembly {
-    fn decompress(
-        &mut self,
-        piece: &[u8],
-        ends_message: bool,
-        deflate: &mut MessageDeflate,
-        bytes_max: usize,
-    ) -> Result<(), Fault> {
-        let mut plain = [0; UNMASK_BLOCK_BYTES];
-        for block in piece.chunks(UNMASK_BLOCK_BYTES) {
-            let plain = &mut plain[..block.len()];
-            plain.copy_from_slice(block);
-            frame::mask(plain, self.mask);
-            deflate.decompress(plain, &mut self.buffer, bytes_max)?;
-        }
-        if ends_message { deflate.finish(&mut self.buffer, bytes_max) } else { Ok(()) }
-    }
-}
-
-/// Compressed bytes that are unmasked at a time, on the stack.
-const UNMASK_BLOCK_BYTES: usize = 2 << 10;
-
-const _: () = assert!(UNMASK_BLOCK_BYTES.is_multiple_of(4), "each block meets the key's first byte");
 
 fn append_frame(
     opcode: Opcode,

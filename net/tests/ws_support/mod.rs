@@ -34,10 +34,10 @@ pub(crate) fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> 
     let mut bytes = vec![first];
     let length = payload.len();
     if length <= 125 {
-        bytes.push(masked | u8::try_from(length).unwrap());
+        bytes.push(masked | u8::try_from(length).expect("at most 125"));
     } else if length <= 65_535 {
         bytes.push(masked | 126);
-        bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
+        bytes.extend(u16::try_from(length).expect("at most 65,535").to_be_bytes());
     } else {
         bytes.push(masked | 127);
         bytes.extend((length as u64).to_be_bytes());
