@@ -87,6 +87,22 @@ fn byte_by_byte() {
 }
 
 #[test]
+fn waiting_misses_nothing() {
+    let mut parser = Parser::new(Limits::default());
+    for row in rows() {
+        let mut bytes_min = 1;
+        for end in 1..=row.bytes.len() {
+            let (outcome, more) = look(&mut parser, &row.bytes[..end]);
+            if outcome != Outcome::Incomplete {
+                assert!(end >= bytes_min, "{} ({}): {outcome:?} at {end}", row.name, row.source);
+                break;
+            }
+            bytes_min = bytes_min.max(more);
+        }
+    }
+}
+
+#[test]
 fn in_every_two_pieces() {
     let mut parser = Parser::new(Limits::default());
     for row in rows() {
