@@ -21,4 +21,4 @@ pub mod target;
 pub use date::HttpDate;
 pub use error::HttpError;
 pub use parse::{HEADERS_MAX, Head, Limits, Method, Parsed, Parser, Request, Version};
-pub use pipeline::{Pipeline, Released, ReplyMode, Ticket};
+pub use pipeline::{Appended, Pipeline, Released, ReplyMode, Ticket, WAITING_BYTES_MAX};
