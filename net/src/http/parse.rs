@@ -31,7 +31,7 @@ pub struct Limits {
     pub trailer_bytes_max: usize,
 }
 
-/// The most headers any [`Limits`] may allow: what the large servers allow as well (Apache 100), and three times what
+/// The most headers any [`Limits`] may allow: as many as Apache allows by default, and three times what
 /// [`Limits::headers_max`] speaks of.
 pub const HEADERS_MAX: usize = 100;
 

@@ -73,7 +73,7 @@ fn extensions() -> Vec<Row> {
         posted(name, "§7.1.1: ignored", sized(&format!("5{extension}\r\n")), b"hello", 0)
     };
     let wrong = |name, source, line: &str| refused(name, source, sized(line), CHUNK);
-    let total = format!("1;{}\r\na\r\n", "e".repeat(100)).repeat(165);
+    let total = format!("1;{}\r\na\r\n", "e".repeat(100)).repeat(165) + "0\r\n\r\n";
     vec![
         fine("extension", ";a"),
         fine("extension_with_value", ";a=b;c=d"),

@@ -87,6 +87,7 @@ fn lengths() -> Vec<Row> {
         wrong("length_in_quotes", "RFC 9110 §8.6: digits", "\"5\""),
         wrong("length_other_digits", "RFC 9110 §8.6: Unicode digits", "\u{665}"),
         wrong("length_no_break_space", "RFC 9110 §8.6: digits", "\u{a0}5"),
+        wrong("length_of_19_digits", "RFC 9110 §8.6: overflow", "9223372036854775808"),
         wrong("length_of_20_digits", "RFC 9110 §8.6: overflow", "18446744073709551621"),
         wrong("length_of_30_digits", "RFC 9110 §8.6: overflow", "000000000000000000000000000005"),
         refused(
