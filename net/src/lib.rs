@@ -11,6 +11,8 @@
 //! **Never**: blocks (the client excepted), reads a clock (time is handed in), spawns.
 
 pub mod http;
+pub mod server;
+pub mod sockets;
 mod sys;
 pub mod wire;
 pub mod ws;

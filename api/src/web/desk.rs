@@ -5,7 +5,6 @@
 //! **Bounds**: [`PENDING_MAX`] entries, of which [`PENDING_FOR_CLOSES`] are kept for signals that close;
 //! [`PIPELINE_MAX`] unanswered requests of a connection, then its reading pauses.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use engine::seam::Entropy;
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::ports::{Moment, ShardId};
 use net::http::{HttpDate, Limits, Parsed, Parser, Pipeline, ReplyMode, Request, Ticket, response};
-use net::wire::{CloseReason, ConnId, Stream, Wire, WireEvents};
+use net::wire::{Arrival, ConnId, Ending, Stream, Wire, WireEvents};
 use slab::Slab;
 
 use super::flows::{Figures, GatherFlow, ReceiptFlow};
@@ -610,7 +609,7 @@ impl Instant {
 }
 
 impl<E: Entropy> WireEvents for Desk<E> {
-    fn accepted(&mut self, conn: ConnId, _peer: SocketAddr) {
+    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
         if conn.index() >= self.conns.len() {
             let fresh = || Conn { id: None, pipeline: Pipeline::new(PIPELINE_MAX), ended: false };
             self.conns.resize_with(conn.index() + 1, fresh);
@@ -629,7 +628,7 @@ impl<E: Entropy> WireEvents for Desk<E> {
         }
     }
 
-    fn closed(&mut self, conn: ConnId, _reason: CloseReason) {
+    fn closed(&mut self, conn: ConnId, _ending: Ending) {
         let place = &mut self.conns[conn.index()];
         place.id = None;
         place.ended = false;

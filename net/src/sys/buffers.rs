@@ -97,6 +97,16 @@ impl BufferRing {
         }
     }
 
+    /// The first buffer, to be written by whoever never registered this ring with the kernel.
+    pub(super) fn scratch(&mut self) -> &mut [u8] {
+        // SAFETY: inside the mapping, which is exclusively borrowed; leases borrow nothing, and the driver reads each
+        // before it asks for the scratch again. Not registered, the kernel writes it only when asked to by a call.
+        unsafe {
+            let start = self.base.as_ptr().add(self.data_offset);
+            std::slice::from_raw_parts_mut(start, self.buffer_bytes as usize)
+        }
+    }
+
     /// Gives the buffer back to the kernel.
     #[expect(clippy::needless_pass_by_value, reason = "taking the lease is what ends the right to read")]
     pub(super) fn recycle(&mut self, lease: Lease) {

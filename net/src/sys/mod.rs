@@ -9,5 +9,5 @@ mod buffers;
 mod ring;
 mod socket;
 
-pub(crate) use ring::{Completion, GENERATION_MASK, Lease, Ring, RingSetup};
-pub(crate) use socket::{memlock_bytes, open_listener, reset_on_close};
+pub(crate) use ring::{Completion, GENERATION_MASK, Generation, Lease, Ring, RingSetup};
+pub(crate) use socket::{memlock_bytes, open_listener, open_outgoing, reset_on_close};

@@ -3,7 +3,7 @@
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// Closed by our side with `close` or `abort`.
+    /// Closed by our side with `close` or `abort`, or with its last answer.
     Local,
     /// The peer reset the connection or vanished.
     PeerReset,
@@ -15,12 +15,27 @@ pub enum CloseReason {
     Idle,
     /// The consumer left more input than the buffer holds.
     InputOverflow,
+    /// An outgoing connection was refused or could not be made.
+    ConnectFailed,
+    /// An outgoing connection was not established in time.
+    ConnectTimeout,
+    /// The peer broke the protocol that protects the connection (TLS).
+    Protocol,
 }
 
 impl CloseReason {
     /// All reasons, in the order of [`WireMetrics::closed`].
-    pub const ALL: [Self; 6] =
-        [Self::Local, Self::PeerReset, Self::SlowReader, Self::SlowRequest, Self::Idle, Self::InputOverflow];
+    pub const ALL: [Self; 9] = [
+        Self::Local,
+        Self::PeerReset,
+        Self::SlowReader,
+        Self::SlowRequest,
+        Self::Idle,
+        Self::InputOverflow,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::Protocol,
+    ];
 
     /// A label for metrics.
     #[must_use]
@@ -32,6 +47,9 @@ impl CloseReason {
             Self::SlowRequest => "slow_request",
             Self::Idle => "idle",
             Self::InputOverflow => "input_overflow",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Protocol => "protocol",
         }
     }
 }
@@ -43,6 +61,10 @@ pub struct WireMetrics {
     pub accepted: u64,
     /// Connections closed at once because all slots were in use.
     pub refused_full: u64,
+    /// Connections closed at once because their address held its maximum.
+    pub refused_address: u64,
+    /// Outgoing connections established.
+    pub connected: u64,
     /// Accepts that failed for want of descriptors or memory; accepting paused.
     pub accept_failures: u64,
     /// Connections ended, by [`CloseReason`] in the order of [`CloseReason::ALL`].

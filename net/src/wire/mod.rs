@@ -3,8 +3,8 @@
 //! Purpose: let a shard's loop serve many connections without futures, callbacks across turns or locks.
 //! **Runs on**: the one thread that made it; a [`Wire`] belongs to one shard.
 //! **Owns**: listener, sockets, input and output buffers, time-outs.
-//! **Invariants**: a [`ConnId`] never names another connection than the one it was made for. Each `accepted` is followed
-//! by exactly one `closed`. Bytes are delivered and sent in order; at most one send per connection is under way.
+//! **Invariants**: a [`ConnId`] never names another connection than the one it was made for. Each `accepted` and each
+//! successful [`Wire::connect`] is followed by exactly one `closed`. Bytes are delivered and sent in order; at most one send per connection is under way.
 //! **Bounds**: see [`WireConfig`]; each has its counter in [`WireMetrics`].
 //! **Never**: blocks, reads a clock (callers hand `now_ns` in), delivers an event outside of [`Wire::poll`].
 //!
@@ -14,9 +14,11 @@
 //! [`Wire::next_deadline_ns`].
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
+use std::rc::Rc;
 
+mod addresses;
 mod config;
 mod inbox;
 mod listener;
@@ -60,7 +62,11 @@ impl ConnId {
 /// What a poll delivers.
 pub trait WireEvents {
     /// A connection was accepted.
-    fn accepted(&mut self, conn: ConnId, peer: SocketAddr);
+    fn accepted(&mut self, conn: ConnId, arrival: Arrival);
+    /// A connection that [`Wire::connect`] began is established and can be written.
+    fn connected(&mut self, conn: ConnId) {
+        let _ = conn;
+    }
     /// Unconsumed bytes are there, or the peer will send no more ([`Stream::ended`]).
     ///
     /// Bytes left unconsumed are delivered again, with what follows them, once more arrived (at least
@@ -68,7 +74,58 @@ pub trait WireEvents {
     /// the connection as soon as its last answer is queued; until then it stays half open and can be written.
     fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>);
     /// The connection is gone; the last event that names it.
-    fn closed(&mut self, conn: ConnId, reason: CloseReason);
+    fn closed(&mut self, conn: ConnId, ending: Ending);
+}
+
+/// Where an accepted connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Which of the wire's listeners it came to, counted from zero in the order they were given.
+    pub listener: usize,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub reason: CloseReason,
+    /// How many of the bytes queued during its life the kernel took, and so may have left. Those after them have not.
+    pub handed_bytes: u64,
+    /// The system's error, where there is one.
+    pub os_error: Option<i32>,
+}
+
+/// How long a connection may take. Set per connection, because a request, a WebSocket and an answer that is awaited differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// As [`WireConfig::request_ns`].
+    pub request_ns: u64,
+    /// As [`WireConfig::idle_ns`].
+    pub idle_ns: u64,
+}
+
+/// Why an outgoing connection was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// All places are in use.
+    #[error("all {0} connections are in use")]
+    Full(u32),
+    /// No socket, or its source address is not one of this machine's.
+    #[error("no socket for a connection to {to}{}: {source}", from_words(*.from))]
+    Socket {
+        /// Where to.
+        to: SocketAddr,
+        /// The source address that was asked for.
+        from: Option<IpAddr>,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+fn from_words(from: Option<IpAddr>) -> String {
+    from.map_or_else(String::new, |from| format!(" from {from}"))
 }
 
 /// Why bytes were not queued.
@@ -97,6 +154,22 @@ pub trait Wire {
     /// # Errors
     /// [`SendError`], after which nothing of `bytes` is queued.
     fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), SendError>;
+
+    /// Queues bytes that other connections send too, without a copy of its own when nothing else is queued here.
+    ///
+    /// # Errors
+    /// [`SendError`], after which nothing of `bytes` is queued.
+    fn send_shared(&mut self, conn: ConnId, bytes: &Rc<[u8]>) -> Result<(), SendError>;
+
+    /// Begins a connection to `to`, from the address `from` of this machine or from the one its routes prefer.
+    /// [`WireEvents::connected`] or [`WireEvents::closed`] follows; nothing can be queued before the former.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; no event follows.
+    fn connect(&mut self, to: SocketAddr, from: Option<IpAddr>) -> Result<ConnId, ConnectError>;
+
+    /// Changes how long the connection may take; in force from its next byte or look.
+    fn set_patience(&mut self, conn: ConnId, patience: Patience);
 
     /// The connection's output buffer, to append to without a copy. `None` when it is gone or closing. Its bound is
     /// checked at the next poll.

@@ -1,12 +1,16 @@
 //! A connection as a consumer sees it while bytes are delivered.
 
+use super::Patience;
+
 /// What the consumer asked for during a delivery.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wishes {
     pub(super) consumed: usize,
     pub(super) wait_for: usize,
+    pub(super) body: bool,
     pub(super) pause: bool,
     pub(super) close: bool,
+    pub(super) patience: Option<Patience>,
 }
 
 /// Unconsumed input and the output buffer of one connection, during [`super::WireEvents::received`].
@@ -37,6 +41,7 @@ impl<'a> Stream<'a> {
         assert!(count <= self.input.len() - self.wishes.consumed, "only delivered bytes are consumed");
         self.wishes.consumed += count;
         self.wishes.wait_for = 0;
+        self.wishes.body = false;
     }
 
     /// The peer will send no more after these bytes.
@@ -49,6 +54,14 @@ impl<'a> Stream<'a> {
     /// whose head is known. Spares parsing it anew for each piece.
     pub fn wait_for(&mut self, total_bytes: usize) {
         self.wishes.wait_for = total_bytes;
+        self.wishes.body = false;
+    }
+
+    /// As [`Stream::wait_for`], for a request of which only the body is missing: it may take as long as it comes at
+    /// [`super::WireConfig::body_bytes_per_second_min`].
+    pub fn wait_for_body(&mut self, total_bytes: usize) {
+        self.wishes.wait_for = total_bytes;
+        self.wishes.body = true;
     }
 
     /// The output buffer, to append to. What is in it already is queued: never shorten it.
@@ -60,6 +73,11 @@ impl<'a> Stream<'a> {
     /// Delivers no more until [`super::Wire::resume`].
     pub fn pause(&mut self) {
         self.wishes.pause = true;
+    }
+
+    /// As [`super::Wire::set_patience`].
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.wishes.patience = Some(patience);
     }
 
     /// Closes after what is queued was sent; input is no longer read.

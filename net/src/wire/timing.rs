@@ -1,10 +1,13 @@
 //! Which time-out of a connection is due.
 
-use super::{CloseReason, WireConfig};
+use super::{CloseReason, Patience, WireConfig};
 
-/// Moments of one connection, in nanoseconds of the caller's clock.
+/// Moments of one connection, in nanoseconds of the caller's clock, and how long it may take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Timing {
+    pub(super) patience: Patience,
+    /// Bytes of a body that have arrived: they buy time at the least rate.
+    pub(super) body_bytes: u64,
     /// The last byte in either direction.
     pub(super) active_ns: u64,
     /// When the oldest unconsumed input arrived; `None` without such input or while paused.
@@ -14,14 +17,26 @@ pub(super) struct Timing {
 }
 
 impl Timing {
+    /// Of a connection that begins now.
+    pub(super) fn begin(now_ns: u64, config: &WireConfig) -> Self {
+        let patience = Patience { request_ns: config.request_ns, idle_ns: config.idle_ns };
+        Self { patience, active_ns: now_ns, ..Self::default() }
+    }
+
+    /// How long the input that waits may take, in nanoseconds.
+    fn request_ns(&self, config: &WireConfig) -> u64 {
+        let earned_ns = self.body_bytes.saturating_mul(1_000_000_000) / config.body_bytes_per_second_min;
+        self.patience.request_ns.saturating_add(earned_ns)
+    }
+
     /// The reason to close the connection now, if any.
     pub(super) fn due(&self, now_ns: u64, config: &WireConfig) -> Option<CloseReason> {
         let over = |since: Option<u64>, span| since.is_some_and(|since| now_ns.saturating_sub(since) > span);
         if over(self.sending_since_ns, config.send_ns) {
             Some(CloseReason::SlowReader)
-        } else if over(self.partial_since_ns, config.request_ns) {
+        } else if over(self.partial_since_ns, self.request_ns(config)) {
             Some(CloseReason::SlowRequest)
-        } else if over(Some(self.active_ns), config.idle_ns) {
+        } else if over(Some(self.active_ns), self.patience.idle_ns) {
             Some(CloseReason::Idle)
         } else {
             None
@@ -31,14 +46,15 @@ impl Timing {
     /// The earliest moment at which [`Timing::due`] names a reason.
     pub(super) fn due_ns(&self, config: &WireConfig) -> u64 {
         let after = |since: u64, span: u64| since.saturating_add(span).saturating_add(1);
-        let idle = after(self.active_ns, config.idle_ns);
+        let idle = after(self.active_ns, self.patience.idle_ns);
         let sending = self.sending_since_ns.map(|since| after(since, config.send_ns));
-        let partial = self.partial_since_ns.map(|since| after(since, config.request_ns));
+        let partial = self.partial_since_ns.map(|since| after(since, self.request_ns(config)));
         sending.into_iter().chain(partial).fold(idle, u64::min)
     }
 
-    /// Notes a delivery that consumed some or none of the input and left `rest` bytes.
-    pub(super) fn delivered(&mut self, now_ns: u64, consumed: usize, rest: usize, paused: bool) {
+    /// Notes a delivery that consumed some or none of the input and left `rest` bytes, of a body or not.
+    pub(super) fn delivered(&mut self, now_ns: u64, consumed: usize, rest: usize, paused: bool, body: bool) {
+        self.body_bytes = if body { rest as u64 } else { 0 };
         if rest == 0 || paused {
             self.partial_since_ns = None;
         } else if consumed > 0 || self.partial_since_ns.is_none() {

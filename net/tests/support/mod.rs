@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use net::http::{HttpDate, Limits, Parsed, Parser, Pipeline, response};
 use net::wire::uring::UringWire;
 use net::wire::{
-    CloseReason, ConnId, ListenOptions, Stream, Wire, WireConfig, WireEvents, WireMetrics, listen,
+    Arrival, CloseReason, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents, WireMetrics,
+    listen,
 };
 
 /// When a condition counts as never coming true.
@@ -105,12 +106,15 @@ pub fn drive<W: Wire, E: WireEvents>(
 }
 
 /// Records what a wire delivers, consumes everything, answers nothing.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Recorder {
     pub accepted: Vec<ConnId>,
     pub input: BTreeMap<ConnId, Vec<u8>>,
     pub ended: Vec<ConnId>,
     pub closed: Vec<(ConnId, CloseReason)>,
+    pub endings: Vec<Ending>,
+    pub connected: Vec<ConnId>,
+    pub deliveries: usize,
     /// Consume nothing.
     pub hoard: bool,
     /// Pause after each delivery.
@@ -124,12 +128,13 @@ impl Recorder {
 }
 
 impl WireEvents for Recorder {
-    fn accepted(&mut self, conn: ConnId, peer: SocketAddr) {
-        assert!(peer.ip().is_loopback());
+    fn accepted(&mut self, conn: ConnId, arrival: Arrival) {
+        assert!(arrival.peer.ip().is_loopback());
         self.accepted.push(conn);
     }
 
     fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
+        self.deliveries += 1;
         if self.pause {
             stream.pause();
         }
@@ -142,8 +147,13 @@ impl WireEvents for Recorder {
         }
     }
 
-    fn closed(&mut self, conn: ConnId, reason: CloseReason) {
-        self.closed.push((conn, reason));
+    fn connected(&mut self, conn: ConnId) {
+        self.connected.push(conn);
+    }
+
+    fn closed(&mut self, conn: ConnId, ending: Ending) {
+        self.closed.push((conn, ending.reason));
+        self.endings.push(ending);
     }
 }
 
@@ -169,7 +179,7 @@ impl Echo {
 }
 
 impl WireEvents for Echo {
-    fn accepted(&mut self, conn: ConnId, _peer: SocketAddr) {
+    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
         assert!(self.pipelines.insert(conn, Pipeline::new(16)).is_none(), "ids are unique");
     }
 
@@ -208,9 +218,9 @@ impl WireEvents for Echo {
         }
     }
 
-    fn closed(&mut self, conn: ConnId, reason: CloseReason) {
+    fn closed(&mut self, conn: ConnId, ending: Ending) {
         self.pipelines.remove(&conn).expect("closed once, after accepted");
-        self.closed.push(reason);
+        self.closed.push(ending.reason);
     }
 }
 

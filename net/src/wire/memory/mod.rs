@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
@@ -18,7 +19,11 @@ mod state;
 pub use network::{MemoryNetwork, PeerId, Pieces};
 use state::{Phase, Slot, State};
 
-use super::{CloseReason, ConnId, SendError, Stream, Wire, WireConfig, WireEvents, WireMetrics};
+use super::addresses::Addresses;
+use super::{
+    Arrival, CloseReason, ConnId, ConnectError, Patience, SendError, Stream, Wire, WireConfig, WireEvents,
+    WireMetrics,
+};
 
 /// The server's end.
 pub struct MemoryWire {
@@ -56,6 +61,8 @@ pub fn network(config: WireConfig, pieces: Pieces) -> (MemoryWire, MemoryNetwork
         slots: Vec::new(),
         free: Vec::new(),
         gone: VecDeque::new(),
+        addresses: Addresses::default(),
+        dialled: VecDeque::new(),
         metrics: WireMetrics::default(),
         now_ns: 0,
     }));
@@ -104,7 +111,8 @@ impl Wire for MemoryWire {
             for index in 0..slots {
                 let config = state.config;
                 let slot = &state.slots[index as usize];
-                let due = if slot.phase == Phase::Free { None } else { slot.timing.due(now_ns, &config) };
+                let timed = matches!(slot.phase, Phase::Open | Phase::Flushing);
+                let due = if timed { slot.timing.due(now_ns, &config) } else { None };
                 match due {
                     Some(reason) => state.end(index, reason),
                     None => state.flush(index),
@@ -114,6 +122,12 @@ impl Wire for MemoryWire {
         };
         let mut handled = 0;
         for index in 0..slots {
+            let connected = self.state.borrow_mut().advance_connect(index);
+            if connected {
+                handled += 1;
+                let generation = self.state.borrow().slots[index as usize].generation;
+                events.connected(ConnId::new(index, generation));
+            }
             if self.state.borrow_mut().receive(index) {
                 handled += 1;
                 self.deliver(index, events);
@@ -124,12 +138,12 @@ impl Wire for MemoryWire {
             handled += 1;
             let accepted = self.state.borrow_mut().accept(peer);
             if let Some((conn, address)) = accepted {
-                events.accepted(conn, address);
+                events.accepted(conn, Arrival { peer: address, listener: 0 });
             }
         }
         loop {
-            let Some((conn, reason)) = self.state.borrow_mut().gone.pop_front() else { break };
-            events.closed(conn, reason);
+            let Some((conn, ending)) = self.state.borrow_mut().gone.pop_front() else { break };
+            events.closed(conn, ending);
         }
         Ok(handled)
     }
@@ -145,6 +159,23 @@ impl Wire for MemoryWire {
         }
         slot.pending.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn send_shared(&mut self, conn: ConnId, bytes: &Rc<[u8]>) -> Result<(), SendError> {
+        self.send(conn, bytes)
+    }
+
+    /// The source address is not looked at: this network has one machine on each side.
+    fn connect(&mut self, to: SocketAddr, _from: Option<IpAddr>) -> Result<ConnId, ConnectError> {
+        let mut state = self.state.borrow_mut();
+        let max = state.config.connections_max;
+        state.dial(to).ok_or(ConnectError::Full(max))
+    }
+
+    fn set_patience(&mut self, conn: ConnId, patience: Patience) {
+        if let Some(slot) = self.state.borrow_mut().open_slot(conn) {
+            slot.timing.patience = patience;
+        }
     }
 
     fn output(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
@@ -223,6 +254,9 @@ impl Wire for MemoryWire {
         let state = self.state.borrow();
         let busy = |slot: &Slot| {
             let Some(link) = state.links.get(&slot.peer) else { return slot.phase != Phase::Free };
+            if matches!(slot.phase, Phase::Connecting { .. }) {
+                return link.taken || link.reset;
+            }
             let reads = slot.phase == Phase::Open && !slot.paused;
             let arrives = !link.to_server.is_empty() || link.ended && !slot.ended_told;
             let sends = !slot.pending.is_empty() && link.to_peer.len() < link.window_bytes
@@ -235,8 +269,12 @@ impl Wire for MemoryWire {
 
     fn next_deadline_ns(&self) -> Option<u64> {
         let state = self.state.borrow();
-        let open = state.slots.iter().filter(|slot| slot.phase != Phase::Free);
-        open.map(|slot| slot.timing.due_ns(&state.config)).min()
+        let due = |slot: &Slot| match slot.phase {
+            Phase::Free => None,
+            Phase::Connecting { until_ns } => Some(until_ns),
+            Phase::Open | Phase::Flushing => Some(slot.timing.due_ns(&state.config)),
+        };
+        state.slots.iter().filter_map(due).min()
     }
 
     fn metrics(&self) -> WireMetrics {

@@ -39,6 +39,24 @@ pub(super) struct Link {
     pub(super) reset: bool,
     pub(super) closed: bool,
     pub(super) conn: Option<ConnId>,
+    /// The other end has taken the connection.
+    pub(super) taken: bool,
+}
+
+impl Link {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            to_server: VecDeque::new(),
+            to_peer: Vec::new(),
+            window_bytes: usize::MAX,
+            ended: false,
+            reset: false,
+            closed: false,
+            conn: None,
+            taken: true,
+        }
+    }
 }
 
 /// The other end of all connections. Clones are handles to the same network.
@@ -59,21 +77,26 @@ impl MemoryNetwork {
         let peer = PeerId(state.next_peer);
         state.next_peer += 1;
         let closed = !state.accepting;
-        let link = Link {
-            address,
-            to_server: VecDeque::new(),
-            to_peer: Vec::new(),
-            window_bytes: usize::MAX,
-            ended: false,
-            reset: false,
-            closed,
-            conn: None,
-        };
-        state.links.insert(peer, link);
+        state.links.insert(peer, Link { closed, ..Link::new(address) });
         if !closed {
             state.waiting.push_back(peer);
         }
         peer
+    }
+
+    /// The next connection that the wire opens to somewhere, and where to. It is established when [`MemoryNetwork::take`]
+    /// was called, refused after [`MemoryNetwork::reset`].
+    #[must_use]
+    pub fn dialled(&self) -> Option<(PeerId, SocketAddr)> {
+        let mut state = self.state.borrow_mut();
+        let peer = state.dialled.pop_front()?;
+        let address = state.links.get(&peer)?.address;
+        Some((peer, address))
+    }
+
+    /// Takes a connection that the wire opens.
+    pub fn take(&self, peer: PeerId) {
+        self.with_link(peer, |link| link.taken = true);
     }
 
     /// Sends bytes to the server.

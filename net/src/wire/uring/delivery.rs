@@ -38,7 +38,7 @@ impl UringWire {
             Err(libc::ENOBUFS) => self.metrics.receive_exhaustions += 1,
             // Our own cancellation, or nothing to read after all: started again below if it is wanted.
             Err(libc::ECANCELED | libc::EAGAIN | libc::EINTR) => {}
-            Err(_) => self.end(index, CloseReason::PeerReset),
+            Err(error) => self.fail(index, CloseReason::PeerReset, Some(error)),
         }
         if self.slots[index as usize].phase == Phase::Teardown {
             self.release_when_quiet(index);
@@ -98,7 +98,8 @@ impl UringWire {
         let slot = &mut self.slots[index as usize];
         if slot.inbox.len() < slot.wait_for && !slot.ended {
             let rest = slot.inbox.len();
-            slot.timing.delivered(self.now_ns, 0, rest, false);
+            let body = slot.timing.body_bytes > 0;
+            slot.timing.delivered(self.now_ns, 0, rest, false, body);
             return;
         }
         self.pool.equip(&mut slot.pending);
@@ -117,7 +118,10 @@ impl UringWire {
         let rest = slot.inbox.len();
         slot.wait_for = wishes.wait_for.min(self.config.input_bytes_max);
         slot.paused = wishes.pause;
-        slot.timing.delivered(self.now_ns, wishes.consumed, rest, wishes.pause);
+        if let Some(patience) = wishes.patience {
+            slot.timing.patience = patience;
+        }
+        slot.timing.delivered(self.now_ns, wishes.consumed, rest, wishes.pause, wishes.body);
         let overflow = rest >= self.config.input_bytes_max && !wishes.pause && !wishes.close;
         if wishes.pause && slot.ended && rest > 0 {
             // What is left must be offered again after the pause although nothing new will arrive.

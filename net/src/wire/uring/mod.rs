@@ -19,18 +19,23 @@ mod teardown;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{OwnedFd, RawFd};
+use std::rc::Rc;
 
 pub use setup::StartError;
 use slot::{Phase, Receive, Slot};
 
+use super::addresses::Addresses;
 use super::pool::BufferPool;
 use super::timing::{Sweep, Timing};
-use super::{CloseReason, ConnId, Listener, SendError, Wire, WireConfig, WireEvents, WireMetrics};
-use crate::sys::{self, Completion, Ring};
+use super::{
+    Arrival, CloseReason, ConnId, ConnectError, Ending, Listener, Patience, SendError, Wire, WireConfig,
+    WireEvents, WireMetrics,
+};
+use crate::sys::{self, Completion, Generation, Ring};
 
-/// The accept operation.
+/// A listener's accept operation.
 #[derive(Debug)]
 struct Acceptor {
     listener: Option<Listener>,
@@ -52,11 +57,19 @@ impl Acceptor {
     }
 }
 
+/// How much of several shared messages one send takes: what a socket's send buffer has room for at first (tcp(7)).
+const JOINED_BYTES_MAX: usize = 16 << 10;
+
+/// Places for shared messages that a connection which has caught up keeps: 64 bytes, so that a broadcast to connections
+/// that keep up allocates nothing.
+const SHARED_KEPT: usize = 4;
+
 /// A [`Wire`] on one io_uring.
 pub struct UringWire {
     // Declared first so that it is dropped first: the kernel's operations end before anything they refer to goes.
     ring: Ring,
-    acceptor: Acceptor,
+    acceptors: Vec<Acceptor>,
+    addresses: Addresses,
     slots: Vec<Slot>,
     free: Vec<u32>,
     config: WireConfig,
@@ -71,7 +84,7 @@ pub struct UringWire {
     /// Connections whose waiting input is to be delivered again.
     ready: VecDeque<ConnId>,
     /// Ends that were not delivered yet.
-    gone: VecDeque<(ConnId, CloseReason)>,
+    gone: VecDeque<(ConnId, Ending)>,
 }
 
 impl UringWire {
@@ -83,16 +96,29 @@ impl UringWire {
     /// # Panics
     /// When `config` is inconsistent.
     pub fn new(listener: Listener, config: WireConfig) -> Result<Self, StartError> {
+        Self::with_listeners(vec![listener], config)
+    }
+
+    /// As [`UringWire::new`], with any number of listeners, none included.
+    ///
+    /// # Errors
+    /// [`StartError`], whose message says what to change.
+    ///
+    /// # Panics
+    /// When `config` is inconsistent.
+    pub fn with_listeners(listeners: Vec<Listener>, config: WireConfig) -> Result<Self, StartError> {
         config.check();
+        let acceptor = |listener| Acceptor {
+            listener: Some(listener),
+            armed: false,
+            stopping: false,
+            cancelled: false,
+            retry_ns: None,
+        };
         Ok(Self {
             ring: setup::open_ring(&config)?,
-            acceptor: Acceptor {
-                listener: Some(listener),
-                armed: false,
-                stopping: false,
-                cancelled: false,
-                retry_ns: None,
-            },
+            acceptors: listeners.into_iter().map(acceptor).collect(),
+            addresses: Addresses::default(),
             slots: Vec::new(),
             free: Vec::new(),
             config,
@@ -105,6 +131,16 @@ impl UringWire {
             ready: VecDeque::new(),
             gone: VecDeque::new(),
         })
+    }
+
+    /// The Linux release whose operations are in use: 6.0 (multishot accept and receive into provided buffers), or 5.8
+    /// (one operation each; a receive costs one more system call).
+    #[must_use]
+    pub fn kernel_floor(&self) -> &'static str {
+        match self.ring.kernel() {
+            Generation::Multishot => "6.0",
+            Generation::SingleShot => "5.8",
+        }
     }
 
     fn slot_of(&mut self, conn: ConnId) -> Option<&mut Slot> {
@@ -132,25 +168,33 @@ impl UringWire {
         }
     }
 
-    /// Starts the accept when it is due.
-    fn arm_accept(&mut self) {
-        let acceptor = &mut self.acceptor;
-        if acceptor.stopping && acceptor.armed && !acceptor.cancelled {
-            acceptor.cancelled = self.ring.cancel_accept();
-        }
-        if acceptor.armed || acceptor.retry_ns.is_some_and(|retry_ns| self.now_ns < retry_ns) {
-            return;
-        }
-        acceptor.retry_ns = None;
-        if let Some(listener) = &acceptor.listener {
-            acceptor.armed = self.ring.accept(listener.descriptor());
+    /// Starts the accepts that are due.
+    fn arm_accepts(&mut self) {
+        for (place, acceptor) in (0..).zip(&mut self.acceptors) {
+            if acceptor.stopping && acceptor.armed && !acceptor.cancelled {
+                acceptor.cancelled = self.ring.cancel_accept(place);
+            }
+            if acceptor.armed || acceptor.retry_ns.is_some_and(|retry_ns| self.now_ns < retry_ns) {
+                continue;
+            }
+            acceptor.retry_ns = None;
+            if let Some(listener) = &acceptor.listener {
+                acceptor.armed = self.ring.accept(place, listener.descriptor());
+            }
         }
     }
 
-    fn accepted(&mut self, result: Result<OwnedFd, i32>, more: bool, events: &mut impl WireEvents) {
-        self.acceptor.armed = more;
-        if !more && self.acceptor.stopping {
-            self.acceptor.listener = None;
+    fn accepted(
+        &mut self,
+        listener: u32,
+        result: Result<OwnedFd, i32>,
+        more: bool,
+        events: &mut impl WireEvents,
+    ) {
+        let acceptor = &mut self.acceptors[listener as usize];
+        acceptor.armed = more;
+        if !more && acceptor.stopping {
+            acceptor.listener = None;
         }
         let socket = match result {
             Ok(socket) => TcpStream::from(socket),
@@ -158,7 +202,7 @@ impl UringWire {
             Err(libc::ECONNABORTED | libc::ECANCELED) => return,
             Err(_) => {
                 self.metrics.accept_failures += 1;
-                self.acceptor.retry_ns = Some(self.now_ns.saturating_add(self.config.accept_retry_ns));
+                acceptor.retry_ns = Some(self.now_ns.saturating_add(self.config.accept_retry_ns));
                 return;
             }
         };
@@ -173,13 +217,45 @@ impl UringWire {
             self.free.push(index);
             return;
         };
+        let mut address = None;
+        if let Some(max) = self.config.connections_per_address_max
+            && !(self.config.loopback_is_exempt && peer.ip().to_canonical().is_loopback())
+        {
+            address = self.addresses.enter(peer.ip(), max);
+            if address.is_none() {
+                self.metrics.accepted -= 1;
+                self.metrics.refused_address += 1;
+                self.free.push(index);
+                return;
+            }
+        }
         let slot = &mut self.slots[index as usize];
         slot.phase = Phase::Open;
         slot.socket = Some(socket);
-        slot.timing = Timing { active_ns: self.now_ns, ..Timing::default() };
+        slot.address = address;
+        slot.timing = Timing::begin(self.now_ns, &self.config);
         let conn = slot.id(index);
-        events.accepted(conn, peer);
+        events.accepted(conn, Arrival { peer, listener: listener as usize });
         self.mark_rearm(index);
+    }
+
+    fn connected(&mut self, index: u32, result: Result<(), i32>, events: &mut impl WireEvents) {
+        let slot = &mut self.slots[index as usize];
+        slot.connect_armed = false;
+        match (slot.phase, result) {
+            (Phase::Connecting { .. }, Ok(())) => {
+                slot.phase = Phase::Open;
+                slot.timing = Timing::begin(self.now_ns, &self.config);
+                self.metrics.connected += 1;
+                let conn = slot.id(index);
+                events.connected(conn);
+                self.mark_rearm(index);
+            }
+            (Phase::Connecting { .. }, Err(error)) => {
+                self.fail(index, CloseReason::ConnectFailed, Some(error));
+            }
+            _ => self.release_when_quiet(index),
+        }
     }
 
     fn take_slot(&mut self) -> Option<u32> {
@@ -203,6 +279,11 @@ impl UringWire {
         match slot.phase {
             Phase::Free | Phase::Lingering { .. } => return true,
             Phase::Teardown => return self.cancel_operations(index),
+            Phase::Connecting { to, .. } => {
+                slot.connect_armed =
+                    slot.connect_armed || self.ring.connect(index, slot.generation, slot.descriptor(), to);
+                return slot.connect_armed;
+            }
             Phase::Open | Phase::Flushing => {}
         }
         if slot.queued_bytes() > self.config.output_bytes_max {
@@ -222,13 +303,45 @@ impl UringWire {
             return false;
         }
         if slot.flight_sent == slot.flight_bytes {
-            slot.flight_bytes = slot.pending.len();
             slot.flight_sent = 0;
             slot.timing.sending_since_ns = Some(self.now_ns);
-            self.ring.swap_flight(index, &mut slot.pending);
+            self.load_flight(index);
         }
+        let slot = &mut self.slots[index as usize];
         slot.send_armed = self.ring.send(index, slot.generation, slot.descriptor(), slot.flight_sent);
         slot.send_armed
+    }
+
+    /// Makes the next of what is queued the slot's flight.
+    fn load_flight(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        match slot.shared.len() {
+            0 => {
+                slot.flight_bytes = slot.pending.len();
+                self.ring.swap_flight(index, &mut slot.pending);
+            }
+            1 => {
+                let bytes = slot.shared.pop_front().expect("there is one");
+                slot.shared_bytes = 0;
+                slot.flight_bytes = bytes.len();
+                self.ring.share_flight(index, bytes);
+                slot.shared.shrink_to(SHARED_KEPT);
+            }
+            _ => {
+                // Several messages behind: one copy of a few of them costs less than a send each.
+                let mut joined = Vec::new();
+                self.pool.equip(&mut joined);
+                while let Some(bytes) = slot.shared.front()
+                    && (joined.is_empty() || joined.len() + bytes.len() <= JOINED_BYTES_MAX)
+                {
+                    joined.extend_from_slice(bytes);
+                    slot.shared_bytes -= bytes.len();
+                    slot.shared.pop_front();
+                }
+                slot.flight_bytes = joined.len();
+                self.ring.swap_flight(index, &mut joined);
+            }
+        }
     }
 
     fn sent(&mut self, index: u32, result: Result<usize, i32>) {
@@ -239,6 +352,7 @@ impl UringWire {
                 self.metrics.sends += 1;
                 self.metrics.bytes_out += count as u64;
                 slot.flight_sent += count;
+                slot.taken_bytes += count as u64;
                 slot.timing.active_ns = self.now_ns;
                 slot.timing.sending_since_ns = Some(self.now_ns);
                 if slot.flight_sent < slot.flight_bytes {
@@ -254,8 +368,12 @@ impl UringWire {
             }
             Err(libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM) => {}
             Err(_) if slot.phase == Phase::Teardown => {}
-            Err(_) => return self.end(index, CloseReason::PeerReset),
+            Err(error) => return self.fail(index, CloseReason::PeerReset, Some(error)),
         }
+        if let Some((reason, os_error)) = slot.ending.take() {
+            self.announce(index, reason, os_error);
+        }
+        let slot = &self.slots[index as usize];
         match slot.phase {
             Phase::Teardown => self.release_when_quiet(index),
             Phase::Open if slot.queued_bytes() == 0 => {}
@@ -296,7 +414,7 @@ impl Wire for UringWire {
         self.now_ns = now_ns;
         self.sweep();
         self.deliver_ready(events);
-        self.arm_accept();
+        self.arm_accepts();
         self.submit_queued();
         if self.ring.wants_enter() {
             self.ring.enter()?;
@@ -306,7 +424,16 @@ impl Wire for UringWire {
             let Some(completion) = self.ring.complete() else { break };
             handled += 1;
             match completion {
-                Completion::Accepted { result, more } => self.accepted(result, more, events),
+                Completion::Accepted { listener, result, more } => {
+                    self.accepted(listener, result, more, events);
+                }
+                Completion::Connected { index, generation, result } => {
+                    debug_assert_eq!(
+                        generation,
+                        self.slots[index as usize].generation & sys::GENERATION_MASK
+                    );
+                    self.connected(index, result, events);
+                }
                 Completion::Received { index, generation, result, more } => {
                     debug_assert_eq!(
                         generation,
@@ -324,8 +451,8 @@ impl Wire for UringWire {
                 Completion::Cancelled => {}
             }
         }
-        while let Some((conn, reason)) = self.gone.pop_front() {
-            events.closed(conn, reason);
+        while let Some((conn, ending)) = self.gone.pop_front() {
+            events.closed(conn, ending);
         }
         Ok(handled)
     }
@@ -339,6 +466,46 @@ impl Wire for UringWire {
         }
         self.output(conn).ok_or(SendError::Gone)?.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn send_shared(&mut self, conn: ConnId, bytes: &Rc<[u8]>) -> Result<(), SendError> {
+        let max = self.config.output_bytes_max;
+        let slot = self.open_slot(conn).ok_or(SendError::Gone)?;
+        if slot.queued_bytes() + bytes.len() > max {
+            self.end(conn.index, CloseReason::SlowReader);
+            return Err(SendError::Overflow);
+        }
+        if !slot.pending.is_empty() {
+            slot.pending.extend_from_slice(bytes);
+        } else if !bytes.is_empty() {
+            slot.shared_bytes += bytes.len();
+            slot.shared.push_back(Rc::clone(bytes));
+        }
+        self.mark_dirty(conn.index);
+        Ok(())
+    }
+
+    fn connect(&mut self, to: SocketAddr, from: Option<IpAddr>) -> Result<ConnId, ConnectError> {
+        let index = self.take_slot().ok_or(ConnectError::Full(self.config.connections_max))?;
+        let socket = match sys::open_outgoing(to, from) {
+            Ok(socket) => socket,
+            Err(source) => {
+                self.free.push(index);
+                return Err(ConnectError::Socket { to, from, source });
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.phase = Phase::Connecting { to, until_ns: self.now_ns.saturating_add(self.config.connect_ns) };
+        slot.socket = Some(socket);
+        let conn = slot.id(index);
+        self.mark_dirty(index);
+        Ok(conn)
+    }
+
+    fn set_patience(&mut self, conn: ConnId, patience: Patience) {
+        if let Some(slot) = self.slot_of(conn) {
+            slot.timing.patience = patience;
+        }
     }
 
     fn output(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
@@ -390,9 +557,11 @@ impl Wire for UringWire {
     }
 
     fn stop_accepting(&mut self) {
-        self.acceptor.stopping = true;
-        if !self.acceptor.armed {
-            self.acceptor.listener = None;
+        for acceptor in &mut self.acceptors {
+            acceptor.stopping = true;
+            if !acceptor.armed {
+                acceptor.listener = None;
+            }
         }
     }
 
@@ -411,12 +580,13 @@ impl Wire for UringWire {
             || !self.gone.is_empty()
             || self.ring.has_completions()
             || self.ring.wants_enter()
-            || self.acceptor.is_due()
+            || self.acceptors.iter().any(Acceptor::is_due)
     }
 
     fn next_deadline_ns(&self) -> Option<u64> {
         let sweep_ns = (self.connections() > 0).then(|| self.sweep.next_ns());
-        sweep_ns.into_iter().chain(self.acceptor.retry_ns).min()
+        let retries_ns = self.acceptors.iter().filter_map(|acceptor| acceptor.retry_ns);
+        sweep_ns.into_iter().chain(retries_ns).min()
     }
 
     fn metrics(&self) -> WireMetrics {

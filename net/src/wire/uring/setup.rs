@@ -9,7 +9,9 @@ use crate::wire::WireConfig;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The kernel lacks io_uring or something this driver needs of it.
-    #[error("io_uring here lacks {needed} ({source}): Linux 6.0 or later is needed (uname -r)")]
+    #[error(
+        "io_uring here lacks {needed} ({source}): Linux 5.8 or later is needed, 6.0 or later for full speed (uname -r)"
+    )]
     Unsupported {
         /// What is missing.
         needed: &'static str,
@@ -19,7 +21,8 @@ pub enum StartError {
     /// io_uring is switched off or filtered.
     #[error(
         "io_uring is not permitted ({0}): set kernel.io_uring_disabled=0 (sysctl), and in a container allow \
-         io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
+         io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile (docker: --security-opt \
+         seccomp=PROFILE.json; Kubernetes: securityContext.seccompProfile)"
     )]
     Forbidden(io::Error),
     /// Memory for the ring was refused.
@@ -51,17 +54,15 @@ pub(super) fn open_ring(config: &WireConfig) -> Result<Ring, StartError> {
         completions: config.submissions * 4,
         buffer_count: config.receive_buffers,
         buffer_bytes: config.receive_buffer_bytes,
+        single_shot: config.single_shot,
     };
-    // No second try with fewer flags: each of them is in 6.0, and without them latency would be another one.
     Ring::new(&setup).map_err(explain)
 }
 
 fn explain(source: io::Error) -> StartError {
     match source.raw_os_error() {
         Some(libc::ENOSYS) => StartError::Unsupported { needed: "its system calls", source },
-        Some(libc::EINVAL) => {
-            StartError::Unsupported { needed: "single-issuer rings or provided-buffer rings", source }
-        }
+        Some(libc::EINVAL) => StartError::Unsupported { needed: "what Linux 5.8 has", source },
         Some(libc::EPERM | libc::EACCES) => StartError::Forbidden(source),
         Some(libc::ENOMEM) => StartError::Memory { memlock_bytes: sys::memlock_bytes(), source },
         _ => StartError::Other(source),
