@@ -9,6 +9,7 @@
 //! **Invariants**: knows nothing of trading; imports no other room. `unsafe` lives in the private module `sys` only.
 //! **Never**: blocks (the client excepted), reads a clock (time is handed in), spawns.
 
+pub mod client;
 pub mod http;
 mod sys;
 pub mod wire;
