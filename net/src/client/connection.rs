@@ -10,6 +10,8 @@ use crate::http::answer::AnswerReader;
 pub(super) struct Connection {
     pub(super) origin: OriginId,
     pub(super) address: SocketAddr,
+    /// The call it was begun for; whichever comes first gets it.
+    pub(super) begun_for: CallId,
     /// When it was first seen established, in nanoseconds.
     pub(super) opened_ns: u64,
     /// Requests given to it.
@@ -24,8 +26,8 @@ pub(super) struct Connection {
 /// Where a connection is in its life.
 #[derive(Debug)]
 pub(super) enum State {
-    /// On its way, begun for this call.
-    Opening(CallId),
+    /// On its way.
+    Opening,
     /// Established a moment ago; the pool has not looked at it.
     Opened,
     /// Without a call since this moment, in nanoseconds.

@@ -14,9 +14,11 @@ impl Pool {
     /// A connection is established.
     pub fn connected(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let State::Opening(call) = connection.state else { return };
+        if !matches!(connection.state, State::Opening) {
+            return;
+        }
         connection.state = State::Opened;
-        let (origin, address) = (connection.origin, connection.address);
+        let Connection { origin, address, begun_for: call, .. } = *connection;
         if let Some(call) = self.calls.get_mut(&call) {
             call.dialling = false;
         }
@@ -43,7 +45,7 @@ impl Pool {
                 // Whatever it is, it must not become the answer to the next request.
                 self.server(origin).metrics.unsolicited += u64::from(!bytes.is_empty());
             }
-            State::Opening(_) | State::Stray | State::Closing => {}
+            State::Opening | State::Stray | State::Closing => {}
         }
     }
 
@@ -54,7 +56,8 @@ impl Pool {
         let server = self.server(connection.origin);
         server.connections -= 1;
         match connection.state {
-            State::Opening(call) => {
+            State::Opening => {
+                let call = connection.begun_for;
                 server.opening -= 1;
                 server.metrics.connect_failures += 1;
                 if server.origin.addresses[server.preferred] == connection.address {
@@ -77,6 +80,10 @@ impl Pool {
                     }
                 }
             }
+            // A server that takes connections and nothing else counts as an address that failed.
+            _ if connection.carried == 0 => {
+                self.count_failure(connection.begun_for, NotSent::Closed(ending.reason));
+            }
             State::Opened | State::Idle { .. } | State::Stray | State::Closing => {}
         }
     }
@@ -98,7 +105,6 @@ impl Pool {
         server.waiting.insert(place, id);
         server.metrics.retries += 1;
         if !was_kept {
-            // A server that takes connections and nothing else counts as an address that failed.
             self.count_failure(id, NotSent::Closed(ending.reason));
         }
     }

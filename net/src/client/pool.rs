@@ -248,15 +248,13 @@ impl Pool {
         self.finished.push_back(Finished { call: id, origin: call.origin, outcome });
     }
 
-    /// An address failed a waiting call: when it was the last one, the call ends.
+    /// An address failed a call: when the call waits and that was the last one, it ends.
     pub(super) fn count_failure(&mut self, id: CallId, why: NotSent) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        let server = &mut self.servers[call.origin.0 as usize];
+        let Ok(place) = server.waiting.binary_search(&id) else { return };
         call.failures += 1;
-        let (origin, failures) = (call.origin, call.failures);
-        let server = self.server(origin);
-        if failures >= server.origin.addresses.len()
-            && let Ok(place) = server.waiting.binary_search(&id)
-        {
+        if call.failures >= server.origin.addresses.len() {
             server.waiting.remove(place);
             self.finish(id, Outcome::NotSent(why));
         }

@@ -38,7 +38,7 @@ impl Pool {
     fn look_at<W: Wire>(&mut self, conn: ConnId, now_ns: u64, wire: &mut W) {
         let connection = self.connections.get_mut(&conn).expect("only an event removes a connection");
         match &mut connection.state {
-            State::Opening(_) | State::Closing => {}
+            State::Opening | State::Closing => {}
             State::Opened => {
                 wire.set_patience(conn, PATIENCE);
                 connection.opened_ns = now_ns;
@@ -208,11 +208,12 @@ impl Pool {
                         Connection {
                             origin: id,
                             address,
+                            begun_for: call_id,
                             opened_ns: 0,
                             carried: 0,
                             given_bytes: 0,
                             idle_ns,
-                            state: State::Opening(call_id),
+                            state: State::Opening,
                         },
                     );
                 }
@@ -258,7 +259,7 @@ impl Pool {
                     limits.lifetime_ns.map(|span_ns| connection.opened_ns.saturating_add(span_ns));
                 Some(lifetime_ns.map_or(idle_ns, |lifetime_ns| lifetime_ns.min(idle_ns)))
             }
-            State::Opening(_) | State::Opened | State::Stray | State::Closing => None,
+            State::Opening | State::Opened | State::Stray | State::Closing => None,
         });
         deadlines.chain(connections).min()
     }
