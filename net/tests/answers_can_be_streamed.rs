@@ -7,14 +7,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 
 use net::http::response::Chunks;
 use net::http::{
     Appended, HttpDate, Limits, Parsed, Parser, Pipeline, Released, ReplyMode, Ticket, WAITING_BYTES_MAX,
     response,
 };
-use net::wire::{CloseReason, ConnId, ListenOptions, Stream, Wire, WireConfig, WireEvents};
+use net::wire::{Arrival, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents};
 use proptest::prelude::*;
 use support::{Clock, connect, drive, wire};
 
@@ -189,7 +188,7 @@ impl Streamer {
 }
 
 impl WireEvents for Streamer {
-    fn accepted(&mut self, conn: ConnId, _peer: SocketAddr) {
+    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
         self.pipelines.insert(conn, Pipeline::new(8));
     }
 
@@ -211,7 +210,7 @@ impl WireEvents for Streamer {
         }
     }
 
-    fn closed(&mut self, conn: ConnId, _reason: CloseReason) {
+    fn closed(&mut self, conn: ConnId, _ending: Ending) {
         self.pipelines.remove(&conn);
     }
 }
