@@ -10,6 +10,7 @@
 //! **Invariants**: knows nothing of trading; imports no other room. `unsafe` lives in the private module `sys` only.
 //! **Never**: blocks (the client excepted), reads a clock (time is handed in), spawns.
 
+pub mod client;
 pub mod http;
 pub mod server;
 pub mod sockets;

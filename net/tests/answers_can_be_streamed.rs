@@ -13,7 +13,7 @@ use net::http::{
     Appended, HttpDate, Limits, Parsed, Parser, Pipeline, Released, ReplyMode, Ticket, WAITING_BYTES_MAX,
     response,
 };
-use net::wire::{Arrival, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents};
+use net::wire::{ConnId, ListenOptions, Stream, Wire, WireConfig, WireEvents};
 use proptest::prelude::*;
 use support::{Clock, connect, drive, wire};
 
@@ -188,7 +188,7 @@ impl Streamer {
 }
 
 impl WireEvents for Streamer {
-    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
+    fn accepted(&mut self, conn: ConnId, _arrival: net::wire::Arrival) {
         self.pipelines.insert(conn, Pipeline::new(8));
     }
 
@@ -210,7 +210,7 @@ impl WireEvents for Streamer {
         }
     }
 
-    fn closed(&mut self, conn: ConnId, _ending: Ending) {
+    fn closed(&mut self, conn: ConnId, _ending: net::wire::Ending) {
         self.pipelines.remove(&conn);
     }
 }

@@ -83,9 +83,9 @@ fn names_each_failure() {
         fails(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"),
         ClientError::Closed
     ));
-    assert!(matches!(fails(b"SMTP ready\r\n\r\n"), ClientError::Malformed));
+    assert!(matches!(fails(b"SMTP ready\r\n\r\n"), ClientError::Malformed(_)));
     assert!(matches!(fails(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"), ClientError::TooLarge(1000)));
-    assert!(matches!(fails(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), ClientError::Malformed));
+    assert!(matches!(fails(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), ClientError::Malformed(_)));
 }
 
 #[test]

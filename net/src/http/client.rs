@@ -9,8 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::Limits;
-use super::chunked::{self, Chunked};
+use super::answer::{AnswerError, AnswerLimits, AnswerReader};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +33,9 @@ pub enum ClientError {
     /// The server closed before its answer was complete.
     #[error("the server closed the connection before its answer was complete")]
     Closed,
-    /// The answer is not HTTP/1.
-    #[error("the server's answer is not well-formed HTTP/1.1")]
-    Malformed,
+    /// The answer is not HTTP/1.1 that has one reading.
+    #[error("the server's answer is refused: {0}")]
+    Malformed(AnswerError),
     /// The answer is larger than the limits.
     #[error("the server's answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -97,28 +96,10 @@ pub struct Client {
     address: SocketAddr,
     options: ClientOptions,
     socket: Option<TcpStream>,
-    input: Vec<u8>,
 }
 
-/// Headers of an answer that are looked at.
-const HEADERS_MAX: usize = 100;
 /// The largest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-
-/// How the end of an answer's body is found.
-enum Framing {
-    Length(usize),
-    Chunked,
-    UntilClose,
-}
-
-struct ResponseHead {
-    status: u16,
-    headers: Vec<(String, String)>,
-    head_bytes: usize,
-    framing: Framing,
-    keep_alive: bool,
-}
 
 impl Client {
     /// Connects.
@@ -126,7 +107,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Connect`].
     pub fn connect(address: SocketAddr, options: ClientOptions) -> Result<Self, ClientError> {
-        let mut client = Self { address, options, socket: None, input: Vec::new() };
+        let mut client = Self { address, options, socket: None };
         client.ensure_connected()?;
         Ok(client)
     }
@@ -186,7 +167,6 @@ impl Client {
             socket.set_write_timeout(Some(self.options.transfer_timeout))?;
             Ok(socket)
         };
-        self.input.clear();
         self.socket = Some(open().map_err(|source| ClientError::Connect { address, source })?);
         Ok(())
     }
@@ -202,29 +182,40 @@ impl Client {
         let address = self.address;
         let socket = self.socket.as_mut().ok_or(ClientError::Closed)?;
         socket.write_all(&request).map_err(|source| ClientError::Transfer { address, source })?;
-        let head = loop {
-            match parse_head(&self.input, method)? {
-                // An interim answer: the final one follows.
-                Some(head) if (100..200).contains(&head.status) && head.status != 101 => {
-                    self.input.drain(..head.head_bytes);
-                }
-                Some(head) => break head,
-                None if self.input.len() >= HEAD_BYTES_MAX => {
-                    return Err(ClientError::TooLarge(HEAD_BYTES_MAX));
-                }
-                None => {
-                    if !self.read_more()? {
-                        return Err(ClientError::Closed);
-                    }
-                }
+        let limits = AnswerLimits {
+            head_bytes_max: HEAD_BYTES_MAX,
+            body_bytes_max: self.options.body_bytes_max,
+            ..AnswerLimits::default()
+        };
+        let mut reader = AnswerReader::new(method == "HEAD", limits);
+        let mut piece = [0; 16 << 10];
+        let mut alone = true;
+        let ended = loop {
+            let count = match socket.read(&mut piece) {
+                Ok(0) => break true,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(ClientError::Transfer { address, source }),
+            };
+            let progress = reader.feed(&piece[..count]).map_err(|error| match error {
+                AnswerError::HeadTooLarge => ClientError::TooLarge(HEAD_BYTES_MAX),
+                AnswerError::BodyTooLarge => ClientError::TooLarge(self.options.body_bytes_max),
+                error => ClientError::Malformed(error),
+            })?;
+            if progress.complete {
+                alone = progress.taken == count;
+                break false;
             }
         };
-        self.input.drain(..head.head_bytes);
-        let body = self.read_body(&head.framing)?;
-        if !head.keep_alive || matches!(head.framing, Framing::UntilClose) {
+        let keep_alive = reader.head().is_some_and(|head| head.keep_alive);
+        let answer = reader.finish(ended).ok_or(ClientError::Closed)?;
+        // Bytes after the answer belong to no request: what comes next could be taken for another's answer.
+        if ended || !keep_alive || !alone {
             self.socket = None;
         }
-        Ok(ClientResponse { status: head.status, headers: head.headers, body })
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = answer.headers().map(|(name, value)| (text(name), text(value))).collect();
+        Ok(ClientResponse { status: answer.status, headers, body: answer.body })
     }
 
     fn compose(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
@@ -249,116 +240,4 @@ impl Client {
         request.extend_from_slice(body);
         request
     }
-
-    fn read_body(&mut self, framing: &Framing) -> Result<Vec<u8>, ClientError> {
-        let max = self.options.body_bytes_max;
-        match *framing {
-            Framing::Length(length) if length > max => Err(ClientError::TooLarge(max)),
-            Framing::Length(length) => {
-                while self.input.len() < length {
-                    if !self.read_more()? {
-                        return Err(ClientError::Closed);
-                    }
-                }
-                let rest = self.input.split_off(length);
-                Ok(std::mem::replace(&mut self.input, rest))
-            }
-            Framing::UntilClose => {
-                while self.read_more()? {
-                    if self.input.len() > max {
-                        return Err(ClientError::TooLarge(max));
-                    }
-                }
-                Ok(std::mem::take(&mut self.input))
-            }
-            Framing::Chunked => {
-                let limits = Limits { body_bytes_max: max, chunks_max: usize::MAX - 1, ..Limits::default() };
-                let mut scratch = Vec::new();
-                let mut bytes_min = 0;
-                loop {
-                    if self.input.len() >= bytes_min {
-                        let decoded = chunked::decode(&self.input, &limits, &mut scratch)
-                            .map_err(|_| ClientError::Malformed)?;
-                        let (body, coded_bytes) = match decoded {
-                            Chunked::Incomplete { coded_bytes_min } => {
-                                bytes_min = coded_bytes_min;
-                                (None, 0)
-                            }
-                            Chunked::InPlace { start, end, coded_bytes } => {
-                                (Some(self.input[start..end].to_vec()), coded_bytes)
-                            }
-                            Chunked::Gathered { coded_bytes } => {
-                                (Some(std::mem::take(&mut scratch)), coded_bytes)
-                            }
-                        };
-                        if let Some(body) = body {
-                            self.input.drain(..coded_bytes);
-                            return Ok(body);
-                        }
-                    }
-                    if !self.read_more()? {
-                        return Err(ClientError::Closed);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Reads what is there; false at the end.
-    fn read_more(&mut self) -> Result<bool, ClientError> {
-        let address = self.address;
-        let socket = self.socket.as_mut().ok_or(ClientError::Closed)?;
-        let mut piece = [0; 16 << 10];
-        loop {
-            match socket.read(&mut piece) {
-                Ok(count) => {
-                    self.input.extend_from_slice(&piece[..count]);
-                    return Ok(count > 0);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(ClientError::Transfer { address, source }),
-            }
-        }
-    }
-}
-
-fn parse_head(input: &[u8], method: &str) -> Result<Option<ResponseHead>, ClientError> {
-    let mut slots = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut raw = httparse::Response::new(&mut slots);
-    let httparse::Status::Complete(head_bytes) = raw.parse(input).map_err(|_| ClientError::Malformed)? else {
-        return Ok(None);
-    };
-    let status = raw.code.ok_or(ClientError::Malformed)?;
-    let headers: Vec<(String, String)> = raw
-        .headers
-        .iter()
-        .map(|header| (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned()))
-        .collect();
-    let values = |name: &'static str| {
-        headers
-            .iter()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-    };
-    let mut keep_alive = raw.version == Some(1);
-    for option in values("connection").flat_map(|value| value.split(',')).map(str::trim) {
-        if option.eq_ignore_ascii_case("close") {
-            keep_alive = false;
-        } else if option.eq_ignore_ascii_case("keep-alive") {
-            keep_alive = true;
-        }
-    }
-    let framing = if method == "HEAD" || status < 200 || matches!(status, 204 | 304) {
-        Framing::Length(0)
-    } else if let Some(coding) = values("transfer-encoding").next() {
-        if !coding.eq_ignore_ascii_case("chunked") {
-            return Err(ClientError::Malformed);
-        }
-        Framing::Chunked
-    } else if let Some(length) = values("content-length").next() {
-        Framing::Length(length.parse().map_err(|_| ClientError::Malformed)?)
-    } else {
-        Framing::UntilClose
-    };
-    Ok(Some(ResponseHead { status, headers, head_bytes, framing, keep_alive }))
 }

@@ -2,12 +2,14 @@
 //!
 //! * [`Parser`]: bytes to [`Request`], in place; strict where leniency enables request smuggling (`facts`, `chunked`).
 //! * [`response`]: answers into a byte vector.
+//! * [`answer`]: bytes to an answer, as a client receives it; as strict.
 //! * [`Pipeline`]: answers leave in the order of their requests, whatever order they are made in.
 //! * [`target`]: the form of request targets, and percent-decoding of paths and queries.
 //! * [`client`]: a small blocking client for tools and tests.
 //!
 //! **Bounds**: [`Limits`].
 
+pub mod answer;
 mod chunked;
 pub mod client;
 mod date;

@@ -99,6 +99,8 @@ pub enum Parsed<'a> {
         bytes_min: usize,
         /// The client waits for `100 Continue` before it sends the body.
         expects_continue: bool,
+        /// The head is complete and well-formed; only the body is missing.
+        in_body: bool,
     },
 }
 
@@ -243,7 +245,11 @@ impl Parser {
                 return Err(HttpError::HeadTooLarge);
             }
             httparse::Status::Partial => {
-                return Ok(Parsed::Incomplete { bytes_min: input.len() + 1, expects_continue: false });
+                return Ok(Parsed::Incomplete {
+                    bytes_min: input.len() + 1,
+                    expects_continue: false,
+                    in_body: false,
+                });
             }
         };
         let head_input = &input[..head_bytes];
@@ -280,12 +286,16 @@ impl Parser {
             Framing::Length(length) if length > self.limits.body_bytes_max => Err(HttpError::BodyTooLarge),
             Framing::Length(length) => match coded.get(..length) {
                 Some(body) => complete(body, length),
-                None => Ok(Parsed::Incomplete { bytes_min: head_bytes + length, expects_continue }),
+                None => {
+                    Ok(Parsed::Incomplete { bytes_min: head_bytes + length, expects_continue, in_body: true })
+                }
             },
             Framing::Chunked => match chunked::decode(coded, &self.limits, &mut self.scratch)? {
-                Chunked::Incomplete { coded_bytes_min } => {
-                    Ok(Parsed::Incomplete { bytes_min: head_bytes + coded_bytes_min, expects_continue })
-                }
+                Chunked::Incomplete { coded_bytes_min } => Ok(Parsed::Incomplete {
+                    bytes_min: head_bytes + coded_bytes_min,
+                    expects_continue,
+                    in_body: true,
+                }),
                 Chunked::InPlace { start, end, coded_bytes } => complete(&coded[start..end], coded_bytes),
                 Chunked::Gathered { coded_bytes } => complete(&self.scratch, coded_bytes),
             },

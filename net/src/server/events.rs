@@ -33,7 +33,11 @@ impl<S: Service> WireEvents for Events<'_, S> {
     }
 
     fn closed(&mut self, conn: ConnId, _ending: Ending) {
-        let connection = std::mem::take(&mut self.server.connections[conn.index()]);
+        let place = &mut self.server.connections[conn.index()];
+        if place.id != Some(conn) {
+            return;
+        }
+        let connection = std::mem::take(place);
         if matches!(connection.protocol, Protocol::Socket(_)) {
             self.server.sockets -= 1;
             self.server.metrics.sockets_closed += 1;
@@ -92,19 +96,28 @@ impl<S: Service> Events<'_, S> {
                     self.service.request(&request, requested);
                     stream.consume(request.input_bytes);
                     match outcome {
-                        Outcome::Kept | Outcome::Answered { close: false } => {}
-                        Outcome::Answered { close: true } => {
-                            stream.close();
-                            return None;
+                        Outcome::Kept => {}
+                        Outcome::Answered { close, turn } => {
+                            if let Some(ticket) = turn {
+                                self.service.may_stream(RequestId { conn, ticket });
+                            }
+                            if close {
+                                stream.close();
+                                return None;
+                            }
                         }
                         Outcome::Upgraded(session) => return Some(session),
                     }
                 }
-                Ok(Parsed::Incomplete { bytes_min, expects_continue }) => {
+                Ok(Parsed::Incomplete { bytes_min, expects_continue, in_body }) => {
                     if expects_continue {
                         http.pipeline.offer_continue(stream.output());
                     }
-                    stream.wait_for(bytes_min);
+                    if in_body {
+                        stream.wait_for_body(bytes_min);
+                    } else {
+                        stream.wait_for(bytes_min);
+                    }
                     return None;
                 }
                 Err(error) => {

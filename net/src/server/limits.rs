@@ -15,6 +15,9 @@ pub struct ServerLimits {
     /// Bytes that may wait to be sent to one WebSocket, below [`crate::wire::WireConfig::output_bytes_max`]. A message that
     /// finds no room is left out and counted, and the service is told when there is room again. 256 KiB: a thousand updates.
     pub socket_queue_bytes_max: usize,
+    /// Bytes that may wait to be sent on a connection before a streamed answer has to pause, below
+    /// [`crate::wire::WireConfig::output_bytes_max`].
+    pub stream_queue_bytes_max: usize,
     /// A WebSocket that was silent for so long is sent a ping, in nanoseconds. 25 s: proxies and NATs forget connections
     /// after 30 to 60 s of silence.
     pub ping_ns: u64,
@@ -32,6 +35,7 @@ impl Default for ServerLimits {
             pipeline_max: 64,
             message: ws::Limits::default(),
             socket_queue_bytes_max: 256 << 10,
+            stream_queue_bytes_max: 256 << 10,
             ping_ns: 25 * SECOND,
             silence_ns: 60 * SECOND,
             close_ns: 5 * SECOND,

@@ -16,7 +16,7 @@ mod sockets;
 
 use std::rc::Rc;
 
-use crate::http::{HttpDate, HttpError, Parser, ReplyMode, Request, Ticket, response};
+use crate::http::{Appended, HttpDate, HttpError, Parser, ReplyMode, Request, Ticket, response};
 use crate::wire::{ConnId, Wire};
 use crate::ws;
 
@@ -29,6 +29,11 @@ pub use sockets::{Acceptance, Socket, Unsent};
 pub trait Service {
     /// A request is complete. Answer it here, or keep [`Requested::id`] and call [`Server::answer`] later.
     fn request(&mut self, request: &Request<'_>, requested: Requested<'_>);
+
+    /// A streamed answer ([`Server::append`]) that had been refused a piece can go on.
+    fn may_stream(&mut self, id: RequestId) {
+        let _ = id;
+    }
 
     /// A WebSocket is open.
     fn opened(&mut self, conn: ConnId, socket: &mut Socket<'_>) {
@@ -85,7 +90,7 @@ enum Outcome {
     #[default]
     Kept,
     /// It was answered.
-    Answered { close: bool },
+    Answered { close: bool, turn: Option<Ticket> },
     /// The connection speaks WebSocket from here on.
     Upgraded(Box<ws::Session>),
 }
@@ -99,17 +104,18 @@ impl Requested<'_> {
 
     /// Answers now: `write` appends one complete answer.
     pub fn answer(self, write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate)) {
-        let (date, draining) = (self.date, self.draining);
+        let date = self.date;
+        let last = self.draining && self.http.pipeline.depth() == 1;
         let released = self.http.pipeline.complete(self.id.ticket, self.out, |out, mode| {
-            write(out, settle(mode, draining), date);
+            write(out, settle(mode, last), date);
         });
-        *self.outcome = Outcome::Answered { close: released.close || draining && released.answers > 0 };
+        *self.outcome = Outcome::Answered { close: released.close || last, turn: released.turn };
     }
 }
 
-/// While draining, every answer is its connection's last.
-fn settle(mode: ReplyMode, draining: bool) -> ReplyMode {
-    ReplyMode { keep_alive: mode.keep_alive && !draining, ..mode }
+/// The last answer of a connection says so.
+fn settle(mode: ReplyMode, last: bool) -> ReplyMode {
+    ReplyMode { keep_alive: mode.keep_alive && !last, ..mode }
 }
 
 /// Counters since the start.
@@ -144,6 +150,8 @@ pub struct Server {
     date: HttpDate,
     now_ns: u64,
     connections: Vec<Connection>,
+    /// Streamed answers that wait for room.
+    streams: Vec<RequestId>,
     /// WebSockets that have missed messages.
     lagging: Vec<ConnId>,
     /// Where the sweep over WebSockets goes on.
@@ -170,6 +178,7 @@ impl Server {
             date: HttpDate::from_unix(0),
             now_ns: 0,
             connections: Vec::new(),
+            streams: Vec::new(),
             lagging: Vec::new(),
             sweep_at: 0,
             sweep_ns: 0,
@@ -190,29 +199,66 @@ impl Server {
         Events { server: self, service }
     }
 
-    /// Answers a request: `write` appends one complete answer. Does nothing when its connection is gone.
+    /// Appends a piece of a streamed answer, whose end [`Server::answer`] makes; the first piece begins with the head
+    /// ([`response::Response::chunked`]). A piece that finds [`Appended::Full`] is offered again after
+    /// [`Service::may_stream`].
+    ///
+    /// [`Appended::Full`]: crate::http::Appended::Full
+    pub fn append(
+        &mut self,
+        wire: &mut impl Wire,
+        id: RequestId,
+        write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate),
+    ) -> Appended {
+        let queued = wire.queued_bytes(id.conn);
+        let Some(http) = http_of(&mut self.connections, id.conn) else { return Appended::Gone };
+        if queued > self.limits.stream_queue_bytes_max {
+            if !self.streams.contains(&id) {
+                self.streams.push(id);
+            }
+            return Appended::Full;
+        }
+        let Some(out) = wire.output(id.conn) else { return Appended::Gone };
+        let date = &self.date;
+        http.pipeline.append(id.ticket, out, |out, mode| write(out, mode, date))
+    }
+
+    /// Tells the streams that have room again.
+    fn tell_streams<S: Service>(&mut self, wire: &impl Wire, service: &mut S) {
+        let room = self.limits.stream_queue_bytes_max / 2;
+        // A connection that is gone has nothing queued: its stream learns of that when it goes on.
+        let ready = self.streams.extract_if(.., |id| wire.queued_bytes(id.conn) <= room);
+        for id in ready.collect::<Vec<_>>() {
+            service.may_stream(id);
+        }
+    }
+
+    /// Answers a request: `write` appends one complete answer, or the end of a streamed one. Does nothing when its
+    /// connection is gone. Gives the streamed answer whose turn has come by this, to be gone on with.
     pub fn answer(
         &mut self,
         wire: &mut impl Wire,
         id: RequestId,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate),
-    ) {
-        let Some(http) = http_of(&mut self.connections, id.conn) else { return };
-        let Some(out) = wire.output(id.conn) else { return };
-        let (date, draining) = (&self.date, self.draining);
+    ) -> Option<RequestId> {
+        let http = http_of(&mut self.connections, id.conn)?;
+        let out = wire.output(id.conn)?;
+        let date = &self.date;
+        let last = self.draining && http.pipeline.depth() == 1;
         let released = http.pipeline.complete(id.ticket, out, |out, mode| {
-            write(out, settle(mode, draining), date);
+            write(out, settle(mode, last), date);
         });
-        let last = (http.ended || draining) && http.pipeline.depth() == 0;
-        if released.close || last {
+        let done = (http.ended || self.draining) && http.pipeline.depth() == 0;
+        if released.close || done {
             wire.close(id.conn);
         } else if released.room {
             wire.resume(id.conn);
         }
+        released.turn.map(|ticket| RequestId { ticket, ..id })
     }
 
-    /// Ends gracefully: from here on each answer is its connection's last, connections without a request under way are
-    /// closed, and WebSockets are told that the server goes away (1001). Stop accepting first, and give it a deadline.
+    /// Ends gracefully: from here on a connection ends with the answer to what it has under way, connections without such a
+    /// request are closed, and WebSockets are told that the server goes away (1001). Stop accepting first, and give it a deadline.
     pub fn drain(&mut self, wire: &mut impl Wire) {
         self.draining = true;
         for place in 0..self.connections.len() {

@@ -154,6 +154,7 @@ impl Server {
     /// What time brings: pings, the end of silent and closing WebSockets, and word to those that have room again. Call it
     /// in every turn; it does a bounded part of its work.
     pub fn tick<S: Service>(&mut self, wire: &mut impl Wire, service: &mut S) {
+        self.tell_streams(wire, service);
         self.tell_lagged(wire, service);
         if self.sockets == 0 || self.now_ns < self.sweep_ns {
             return;

@@ -46,7 +46,8 @@ pub struct DeflateAgreement {
 /// How this side compresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
-    /// 1 (fast) to 9 (small).
+    /// 1 (fast) to 9 (small). 1: on 300 bytes to 4 KiB of JSON it took a quarter to a half of the time of 2, for results that
+    /// were 13 to 40 % larger; above 2 there is little to gain.
     pub level: u8,
     /// Messages below this many bytes are sent as they are: they gain little and would cost a reset of 128 KiB.
     pub payload_bytes_min: usize,

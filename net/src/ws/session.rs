@@ -126,6 +126,29 @@ impl Session {
     /// Reads `input` up to the first event and appends what is due at once (pongs, the echo of a close, the close frame
     /// after a fault) to `out`. `inbox` lends the buffers, and what it delivered last is forgotten.
     ///
+    /// ```
+    /// use net::ws::{Event, Fault, Inbox, Session};
+    ///
+    /// /// Answers each message with itself; returns how much of the input was used.
+    /// fn echo(
+    ///     session: &mut Session,
+    ///     input: &[u8],
+    ///     inbox: &mut Inbox,
+    ///     out: &mut Vec<u8>,
+    /// ) -> Result<usize, Fault> {
+    ///     let mut used = 0;
+    ///     loop {
+    ///         let step = session.step(&input[used..], inbox, out)?;
+    ///         used += step.consumed_bytes;
+    ///         match step.event {
+    ///             Some(Event::Message(message)) => drop(session.send(message, out)),
+    ///             Some(Event::Ping(_) | Event::Pong(_) | Event::Closed { .. }) => {}
+    ///             None => return Ok(used),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`Fault`]: the rest of the input is void, and the session has ended.
     pub fn step<'a>(
