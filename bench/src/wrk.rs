@@ -3,7 +3,6 @@
 //! wrk is a closed loop: a connection sends its next request when the answer to the last has come, so a stall of the server
 //! is seen by as many requests as there are connections and no more. Quote its percentiles with the number of connections.
 
-use std::path::Path;
 use std::process::Command;
 
 /// What a run found.
@@ -23,17 +22,15 @@ pub struct Run {
     pub errors: Option<String>,
 }
 
-/// Runs wrk with one thread against `url` with a Lua script, on CPU `cpu`.
+/// Runs wrk with one thread against `url` on CPU `cpu`.
 ///
 /// # Errors
 /// When wrk is missing or fails.
-pub fn run(url: &str, script: &Path, connections: u32, seconds: u32, cpu: usize) -> Result<Run, String> {
+pub fn get(url: &str, connections: u32, seconds: u32, cpu: usize) -> Result<Run, String> {
     let output = Command::new("taskset")
         .args(["-c", &cpu.to_string(), "wrk", "-t1", "--latency"])
         .arg(format!("-c{connections}"))
         .arg(format!("-d{seconds}s"))
-        .arg("-s")
-        .arg(script)
         .arg(url)
         .output()
         .map_err(|error| format!("wrk: {error} (apt-get install wrk)"))?;

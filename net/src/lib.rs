@@ -1,9 +1,10 @@
-//! Bytes on wires: the socket driver and HTTP/1.1.
+//! Bytes on wires: the socket driver, HTTP/1.1 and WebSocket.
 //!
 //! * [`wire`]: the network seam. One trait, [`wire::Wire`], and two implementations: `uring` (one io_uring per
 //!   shard) and `memory` (tests and the simulator).
 //! * [`http`]: HTTP/1.1 without I/O: a parser over a byte slice, a response writer over a byte vector, a pipeline
 //!   that keeps answers in the order of their requests, and a small blocking client for tools.
+//! * [`ws`]: WebSocket without I/O, both sides.
 //!
 //! **Runs on**: a shard's thread, which owns its `Wire` alone. The client runs on threads that may block.
 //! **Invariants**: knows nothing of trading; imports no other room. `unsafe` lives in the private module `sys` only.
@@ -11,5 +12,8 @@
 
 pub mod client;
 pub mod http;
+pub mod server;
+pub mod sockets;
 mod sys;
 pub mod wire;
+pub mod ws;

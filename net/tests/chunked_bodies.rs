@@ -11,7 +11,7 @@ use support::{TestServer, bodies};
 fn decoded_over_any_segments() {
     let server = TestServer::start();
     let request = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-        5\r\nhello\r\n1;ext=1\r\n \r\n5\r\nworld\r\n0\r\nTrailer: dropped\r\n\r\n\
+        5\r\nhello\r\n1;ext=1\r\n \r\n5\r\nworld\r\n0\r\nX-Trailer: dropped\r\n\r\n\
         GET /next HTTP/1.1\r\nHost: x\r\n\r\n";
     for piece_bytes in [1, 2, 3, 7, 50, request.len()] {
         let mut socket = server.connect();

@@ -64,5 +64,5 @@ fn method_version_expectation() {
     check("GET nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 400);
     check("GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400);
     check("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 200);
-    check("GET http://x/p?q HTTP/1.1\r\nHost: x\r\n\r\n", 200);
+    check("GET http://x/p?q HTTP/1.1\r\nHost: x\r\n\r\n", 400);
 }

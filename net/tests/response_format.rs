@@ -77,6 +77,41 @@ fn connection_header() {
     );
 }
 
+fn streamed(mode: ReplyMode, status: u16, expected: &str) {
+    check(
+        |out, date| {
+            let chunks = response::begin(out, status, mode, date).header("X", "a").chunked("text/plain");
+            chunks.chunk(out, b"hello ");
+            chunks.chunk(out, b"");
+            chunks.chunk_with(out, |out| out.extend_from_slice(&[b'x'; 26]));
+            chunks.finish(out);
+        },
+        expected,
+    );
+}
+
+#[test]
+fn of_unknown_length() {
+    let chunks = "00000006\r\nhello \r\n0000001a\r\nxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n0\r\n\r\n";
+    let head = "X: a\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
+    streamed(KEEP, 200, &format!("HTTP/1.1 200 OK\r\nDATE\r\n{head}{chunks}"));
+    let close = ReplyMode { keep_alive: false, ..KEEP };
+    streamed(close, 200, &format!("HTTP/1.1 200 OK\r\nDATE\r\nConnection: close\r\n{head}{chunks}"));
+    let head_only = ReplyMode { head_only: true, ..KEEP };
+    streamed(head_only, 200, &format!("HTTP/1.1 200 OK\r\nDATE\r\n{head}"));
+    streamed(KEEP, 204, "HTTP/1.1 204 No Content\r\nDATE\r\nX: a\r\n\r\n");
+}
+
+#[test]
+fn of_unknown_length_for_http_1_0_ends_with_the_connection() {
+    let head = "HTTP/1.1 200 OK\r\nDATE\r\nConnection: close\r\nX: a\r\nContent-Type: text/plain\r\n\r\n";
+    for keep_alive in [true, false] {
+        let old = ReplyMode { http10: true, keep_alive, head_only: false };
+        streamed(old, 200, &format!("{head}hello xxxxxxxxxxxxxxxxxxxxxxxxxx"));
+        streamed(ReplyMode { head_only: true, ..old }, 200, head);
+    }
+}
+
 #[test]
 fn a_value_cannot_end_its_line() {
     check(

@@ -1,10 +1,11 @@
-//! The project's automation: `cargo xtask test | tidy | bench`.
+//! The project's automation: `cargo xtask test | tidy | bench | bench-http | conformance`.
 //!
 //! **Purpose**: one command behind every check, the same for people and for the continuous integration.
 //! **Invariants**: standard library only, so that it builds in seconds on a fresh clone; nothing is skipped silently; the
 //! last line of `test` is `N passed, N failed`.
 //! **Never**: reads standard input.
 
+mod conformance;
 mod deploy;
 mod prerequisites;
 mod purity;
@@ -24,6 +25,9 @@ usage: cargo xtask COMMAND
   test --list       the steps, each with its reason
   tidy              the repository's own lint
   bench [ARGS]      all criterion benchmarks; ARGS go to criterion, such as a name to filter by
+  bench-http [ARGS] CPU per request beside nginx, durable orders, WebSockets; ARGS: --json, --seconds N,
+                    --only static|durable|websocket
+  conformance [CASES]  the Autobahn testsuite against our WebSocket server and client (needs Python 2.7)
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
             Err(message) => fail(&message),
         },
         ["bench", rest @ ..] => run::bench(rest),
+        ["bench-http", rest @ ..] => run::bench_http(rest),
+        ["conformance", cases @ ..] => conformance::run(cases),
         _ => fail(USAGE),
     }
 }

@@ -45,6 +45,21 @@ pub(crate) fn check() -> Result<Outcome, String> {
     }))
 }
 
+/// Programs that only some commands need.
+const ON_DEMAND: &[(&str, &str, &str)] = &[
+    ("nginx", "nginx-light", "the peer of the HTTP benchmark"),
+    ("wrk", "wrk", "load over HTTP"),
+    ("taskset", "util-linux", "keeping server and load on CPUs of their own"),
+];
+
+/// Looks for programs of [`ON_DEMAND`] and installs what is missing where possible.
+pub(crate) fn need(programs: &[&str]) -> Result<(), String> {
+    let wanted = ON_DEMAND.iter().filter(|(program, ..)| programs.contains(program));
+    let missing: Vec<&str> =
+        wanted.filter(|(program, ..)| !on_path(program)).map(|&(_, package, _)| package).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
 /// Whether rustup has a nightly toolchain.
 pub(crate) fn has_nightly() -> bool {
     quiet("rustup", &["run", "nightly", "cargo", "--version"])
@@ -62,6 +77,7 @@ fn on_path(program: &str) -> bool {
 fn install(packages: &[&str]) -> Result<(), String> {
     let needs: Vec<String> = PROGRAMS
         .iter()
+        .chain(ON_DEMAND)
         .filter(|(_, package, _)| packages.contains(package))
         .map(|(program, _, why)| format!("{program} ({why})"))
         .collect();

@@ -218,7 +218,24 @@ fn with_descendants(id: u32) -> Vec<u32> {
 pub(crate) fn bench(rest: &[&str]) -> ExitCode {
     let mut words = vec!["cargo", "bench", "--workspace", "--benches", "--locked", "--"];
     words.extend(rest);
-    match run_words(&words, &[], Duration::from_hours(4)) {
+    command(&words)
+}
+
+/// Measures the whole server over HTTP beside nginx; `rest` goes to the measuring program.
+pub(crate) fn bench_http(rest: &[&str]) -> ExitCode {
+    if let Err(message) = prerequisites::need(&["nginx", "wrk", "taskset"]) {
+        eprintln!("{message}");
+        return ExitCode::FAILURE;
+    }
+    let mut words = vec!["cargo", "run", "--release", "--locked", "--quiet"];
+    words.extend(["--package", "coinbitclub-bench", "--bin", "http_bench", "--"]);
+    words.extend(rest);
+    command(&words)
+}
+
+/// Runs a command that people start by hand, for as long as it takes.
+fn command(words: &[&str]) -> ExitCode {
+    match run_words(words, &[], Duration::from_hours(4)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");

@@ -575,7 +575,10 @@ impl Source {
             }
             self.window_opens = self.window_opens.saturating_add(1);
         } else {
-            for earlier in &mut self.signals {
+            // Only those at work can be covered; the others are many.
+            for place in 0..self.working.len() {
+                let Some(place) = self.signal_place(self.working[place]) else { continue };
+                let earlier = &mut self.signals[place];
                 let covered = earlier.finished.is_none()
                     && earlier.superseded_by.is_none()
                     && earlier.signal.symbol == signal.symbol

@@ -7,9 +7,9 @@
 
 use std::collections::VecDeque;
 
-use crate::core::ids::SignalId;
+use crate::core::ids::{SignalId, SourceId};
 use crate::core::signal::{FanOutCounts, Signal};
-use crate::core::state::{State, UserIndex};
+use crate::core::state::{IdMap, State, UserIndex};
 
 /// What a shard is told of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ impl FanOut {
 #[derive(Debug, Default)]
 pub struct FanOuts {
     opens: VecDeque<FanOut>,
+    /// How many opens were ended: the number of the first of `opens`.
+    opens_ended: u64,
+    /// The numbers of each source's opens, so that a close looks at its own source's only.
+    opens_of: IdMap<SourceId, VecDeque<u64>>,
     closes: VecDeque<FanOut>,
 }
 
@@ -60,13 +64,16 @@ impl FanOuts {
             cursor: 0,
         };
         if signal.kind.opens().is_some() {
+            let number = self.opens_ended + self.opens.len() as u64;
+            self.opens_of.entry(signal.id.source).or_default().push_back(number);
             self.opens.push_back(fan_out);
             return;
         }
-        for open in &mut self.opens {
+        for &number in self.opens_of.get(&signal.id.source).into_iter().flatten() {
+            let place = usize::try_from(number - self.opens_ended).expect("a place in `opens`");
+            let open = &mut self.opens[place];
             let earlier = &open.order.signal;
-            open.order.superseded |= earlier.id.source == signal.id.source
-                && earlier.id.number < signal.id.number
+            open.order.superseded |= earlier.id.number < signal.id.number
                 && earlier.symbol == signal.symbol
                 && earlier.kind.opens().is_some_and(|side| signal.kind.closes(side));
         }
@@ -90,7 +97,17 @@ impl FanOuts {
 
     /// Ends the open at work.
     pub fn end_open(&mut self) -> Option<(SignalId, FanOutCounts)> {
-        self.opens.pop_front().map(|f| (f.order.signal.id, f.counts))
+        let ended = self.opens.pop_front()?;
+        self.opens_ended += 1;
+        let source = ended.order.signal.id.source;
+        if let Some(numbers) = self.opens_of.get_mut(&source) {
+            // Opens end in the order they began, so it is its source's first.
+            numbers.pop_front();
+            if numbers.is_empty() {
+                self.opens_of.remove(&source);
+            }
+        }
+        Some((ended.order.signal.id, ended.counts))
     }
 
     /// Whether closes are at work.
@@ -115,5 +132,49 @@ impl FanOuts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::{SourceId, Timestamp, UserId};
+    use crate::core::signal::SignalKind;
+
+    fn order(source: u8, number: u32, kind: SignalKind) -> FanOutOrder {
+        let source = SourceId { owner: UserId(1), index: source };
+        let signal = Signal {
+            id: SignalId { source, number },
+            kind,
+            symbol: crate::core::instrument::Symbol::new("BTCUSDT").unwrap(),
+            price: None,
+            leverage: None,
+            stop_loss: None,
+            take_profit: None,
+            signal_at: None,
+            accepted_at: Timestamp(0),
+            expires_at: Timestamp(1),
+        };
+        FanOutOrder { signal, superseded: false, source_halted: false }
+    }
+
+    #[test]
+    fn a_close_marks_the_earlier_opens_of_its_own_source_wherever_they_stand() {
+        let (state, mut fan_outs) = (State::default(), FanOuts::default());
+        for (source, number) in [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)] {
+            fan_outs.begin(&state, order(source, number, SignalKind::OpenLong { strong: false }));
+        }
+        // Ended ones move the places of those that stay.
+        assert_eq!(fan_outs.end_open().unwrap().0.number, 1);
+        fan_outs.begin(&state, order(1, 5, SignalKind::OpenLong { strong: false }));
+        fan_outs.begin(&state, order(1, 4, SignalKind::CloseLong));
+        let mut marked = Vec::new();
+        while let Some(open) = fan_outs.open() {
+            let id = open.order.signal.id;
+            marked.push((id.source.index, id.number, open.order.superseded));
+            fan_outs.end_open();
+        }
+        assert_eq!(marked, [(2, 1, false), (1, 2, true), (1, 3, true), (2, 2, false), (1, 5, false)]);
+        assert!(fan_outs.opens_of.is_empty());
     }
 }

@@ -1,10 +1,10 @@
 //! HTTP/1.1 without I/O.
 //!
-//! * [`Parser`]: bytes to [`Request`], in place; strict where leniency enables request smuggling.
+//! * [`Parser`]: bytes to [`Request`], in place; strict where leniency enables request smuggling (`facts`, `chunked`).
 //! * [`response`]: answers into a byte vector.
 //! * [`answer`]: bytes to an answer, as a client receives it; as strict.
 //! * [`Pipeline`]: answers leave in the order of their requests, whatever order they are made in.
-//! * [`target`]: percent-decoding of paths and queries.
+//! * [`target`]: the form of request targets, and percent-decoding of paths and queries.
 //! * [`client`]: a small blocking client for tools and tests.
 //!
 //! **Bounds**: [`Limits`].
@@ -14,6 +14,7 @@ mod chunked;
 pub mod client;
 mod date;
 mod error;
+mod facts;
 mod parse;
 mod pipeline;
 pub mod response;
@@ -22,4 +23,4 @@ pub mod target;
 pub use date::HttpDate;
 pub use error::HttpError;
 pub use parse::{HEADERS_MAX, Head, Limits, Method, Parsed, Parser, Request, Version};
-pub use pipeline::{Pipeline, Released, ReplyMode, Ticket};
+pub use pipeline::{Appended, Pipeline, Released, ReplyMode, Ticket, WAITING_BYTES_MAX};

@@ -3,13 +3,16 @@
 //! **Runs on**: any thread; one [`Parser`] per shard serves all its connections.
 //! **Owns**: a table of header positions and a buffer for bodies of several chunks, both reused.
 //! **Invariants**: the result depends on the bytes alone, not on how they arrived (a property test splits everywhere).
-//! Where two implementations could disagree about where a request ends, it is refused.
+//! Where two implementations could disagree about where a request ends or what it asks for, it is refused (`facts`,
+//! `chunked` and `target::split` hold the rules; `tests/framing_table.rs` lists the cases).
 //! **Bounds**: [`Limits`]. **Never** allocates for a request without a body of several chunks.
 
 use std::mem::MaybeUninit;
 
 use super::HttpError;
 use super::chunked::{self, Chunked};
+use super::facts::{Facts, Framing};
+use super::target;
 
 /// Bounds of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +31,13 @@ pub struct Limits {
     pub trailer_bytes_max: usize,
 }
 
-/// The most headers any [`Limits`] may allow.
-pub const HEADERS_MAX: usize = 64;
+/// The most headers any [`Limits`] may allow: as many as Apache allows by default, and three times what
+/// [`Limits::headers_max`] speaks of.
+pub const HEADERS_MAX: usize = 100;
+
+/// Empty lines that are skipped before a request. RFC 9112 §2.2 asks for at least one; more than a few are no client's
+/// slip.
+const EMPTY_LINES_MAX: usize = 4;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -91,6 +99,8 @@ pub enum Parsed<'a> {
         bytes_min: usize,
         /// The client waits for `100 Continue` before it sends the body.
         expects_continue: bool,
+        /// The head is complete and well-formed; only the body is missing.
+        in_body: bool,
     },
 }
 
@@ -192,26 +202,6 @@ struct HeaderSpan {
     value: Span,
 }
 
-/// How the body's end is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
-    Length(usize),
-    Chunked,
-}
-
-/// The facts that headers state about the message itself.
-#[derive(Default)]
-struct Facts {
-    hosts: u32,
-    content_length: Option<usize>,
-    transfer_encodings: u32,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
-    expects_continue: bool,
-}
-
 /// Parses requests. See the module's contract.
 #[derive(Debug)]
 pub struct Parser {
@@ -246,22 +236,27 @@ impl Parser {
         let window = &input[..input.len().min(self.limits.head_bytes_max)];
         let mut slots = [MaybeUninit::<httparse::Header<'_>>::uninit(); HEADERS_MAX];
         let mut raw = httparse::Request::new(&mut []);
-        check_target_length(window, &self.limits)?;
+        let start = skip_empty_lines(window)?;
+        check_target_length(window, start, &self.limits)?;
         let parsed = raw.parse_with_uninit_headers(window, &mut slots[..self.limits.headers_max]);
-        let head_bytes = match parsed.map_err(explain)? {
+        let head_bytes = match parsed.map_err(|error| explain(error, after_target(window, raw.path)))? {
             httparse::Status::Complete(head_bytes) => head_bytes,
             httparse::Status::Partial if window.len() == self.limits.head_bytes_max => {
                 return Err(HttpError::HeadTooLarge);
             }
             httparse::Status::Partial => {
-                return Ok(Parsed::Incomplete { bytes_min: input.len() + 1, expects_continue: false });
+                return Ok(Parsed::Incomplete {
+                    bytes_min: input.len() + 1,
+                    expects_continue: false,
+                    in_body: false,
+                });
             }
         };
         let head_input = &input[..head_bytes];
         refuse_bare_line_feeds(head_input)?;
         let version = if raw.version == Some(1) { Version::Http11 } else { Version::Http10 };
         let method = Method::parse(raw.method.unwrap_or_default()).ok_or(HttpError::NotImplemented)?;
-        let (path, query) = split_target(raw.path.unwrap_or_default(), method)?;
+        let (path, query) = target::split(raw.path.unwrap_or_default(), method)?;
         let mut facts = Facts::default();
         self.headers.clear();
         for header in raw.headers.iter() {
@@ -291,12 +286,16 @@ impl Parser {
             Framing::Length(length) if length > self.limits.body_bytes_max => Err(HttpError::BodyTooLarge),
             Framing::Length(length) => match coded.get(..length) {
                 Some(body) => complete(body, length),
-                None => Ok(Parsed::Incomplete { bytes_min: head_bytes + length, expects_continue }),
+                None => {
+                    Ok(Parsed::Incomplete { bytes_min: head_bytes + length, expects_continue, in_body: true })
+                }
             },
             Framing::Chunked => match chunked::decode(coded, &self.limits, &mut self.scratch)? {
-                Chunked::Incomplete { coded_bytes_min } => {
-                    Ok(Parsed::Incomplete { bytes_min: head_bytes + coded_bytes_min, expects_continue })
-                }
+                Chunked::Incomplete { coded_bytes_min } => Ok(Parsed::Incomplete {
+                    bytes_min: head_bytes + coded_bytes_min,
+                    expects_continue,
+                    in_body: true,
+                }),
                 Chunked::InPlace { start, end, coded_bytes } => complete(&coded[start..end], coded_bytes),
                 Chunked::Gathered { coded_bytes } => complete(&self.scratch, coded_bytes),
             },
@@ -304,10 +303,18 @@ impl Parser {
     }
 }
 
-fn explain(error: httparse::Error) -> HttpError {
+/// What httparse's refusal means. `after_target`: what follows the target and its blank, when it got as far.
+fn explain(error: httparse::Error, after_target: &[u8]) -> HttpError {
     match error {
         httparse::Error::TooManyHeaders => HttpError::HeadTooLarge,
-        httparse::Error::Version => HttpError::Version,
+        // Another version only when it looks like one up to the first wrong byte: `http/1.1`, a second blank before the
+        // version, or `HTTP/x` is not HTTP at all (RFC 9112 §2.3).
+        httparse::Error::Version => {
+            let at =
+                after_target.iter().zip(b"HTTP/1.").take_while(|(found, wanted)| found == wanted).count();
+            let digit = after_target.get(at).is_some_and(u8::is_ascii_digit);
+            if digit && matches!(at, 5 | 7) { HttpError::Version } else { HttpError::Malformed }
+        }
         httparse::Error::HeaderName
         | httparse::Error::HeaderValue
         | httparse::Error::NewLine
@@ -316,9 +323,29 @@ fn explain(error: httparse::Error) -> HttpError {
     }
 }
 
+/// What follows `target` and the blank behind it in `window`, of which it is a part.
+fn after_target<'a>(window: &'a [u8], target: Option<&str>) -> &'a [u8] {
+    let Some(target) = target else { return &[] };
+    let end = target.as_ptr() as usize - window.as_ptr() as usize + target.len();
+    window.get(end + 1..).unwrap_or_default()
+}
+
+/// Where the request line begins: behind at most [`EMPTY_LINES_MAX`] empty lines.
+fn skip_empty_lines(window: &[u8]) -> Result<usize, HttpError> {
+    let mut start = 0;
+    for _ in 0..=EMPTY_LINES_MAX {
+        match &window[start..] {
+            [b'\r', b'\n', ..] => start += 2,
+            [b'\n', ..] => return Err(HttpError::BareLineFeed),
+            [b'\r', _, ..] => return Err(HttpError::Malformed),
+            _ => return Ok(start),
+        }
+    }
+    Err(HttpError::Malformed)
+}
+
 /// Refuses a target that is too long as soon as that can be seen, unless something before its limit is wrong already.
-fn check_target_length(window: &[u8], limits: &Limits) -> Result<(), HttpError> {
-    let start = window.iter().position(|&byte| byte != b'\r' && byte != b'\n').unwrap_or(window.len());
+fn check_target_length(window: &[u8], start: usize, limits: &Limits) -> Result<(), HttpError> {
     let Some(method_bytes) = memchr::memchr(b' ', &window[start..]) else { return Ok(()) };
     let target_start = start + method_bytes + 1;
     let too_long = target_start + limits.target_bytes_max + 1;
@@ -327,7 +354,8 @@ fn check_target_length(window: &[u8], limits: &Limits) -> Result<(), HttpError> 
         return Ok(());
     }
     let mut no_headers = [];
-    httparse::Request::new(&mut no_headers).parse(&window[..too_long]).map_err(explain)?;
+    let mut raw = httparse::Request::new(&mut no_headers);
+    raw.parse(&window[..too_long]).map_err(|error| explain(error, &[]))?;
     Err(HttpError::TargetTooLong)
 }
 
@@ -335,92 +363,4 @@ fn check_target_length(window: &[u8], limits: &Limits) -> Result<(), HttpError> 
 fn refuse_bare_line_feeds(head: &[u8]) -> Result<(), HttpError> {
     let bare = memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r');
     if bare { Err(HttpError::BareLineFeed) } else { Ok(()) }
-}
-
-/// Path and query of a target in origin form, absolute form, or `*` for OPTIONS.
-fn split_target(target: &str, method: Method) -> Result<(&str, &str), HttpError> {
-    let local = if target.starts_with('/') {
-        target
-    } else if target == "*" && method == Method::Options {
-        return Ok((target, ""));
-    } else {
-        let scheme_bytes = if starts_with_ignoring_case(target, "http://") {
-            7
-        } else if starts_with_ignoring_case(target, "https://") {
-            8
-        } else {
-            return Err(HttpError::Malformed);
-        };
-        let after = &target[scheme_bytes..];
-        match after.find(['/', '?']) {
-            Some(0) => return Err(HttpError::Malformed),
-            Some(at) if after.as_bytes()[at] == b'/' => &after[at..],
-            Some(at) => return Ok(("/", &after[at + 1..])),
-            None if after.is_empty() => return Err(HttpError::Malformed),
-            None => "/",
-        }
-    };
-    Ok(local.split_once('?').unwrap_or((local, "")))
-}
-
-fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
-    text.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-}
-
-impl Facts {
-    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), HttpError> {
-        // The length decides most names without comparing them.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
-            6 if name.eq_ignore_ascii_case("expect") => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(HttpError::Expectation);
-                }
-                self.expects_continue = true;
-            }
-            10 if name.eq_ignore_ascii_case("connection") => {
-                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                    self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-                }
-            }
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                // Even equal repetitions are refused: a proxy may take either.
-                if self.content_length.is_some() {
-                    return Err(HttpError::ContentLength);
-                }
-                self.content_length = Some(content_length(value)?);
-            }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                self.transfer_encodings += 1;
-                self.chunked = value.eq_ignore_ascii_case(b"chunked");
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn framing(&self, version: Version) -> Result<Framing, HttpError> {
-        if self.hosts > 1 || self.hosts == 0 && version == Version::Http11 {
-            return Err(HttpError::Host);
-        }
-        match (self.transfer_encodings, self.content_length) {
-            (0, length) => Ok(Framing::Length(length.unwrap_or(0))),
-            (_, Some(_)) => Err(HttpError::ConflictingLengths),
-            // HTTP/1.0 has no transfer codings, and a proxy of that version would pass the body on uncut.
-            (_, None) if version == Version::Http10 => Err(HttpError::Malformed),
-            (1, None) if self.chunked => Ok(Framing::Chunked),
-            (_, None) => Err(HttpError::NotImplemented),
-        }
-    }
-}
-
-fn content_length(value: &[u8]) -> Result<usize, HttpError> {
-    // 18 digits cannot overflow 64 bits; no sign, blank or list is a digit.
-    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
-        return Err(HttpError::ContentLength);
-    }
-    let length = value.iter().fold(0_u64, |length, &digit| length * 10 + u64::from(digit - b'0'));
-    usize::try_from(length).map_err(|_| HttpError::BodyTooLarge)
 }

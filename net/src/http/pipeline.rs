@@ -2,9 +2,12 @@
 //!
 //! **Runs on**: the shard that owns the connection; one [`Pipeline`] per connection.
 //! **Owns**: a slot per unanswered request, and the bytes of answers that are early.
-//! **Invariants**: bytes are released strictly in the order of [`Pipeline::reserve`]; a ticket is answered once.
+//! **Invariants**: bytes are released strictly in the order of [`Pipeline::reserve`]; a ticket is answered once, at once
+//! ([`Pipeline::complete`]) or piece by piece ([`Pipeline::append`], then `complete`). Nothing follows an answer that ends
+//! the connection.
 //! **Bounds**: at most the given number of slots; then `reserve` refuses and the caller pauses reading. Early answers wait
-//! in memory, so that number times the largest answer bounds a connection.
+//! in memory, so that number times the largest answer bounds a connection; a streamed one is refused pieces while
+//! [`WAITING_BYTES_MAX`] of it wait. What is written to the output is the wire's to bound.
 //! **Never** allocates when answers come in order: the oldest is written straight into the connection's output.
 
 use std::collections::VecDeque;
@@ -29,6 +32,15 @@ impl Default for ReplyMode {
     }
 }
 
+impl ReplyMode {
+    /// The mode of an answer whose length is not known when it begins: HTTP/1.0 knows no chunks, so that the connection's
+    /// end is the body's (RFC 9112 §6.3 rule 8).
+    #[must_use]
+    pub const fn streamed(self) -> Self {
+        Self { keep_alive: self.keep_alive && !self.http10, ..self }
+    }
+}
+
 impl From<&Head<'_>> for ReplyMode {
     fn from(head: &Head<'_>) -> Self {
         Self {
@@ -43,21 +55,50 @@ impl From<&Head<'_>> for ReplyMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u64);
 
+/// Bytes of one streamed answer that may wait for its turn before [`Pipeline::append`] refuses more (the last piece may
+/// go beyond): a few pieces of the usual size, and 1 MiB for a connection with 16 such answers.
+pub const WAITING_BYTES_MAX: usize = 64 << 10;
+
 /// What an answer set free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Released {
-    /// Answers that were written to the output, this one or others that had waited for it.
+    /// Answers that were written to the output to their end, this one or others that had waited for it.
     pub answers: usize,
     /// The last of them ends the connection: close it now.
     pub close: bool,
     /// The pipeline was full and has room again: resume reading.
     pub room: bool,
+    /// The streamed answer whose turn has come: what waited of it was written, and more goes straight to the output.
+    pub turn: Option<Ticket>,
+}
+
+/// What became of a piece of a streamed answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a piece that was refused must be offered again, or the answer given up"]
+pub enum Appended {
+    /// Written to the connection's output.
+    Sent,
+    /// Kept until the answers before it are complete.
+    Waiting,
+    /// Not taken: [`WAITING_BYTES_MAX`] wait already. Offer it again when [`Released::turn`] names the ticket.
+    Full,
+    /// Not taken: the request was answered already, or its connection is gone. Stop.
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Unanswered,
+    /// Pieces were appended, more may follow.
+    Streaming,
+    Complete,
 }
 
 struct Slot {
     mode: ReplyMode,
-    /// The answer, once it is there and still has to wait.
-    early: Option<Vec<u8>>,
+    progress: Progress,
+    /// What there is of the answer while it has to wait.
+    waiting: Vec<u8>,
 }
 
 /// The unanswered requests of one connection.
@@ -121,46 +162,85 @@ impl Pipeline {
         self.continue_state = Continue::Unasked;
         self.ending = !mode.keep_alive;
         let ticket = Ticket(self.oldest + self.slots.len() as u64);
-        self.slots.push_back(Slot { mode, early: None });
+        self.slots.push_back(Slot { mode, progress: Progress::Unanswered, waiting: Vec::new() });
         Some(ticket)
     }
 
-    /// Answers a request: `write` appends one complete answer for the given mode to the vector it gets, which is `out`
-    /// itself when it is this request's turn. A ticket of another time (answered already) is ignored.
+    /// Answers a request: `write` appends one complete answer for the given mode (or the end of a streamed one) to the
+    /// vector it gets, which is `out` itself when it is this request's turn. A ticket of another time (answered already)
+    /// is ignored.
     pub fn complete(
         &mut self,
         ticket: Ticket,
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode),
     ) -> Released {
-        let Some(place) = ticket.0.checked_sub(self.oldest).and_then(|place| usize::try_from(place).ok())
-        else {
-            return Released::default();
-        };
         let was_full = self.is_full();
-        let Some(slot) = self.slots.get_mut(place) else { return Released::default() };
-        if slot.early.is_some() {
-            return Released::default();
-        }
+        let mut released = Released::default();
+        let Some((place, slot)) = self.open_slot(ticket) else { return released };
+        slot.progress = Progress::Complete;
         if place > 0 {
-            let mut early = Vec::new();
-            write(&mut early, slot.mode);
-            slot.early = Some(early);
-            return Released::default();
+            write(&mut slot.waiting, slot.mode);
+            return released;
         }
         write(out, slot.mode);
-        let mut released = Released::default();
-        let mut keep_alive = self.pass(&mut released);
-        while let Some(early) = self.slots.front_mut().and_then(|slot| slot.early.take()) {
-            out.extend_from_slice(&early);
-            keep_alive = self.pass(&mut released);
+        while self.slots.front().is_some_and(|slot| slot.progress == Progress::Complete) {
+            let keep_alive = self.pass(&mut released);
+            if !keep_alive {
+                released.close = true;
+                self.drop_slots();
+                return released;
+            }
+            if let Some(next) = self.slots.front_mut() {
+                out.append(&mut next.waiting);
+                // The memory is given back even when the answer goes on for long.
+                next.waiting = Vec::new();
+            }
         }
-        released.close = !keep_alive;
-        released.room = was_full && keep_alive;
+        released.turn = self
+            .slots
+            .front()
+            .filter(|slot| slot.progress == Progress::Streaming)
+            .map(|_| Ticket(self.oldest));
+        released.room = was_full;
         if self.slots.is_empty() && self.continue_state == Continue::Wanted {
             self.offer_continue(out);
         }
         released
+    }
+
+    /// Streams a piece of an answer, which [`Pipeline::complete`] ends later: `write` appends the piece to the vector it
+    /// gets, which is `out` itself when it is this request's turn. The first piece holds the head
+    /// ([`response::Response::chunked`]). `write` is not called when the piece is refused.
+    ///
+    /// An HTTP/1.0 client finds the end of such an answer by the connection's end: the mode that `write` gets says so, and
+    /// requests behind it are not answered.
+    pub fn append(
+        &mut self,
+        ticket: Ticket,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>, ReplyMode),
+    ) -> Appended {
+        let Some((place, slot)) = self.open_slot(ticket) else { return Appended::Gone };
+        if slot.waiting.len() >= WAITING_BYTES_MAX {
+            return Appended::Full;
+        }
+        slot.progress = Progress::Streaming;
+        slot.mode = slot.mode.streamed();
+        let (appended, to) =
+            if place == 0 { (Appended::Sent, out) } else { (Appended::Waiting, &mut slot.waiting) };
+        write(to, slot.mode);
+        if !slot.mode.keep_alive {
+            self.ending = true;
+        }
+        appended
+    }
+
+    /// The slot of a ticket whose answer is not complete, and its place.
+    fn open_slot(&mut self, ticket: Ticket) -> Option<(usize, &mut Slot)> {
+        let place = usize::try_from(ticket.0.checked_sub(self.oldest)?).ok()?;
+        let slot = self.slots.get_mut(place)?;
+        (slot.progress != Progress::Complete).then_some((place, slot))
     }
 
     /// Drops the oldest slot, whose answer was written.
@@ -169,6 +249,12 @@ impl Pipeline {
         self.oldest += 1;
         released.answers += 1;
         slot.mode.keep_alive
+    }
+
+    /// Drops all slots; their tickets are of another time from now on.
+    fn drop_slots(&mut self) {
+        self.oldest += self.slots.len() as u64;
+        self.slots.clear();
     }
 
     /// The next request waits for `100 Continue`: writes it now, or after the answers before it, and once only.
@@ -186,8 +272,7 @@ impl Pipeline {
 
     /// Empties the pipeline for the next connection in this place; tickets handed out before stay invalid.
     pub fn reset(&mut self) {
-        self.oldest += self.slots.len() as u64;
-        self.slots.clear();
+        self.drop_slots();
         self.ending = false;
         self.continue_state = Continue::Unasked;
     }

@@ -1,7 +1,8 @@
 //! Answers, written into a byte vector.
 //!
-//! **Invariants**: each answer has exactly one framing (Content-Length, or none where the standard forbids it); a
-//! header's value cannot end its line. **Never** uses `format!`, and allocates only when the vector grows.
+//! **Invariants**: each answer has exactly one framing (Content-Length; chunks, or the connection's end for HTTP/1.0, when
+//! the length is not known at its beginning; none where the standard forbids it); a header's value cannot end its line.
+//! **Never** uses `format!`, and allocates only when the vector grows.
 
 use super::{HttpDate, HttpError, ReplyMode};
 
@@ -9,11 +10,32 @@ use super::{HttpDate, HttpError, ReplyMode};
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// An answer whose head is being written.
-#[must_use = "an answer without `body` or `empty` has no end"]
+#[must_use = "an answer without `body`, `chunked` or `empty` has no end"]
 pub struct Response<'a> {
     out: &'a mut Vec<u8>,
     status: u16,
     mode: ReplyMode,
+    /// Where Connection is written, if it is.
+    connection_at: usize,
+}
+
+/// The body of an answer whose length is not known when it begins. It is a value without the bytes, to keep beside the
+/// ticket while the answer is streamed over several turns ([`super::Pipeline::append`]). An answer that cannot be brought
+/// to its end is not finished: abort the connection, so that the client does not take a part for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a streamed body has no end without `finish`"]
+pub struct Chunks {
+    form: ChunksForm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChunksForm {
+    /// HTTP/1.1.
+    Chunked,
+    /// HTTP/1.0: as it is, until the connection ends.
+    UntilClose,
+    /// HEAD, and statuses that forbid a body.
+    Bodiless,
 }
 
 /// Begins an answer: status line, Date, and Connection where it is needed.
@@ -33,13 +55,14 @@ pub fn begin<'a>(out: &'a mut Vec<u8>, status: u16, mode: ReplyMode, date: &Http
     }
     out.extend_from_slice(date.as_bytes());
     out.extend_from_slice(b"\r\n");
+    let connection_at = out.len();
     if !mode.keep_alive {
-        out.extend_from_slice(b"Connection: close\r\n");
+        out.extend_from_slice(CLOSE);
     } else if mode.http10 {
         // A client of that version takes silence for a close.
-        out.extend_from_slice(b"Connection: keep-alive\r\n");
+        out.extend_from_slice(KEEP_ALIVE);
     }
-    Response { out, status, mode }
+    Response { out, status, mode, connection_at }
 }
 
 /// Writes a whole answer with a body.
@@ -118,6 +141,32 @@ impl Response<'_> {
         }
     }
 
+    /// Ends the head of an answer whose body follows piece by piece and ends with [`Chunks::finish`].
+    ///
+    /// For HTTP/1.0 the connection must be closed behind it ([`ReplyMode::streamed`]); the head says so even when `mode`
+    /// did not.
+    pub fn chunked(mut self, content_type: &str) -> Chunks {
+        if self.bodiless() {
+            self.end_head();
+            return Chunks { form: ChunksForm::Bodiless };
+        }
+        if self.mode != self.mode.streamed() {
+            let end = self.connection_at + KEEP_ALIVE.len();
+            self.out.splice(self.connection_at..end, CLOSE.iter().copied());
+        }
+        self = self.header("Content-Type", content_type);
+        if !self.mode.http10 {
+            self.out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        let form = match self.mode {
+            ReplyMode { head_only: true, .. } => ChunksForm::Bodiless,
+            ReplyMode { http10: true, .. } => ChunksForm::UntilClose,
+            ReplyMode { .. } => ChunksForm::Chunked,
+        };
+        self.end_head();
+        Chunks { form }
+    }
+
     /// Ends an answer without a body.
     pub fn empty(self) {
         if !self.bodiless() {
@@ -135,7 +184,57 @@ impl Response<'_> {
     }
 }
 
+impl Chunks {
+    /// Writes a piece of the body as one chunk; nothing for an empty piece, because an empty chunk would end the body.
+    pub fn chunk(self, out: &mut Vec<u8>, piece: &[u8]) {
+        self.chunk_with(out, |out| out.extend_from_slice(piece));
+    }
+
+    /// Writes what `write` appends as one chunk: no copy and no second buffer. Its size is filled in afterwards, behind
+    /// leading zeros.
+    ///
+    /// # Panics
+    /// When a piece is 4 GiB or more.
+    pub fn chunk_with(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = out.len();
+        match self.form {
+            ChunksForm::UntilClose => write(out),
+            ChunksForm::Bodiless => {
+                write(out);
+                out.truncate(start);
+            }
+            ChunksForm::Chunked => {
+                out.extend_from_slice(&[b'0'; SIZE_DIGITS]);
+                out.extend_from_slice(b"\r\n");
+                let data_at = out.len();
+                write(out);
+                let mut size = u32::try_from(out.len() - data_at).expect("a piece is below 4 GiB");
+                if size == 0 {
+                    return out.truncate(start);
+                }
+                for digit in out[start..start + SIZE_DIGITS].iter_mut().rev() {
+                    *digit = b"0123456789abcdef"[(size & 0xF) as usize];
+                    size >>= 4;
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Ends the body.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        if self.form == ChunksForm::Chunked {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+}
+
+const CLOSE: &[u8] = b"Connection: close\r\n";
+const KEEP_ALIVE: &[u8] = b"Connection: keep-alive\r\n";
+
 const LENGTH_DIGITS: usize = 10;
+/// Hexadecimal digits of a chunk's size.
+const SIZE_DIGITS: usize = 8;
 
 /// The standard's phrase for a status.
 #[must_use]

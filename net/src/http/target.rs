@@ -1,8 +1,29 @@
-//! Percent-decoding of paths and queries.
+//! Request targets: their form, and percent-decoding of paths and queries.
 //!
 //! **Bounds**: decoding never makes text longer, so [`super::Limits::target_bytes_max`] bounds it.
 
 use std::borrow::Cow;
+
+use super::HttpError;
+use super::parse::Method;
+
+/// Path and query of a request target in origin form (RFC 9112 §3.2.1), or `*` for OPTIONS (§3.2.4).
+///
+/// The absolute form and the authority form are refused. §3.2.2 wants servers to accept the first, but it names a host a
+/// second time, a proxy in front may go by the other one, and this server is no proxy: its clients never send it. Bytes are
+/// those that RFC 3986 allows, and those that browsers leave as they are beyond it (WHATWG URL, percent-encode sets); a
+/// fragment or a backslash in the path is read differently by different servers.
+pub(super) fn split(target: &str, method: Method) -> Result<(&str, &str), HttpError> {
+    if target == "*" && method == Method::Options {
+        return Ok((target, ""));
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let refused_in_path = |byte: u8| matches!(byte, b'\\' | b'^' | b'`' | b'{' | b'}');
+    let fine = path.starts_with('/')
+        && target.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>'))
+        && !path.bytes().any(refused_in_path);
+    if fine { Ok((path, query)) } else { Err(HttpError::RequestTarget) }
+}
 
 /// The percent-encoding or the text behind it is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +94,21 @@ fn hex(digit: u8) -> Result<u8, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forms() {
+        let get = |target| split(target, Method::Get);
+        assert_eq!(get("/"), Ok(("/", "")));
+        assert_eq!(get("/a%20b;c=d/[e]|?f=\\{g}?"), Ok(("/a%20b;c=d/[e]|", "f=\\{g}?")));
+        assert_eq!(get("//x/y"), Ok(("//x/y", "")));
+        assert_eq!(split("*", Method::Options), Ok(("*", "")));
+        for target in
+            ["*", "", "a", "?a", "x:80", "http://x/", "HTTPS://x", "/a#b", "/?a#b", "/\\", "/\"", "/é", "*?"]
+        {
+            assert_eq!(get(target), Err(HttpError::RequestTarget), "{target:?}");
+        }
+        assert_eq!(split("*?", Method::Options), Err(HttpError::RequestTarget));
+    }
 
     #[test]
     fn decodes_and_borrows() {

@@ -399,7 +399,8 @@ impl Ring {
     pub(crate) fn recycle(&mut self, lease: Lease) {
         match self.kernel {
             Generation::Multishot => self.buffers.recycle(lease),
-            Generation::SingleShot => drop(lease),
+            // The one scratch buffer is free again as soon as its lease is gone.
+            Generation::SingleShot => {}
         }
     }
 

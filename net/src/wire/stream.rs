@@ -1,5 +1,7 @@
 //! A connection as a consumer sees it while bytes are delivered.
 
+use super::Patience;
+
 /// What the consumer asked for during a delivery.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wishes {
@@ -8,6 +10,7 @@ pub(super) struct Wishes {
     pub(super) body: bool,
     pub(super) pause: bool,
     pub(super) close: bool,
+    pub(super) patience: Option<Patience>,
 }
 
 /// Unconsumed input and the output buffer of one connection, during [`super::WireEvents::received`].
@@ -70,6 +73,11 @@ impl<'a> Stream<'a> {
     /// Delivers no more until [`super::Wire::resume`].
     pub fn pause(&mut self) {
         self.wishes.pause = true;
+    }
+
+    /// As [`super::Wire::set_patience`].
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.wishes.patience = Some(patience);
     }
 
     /// Closes after what is queued was sent; input is no longer read.

@@ -14,12 +14,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use net::http::{HttpDate, Limits, Parsed, Parser, Pipeline, response};
+use net::http::{Limits, Request, response};
+use net::server::{Acceptance, Requested, Server, ServerLimits, Service, Socket};
 use net::wire::uring::UringWire;
 use net::wire::{
     Arrival, CloseReason, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents, WireMetrics,
     listen,
 };
+use net::ws::Message;
+use net::ws::handshake::DeflatePolicy;
+use net::ws::handshake::server::Upgrade;
 
 /// When a condition counts as never coming true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -159,69 +163,70 @@ impl WireEvents for Recorder {
     }
 }
 
-/// Answers each request with 200, its path in `X-Path`, and its own body.
+/// Answers each request with 200, its path in `X-Path`, and its own body; echoes what comes over a WebSocket.
 pub struct Echo {
-    parser: Parser,
-    date: HttpDate,
-    pipelines: BTreeMap<ConnId, Pipeline>,
-    pub requests: u64,
+    server: Server,
+    service: EchoService,
     pub closed: Vec<CloseReason>,
+}
+
+#[derive(Default)]
+pub struct EchoService {
+    pub requests: u64,
+}
+
+impl Service for EchoService {
+    fn request(&mut self, request: &Request<'_>, requested: Requested<'_>) {
+        if request.head.upgrade {
+            match Upgrade::check(request.head) {
+                Ok(upgrade) => {
+                    let deflate = Some(DeflatePolicy::default());
+                    requested.accept(&upgrade, &Acceptance { deflate, ..Acceptance::default() });
+                }
+                Err(refusal) => requested.refuse(refusal),
+            }
+            return;
+        }
+        self.requests += 1;
+        requested.answer(|out, mode, date| {
+            response::begin(out, 200, mode, date)
+                .header("X-Path", request.head.path)
+                .body("application/octet-stream", request.body);
+        });
+    }
+
+    fn message(&mut self, _conn: ConnId, message: Message<'_>, socket: &mut Socket<'_>) {
+        socket.send(message);
+    }
 }
 
 impl Echo {
     pub fn new(limits: Limits) -> Self {
-        Self {
-            parser: Parser::new(limits),
-            date: HttpDate::from_unix(0),
-            pipelines: BTreeMap::new(),
-            requests: 0,
-            closed: Vec::new(),
-        }
+        let limits = ServerLimits { request: limits, ..ServerLimits::default() };
+        Self { server: Server::new(limits), service: EchoService::default(), closed: Vec::new() }
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.service.requests
+    }
+
+    pub fn tick(&mut self, now_ns: u64, wire: &mut impl Wire) {
+        self.server.set_time(now_ns, 0);
+        self.server.tick(wire, &mut self.service);
     }
 }
 
 impl WireEvents for Echo {
-    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
-        assert!(self.pipelines.insert(conn, Pipeline::new(16)).is_none(), "ids are unique");
+    fn accepted(&mut self, conn: ConnId, arrival: Arrival) {
+        self.server.with(&mut self.service).accepted(conn, arrival);
     }
 
     fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
-        let pipeline = self.pipelines.get_mut(&conn).expect("accepted before received, closed after");
-        while !stream.input().is_empty() {
-            match self.parser.parse(stream.input()) {
-                Ok(Parsed::Complete(request)) => {
-                    self.requests += 1;
-                    let ticket = pipeline.reserve((&request.head).into()).unwrap();
-                    let released = pipeline.complete(ticket, stream.output(), |out, mode| {
-                        response::begin(out, 200, mode, &self.date)
-                            .header("X-Path", request.head.path)
-                            .body("application/octet-stream", request.body);
-                    });
-                    stream.consume(request.input_bytes);
-                    if released.close {
-                        return stream.close();
-                    }
-                }
-                Ok(Parsed::Incomplete { bytes_min, expects_continue }) => {
-                    if expects_continue {
-                        pipeline.offer_continue(stream.output());
-                    }
-                    stream.wait_for(bytes_min);
-                    break;
-                }
-                Err(error) => {
-                    response::write_error(stream.output(), error, &self.date);
-                    return stream.close();
-                }
-            }
-        }
-        if stream.ended() {
-            stream.close();
-        }
+        self.server.with(&mut self.service).received(conn, stream);
     }
 
     fn closed(&mut self, conn: ConnId, ending: Ending) {
-        self.pipelines.remove(&conn).expect("closed once, after accepted");
+        self.server.with(&mut self.service).closed(conn, ending);
         self.closed.push(ending.reason);
     }
 }
@@ -255,6 +260,7 @@ impl TestServer {
                 while !stop.load(Ordering::Relaxed) {
                     clock.skew_ns = skew_ns.load(Ordering::Relaxed);
                     wire.poll(clock.now_ns(), &mut echo).unwrap();
+                    echo.tick(clock.now_ns(), &mut wire);
                     *state.lock().unwrap() = (wire.metrics(), wire.connections());
                     if !wire.has_work() {
                         readable(wire.descriptor(), 1);

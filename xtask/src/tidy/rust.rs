@@ -5,9 +5,11 @@ use crate::source::{line_of, whole_words};
 
 /// Files outside `ringbuf` and the `sys` modules that contain `unsafe`, each with the reason.
 const UNSAFE_ELSEWHERE: &[(&str, &str)] = &[
-    ("net/examples/echo_http.rs", "waits on a descriptor and reads its CPU time as a shard's executor would"),
+    ("net/examples/autobahn_client.rs", "waits on a descriptor as a shard's executor would"),
+    ("net/examples/echo.rs", "waits on a descriptor and reads its CPU time as a shard's executor would"),
     ("net/tests/out_of_descriptors.rs", "lowers its own limit of descriptors"),
     ("net/tests/requests_cost_no_allocation.rs", "a counting allocator"),
+    ("net/tests/ws_messages_cost_no_allocation.rs", "a counting allocator"),
     ("net/tests/support/mod.rs", "waits on a descriptor as a shard's executor would"),
 ];
 

@@ -101,6 +101,16 @@ impl MemoryWire {
     }
 }
 
+impl MemoryWire {
+    /// Before a place is taken again, the end of its last connection is known.
+    fn deliver_ends(&mut self, events: &mut impl WireEvents) {
+        loop {
+            let Some((conn, ending)) = self.state.borrow_mut().gone.pop_front() else { break };
+            events.closed(conn, ending);
+        }
+    }
+}
+
 impl Wire for MemoryWire {
     fn poll(&mut self, now_ns: u64, events: &mut impl WireEvents) -> io::Result<usize> {
         self.settle();
@@ -133,6 +143,7 @@ impl Wire for MemoryWire {
                 self.deliver(index, events);
             }
         }
+        self.deliver_ends(events);
         while handled < self.state.borrow().config.completions_per_poll {
             let Some(peer) = self.state.borrow_mut().waiting.pop_front() else { break };
             handled += 1;
@@ -141,10 +152,7 @@ impl Wire for MemoryWire {
                 events.accepted(conn, Arrival { peer: address, listener: 0 });
             }
         }
-        loop {
-            let Some((conn, ending)) = self.state.borrow_mut().gone.pop_front() else { break };
-            events.closed(conn, ending);
-        }
+        self.deliver_ends(events);
         Ok(handled)
     }
 

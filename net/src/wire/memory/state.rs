@@ -249,6 +249,9 @@ impl State {
         let rest = slot.inbox.len();
         slot.wait_for = wishes.wait_for.min(self.config.input_bytes_max);
         slot.paused = wishes.pause;
+        if let Some(patience) = wishes.patience {
+            slot.timing.patience = patience;
+        }
         if wishes.pause && slot.ended && rest > 0 {
             slot.ended_told = false;
         }

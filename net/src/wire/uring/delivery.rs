@@ -118,6 +118,9 @@ impl UringWire {
         let rest = slot.inbox.len();
         slot.wait_for = wishes.wait_for.min(self.config.input_bytes_max);
         slot.paused = wishes.pause;
+        if let Some(patience) = wishes.patience {
+            slot.timing.patience = patience;
+        }
         slot.timing.delivered(self.now_ns, wishes.consumed, rest, wishes.pause, wishes.body);
         let overflow = rest >= self.config.input_bytes_max && !wishes.pause && !wishes.close;
         if wishes.pause && slot.ended && rest > 0 {

@@ -72,6 +72,8 @@ pub struct UringWire {
     addresses: Addresses,
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Places that are free once the ends of their last connections have been delivered.
+    released: Vec<u32>,
     config: WireConfig,
     metrics: WireMetrics,
     pool: BufferPool,
@@ -121,6 +123,7 @@ impl UringWire {
             addresses: Addresses::default(),
             slots: Vec::new(),
             free: Vec::new(),
+            released: Vec::new(),
             config,
             metrics: WireMetrics::default(),
             pool: BufferPool::default(),
@@ -191,6 +194,8 @@ impl UringWire {
         more: bool,
         events: &mut impl WireEvents,
     ) {
+        // First, so that a place is never taken before its last connection's end is known.
+        self.deliver_ends(events);
         let acceptor = &mut self.acceptors[listener as usize];
         acceptor.armed = more;
         if !more && acceptor.stopping {
@@ -256,6 +261,14 @@ impl UringWire {
             }
             _ => self.release_when_quiet(index),
         }
+    }
+
+    /// Delivers the ends that wait; the places of those connections are free from here on.
+    fn deliver_ends(&mut self, events: &mut impl WireEvents) {
+        while let Some((conn, ending)) = self.gone.pop_front() {
+            events.closed(conn, ending);
+        }
+        self.free.append(&mut self.released);
     }
 
     fn take_slot(&mut self) -> Option<u32> {
@@ -451,9 +464,7 @@ impl Wire for UringWire {
                 Completion::Cancelled => {}
             }
         }
-        while let Some((conn, ending)) = self.gone.pop_front() {
-            events.closed(conn, ending);
-        }
+        self.deliver_ends(events);
         Ok(handled)
     }
 

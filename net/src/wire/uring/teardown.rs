@@ -111,7 +111,7 @@ impl UringWire {
         self.pool.retire(&mut flight);
         // Dropping the socket closes it. A wrapped generation would need four billion connections in this slot.
         *slot = Slot::free(slot.generation.wrapping_add(1));
-        self.free.push(index);
+        self.released.push(index);
     }
 
     /// Looks for time-outs in the slots whose turn it is.

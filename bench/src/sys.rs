@@ -1,0 +1,54 @@
+//! What measuring needs of the system: waiting on a descriptor, a process's own CPU time and memory.
+
+use std::fs;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// Waits until `descriptor` is readable, at most so long.
+pub fn wait_readable(descriptor: RawFd, at_most: Duration) {
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: one valid pollfd, written during the call only; a wrong descriptor is reported in it.
+    unsafe { libc::poll(&raw mut entry, 1, millis) };
+}
+
+/// Keeps this thread, and those it starts, on one CPU.
+///
+/// # Errors
+/// When the system refuses, as for a CPU that is not there.
+pub fn run_on(cpu: usize) -> std::io::Result<()> {
+    // SAFETY: all zeroes is the empty set; CPU_SET writes inside it or not at all.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    };
+    // SAFETY: `set` is valid for reads of its size during the call.
+    if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+/// CPU time that all threads of a process have used, in nanoseconds: what the scheduler counted, not ticks.
+#[must_use]
+pub fn cpu_ns(process: u32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return 0 };
+    threads
+        .flatten()
+        .filter_map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+/// Resident memory of a process, in bytes.
+#[must_use]
+pub fn resident_bytes(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    kib.and_then(|kib| kib.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0)
+        * 1024
+}
