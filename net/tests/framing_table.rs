@@ -1,7 +1,8 @@
 //! Where each request ends, or why it is refused: the framing table, run in one piece, byte by byte, in every two pieces,
 //! and against a real server.
 //!
-//! `UPDATE_CORPUS=1 cargo test -p coinbitclub-net --test framing_table` writes the rows as seeds of the fuzzer.
+//! `UPDATE_CORPUS=1 cargo test -p coinbitclub-net --test framing_table` writes the rows as seeds of the fuzzer
+//! (minimise them afterwards: `net/fuzz/Cargo.toml`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

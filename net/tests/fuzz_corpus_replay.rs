@@ -38,7 +38,7 @@ fn every_seed_passes() {
         assert!(files > 0, "{target} has no seeds");
         assert!(
             files <= FILES_MAX && bytes_sum <= BYTES_MAX,
-            "{target}: {files} files, {bytes_sum} bytes: cmin"
+            "{target}: {files} files, {bytes_sum} bytes: minimise, see net/fuzz/Cargo.toml"
         );
     }
 }

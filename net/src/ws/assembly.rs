@@ -112,13 +112,18 @@ impl Assembly {
         let piece = &input[..input.len().min(left)];
         let ends_frame = piece.len() == left;
         let is_complete = ends_frame && self.is_final;
-        match deflate.filter(|_| self.compressed) {
-            Some(deflate) => self.decompress(piece, is_complete, deflate, limits)?,
-            None => frame::append_masked(&mut self.buffer, piece, self.mask),
-        }
+        let taken = match deflate.filter(|_| self.compressed) {
+            Some(deflate) => self.decompress(piece, is_complete, deflate, limits),
+            None => {
+                frame::append_masked(&mut self.buffer, piece, self.mask);
+                Ok(())
+            }
+        };
+        // Before a fault of the compression is told: the first fault counts, however the bytes were cut.
         if self.kind == Kind::Text {
             self.utf8.advance(&self.buffer).map_err(|NotUtf8| Fault::Utf8)?;
         }
+        taken?;
         self.mask.rotate_left(piece.len() % 4);
         self.frame_bytes_left = u32::try_from(left - piece.len()).expect("less than before");
         self.in_frame = !ends_frame;

@@ -225,14 +225,15 @@ fn inflate(
         }
         let read_before = decompressor.total_in();
         let written_before = buffer.len();
-        let status = decompressor
-            .decompress_vec(rest, buffer, FlushDecompress::Sync)
-            .map_err(|_| Fault::Compression)?;
-        let read = count(decompressor.total_in() - read_before);
-        rest = &rest[read..];
+        let status = decompressor.decompress_vec(rest, buffer, FlushDecompress::Sync);
         if buffer.len() > bytes_max {
+            // No further: whether more was decompressed depends on how the bytes were cut.
+            buffer.truncate(bytes_max);
             return Err(Fault::MessageTooLarge);
         }
+        let status = status.map_err(|_| Fault::Compression)?;
+        let read = count(decompressor.total_in() - read_before);
+        rest = &rest[read..];
         let has_room = buffer.len() < buffer.capacity();
         match status {
             // A final block may end before its message does (RFC 7692 §7.2.3.4); what follows begins anew.

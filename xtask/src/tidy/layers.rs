@@ -6,6 +6,8 @@ use super::File;
 const ROOMS: &[(&str, &[&str])] = &[
     ("ringbuf", &[]),
     ("net", &[]),
+    // The fuzzers: a workspace of their own.
+    ("net/fuzz", &["net"]),
     ("engine", &["ringbuf"]),
     ("storage", &["engine", "ringbuf"]),
     ("exchange", &["engine", "net"]),
