@@ -4,11 +4,13 @@
 //! installs). Servers run one at a time on one CPU, the load on another; a server's CPU time is what the scheduler counted
 //! for all its threads. Figures per operation and ratios hold on a noisy machine, rates do not.
 
+mod bare;
 mod durable;
 mod nginx;
 mod report;
 mod server;
 mod static_route;
+mod websocket;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -88,6 +90,9 @@ fn measure(options: &Options) -> Result<(), String> {
     drop(nginx);
     if options.wants("durable") {
         durable::measure(&mut report, cpus, options.span)?;
+    }
+    if options.wants("websocket") {
+        websocket::measure(&mut report, cpus, options.span)?;
     }
     report.print();
     Ok(())

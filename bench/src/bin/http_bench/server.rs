@@ -65,7 +65,7 @@ impl Drop for Server {
 pub(crate) fn serve(words: &[String]) -> Result<(), String> {
     let _ = tuning::raise_soft_limits();
     match words {
-        [kind] if kind == "net" => super::static_route::serve(),
+        [kind] if kind == "net" => super::bare::serve(),
         [kind] if kind == "durable" => super::durable::serve(),
         _ => Err("serve: net or durable".to_owned()),
     }
