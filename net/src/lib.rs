@@ -2,6 +2,7 @@
 //!
 //! * [`wire`]: the network seam. One trait, [`wire::Wire`], and two implementations: `uring` (one io_uring per
 //!   shard) and `memory` (tests and the simulator).
+//! * [`client`]: the shard's HTTP client: kept connections, and for each call exactly what became of it.
 //! * [`http`]: HTTP/1.1 without I/O: a parser over a byte slice, a response writer over a byte vector, a pipeline
 //!   that keeps answers in the order of their requests, and a small blocking client for tools.
 //! * [`ws`]: WebSocket without I/O, both sides.

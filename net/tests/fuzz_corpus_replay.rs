@@ -14,8 +14,11 @@ const BYTES_MAX: usize = 400 << 10;
 type Check = fn(&[u8]);
 
 /// Each target and its check.
-const TARGETS: &[(&str, Check)] =
-    &[("http_request", fuzz_checks::http_request::check), ("ws_session", fuzz_checks::ws_session::check)];
+const TARGETS: &[(&str, Check)] = &[
+    ("http_request", fuzz_checks::http_request::check),
+    ("http_response", fuzz_checks::http_response::check),
+    ("ws_session", fuzz_checks::ws_session::check),
+];
 
 fn corpora() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")

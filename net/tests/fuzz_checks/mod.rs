@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each fuzz target uses its part")]
 
 pub(crate) mod http_request;
+pub(crate) mod http_response;
 pub(crate) mod ws_session;
 
 /// Longer inputs are not fed byte by byte: that takes quadratic time.
