@@ -23,7 +23,7 @@ use net::wire::{
 };
 use net::ws::Message;
 use net::ws::handshake::DeflatePolicy;
-use net::ws::handshake::server::Upgrade;
+use net::ws::handshake::server::{Refusal, Upgrade};
 
 /// When a condition counts as never coming true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -177,15 +177,14 @@ pub struct EchoService {
 
 impl Service for EchoService {
     fn request(&mut self, request: &Request<'_>, requested: Requested<'_>) {
-        if request.head.upgrade {
-            match Upgrade::check(request.head) {
-                Ok(upgrade) => {
-                    let deflate = Some(DeflatePolicy::default());
-                    requested.accept(&upgrade, &Acceptance { deflate, ..Acceptance::default() });
-                }
-                Err(refusal) => requested.refuse(refusal),
+        match Upgrade::check(request.head) {
+            Ok(upgrade) => {
+                let deflate = Some(DeflatePolicy::default());
+                return requested.accept(&upgrade, &Acceptance { deflate, ..Acceptance::default() });
             }
-            return;
+            // An upgrade to something else is ignored (RFC 9110 §7.8).
+            Err(Refusal::Method | Refusal::HttpVersion | Refusal::NotAnUpgrade) => {}
+            Err(refusal) => return requested.refuse(refusal),
         }
         self.requests += 1;
         requested.answer(|out, mode, date| {
