@@ -4,9 +4,9 @@
 //!
 //! `cargo bench -p coinbitclub-bench --bench ws_frames`
 //!
-//! Measured on a 2-core virtual machine (AMD EPYC, Linux 6.18, other builds running, so only the ratios hold; two runs):
-//! a message of 64 bytes costs the session 37 to 72 ns, a fifth to a sixth of `tungstenite` 0.30; of 1 KiB 0.14 to
-//! 0.28 µs, a quarter to a half; of 64 KiB 8 to 12 µs, two thirds to three fifths. `tungstenite` copies each frame into a
+//! Measured on a 2-core virtual machine (AMD EPYC, Linux 6.18, other builds running, so only the ratios hold; three runs):
+//! a message of 64 bytes costs the session 37 to 72 ns, a fifth to a sixth of `tungstenite` 0.30; of 1 KiB 0.12 to
+//! 0.28 µs, a quarter to a half; of 64 KiB 8 to 12 µs, 0.56 to 0.64 of it. `tungstenite` copies each frame into a
 //! buffer of the connection and each answer out of one, which is its contract (`Read` and `Write`); without its write
 //! buffer it is as fast. Idle, a session is 88 bytes and holds no buffer; `tungstenite` is 256 bytes and a read buffer of
 //! 128 KiB, which can be set smaller. So the frame layer is ours.

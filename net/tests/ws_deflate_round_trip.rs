@@ -129,6 +129,26 @@ fn takeover_makes_repetitions_smaller() {
     assert_eq!(first, second);
 }
 
+/// Decompressors are shared, but what one connection said cannot be read through another, nor does its unfinished data
+/// spoil the other's.
+#[test]
+fn a_shared_decompressor_forgets() {
+    let secret = "the secret of another connection, the secret of another connection";
+    let keeping = Direction { window_bits: 15, takeover: true };
+    let mut spy = Ends::new(keeping, keeping).client();
+    let (mut first, mut reference) = (Vec::new(), Vec::new());
+    spy.send_text(secret, &mut first).unwrap();
+    spy.send_text(secret, &mut reference).unwrap();
+    let ends = Ends::new(NO_TAKEOVER, NO_TAKEOVER);
+    let read = |bytes: &[u8]| feed(&mut ends.server(LIMITS), [bytes]).0;
+    assert_eq!(read(&first), [Seen::Text(secret.into())]);
+    assert_eq!(read(&reference), [Seen::Fault(Fault::Compression)]);
+    // A stored block whose length is cut off.
+    assert_eq!(read(&masked(FIN | RSV1 | BINARY, &[0x00, 0x09])), [Seen::Fault(Fault::Compression)]);
+    assert_eq!(read(&masked(FIN | RSV1 | BINARY, b"")), [Seen::Binary(vec![])]);
+    assert_eq!(read(&masked(FIN | RSV1 | TEXT, &HELLO)), [Seen::Text("Hello".into())]);
+}
+
 #[test]
 fn fragments_of_a_compressed_message_are_joined() {
     let frames = [
@@ -185,6 +205,9 @@ fn closed(fault: Fault, code: u16) -> (Option<Seen>, Vec<u8>) {
 fn faults_end_the_session() {
     // A block of the reserved kind.
     assert_eq!(fault(FIN | RSV1 | BINARY, &[0x07], LIMITS), closed(Fault::Compression, 1007));
+    // A stored block of 8 bytes that breaks off after 4: the marker would be the rest of it.
+    let cut = [&[0x00, 0x08, 0x00, 0xF7, 0xFF][..], b"abcd"].concat();
+    assert_eq!(fault(FIN | RSV1 | BINARY, &cut, LIMITS), closed(Fault::Compression, 1007));
     // "\xFF" stored, as text.
     let stored = [0x00, 0x01, 0x00, 0xFE, 0xFF, 0xFF, 0x00];
     assert_eq!(fault(FIN | RSV1 | BINARY, &stored, LIMITS), (Some(Seen::Binary(vec![0xFF])), vec![]));

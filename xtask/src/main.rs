@@ -7,6 +7,7 @@
 
 mod conformance;
 mod deploy;
+mod peers;
 mod prerequisites;
 mod purity;
 mod repository;

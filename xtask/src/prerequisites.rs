@@ -47,6 +47,8 @@ pub(crate) fn check() -> Result<Outcome, String> {
 
 /// Programs that only some commands need.
 const ON_DEMAND: &[(&str, &str, &str)] = &[
+    ("python3", "python3-venv", "a WebSocket peer"),
+    ("npm", "npm", "a WebSocket peer"),
     ("nginx", "nginx-light", "the peer of the HTTP benchmark"),
     ("wrk", "wrk", "load over HTTP"),
     ("taskset", "util-linux", "keeping server and load on CPUs of their own"),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{deploy, prerequisites, purity, tidy};
+use crate::{deploy, peers, prerequisites, purity, tidy};
 
 /// How a step that did not fail ended.
 pub(crate) enum Outcome {
@@ -122,6 +122,13 @@ pub(crate) const STEPS: &[Step] = &[
         why: "all unit, integration and documentation tests, with debug assertions",
         action: Action::Command { words: &["cargo", "test", "--workspace", "--locked"], variables: &[] },
         remedy: "cargo test -p PACKAGE NAME runs one; a failing seeded test prints the command that repeats it",
+        limit: LIMIT,
+    },
+    Step {
+        name: "websocket-peers",
+        why: "WebSocket libraries that nobody here wrote agree with our server and our client",
+        action: Action::Check(peers::check),
+        remedy: "net/tests/peers/ has the peers' programs; run one by hand against `--example echo`",
         limit: LIMIT,
     },
     Step {

@@ -36,6 +36,9 @@ use crate::web::gauges::{Gauges, Latencies, ShardGauges};
 const PARK_MAX: Nanos = Nanos::from_millis(250);
 /// Messages from inside taken in one turn.
 const INSIDE_MAX: usize = 256;
+/// How long a stop waits for the answers of requests under way. Clients see the end of their connection after it; systemd
+/// waits 90 s before it kills.
+const STOP_PATIENCE: Nanos = Nanos::from_millis(5_000);
 /// How long a full disk is left alone before the next segment is tried again.
 const NO_SPACE_RETRY: Nanos = Nanos::from_millis(1_000);
 
@@ -124,14 +127,17 @@ where
     });
     let mut space_retry_at = Nanos::default();
     let mut idle_since: Option<Nanos> = None;
+    let mut stopped_at: Option<Nanos> = None;
     let mut watches =
         Watches { network: runtime.watch(wire.descriptor()), bell: runtime.watch(rings.bell.fd()) };
     mine.running.store(true, Ordering::Relaxed);
     loop {
         let now = moment(&clock);
         let stopping = stop.load(Ordering::Relaxed);
-        if stopping {
+        if stopping && stopped_at.is_none() {
+            stopped_at = Some(now.mono);
             wire.stop_accepting();
+            desk.drain(&mut wire);
         }
         desk.set_time(now);
         let network = wire.poll(now.mono.0, &mut desk)?;
@@ -150,13 +156,17 @@ where
             desk.answer(reply, answer, &mut wire);
         }
         *shard.answers() = answers;
+        desk.tick(&mut wire);
         start_flush(&mut shard, &runtime, &returns);
         if now.mono >= space_retry_at {
             start_preparation(&mut shard, &runtime, &returns);
         }
         let snapshotting = snapshots.step(&mut shard, &runtime, &returns.notify, now, mine);
         publish(mine, &shard, &wire, &desk, market_ticks);
-        if stopping && nothing_to_flush(&shard.journal().log, mine) {
+        if let Some(since) = stopped_at
+            && nothing_to_flush(&shard.journal().log, mine)
+            && (desk.connections() == 0 || now.mono.since(since) > STOP_PATIENCE)
+        {
             break;
         }
         let busy = more
@@ -176,7 +186,7 @@ where
             runtime.turn().await;
             continue;
         }
-        park(&runtime, &mut watches, &mut shard, &mut wire, &mut rings, &returns, now).await;
+        park(&runtime, &mut watches, &mut shard, &mut wire, &desk, &mut rings, &returns, now).await;
         idle_since = None;
     }
     mine.running.store(false, Ordering::Relaxed);
@@ -323,11 +333,13 @@ fn publish<D: Disk, G: Gateway, E: Entropy>(
 
 /// Waits until the network, the bell, a task or a timer has something. Announces first and looks again, so that no bell
 /// is missed.
-async fn park<RT: Runtime, D: Disk, G: Gateway>(
+#[expect(clippy::too_many_arguments, reason = "all that can end the wait")]
+async fn park<RT: Runtime, D: Disk, G: Gateway, E: Entropy>(
     runtime: &RT,
     watches: &mut Watches<RT::Watch>,
     shard: &mut Shard<ServerReads, LogJournal<D>, G>,
     wire: &mut impl Wire,
+    desk: &Desk<E>,
     rings: &mut Rings,
     returns: &Returns<D>,
     now: Moment,
@@ -341,7 +353,7 @@ async fn park<RT: Runtime, D: Disk, G: Gateway>(
     if let Some(due) = shard.next_due(now.wall) {
         span = span.min(Nanos::from_micros(due.micros_since(now.wall)));
     }
-    if let Some(due) = wire.next_deadline_ns() {
+    for due in wire.next_deadline_ns().into_iter().chain(desk.next_deadline_ns()) {
         span = span.min(Nanos(due).since(now.mono));
     }
     if shard.failure().is_some() || shard.journal().room_bytes() < JOURNAL_ROOM_MIN {

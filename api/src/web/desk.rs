@@ -1,9 +1,9 @@
 //! The desk of a shard: where connections, asks and answers meet.
 //!
-//! **Runs on**: its shard, called from the loop. **Owns**: a pipeline per connection, the table of pending requests.
+//! **Runs on**: its shard, called from the loop. **Owns**: the connections ([`net::server`]), the table of pending requests.
 //! **Invariants**: a pending entry ends with exactly one response, or with its connection.
-//! **Bounds**: [`PENDING_MAX`] entries, of which [`PENDING_FOR_CLOSES`] are kept for signals that close;
-//! [`PIPELINE_MAX`] unanswered requests of a connection, then its reading pauses.
+//! **Bounds**: [`PENDING_MAX`] entries, of which [`PENDING_FOR_CLOSES`] are kept for signals that close; those of
+//! [`ServerLimits`].
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use engine::core::ids::UserId;
 use engine::seam::Entropy;
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::ports::{Moment, ShardId};
-use net::http::{HttpDate, Limits, Parsed, Parser, Pipeline, ReplyMode, Request, Ticket, response};
+use net::http::{HttpDate, Limits, ReplyMode, Request, response};
+use net::server::{RequestId, Requested, Server, ServerLimits, ServerMetrics, Service};
 use net::wire::{Arrival, ConnId, Ending, Stream, Wire, WireEvents};
 use slab::Slab;
 
@@ -29,17 +30,11 @@ use crate::server::hashing::{HashDone, HashJob, HashWork};
 pub const PENDING_MAX: usize = 32_768;
 /// Of these, the last ones are kept for closes.
 pub const PENDING_FOR_CLOSES: usize = 4_096;
-/// Unanswered requests of one connection.
-pub const PIPELINE_MAX: usize = 64;
 /// Body bytes that are still read, so that a signal that is too long gets its named reason.
 const BODY_BYTES_MAX: usize = 96 << 10;
 
 /// A request that waits for its response.
-#[derive(Clone, Copy, Debug)]
-pub struct Http {
-    conn: ConnId,
-    ticket: Ticket,
-}
+pub type Http = RequestId;
 
 /// Where an ask goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,20 +76,12 @@ enum Pending {
     Inside(Sender<Answer<Found>>),
 }
 
-struct Conn {
-    id: Option<ConnId>,
-    pipeline: Pipeline,
-    /// The peer sends no more: close after the last response.
-    ended: bool,
-}
-
 /// See the module's head.
 pub struct Desk<E> {
     shard: ShardId,
     shards: u16,
-    parser: Option<Parser>,
-    date: HttpDate,
-    conns: Vec<Conn>,
+    /// Taken while it delivers events.
+    front: Option<Box<Server>>,
     pending: Slab<Pending>,
     outgoing: Vec<Outgoing>,
     hashing: Sender<HashJob>,
@@ -129,12 +116,11 @@ impl<E: Entropy> Desk<E> {
     /// A desk without connections.
     #[must_use]
     pub fn new(parts: DeskParts<E>) -> Self {
+        let request = Limits { body_bytes_max: BODY_BYTES_MAX, ..Limits::default() };
         Self {
             shard: parts.shard,
             shards: parts.shards,
-            parser: Some(Parser::new(Limits { body_bytes_max: BODY_BYTES_MAX, ..Limits::default() })),
-            date: HttpDate::from_unix(0),
-            conns: Vec::new(),
+            front: Some(Box::new(Server::new(ServerLimits { request, ..ServerLimits::default() }))),
             pending: Slab::new(),
             outgoing: Vec::new(),
             hashing: parts.hashing,
@@ -151,7 +137,42 @@ impl<E: Entropy> Desk<E> {
     /// Sets the time for what follows.
     pub fn set_time(&mut self, now: Moment) {
         self.now = now;
-        self.date.update(now.wall.0 / 1_000_000);
+        self.front().set_time(now.mono.0, now.wall.0 / 1_000_000);
+    }
+
+    /// The connections.
+    fn front(&mut self) -> &mut Server {
+        self.front.as_mut().expect("not while events are delivered")
+    }
+
+    /// Ends gracefully: see [`Server::drain`].
+    pub fn drain(&mut self, wire: &mut impl Wire) {
+        self.front().drain(wire);
+    }
+
+    /// Connections whose last byte has not been sent.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.front.as_ref().map_or(0, |front| front.connections())
+    }
+
+    /// When [`Desk::tick`] has something to do even if nothing arrives, in nanoseconds of the shard's clock.
+    #[must_use]
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.front.as_ref().and_then(|front| front.next_deadline_ns())
+    }
+
+    /// Lets connections do what time brings; in every turn.
+    pub fn tick(&mut self, wire: &mut impl Wire) {
+        let mut front = self.front.take().expect("not while events are delivered");
+        front.tick(wire, self);
+        self.front = Some(front);
+    }
+
+    /// What the connections counted.
+    #[must_use]
+    pub fn connection_metrics(&self) -> ServerMetrics {
+        self.front.as_ref().map(|front| front.metrics()).unwrap_or_default()
     }
 
     /// Takes the newest latency figures.
@@ -498,69 +519,8 @@ impl<E: Entropy> Desk<E> {
         http: Http,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate),
     ) {
-        let Some(conn) = self.conns.get_mut(http.conn.index()).filter(|c| c.id == Some(http.conn)) else {
-            return;
-        };
-        let Some(out) = wire.output(http.conn) else { return };
-        let date = &self.date;
-        let released = conn.pipeline.complete(http.ticket, out, |out, mode| write(out, mode, date));
-        if released.close || (conn.ended && conn.pipeline.depth() == 0) {
-            wire.close(http.conn);
-        } else if released.room {
-            wire.resume(http.conn);
-        }
-    }
-
-    fn read_requests(&mut self, conn: ConnId, stream: &mut Stream<'_>, parser: &mut Parser) {
-        while !stream.input().is_empty() {
-            let pipeline = &mut self.conns[conn.index()].pipeline;
-            if pipeline.is_ending() {
-                return;
-            }
-            if pipeline.is_full() {
-                return stream.pause();
-            }
-            match parser.parse(stream.input()) {
-                Ok(Parsed::Complete(request)) => {
-                    let Some(ticket) = pipeline.reserve((&request.head).into()) else { return };
-                    self.requests += 1;
-                    let instant = self.handle(&request, Http { conn, ticket });
-                    stream.consume(request.input_bytes);
-                    if let Some(instant) = instant {
-                        let (date, gauges) = (&self.date, &self.gauges);
-                        let pipeline = &mut self.conns[conn.index()].pipeline;
-                        let released = pipeline.complete(ticket, stream.output(), |out, mode| {
-                            instant.write(out, mode, date, gauges);
-                        });
-                        if released.close {
-                            return stream.close();
-                        }
-                    }
-                }
-                Ok(Parsed::Incomplete { bytes_min, expects_continue }) => {
-                    if expects_continue {
-                        pipeline.offer_continue(stream.output());
-                    }
-                    return stream.wait_for(bytes_min);
-                }
-                Err(error) => {
-                    // Answers before it are lost with the connection only if they were not ready: the fault ends it.
-                    let mode = ReplyMode { keep_alive: false, ..ReplyMode::default() };
-                    if let Some(ticket) = pipeline.reserve(mode) {
-                        let date = &self.date;
-                        let released = pipeline.complete(ticket, stream.output(), |out, _| {
-                            response::write_error(out, error, date);
-                        });
-                        let rest = stream.input().len();
-                        stream.consume(rest);
-                        if released.close {
-                            stream.close();
-                        }
-                    }
-                    return;
-                }
-            }
-        }
+        // No answer of ours is streamed, so none can have its turn.
+        let _no_stream = self.front().answer(wire, http, write);
     }
 
     fn handle(&mut self, request: &Request<'_>, http: Http) -> Option<Instant> {
@@ -608,30 +568,34 @@ impl Instant {
     }
 }
 
-impl<E: Entropy> WireEvents for Desk<E> {
-    fn accepted(&mut self, conn: ConnId, _arrival: Arrival) {
-        if conn.index() >= self.conns.len() {
-            let fresh = || Conn { id: None, pipeline: Pipeline::new(PIPELINE_MAX), ended: false };
-            self.conns.resize_with(conn.index() + 1, fresh);
+impl<E: Entropy> Service for Desk<E> {
+    fn request(&mut self, request: &Request<'_>, requested: Requested<'_>) {
+        self.requests += 1;
+        if let Some(instant) = self.handle(request, requested.id()) {
+            let gauges = &self.gauges;
+            requested.answer(|out, mode, date| instant.write(out, mode, date, gauges));
         }
-        self.conns[conn.index()].id = Some(conn);
+    }
+}
+
+impl<E: Entropy> WireEvents for Desk<E> {
+    fn accepted(&mut self, conn: ConnId, arrival: Arrival) {
+        self.deliver(|front, desk| front.with(desk).accepted(conn, arrival));
     }
 
     fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
-        let mut parser = self.parser.take().expect("events do not nest");
-        self.read_requests(conn, stream, &mut parser);
-        self.parser = Some(parser);
-        let place = &mut self.conns[conn.index()];
-        place.ended = stream.ended();
-        if place.ended && place.pipeline.depth() == 0 {
-            stream.close();
-        }
+        self.deliver(|front, desk| front.with(desk).received(conn, stream));
     }
 
-    fn closed(&mut self, conn: ConnId, _ending: Ending) {
-        let place = &mut self.conns[conn.index()];
-        place.id = None;
-        place.ended = false;
-        place.pipeline.reset();
+    fn closed(&mut self, conn: ConnId, ending: Ending) {
+        self.deliver(|front, desk| front.with(desk).closed(conn, ending));
+    }
+}
+
+impl<E: Entropy> Desk<E> {
+    fn deliver(&mut self, event: impl FnOnce(&mut Server, &mut Self)) {
+        let mut front = self.front.take().expect("events do not nest");
+        event(&mut front, self);
+        self.front = Some(front);
     }
 }

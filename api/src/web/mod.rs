@@ -5,7 +5,7 @@
 //! **Invariants**: each request gets exactly one response, in the order of the requests of its connection, and never
 //! before what it tells is durable. Secrets are hashed where they are read and never logged or echoed.
 //! **Bounds**: connections and bytes by `net::wire`; [`desk::PENDING_MAX`] requests under way per shard,
-//! [`desk::PIPELINE_MAX`] per connection; password work by `server::hashing`.
+//! those of [`net::server`] per connection; password work by `server::hashing`.
 
 pub mod bodies;
 pub mod desk;

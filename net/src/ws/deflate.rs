@@ -169,9 +169,14 @@ impl MessageDeflate {
         inflate(decompressor, piece, buffer, bytes_max)
     }
 
-    /// Ends a message.
+    /// Ends a message. One that breaks off within a block is refused when the marker was taken for content; where the
+    /// marker adds nothing, such a message cannot be told from a whole one and is delivered as far as it goes.
     pub(super) fn finish(&mut self, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<(), Fault> {
+        let content_bytes = buffer.len();
         self.decompress(&TAIL, buffer, bytes_max)?;
+        if buffer.len() != content_bytes {
+            return Err(Fault::Compression);
+        }
         if !self.incoming.takeover
             && let Some(mut decompressor) = self.decompressor.take()
         {

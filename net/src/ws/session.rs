@@ -67,7 +67,7 @@ enum Found {
     Progress,
     /// In the inbox.
     Message(Kind),
-    /// A whole payload that needs no unmasking: this part of the input.
+    /// A whole payload that needs no unmasking: this part of the bytes looked at.
     InPlace(Kind, std::ops::Range<usize>),
     /// Its payload is in the inbox.
     Ping,
@@ -159,23 +159,17 @@ impl Session {
     ) -> Result<Step<'a>, Fault> {
         inbox.clear();
         let mut consumed_bytes = 0;
-        let found = loop {
+        let (found, rest) = loop {
             if self.phase == Phase::Ended {
                 return Ok(Step { consumed_bytes: input.len(), event: None });
             }
-            match self.advance(&input[consumed_bytes..], inbox) {
-                Err(fault) => return Err(self.end_with(fault, out)),
-                Ok((_, Found::Missing)) => return Ok(Step { consumed_bytes, event: None }),
-                Ok((bytes, Found::Progress)) => consumed_bytes += bytes,
-                Ok((bytes, Found::InPlace(kind, range))) => {
-                    let range = range.start + consumed_bytes..range.end + consumed_bytes;
-                    consumed_bytes += bytes;
-                    break Found::InPlace(kind, range);
-                }
-                Ok((bytes, found)) => {
-                    consumed_bytes += bytes;
-                    break found;
-                }
+            let rest = &input[consumed_bytes..];
+            let (bytes, found) = self.advance(rest, inbox).map_err(|fault| self.end_with(fault, out))?;
+            consumed_bytes += bytes;
+            match found {
+                Found::Missing => return Ok(Step { consumed_bytes, event: None }),
+                Found::Progress => {}
+                found => break (found, rest),
             }
         };
         let message = |kind, payload: &'a [u8]| match kind {
@@ -188,7 +182,7 @@ impl Session {
         let event = match found {
             Found::Missing | Found::Progress => unreachable!("these do not end the loop"),
             Found::Message(kind) => message(kind, &inbox.message),
-            Found::InPlace(kind, range) => message(kind, &input[range]),
+            Found::InPlace(kind, range) => message(kind, &rest[range]),
             Found::Pong => Ok(Event::Pong(&inbox.control)),
             Found::Ping => {
                 if self.phase == Phase::Open {

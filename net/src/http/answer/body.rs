@@ -225,6 +225,7 @@ mod tests {
             (b"5\rXhello\r\n0\r\n\r\n", AnswerError::BareLineEnd),
             (b"5\r\nhello0\r\n\r\n", AnswerError::Chunk),
             (b"5\r\nhello\n0\r\n\r\n", AnswerError::Chunk),
+            (b"5\r\nhello\rX0\r\n\r\n", AnswerError::Chunk),
             (b"0x5\r\nhello\r\n0\r\n\r\n", AnswerError::Chunk),
             (b"+5\r\nhello\r\n0\r\n\r\n", AnswerError::Chunk),
             (b" 5\r\nhello\r\n0\r\n\r\n", AnswerError::Chunk),
