@@ -177,7 +177,9 @@ pub struct EchoService {
 
 impl Service for EchoService {
     fn request(&mut self, request: &Request<'_>, requested: Requested<'_>) {
-        if request.head.upgrade {
+        // Clients offer other protocols (h2c) by habit: those requests are served as they are (RFC 9110 §7.8).
+        let offered = request.head.header("upgrade").unwrap_or_default();
+        if request.head.upgrade && offered.eq_ignore_ascii_case(b"websocket") {
             match Upgrade::check(request.head) {
                 Ok(upgrade) => {
                     let deflate = Some(DeflatePolicy::default());
