@@ -17,13 +17,31 @@ pub(super) fn split(target: &str, method: Method) -> Result<(&str, &str), HttpEr
     if target == "*" && method == Method::Options {
         return Ok((target, ""));
     }
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let refused_in_path = |byte: u8| matches!(byte, b'\\' | b'^' | b'`' | b'{' | b'}');
-    let fine = path.starts_with('/')
-        && target.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>'))
-        && !path.bytes().any(refused_in_path);
+    let path_bytes = memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    let (path, query) = (&target[..path_bytes], target.get(path_bytes + 1..).unwrap_or_default());
+    let all =
+        |text: &str, part| text.bytes().fold(part, |found, byte| found & PLACES[usize::from(byte)]) == part;
+    let fine = path.starts_with('/') && all(path, IN_PATH) && all(query, IN_QUERY);
     if fine { Ok((path, query)) } else { Err(HttpError::RequestTarget) }
 }
+
+const IN_PATH: u8 = 1;
+const IN_QUERY: u8 = 2;
+
+/// Where a byte may stand.
+const PLACES: [u8; 256] = {
+    let mut places = [0; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        places[byte as usize] = match byte {
+            b'#' | b'"' | b'<' | b'>' => 0,
+            b'\\' | b'^' | b'`' | b'{' | b'}' => IN_QUERY,
+            _ => IN_PATH | IN_QUERY,
+        };
+        byte += 1;
+    }
+    places
+};
 
 /// The percent-encoding or the text behind it is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
