@@ -1,7 +1,8 @@
-//! Bytes on wires: the socket driver and HTTP/1.1.
+//! Bytes on wires: the socket driver, TLS and HTTP/1.1.
 //!
 //! * [`wire`]: the network seam. One trait, [`wire::Wire`], and two implementations: `uring` (one io_uring per
 //!   shard) and `memory` (tests and the simulator).
+//! * [`tls`]: the same seam once more, encrypted: a wire over either of them.
 //! * [`http`]: HTTP/1.1 without I/O: a parser over a byte slice, a response writer over a byte vector, a pipeline
 //!   that keeps answers in the order of their requests, and a small blocking client for tools.
 //!
@@ -11,4 +12,5 @@
 
 pub mod http;
 mod sys;
+pub mod tls;
 pub mod wire;

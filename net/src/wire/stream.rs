@@ -2,12 +2,12 @@
 
 /// What the consumer asked for during a delivery.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
-    pub(super) consumed: usize,
-    pub(super) wait_for: usize,
-    pub(super) body: bool,
-    pub(super) pause: bool,
-    pub(super) close: bool,
+pub(crate) struct Wishes {
+    pub(crate) consumed: usize,
+    pub(crate) wait_for: usize,
+    pub(crate) body: bool,
+    pub(crate) pause: bool,
+    pub(crate) close: bool,
 }
 
 /// Unconsumed input and the output buffer of one connection, during [`super::WireEvents::received`].
@@ -19,7 +19,7 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(input: &'a [u8], output: &'a mut Vec<u8>, ended: bool) -> Self {
+    pub(crate) fn new(input: &'a [u8], output: &'a mut Vec<u8>, ended: bool) -> Self {
         Self { input, output, ended, wishes: Wishes::default() }
     }
 
@@ -77,7 +77,7 @@ impl<'a> Stream<'a> {
         self.wishes.close = true;
     }
 
-    pub(super) fn into_wishes(self) -> Wishes {
+    pub(crate) fn into_wishes(self) -> Wishes {
         self.wishes
     }
 }

@@ -1,0 +1,62 @@
+//! The TLS connections of a wire, by slot.
+//!
+//! **Invariants**: found by the whole id only. An inner wire may give a slot away before it delivers the `closed` of the
+//! connection that had it; the older session then waits aside for that event.
+
+use super::session::Session;
+use crate::wire::ConnId;
+
+/// Sessions by the index of their connection: a plain connection costs one look.
+#[derive(Default)]
+pub(super) struct Table {
+    slots: Vec<Option<Box<Session>>>,
+    /// Sessions whose slot was given away before their `closed`; few and brief.
+    displaced: Vec<Box<Session>>,
+    live: usize,
+}
+
+impl Table {
+    pub(super) fn insert(&mut self, session: Session) {
+        let index = session.conn.index();
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.live += 1;
+        self.displaced.extend(self.slots[index].replace(Box::new(session)));
+    }
+
+    pub(super) fn get(&self, conn: ConnId) -> Option<&Session> {
+        self.slots.get(conn.index())?.as_deref().filter(|session| session.conn == conn)
+    }
+
+    pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.slots.get_mut(conn.index())?.as_deref_mut().filter(|session| session.conn == conn)
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        let slot = self.slots.get_mut(conn.index())?;
+        let removed = if slot.as_ref().is_some_and(|session| session.conn == conn) {
+            slot.take()
+        } else {
+            let place = self.displaced.iter().position(|session| session.conn == conn);
+            place.map(|place| self.displaced.swap_remove(place))
+        };
+        self.live -= usize::from(removed.is_some());
+        removed
+    }
+
+    /// The session in a slot, whichever it is.
+    pub(super) fn at(&mut self, position: usize) -> Option<&mut Session> {
+        self.slots.get_mut(position)?.as_deref_mut()
+    }
+
+    /// Number of slots, used or not.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Number of sessions.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+}

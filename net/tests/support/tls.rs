@@ -1,0 +1,143 @@
+//! What the TLS tests share: an authority that issues certificates, files of them, and blocking peers by rustls.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use net::tls::config::{self, ClientTrust, ServerIdentity};
+use net::tls::store::CertificateStore;
+use net::tls::{ServerSide, TlsWire, inner_config};
+use net::wire::uring::UringWire;
+use net::wire::{ListenOptions, Wire, WireConfig, listen};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::ServerName;
+
+/// A certificate authority of this test, with its files.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+/// The files of one certificate.
+pub struct Files {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    pub fn ca_file(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Issues a certificate for `name` into files that begin with `stem`.
+    pub fn issue(&self, name: &str, stem: &str) -> Files {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let files =
+            Files { certificate: self.path(&format!("{stem}.pem")), key: self.path(&format!("{stem}.key")) };
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+
+    pub fn identity(&self, name: &str) -> ServerIdentity {
+        let files = self.issue(name, name);
+        ServerIdentity::load(&files.certificate, &files.key).unwrap()
+    }
+
+    /// A server for `localhost`.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        config::server(CertificateStore::new(self.identity("localhost"))).unwrap()
+    }
+
+    /// A client that trusts this authority.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        let (config, trusted) = config::client(&ClientTrust::PrivateCa(self.ca_file())).unwrap();
+        assert_eq!(trusted, 1);
+        config
+    }
+}
+
+pub fn localhost() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+/// The configuration of a wire's only listener.
+pub fn only(server: &Arc<ServerConfig>) -> ServerSide {
+    ServerSide { listeners: vec![Some(Arc::clone(server))] }
+}
+
+/// TLS over io_uring, listening.
+pub fn listening(config: WireConfig, server: &Arc<ServerConfig>) -> (TlsWire<UringWire>, SocketAddr) {
+    let listener = listen(super::support::any_port(), &ListenOptions::default()).unwrap();
+    let address = listener.address();
+    let inner = UringWire::new(listener, inner_config(config)).unwrap();
+    (TlsWire::new(inner, config, only(server)).unwrap(), address)
+}
+
+/// TLS over io_uring for outgoing connections only.
+pub fn calling(config: WireConfig) -> TlsWire<UringWire> {
+    let inner = UringWire::with_listeners(Vec::new(), inner_config(config)).unwrap();
+    TlsWire::new(inner, config, ServerSide::default()).unwrap()
+}
+
+pub type BlockingClient = StreamOwned<ClientConnection, TcpStream>;
+pub type BlockingServer = StreamOwned<ServerConnection, TcpStream>;
+
+/// A blocking client; its handshake happens with its first read or write.
+pub fn blocking_client(address: SocketAddr, config: &Arc<ClientConfig>) -> BlockingClient {
+    let connection = ClientConnection::new(Arc::clone(config), localhost()).unwrap();
+    StreamOwned::new(connection, super::support::connect(address))
+}
+
+/// Accepts one connection of a blocking server.
+pub fn blocking_server(listener: &TcpListener, config: &Arc<ServerConfig>) -> BlockingServer {
+    let (socket, _) = listener.accept().unwrap();
+    socket.set_read_timeout(Some(super::support::PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(super::support::PATIENCE)).unwrap();
+    StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), socket)
+}
+
+/// Writes `request` and reads until the peer says goodbye; a TCP end without it is an error.
+pub fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Vec<u8> {
+    stream.write_all(request).unwrap();
+    stream.flush().unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+/// Polls a wire on this thread while `act` plays the blocking peer on another.
+pub fn beside<W: Wire, E: net::wire::WireEvents, R: Send>(
+    wire: &mut W,
+    events: &mut E,
+    act: impl FnOnce() -> R + Send,
+) -> R {
+    let clock = super::support::Clock::new();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(act);
+        super::support::drive(wire, events, &clock, |_, _| thread.is_finished());
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
