@@ -132,14 +132,12 @@ impl<E: WireEvents> WireEvents for Delivery<'_, E> {
             }
         }
         let mut failure = intake.failure;
-        if stream.ended() && !session.peer_closed && failure.is_none() {
-            if session.is_handshaking() {
-                failure = Some(Error::General("the peer left during the handshake".to_owned()));
-            } else {
-                core.metrics.ends_without_notice += 1;
-            }
-        }
         session.ended |= stream.ended() || session.peer_closed;
+        if session.ended && session.is_handshaking() {
+            failure.get_or_insert_with(|| Error::General("the peer left during the handshake".to_owned()));
+        } else if stream.ended() && !session.peer_closed {
+            core.metrics.ends_without_notice += 1;
+        }
         if session.stage == Stage::Open && !session.closing {
             core.pool.equip(&mut session.pending);
             session.deliver(&core.plain, core.now_ns, &core.config, self.events);

@@ -11,7 +11,7 @@ use crate::wire::ConnId;
 pub(super) struct Table {
     slots: Vec<Option<Box<Session>>>,
     /// Sessions whose slot was given away before their `closed`; few and brief.
-    displaced: Vec<Box<Session>>,
+    displaced: Vec<Session>,
     live: usize,
 }
 
@@ -22,7 +22,8 @@ impl Table {
             self.slots.resize_with(index + 1, || None);
         }
         self.live += 1;
-        self.displaced.extend(self.slots[index].replace(Box::new(session)));
+        let displaced = self.slots[index].replace(Box::new(session));
+        self.displaced.extend(displaced.map(|session| *session));
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Session> {
@@ -33,10 +34,10 @@ impl Table {
         self.slots.get_mut(conn.index())?.as_deref_mut().filter(|session| session.conn == conn)
     }
 
-    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Session> {
         let slot = self.slots.get_mut(conn.index())?;
         let removed = if slot.as_ref().is_some_and(|session| session.conn == conn) {
-            slot.take()
+            slot.take().map(|session| *session)
         } else {
             let place = self.displaced.iter().position(|session| session.conn == conn);
             place.map(|place| self.displaced.swap_remove(place))

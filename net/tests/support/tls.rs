@@ -10,10 +10,11 @@ use std::sync::Arc;
 use net::tls::config::{self, ClientTrust, ServerIdentity};
 use net::tls::store::CertificateStore;
 use net::tls::{ServerSide, TlsWire, inner_config};
+use net::wire::memory::{MemoryNetwork, MemoryWire, PeerId, Pieces, network};
 use net::wire::uring::UringWire;
 use net::wire::{ListenOptions, Wire, WireConfig, listen};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
 /// A certificate authority of this test, with its files.
@@ -140,4 +141,104 @@ pub fn beside<W: Wire, E: net::wire::WireEvents, R: Send>(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// TLS over the network in memory.
+pub fn in_memory(
+    config: WireConfig,
+    pieces: Pieces,
+    side: ServerSide,
+) -> (TlsWire<MemoryWire>, MemoryNetwork) {
+    let (inner, network) = network(inner_config(config), pieces);
+    (TlsWire::new(inner, config, side).unwrap(), network)
+}
+
+/// rustls at the far end of a connection in memory.
+pub struct MemoryPeer {
+    pub connection: Connection,
+    pub peer: PeerId,
+    pub network: MemoryNetwork,
+    /// What was decrypted so far.
+    pub received: Vec<u8>,
+    /// The wire's side said goodbye.
+    pub ended: bool,
+    pub error: Option<rustls::Error>,
+}
+
+impl MemoryPeer {
+    /// A client that connects to the wire.
+    pub fn client(network: &MemoryNetwork, config: &Arc<ClientConfig>) -> Self {
+        let peer = network.connect(SocketAddr::from(([127, 0, 0, 1], 4000)));
+        let connection = ClientConnection::new(Arc::clone(config), localhost()).unwrap();
+        Self::over(network, peer, connection.into())
+    }
+
+    /// A server that takes the connection which the wire opens.
+    pub fn server(network: &MemoryNetwork, config: &Arc<ServerConfig>) -> Self {
+        let (peer, _) = network.dialled().unwrap();
+        network.take(peer);
+        Self::over(network, peer, ServerConnection::new(Arc::clone(config)).unwrap().into())
+    }
+
+    fn over(network: &MemoryNetwork, peer: PeerId, connection: Connection) -> Self {
+        Self { connection, peer, network: network.clone(), received: Vec::new(), ended: false, error: None }
+    }
+
+    pub fn conn(&self) -> net::wire::ConnId {
+        self.network.conn(self.peer).unwrap()
+    }
+
+    pub fn write(&mut self, plain: &[u8]) {
+        self.connection.writer().write_all(plain).unwrap();
+        self.put_out();
+    }
+
+    /// Sends the ciphertext that is due.
+    pub fn put_out(&mut self) {
+        let mut cipher = Vec::new();
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut cipher).unwrap();
+        }
+        self.network.write(self.peer, &cipher);
+    }
+
+    /// Takes what arrived and answers it.
+    pub fn pump(&mut self) {
+        let arrived = self.network.read(self.peer);
+        self.take_in(&arrived);
+        self.put_out();
+    }
+
+    pub fn take_in(&mut self, mut cipher: &[u8]) {
+        while !cipher.is_empty() && self.error.is_none() && !self.ended {
+            self.connection.read_tls(&mut cipher).unwrap();
+            match self.connection.process_new_packets() {
+                Ok(state) => self.ended |= state.peer_has_closed(),
+                Err(error) => self.error = Some(error),
+            }
+            let start = self.received.len();
+            self.received.resize(start + (64 << 10), 0);
+            let mut end = start;
+            while let Ok(count @ 1..) = self.connection.reader().read(&mut self.received[end..]) {
+                end += count;
+                self.received.resize(end + (64 << 10), 0);
+            }
+            self.received.truncate(end);
+        }
+    }
+}
+
+/// Polls wire and peer until `done`.
+pub fn converse<W: Wire, E: net::wire::WireEvents>(
+    wire: &mut W,
+    events: &mut E,
+    peer: &mut MemoryPeer,
+    mut done: impl FnMut(&mut W, &mut E, &mut MemoryPeer) -> bool,
+) {
+    let clock = super::support::Clock::new();
+    peer.put_out();
+    super::support::drive(wire, events, &clock, |wire, events| {
+        peer.pump();
+        done(wire, events, peer)
+    });
 }
