@@ -4,7 +4,7 @@
 //! below what the consumer waits for, not while paused, the end once. After [`Session::fail`] nothing is delivered.
 //! **Bounds**: the inbox by `input_bytes_max`; ciphertext that is not a whole record by [`CARRY_BYTES_MAX`].
 
-use rustls::{Error, HandshakeKind};
+use rustls::{CommonState, Error, HandshakeKind};
 
 use super::ledger::Ledger;
 use super::record::{Side, Step, Work};
@@ -167,9 +167,13 @@ impl Session {
                 Step::Again => {}
                 Step::Done => break,
                 Step::PeerClosed => self.peer_closed = true,
-                // Only the alert that says so could follow.
-                Step::Failed(_) if failure.is_some() => break,
-                Step::Failed(error) => failure = Some(error),
+                Step::Failed(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+            // A broken connection only has to say so: its input must not be looked at again.
+            if failure.is_some() && !self.side.common().is_some_and(CommonState::wants_write) {
+                break;
             }
         }
         let rest = incoming.len() - start;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use net::tls::config::{self, ClientTrust, ServerIdentity};
 use net::tls::store::CertificateStore;
@@ -13,7 +14,7 @@ use net::tls::{ServerSide, TlsWire, inner_config};
 use net::wire::memory::{MemoryNetwork, MemoryWire, PeerId, Pieces, network};
 use net::wire::uring::UringWire;
 use net::wire::{ListenOptions, Wire, WireConfig, listen};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
@@ -32,6 +33,10 @@ pub struct Files {
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Each its own name: one authority's certificates do not seem to be another's with a wrong signature.
+        static AUTHORITIES: AtomicU32 = AtomicU32::new(0);
+        let name = format!("authority {}", AUTHORITIES.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
