@@ -39,7 +39,7 @@ fn refused_server(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (Er
 }
 
 #[test]
-fn servers_of_another_authority_or_name() {
+fn servers_of_another_authority_name_or_time() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (error, seen) = refused_server(&authority.client(), &other.server());
     assert!(matches!(error, Error::InvalidCertificate(CertificateError::UnknownIssuer)), "{error}");
@@ -49,6 +49,12 @@ fn servers_of_another_authority_or_name() {
     let server = net::tls::config::server(store).unwrap();
     let (error, _) = refused_server(&authority.client(), &server);
     assert!(error.to_string().contains("localhost"), "{error}");
+
+    let files = authority.issue_until("localhost", "stale", Some(2020));
+    let stale = net::tls::config::ServerIdentity::load(&files.certificate, &files.key).unwrap();
+    let server = net::tls::config::server(net::tls::store::CertificateStore::new(stale)).unwrap();
+    let (error, _) = refused_server(&authority.client(), &server);
+    assert!(error.to_string().contains("expired"), "{error}");
 }
 
 /// Sends raw bytes to the server's TLS port; gives the answer.

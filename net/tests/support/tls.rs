@@ -54,9 +54,17 @@ impl Authority {
 
     /// Issues a certificate for `name` into files that begin with `stem`.
     pub fn issue(&self, name: &str, stem: &str) -> Files {
+        self.issue_until(name, stem, None)
+    }
+
+    /// As [`Authority::issue`], valid until the year `last_year` begins.
+    pub fn issue_until(&self, name: &str, stem: &str, last_year: Option<i32>) -> Files {
         let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if let Some(year) = last_year {
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        }
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let files =
             Files { certificate: self.path(&format!("{stem}.pem")), key: self.path(&format!("{stem}.key")) };
         std::fs::write(&files.certificate, certificate.pem()).unwrap();
