@@ -7,7 +7,8 @@
 //! something is missing; `ends_without_notice` counts).
 //! **Bounds**: those of [`WireConfig`], in plaintext. A handshake has `request_ns` in all on the server's side, and
 //! `connect_ns` after TCP is connected on the client's. The inner wire's output bound holds for ciphertext:
-//! [`inner_config`] leaves it room for what TLS adds.
+//! [`inner_config`] leaves it room for what TLS adds. An idle TLS connection holds 3.9 KB more than a plain one (the test
+//! `tls_idle_connections_are_small` measures).
 //! **Never**: speaks in the clear where TLS was asked for.
 
 use std::collections::VecDeque;
