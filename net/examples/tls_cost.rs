@@ -147,6 +147,13 @@ fn requests(tls: Option<(&Arc<ServerConfig>, &Arc<ClientConfig>)>) -> Outcome<Du
     Ok(server.busy / REQUESTS)
 }
 
+/// Connections that ask once each.
+fn plain_connections() -> Outcome<Duration> {
+    let (mut server, address) = server(None)?;
+    (0..HANDSHAKES).try_for_each(|_| Client::connect(address, None)?.ask(&mut server))?;
+    Ok(server.busy / HANDSHAKES)
+}
+
 /// Connections that ask once each; a client of its own for each, or one that comes back.
 fn handshakes(tls: &Arc<ServerConfig>, trust: &ClientTrust, resumed: bool) -> Outcome<Duration> {
     let (mut server, address) = server(Some(tls))?;
@@ -182,6 +189,7 @@ fn main() -> Outcome<()> {
     println!("  plain  {:?}", requests(None)?);
     println!("  TLS    {:?}", requests(Some((&server, &client)))?);
     println!("a new connection with one request:");
+    println!("  plain   {:?}", plain_connections()?);
     for (name, resumed) in [("full", false), ("resumed", true)] {
         let each = handshakes(&server, &trust, resumed)?;
         println!("  {name:7} {each:?}, {:.0} a second on one core", 1.0 / each.as_secs_f64());
