@@ -61,3 +61,28 @@ impl Table {
         self.live
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+    use crate::tls::record::Side;
+    use crate::tls::session::{Session, Stage};
+    use crate::wire::{ConnId, WireConfig};
+
+    #[test]
+    fn an_older_session_waits_for_its_end_while_another_has_its_slot() {
+        let [older, newer] = [0, 1].map(|generation| ConnId::new(3, generation));
+        let session = |conn| Session::new(conn, Side::Unusable, Stage::Open, 0, &WireConfig::default());
+        let mut table = Table::default();
+        table.insert(session(older));
+        table.insert(session(newer));
+        assert_eq!((table.live(), table.slots()), (2, 4));
+        assert!(table.get(older).is_none() && table.get(newer).is_some());
+        assert_eq!(table.remove(older).map(|session| session.conn), Some(older));
+        assert!(table.remove(older).is_none());
+        assert_eq!(table.get_mut(newer).map(|session| session.conn), Some(newer));
+        assert_eq!(table.remove(newer).map(|session| session.conn), Some(newer));
+        assert_eq!(table.live(), 0);
+        assert!(table.remove(ConnId::new(9, 0)).is_none());
+    }
+}

@@ -219,7 +219,9 @@ impl<W: Wire> TlsWire<W> {
             }
             let taken = session.ledger.taken(self.inner.queued_bytes(conn));
             session.ledger.settle(taken);
-            if handshaking && !session.side.is_client() {
+            // The server's side speaks second; and who was lent a buffer may have written nothing.
+            let quiet = session.pending.is_empty() && !session.closing;
+            if handshaking && !session.side.is_client() || !handshaking && quiet {
                 continue;
             }
             let Some(out) = self.inner.output(conn) else {

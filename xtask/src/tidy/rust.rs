@@ -8,6 +8,7 @@ const UNSAFE_ELSEWHERE: &[(&str, &str)] = &[
     ("net/examples/echo_http.rs", "waits on a descriptor and reads its CPU time as a shard's executor would"),
     ("net/tests/out_of_descriptors.rs", "lowers its own limit of descriptors"),
     ("net/tests/requests_cost_no_allocation.rs", "a counting allocator"),
+    ("net/tests/tls_idle_connections_are_small.rs", "a counting allocator"),
     ("net/tests/support/mod.rs", "waits on a descriptor as a shard's executor would"),
 ];
 
