@@ -1,8 +1,11 @@
-//! Bytes on wires: the socket driver, HTTP/1.1 and WebSocket.
+//! Bytes on wires: the socket driver, TLS, HTTP/1.1 and WebSocket.
 //!
 //! * [`wire`]: the network seam. One trait, [`wire::Wire`], and two implementations: `uring` (one io_uring per
 //!   shard) and `memory` (tests and the simulator).
+//! * [`tls`]: the same seam once more, encrypted: a wire over either of them.
+//! * [`server`]: HTTP and WebSocket connections between a wire and a service.
 //! * [`client`]: the shard's HTTP client: kept connections, and for each call exactly what became of it.
+//! * [`sockets`]: outgoing WebSockets.
 //! * [`http`]: HTTP/1.1 without I/O: a parser over a byte slice, a response writer over a byte vector, a pipeline
 //!   that keeps answers in the order of their requests, and a small blocking client for tools.
 //! * [`ws`]: WebSocket without I/O, both sides.
@@ -16,5 +19,6 @@ pub mod http;
 pub mod server;
 pub mod sockets;
 mod sys;
+pub mod tls;
 pub mod wire;
 pub mod ws;

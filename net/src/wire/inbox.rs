@@ -2,25 +2,25 @@
 
 /// A byte queue whose content is always one slice. Empty, it holds no memory.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     bytes: Vec<u8>,
     start: usize,
 }
 
 impl Inbox {
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) {
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
         // Moving the rest only when the consumed part is at least as long keeps the cost per byte constant.
         if self.start > 0 && self.start >= self.len() {
             self.bytes.drain(..self.start);
@@ -29,7 +29,7 @@ impl Inbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         assert!(count <= self.len(), "only delivered bytes are consumed");
         self.start += count;
         if self.start == self.bytes.len() {
@@ -38,7 +38,7 @@ impl Inbox {
     }
 
     /// Empties the queue and frees its memory.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }

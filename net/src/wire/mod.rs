@@ -20,13 +20,13 @@ use std::rc::Rc;
 
 mod addresses;
 mod config;
-mod inbox;
+pub(crate) mod inbox;
 mod listener;
 pub mod memory;
 mod metrics;
-mod pool;
-mod stream;
-mod timing;
+pub(crate) mod pool;
+pub(crate) mod stream;
+pub(crate) mod timing;
 pub mod uring;
 
 pub use config::WireConfig;

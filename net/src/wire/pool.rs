@@ -9,14 +9,14 @@ const KEPT_BYTES: usize = 64 << 10;
 
 /// Spare output buffers, all empty.
 #[derive(Debug, Default)]
-pub(super) struct BufferPool {
+pub(crate) struct BufferPool {
     spare: Vec<Vec<u8>>,
 }
 
 impl BufferPool {
     /// Gives `buffer` memory if it has none.
     #[inline]
-    pub(super) fn equip(&mut self, buffer: &mut Vec<u8>) {
+    pub(crate) fn equip(&mut self, buffer: &mut Vec<u8>) {
         if buffer.capacity() == 0
             && let Some(spare) = self.spare.pop()
         {
@@ -26,7 +26,7 @@ impl BufferPool {
 
     /// Takes the memory of `buffer`; its content is lost.
     #[inline]
-    pub(super) fn retire(&mut self, buffer: &mut Vec<u8>) {
+    pub(crate) fn retire(&mut self, buffer: &mut Vec<u8>) {
         let mut buffer = std::mem::take(buffer);
         if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BYTES && self.spare.len() < KEPT {
             buffer.clear();

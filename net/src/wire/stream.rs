@@ -4,13 +4,13 @@ use super::Patience;
 
 /// What the consumer asked for during a delivery.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
-    pub(super) consumed: usize,
-    pub(super) wait_for: usize,
-    pub(super) body: bool,
-    pub(super) pause: bool,
-    pub(super) close: bool,
-    pub(super) patience: Option<Patience>,
+pub(crate) struct Wishes {
+    pub(crate) consumed: usize,
+    pub(crate) wait_for: usize,
+    pub(crate) body: bool,
+    pub(crate) pause: bool,
+    pub(crate) close: bool,
+    pub(crate) patience: Option<Patience>,
 }
 
 /// Unconsumed input and the output buffer of one connection, during [`super::WireEvents::received`].
@@ -22,7 +22,7 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(input: &'a [u8], output: &'a mut Vec<u8>, ended: bool) -> Self {
+    pub(crate) fn new(input: &'a [u8], output: &'a mut Vec<u8>, ended: bool) -> Self {
         Self { input, output, ended, wishes: Wishes::default() }
     }
 
@@ -85,7 +85,7 @@ impl<'a> Stream<'a> {
         self.wishes.close = true;
     }
 
-    pub(super) fn into_wishes(self) -> Wishes {
+    pub(crate) fn into_wishes(self) -> Wishes {
         self.wishes
     }
 }

@@ -4,21 +4,21 @@ use super::{CloseReason, Patience, WireConfig};
 
 /// Moments of one connection, in nanoseconds of the caller's clock, and how long it may take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Timing {
-    pub(super) patience: Patience,
+pub(crate) struct Timing {
+    pub(crate) patience: Patience,
     /// Bytes of a body that have arrived: they buy time at the least rate.
-    pub(super) body_bytes: u64,
+    pub(crate) body_bytes: u64,
     /// The last byte in either direction.
-    pub(super) active_ns: u64,
+    pub(crate) active_ns: u64,
     /// When the oldest unconsumed input arrived; `None` without such input or while paused.
-    pub(super) partial_since_ns: Option<u64>,
+    pub(crate) partial_since_ns: Option<u64>,
     /// When output last made progress; `None` when nothing is being sent.
-    pub(super) sending_since_ns: Option<u64>,
+    pub(crate) sending_since_ns: Option<u64>,
 }
 
 impl Timing {
     /// Of a connection that begins now.
-    pub(super) fn begin(now_ns: u64, config: &WireConfig) -> Self {
+    pub(crate) fn begin(now_ns: u64, config: &WireConfig) -> Self {
         let patience = Patience { request_ns: config.request_ns, idle_ns: config.idle_ns };
         Self { patience, active_ns: now_ns, ..Self::default() }
     }
@@ -30,7 +30,7 @@ impl Timing {
     }
 
     /// The reason to close the connection now, if any.
-    pub(super) fn due(&self, now_ns: u64, config: &WireConfig) -> Option<CloseReason> {
+    pub(crate) fn due(&self, now_ns: u64, config: &WireConfig) -> Option<CloseReason> {
         let over = |since: Option<u64>, span| since.is_some_and(|since| now_ns.saturating_sub(since) > span);
         if over(self.sending_since_ns, config.send_ns) {
             Some(CloseReason::SlowReader)
@@ -44,7 +44,7 @@ impl Timing {
     }
 
     /// The earliest moment at which [`Timing::due`] names a reason.
-    pub(super) fn due_ns(&self, config: &WireConfig) -> u64 {
+    pub(crate) fn due_ns(&self, config: &WireConfig) -> u64 {
         let after = |since: u64, span: u64| since.saturating_add(span).saturating_add(1);
         let idle = after(self.active_ns, self.patience.idle_ns);
         let sending = self.sending_since_ns.map(|since| after(since, config.send_ns));
@@ -53,7 +53,7 @@ impl Timing {
     }
 
     /// Notes a delivery that consumed some or none of the input and left `rest` bytes, of a body or not.
-    pub(super) fn delivered(&mut self, now_ns: u64, consumed: usize, rest: usize, paused: bool, body: bool) {
+    pub(crate) fn delivered(&mut self, now_ns: u64, consumed: usize, rest: usize, paused: bool, body: bool) {
         self.body_bytes = if body { rest as u64 } else { 0 };
         if rest == 0 || paused {
             self.partial_since_ns = None;
@@ -65,7 +65,7 @@ impl Timing {
 
 /// A cursor that visits all slots within [`SWEEP_NS`], a bounded number at a time.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     next_slot: usize,
     next_ns: u64,
 }
@@ -77,7 +77,7 @@ const SLICE: usize = 256;
 
 impl Sweep {
     /// The slots to look at now, empty when it is not time yet.
-    pub(super) fn slice(&mut self, now_ns: u64, slots: usize) -> std::ops::Range<usize> {
+    pub(crate) fn slice(&mut self, now_ns: u64, slots: usize) -> std::ops::Range<usize> {
         if now_ns < self.next_ns || slots == 0 {
             return 0..0;
         }
@@ -90,7 +90,7 @@ impl Sweep {
     }
 
     /// When the next slice is due.
-    pub(super) fn next_ns(&self) -> u64 {
+    pub(crate) fn next_ns(&self) -> u64 {
         self.next_ns
     }
 }

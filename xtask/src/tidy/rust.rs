@@ -10,6 +10,7 @@ const UNSAFE_ELSEWHERE: &[(&str, &str)] = &[
     ("net/tests/out_of_descriptors.rs", "lowers its own limit of descriptors"),
     ("net/tests/requests_cost_no_allocation.rs", "a counting allocator"),
     ("net/tests/ws_messages_cost_no_allocation.rs", "a counting allocator"),
+    ("net/tests/tls_idle_connections_are_small.rs", "a counting allocator"),
     ("net/tests/support/mod.rs", "waits on a descriptor as a shard's executor would"),
 ];
 
