@@ -10,7 +10,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("cc", "build-essential", "glommio and mimalloc compile C"),
     ("git", "git", "glommio's build script calls it"),
     ("python3", "python3", "the independent recomputation of fills and profit"),
-    ("wrk", "wrk", "load over HTTP"),
+    ("openssl", "openssl", "a TLS peer, and certificates for tests"),
+    ("curl", "curl", "a client of the served pages over TLS"),
     ("systemd-analyze", "systemd", "the check of the unit file"),
 ];
 

@@ -96,7 +96,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), String> {
     }
     .map_err(|error| error.to_string())?;
     let stop = server.stop_flag();
-    watch_signals(&stop, &server.dump)?;
+    let signals = watch_signals(&stop, &server.dump)?;
 
     let symbol = traded_symbol(&server_args)?;
     let run = Run { args, server: &server, symbol, gate, held: matches!(config.pace, MarketPace::Max(_)) };
@@ -120,7 +120,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), String> {
         return server.stop().and(verdict);
     }
     eprintln!("serving on http://{} until Ctrl-C", server.address);
-    serve_until_told(server, &stop).and(verdict)
+    serve_until_told(server, &stop, &signals).and(verdict)
 }
 
 fn default_shards() -> Result<usize, String> {

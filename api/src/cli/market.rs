@@ -9,7 +9,7 @@ use exchange::paper::FundingTable;
 
 use super::ServerArgs;
 use super::rules_file;
-use crate::server::{MarketPace, MarketSource, ServerConfig};
+use crate::server::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 
 fn symbol_of(path: &Path) -> Option<Symbol> {
     symbol_from_file_name(&path.to_string_lossy())
@@ -60,6 +60,10 @@ fn speed(text: &str) -> Result<Option<Speed>, String> {
 pub fn config(args: &ServerArgs, data: &Path, gate: Option<Arc<Gate>>) -> Result<ServerConfig, String> {
     let mut config = ServerConfig::embedded(data.to_owned());
     config.listen = args.listen;
+    config.connections_per_address = Some(args.connections_per_address).filter(|&max| max > 0);
+    if let (Some(listen), Some(certificate), Some(key)) = (args.tls_listen, &args.tls_cert, &args.tls_key) {
+        config.tls = Some(TlsFiles { listen, certificate: certificate.clone(), key: key.clone() });
+    }
     config.shards = args.shards;
     config.spin_micros = args.spin_us;
     config.pin = !args.no_pin;

@@ -53,6 +53,18 @@ pub struct ServerArgs {
     /// Address and port to listen on; port 0 lets the kernel choose.
     #[arg(long, default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
+    /// Address and port to speak TLS on, beside --listen.
+    #[arg(long, requires = "tls_cert", requires = "tls_key")]
+    pub tls_listen: Option<SocketAddr>,
+    /// The certificate and those between it and its authority (PEM); read again on SIGHUP.
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM); read again on SIGHUP.
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub tls_key: Option<PathBuf>,
+    /// Connections that one address may hold on a shard, this machine's own excepted; 0 for no limit.
+    #[arg(long, default_value_t = crate::server::CONNECTIONS_PER_ADDRESS)]
+    pub connections_per_address: u32,
     /// Number of shards; from the CPUs when left out.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: Option<u16>,

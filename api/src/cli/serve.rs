@@ -25,25 +25,37 @@ pub fn start_logging(default_level: &str) -> WorkerGuard {
     guard
 }
 
-/// Registers SIGTERM and SIGINT for `stop`, SIGUSR1 for `dump`.
+/// What signals ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// SIGHUP: certificate and key are to be read again.
+    reload: Arc<AtomicBool>,
+}
+
+/// Registers SIGTERM and SIGINT for `stop`, SIGUSR1 for `dump`, SIGHUP for reading the certificate again.
 ///
 /// # Errors
 /// The system's.
-pub fn watch_signals(stop: &Arc<AtomicBool>, dump: &Arc<AtomicBool>) -> Result<(), String> {
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+pub fn watch_signals(stop: &Arc<AtomicBool>, dump: &Arc<AtomicBool>) -> Result<Signals, String> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    let signals = Signals::default();
     let text = |error: std::io::Error| format!("signals: {error}");
     signal_hook::flag::register(SIGTERM, Arc::clone(stop)).map_err(text)?;
     signal_hook::flag::register(SIGINT, Arc::clone(stop)).map_err(text)?;
     signal_hook::flag::register(SIGUSR1, Arc::clone(dump)).map_err(text)?;
-    Ok(())
+    signal_hook::flag::register(SIGHUP, Arc::clone(&signals.reload)).map_err(text)?;
+    Ok(signals)
 }
 
 /// Waits until a signal or a failed shard ends the server, then ends it in order.
 ///
 /// # Errors
 /// What ended a shard.
-pub fn serve_until_told(server: Server, stop: &AtomicBool) -> Result<(), String> {
+pub fn serve_until_told(server: Server, stop: &AtomicBool, signals: &Signals) -> Result<(), String> {
     while !stop.load(Ordering::Relaxed) {
+        if signals.reload.swap(false, Ordering::Relaxed) {
+            reload(&server);
+        }
         if server.has_failed() {
             return server.stop().and(Err("a shard ended by itself".to_owned()));
         }
@@ -61,6 +73,19 @@ pub fn serve_until_told(server: Server, stop: &AtomicBool) -> Result<(), String>
     server.stop()
 }
 
+/// Reads the certificate again.
+fn reload(server: &Server) {
+    match &server.tls {
+        Some(tls) => match tls.reload() {
+            Ok(()) => tracing::info!("certificate and key were read again; new connections get them"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate was not replaced; the old one stays in use")
+            }
+        },
+        None => tracing::info!("nothing to read again: no TLS is set up"),
+    }
+}
+
 /// Runs the server.
 ///
 /// # Errors
@@ -74,7 +99,7 @@ pub fn serve(args: &ServeArgs) -> Result<(), String> {
     }
     let server = server::start(&config).map_err(|error| error.to_string())?;
     let stop = server.stop_flag();
-    watch_signals(&stop, &server.dump)?;
+    let signals = watch_signals(&stop, &server.dump)?;
     let recovered = server.recovery;
     println!(
         "listening on http://{} with {} shards; {} users recovered from {} records",
@@ -83,5 +108,8 @@ pub fn serve(args: &ServeArgs) -> Result<(), String> {
         recovered.users,
         recovered.records
     );
-    serve_until_told(server, &stop)
+    if let Some(tls) = &server.tls {
+        println!("listening on https://{}", tls.address);
+    }
+    serve_until_told(server, &stop, &signals)
 }

@@ -23,6 +23,9 @@ use engine::shard::worker::{Shard, ShardParts};
 use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
 use exchange::paper::{PaperSettings, PaperVenue, listings};
 use exchange::venue::Venue;
+use net::tls::config::{ServerIdentity, TlsConfigError};
+use net::tls::store::CertificateStore;
+use net::tls::{ServerSide, TlsServerConfig, TlsWire, inner_config};
 use net::wire::uring::UringWire;
 use net::wire::{ListenOptions, Listener, WireConfig, listen};
 use ringbuf::doorbell::{Ringer, doorbell};
@@ -30,7 +33,7 @@ use ringbuf::mesh::{Port, mesh};
 use ringbuf::spsc::ring;
 use storage::{DataDirectory, DirectoryLock, Log, LogOptions, Salt, ShardHome};
 
-use super::config::{MarketPace, MarketSource, ServerConfig};
+use super::config::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 use super::gateway::VenueGateway;
 use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::housekeeping::{self, Housekeeping};
@@ -74,6 +77,8 @@ pub struct Recovery {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it speaks TLS, and with which certificate.
+    pub tls: Option<Tls>,
     /// Lines to the shards.
     pub lines: Lines,
     /// Shared figures.
@@ -86,6 +91,24 @@ pub struct Server {
     shards: Vec<JoinHandle<Result<(), String>>>,
     others: Vec<JoinHandle<()>>,
     _lock: DirectoryLock,
+}
+
+/// TLS of a running server.
+pub struct Tls {
+    /// Where it listens.
+    pub address: SocketAddr,
+    files: TlsFiles,
+    store: Arc<CertificateStore>,
+}
+
+impl Tls {
+    /// Reads certificate and key again; new connections get them. On an error the old ones stay.
+    ///
+    /// # Errors
+    /// Which file is wrong, and why.
+    pub fn reload(&self) -> Result<(), String> {
+        self.store.reload(&self.files.certificate, &self.files.key).map_err(|error| error.to_string())
+    }
 }
 
 impl Server {
@@ -135,7 +158,8 @@ struct ShardSetup {
     port: Port<engine::shard::ask::Message<ServerReads>>,
     ringers: Vec<Option<Ringer>>,
     rings: Rings,
-    listener: Listener,
+    listeners: Vec<Listener>,
+    tls: Option<Arc<TlsServerConfig>>,
     hashing: crossbeam_channel::Sender<HashJob>,
     dummy_hash: String,
     gauges: Arc<Gauges>,
@@ -183,8 +207,16 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     let (hash_sender, hash_jobs) = hashing::queue();
     let dummy_hash = hashing::hash_password("no user has this password", &mut HostEntropy)
         .map_err(|e| StartError::from_text("password hashing", e))?;
-    let listeners = bind(config.listen, homes.len())?;
-    let address = listeners[0].address();
+    let mut listeners: Vec<Vec<Listener>> =
+        bind(config.listen, homes.len())?.into_iter().map(|listener| vec![listener]).collect();
+    let address = listeners[0][0].address();
+    let (tls, tls_config) = match &config.tls {
+        Some(files) => {
+            let (tls, tls_config) = open_tls(files, &mut listeners)?;
+            (Some(tls), Some(tls_config))
+        }
+        None => (None, None),
+    };
     let (found_sender, found) = mpsc::channel();
     let (ready_sender, ready) = mpsc::channel();
 
@@ -201,7 +233,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     let mut returns = Vec::new();
     let mut goes = Vec::new();
     let mut threads = Vec::new();
-    for ((((home, port), bell), listener), id) in
+    for ((((home, port), bell), listeners), id) in
         homes.into_iter().zip(ports).zip(bells).zip(listeners).zip(0_u16..)
     {
         let place = usize::from(id);
@@ -218,7 +250,8 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
             port,
             ringers: ringers.iter().enumerate().map(|(n, r)| (n != place).then(|| r.clone())).collect(),
             rings: Rings { inside, hashed, bell },
-            listener,
+            listeners,
+            tls: tls_config.clone(),
             hashing: hash_sender.clone(),
             dummy_hash: dummy_hash.clone(),
             gauges: Arc::clone(&gauges),
@@ -265,7 +298,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     ];
     drop(hash_sender);
     tracing::info!(%address, shards, users = recovery.users, records = recovery.records, "serving");
-    Ok(Server { address, lines, gauges, recovery, dump, stop, shards: threads, others, _lock: lock })
+    Ok(Server { address, tls, lines, gauges, recovery, dump, stop, shards: threads, others, _lock: lock })
 }
 
 fn spawn(
@@ -384,8 +417,31 @@ async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), St
     }
 }
 
-type Parts =
-    LoopParts<GlommioRuntime, GlommioDisk, VenueGateway<PaperVenue>, UringWire, HostEntropy, HostClock>;
+/// Reads the certificate and listens for TLS beside each shard's plain listener.
+fn open_tls(
+    files: &TlsFiles,
+    listeners: &mut [Vec<Listener>],
+) -> Result<(Tls, Arc<TlsServerConfig>), StartError> {
+    let error = |e: TlsConfigError| StartError::from_text("TLS", e);
+    let identity = ServerIdentity::load(&files.certificate, &files.key).map_err(error)?;
+    let store = CertificateStore::new(identity);
+    let config = net::tls::config::server(Arc::clone(&store)).map_err(error)?;
+    let bound = bind(files.listen, listeners.len())?;
+    let address = bound[0].address();
+    for (of_shard, listener) in listeners.iter_mut().zip(bound) {
+        of_shard.push(listener);
+    }
+    Ok((Tls { address, files: files.clone(), store }, config))
+}
+
+type Parts = LoopParts<
+    GlommioRuntime,
+    GlommioDisk,
+    VenueGateway<PaperVenue>,
+    TlsWire<UringWire>,
+    HostEntropy,
+    HostClock,
+>;
 
 async fn assemble(
     runtime: GlommioRuntime,
@@ -408,7 +464,22 @@ async fn assemble(
     });
     let now = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
     shard.resume(now)?;
-    let wire = UringWire::new(setup.listener, WireConfig::default()).map_err(|error| error.to_string())?;
+    let wire_config = WireConfig {
+        connections_per_address_max: setup.config.connections_per_address,
+        ..WireConfig::default()
+    };
+    let uring = UringWire::with_listeners(setup.listeners, inner_config(wire_config))
+        .map_err(|error| error.to_string())?;
+    if uring.kernel_floor() != "6.0" {
+        let uses = uring.kernel_floor();
+        tracing::warn!(
+            uses,
+            "this kernel lacks what Linux 6.0 has for sockets: requests cost more, see docs/operations.md"
+        );
+    }
+    // The first listener is the plain one.
+    let tls = ServerSide { listeners: vec![None, setup.tls] };
+    let wire = TlsWire::new(uring, wire_config, tls).map_err(|error| error.to_string())?;
     let desk = Desk::new(DeskParts {
         shard: setup.id,
         shards: setup.shards,

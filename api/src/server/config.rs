@@ -34,6 +34,21 @@ pub enum MarketPace {
     Max(Option<Arc<Gate>>),
 }
 
+/// Where TLS is spoken, and with which certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Where to listen; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// The certificate and those between it and its authority, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// Connections that one address may hold on a shard. A household or an office behind one address has a few dozen; one client
+/// that opens all places would lock everybody out.
+pub const CONNECTIONS_PER_ADDRESS: u32 = 1_000;
+
 /// A server's set-up.
 #[derive(Clone)]
 pub struct ServerConfig {
@@ -41,6 +56,10 @@ pub struct ServerConfig {
     pub data: PathBuf,
     /// Where to listen; port 0 lets the kernel choose.
     pub listen: SocketAddr,
+    /// TLS beside it.
+    pub tls: Option<TlsFiles>,
+    /// Connections that one address may hold on a shard; this machine's own are free of it. `None`: no limit.
+    pub connections_per_address: Option<u32>,
     /// Shards; from the CPUs without.
     pub shards: Option<u16>,
     /// Spin for so long before parking, in microseconds; zero parks at once.
@@ -68,6 +87,8 @@ impl ServerConfig {
         Self {
             data,
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            tls: None,
+            connections_per_address: Some(CONNECTIONS_PER_ADDRESS),
             shards: None,
             spin_micros: 0,
             pin: true,

@@ -16,5 +16,5 @@ pub mod recovery;
 pub mod shard_loop;
 pub mod snapshots;
 
-pub use boot::{Server, StartError, start};
-pub use config::{MarketPace, MarketSource, ServerConfig};
+pub use boot::{Server, StartError, Tls, start};
+pub use config::{CONNECTIONS_PER_ADDRESS, MarketPace, MarketSource, ServerConfig, TlsFiles};

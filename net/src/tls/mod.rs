@@ -22,4 +22,6 @@ mod table;
 mod wire;
 
 pub use metrics::TlsMetrics;
+/// What [`config::server`] makes; rustls' own, so that any other of its configurations serves too.
+pub use rustls::ServerConfig as TlsServerConfig;
 pub use wire::{ServerSide, TlsConnectError, TlsDetails, TlsWire, inner_config};
