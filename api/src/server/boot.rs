@@ -502,6 +502,7 @@ async fn assemble(
         stop: setup.stop,
         spin: Nanos::from_micros(u64::from(setup.config.spin_micros)),
         market_ticks: |gateway| gateway.venue.played(),
+        tls_metrics: TlsWire::tls_metrics,
     })
 }
 

@@ -20,6 +20,7 @@ use engine::shard::ports::{Gateway, Journal, Lsn, Moment};
 use engine::shard::runtime::notify::Notify;
 use engine::shard::worker::Shard;
 use futures_lite::future::or;
+use net::tls::TlsMetrics;
 use net::wire::Wire;
 use ringbuf::doorbell::Doorbell;
 use ringbuf::spsc::Consumer;
@@ -34,6 +35,8 @@ use crate::web::gauges::{Gauges, Latencies, ShardGauges};
 
 /// Longest park, so that gauges and time-outs are looked at even on an idle server.
 const PARK_MAX: Nanos = Nanos::from_millis(250);
+/// How often the network's counters are published: scrapes are seconds apart.
+const NETWORK_PUBLISH: Nanos = Nanos::from_millis(200);
 /// Messages from inside taken in one turn.
 const INSIDE_MAX: usize = 256;
 /// How long a stop waits for the answers of requests under way. Clients see the end of their connection after it; systemd
@@ -102,6 +105,8 @@ pub struct LoopParts<RT, D: Disk, G, W, E, C> {
     pub spin: Nanos,
     /// How many ticks the market has played.
     pub market_ticks: fn(&G) -> u64,
+    /// What TLS counted.
+    pub tls_metrics: fn(&W) -> TlsMetrics,
 }
 
 /// Runs until told to stop; then flushes what was decided, and ends.
@@ -119,6 +124,8 @@ where
 {
     let LoopParts { runtime, clock, mut shard, mut wire, mut desk, mut rings, mut snapshots, .. } = parts;
     let (gauges, stop, spin, market_ticks) = (parts.gauges, parts.stop, parts.spin, parts.market_ticks);
+    let tls_metrics = parts.tls_metrics;
+    let mut network_published_at: Option<Nanos> = None;
     let mine = &gauges.shards[shard.id().place()];
     let returns: Rc<Returns<D>> = Rc::new(Returns {
         flushed: RefCell::new(None),
@@ -163,6 +170,10 @@ where
         }
         let snapshotting = snapshots.step(&mut shard, &runtime, &returns.notify, now, mine);
         publish(mine, &shard, &wire, &desk, market_ticks);
+        if network_published_at.is_none_or(|at| now.mono.since(at) > NETWORK_PUBLISH) {
+            network_published_at = Some(now.mono);
+            mine.network.publish(&wire.metrics(), &desk.connection_metrics(), &tls_metrics(&wire));
+        }
         if let Some(since) = stopped_at
             && nothing_to_flush(&shard.journal().log, mine)
             && (desk.connections() == 0 || now.mono.since(since) > STOP_PATIENCE)

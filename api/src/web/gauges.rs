@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::network::NetworkGauges;
+
 /// Figures of one shard's log and loop.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -23,6 +25,8 @@ pub struct ShardGauges {
     pub snapshot_bytes: AtomicU64,
     /// Connections on this shard.
     pub connections: AtomicU64,
+    /// What the network counted.
+    pub network: NetworkGauges,
     /// Requests read.
     pub requests: AtomicU64,
     /// Ticks of the market played.

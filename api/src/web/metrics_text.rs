@@ -263,6 +263,7 @@ fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
             writeln!(out, "coinbitclub_{name}{{shard=\"{shard}\"}} {}", value(gauges))?;
         }
     }
+    super::network::write_text(out, source.gauges.shards.iter().map(|gauges| &gauges.network))?;
     let process = &source.gauges.process;
     for (name, kind, value) in [
         ("process_resident_bytes", "gauge", read(&process.resident_bytes)),

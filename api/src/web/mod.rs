@@ -12,6 +12,7 @@ pub mod desk;
 pub mod flows;
 pub mod gauges;
 pub mod metrics_text;
+pub mod network;
 pub mod render;
 pub mod routes;
 pub mod token;

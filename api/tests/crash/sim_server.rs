@@ -283,6 +283,7 @@ async fn begin(
         stop,
         spin: Nanos::default(),
         market_ticks: |gateway: &VenueGateway<PaperVenue>| gateway.venue.played(),
+        tls_metrics: |_| net::tls::TlsMetrics::default(),
     };
     Ok((alive, parts, faults))
 }
