@@ -93,7 +93,7 @@ impl Client {
         loop {
             match tls.read_tls(&mut self.socket) {
                 Ok(0) => return Err("the server left".into()),
-                Ok(_) => drop(tls.process_new_packets()?),
+                Ok(_) => tls.process_new_packets().map(|_state| ())?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             }

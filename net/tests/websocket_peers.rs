@@ -41,13 +41,11 @@ fn check_as_server(script: &str) {
 }
 
 #[test]
-#[ignore = "needs peers that cargo xtask test installs"]
 fn python_websockets_is_served() {
     check_as_server("websockets_client.py");
 }
 
 #[test]
-#[ignore = "needs peers that cargo xtask test installs"]
 fn npm_ws_is_served() {
     check_as_server("ws_client.js");
 }
@@ -62,7 +60,7 @@ struct Comparing {
 impl Comparing {
     fn send(&self, talk: &mut Talk<'_>) {
         match self.sent.get(self.place) {
-            Some(text) if self.place % 2 == 0 => assert!(talk.send(Message::Text(text))),
+            Some(text) if self.place.is_multiple_of(2) => assert!(talk.send(Message::Text(text))),
             Some(text) => assert!(talk.send(Message::Binary(text.as_bytes()))),
             None => talk.close(CloseCode::NORMAL, "done"),
         }
@@ -75,7 +73,7 @@ impl Feed for Comparing {
     }
 
     fn message(&mut self, _conn: ConnId, message: Message<'_>, talk: &mut Talk<'_>) {
-        assert_eq!(matches!(message, Message::Text(_)), self.place % 2 == 0);
+        assert_eq!(matches!(message, Message::Text(_)), self.place.is_multiple_of(2));
         assert_eq!(message.payload(), self.sent[self.place].as_bytes());
         self.place += 1;
         self.send(talk);
@@ -149,13 +147,11 @@ fn check_as_client(script: &str) {
 }
 
 #[test]
-#[ignore = "needs peers that cargo xtask test installs"]
 fn python_websockets_is_called() {
     check_as_client("websockets_server.py");
 }
 
 #[test]
-#[ignore = "needs peers that cargo xtask test installs"]
 fn npm_ws_is_called() {
     check_as_client("ws_server.js");
 }

@@ -20,8 +20,8 @@ pub(crate) fn check() -> Result<Outcome, String> {
     prerequisites::need(&["python3", "npm"])?;
     let python = install_python(&home)?;
     let node = install_node(&home)?;
-    let words =
-        ["test", "--package", "coinbitclub-net", "--locked", "--test", "websocket_peers", "--", "--ignored"];
+    let test = ["--features", "websocket-peers", "--test", "websocket_peers"];
+    let words = ["test", "--package", "coinbitclub-net", "--locked"].into_iter().chain(test);
     checked(Command::new("cargo").args(words).env("PEER_PYTHON", python).env("PEER_NODE_MODULES", node))?;
     Ok(Outcome::Passed(format!("{PYTHON_PACKAGE}, {NODE_PACKAGE}, both directions")))
 }
