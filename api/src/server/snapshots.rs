@@ -72,6 +72,12 @@ impl<D: Disk> Snapshots<D> {
         self.wanted = true;
     }
 
+    /// Whether a task of a snapshot is under way.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        matches!(self.step, Step::Working)
+    }
+
     /// One step. True when there is another to be made at once.
     pub fn step<RT: Runtime, G: Gateway>(
         &mut self,
