@@ -28,6 +28,9 @@ pub struct SocketsLimits {
     pub silence_ns: u64,
     /// How long the peer's part of a close handshake is awaited, in nanoseconds.
     pub close_ns: u64,
+    /// Bytes that may wait to be sent on one connection: beyond it nothing more is sent, and nothing is read that could be
+    /// answered.
+    pub queue_bytes_max: usize,
 }
 
 impl Default for SocketsLimits {
@@ -39,6 +42,7 @@ impl Default for SocketsLimits {
             ping_ns: 20 * SECOND,
             silence_ns: 50 * SECOND,
             close_ns: 5 * SECOND,
+            queue_bytes_max: 256 << 10,
         }
     }
 }
@@ -60,7 +64,10 @@ pub enum SocketEnd {
     /// The peer broke the protocol.
     #[error("the peer broke the WebSocket protocol: {0}")]
     Fault(Fault),
-    /// The connection ended without a close handshake.
+    /// The peer ended the connection without a close handshake.
+    #[error("the peer ended the connection without a close handshake")]
+    Abrupt,
+    /// The connection failed, or this side gave it up.
     #[error("the connection ended: {0:?}")]
     Connection(Ending),
 }
@@ -108,9 +115,11 @@ enum Phase {
 struct Entry {
     conn: ConnId,
     phase: Phase,
-    /// When it began, then when the last byte came, in nanoseconds.
-    heard_ns: u64,
+    /// When it began; when open, when the last byte came; when ended, since when. In nanoseconds.
+    since_ns: u64,
     pinged: bool,
+    /// Not read until its output has shrunk.
+    choked: bool,
     closing_ns: Option<u64>,
 }
 
@@ -123,6 +132,7 @@ pub struct Sockets {
     now_ns: u64,
     /// Established connections whose request is to be written.
     established: Vec<ConnId>,
+    choked: Vec<ConnId>,
     swept_ns: u64,
     count: usize,
 }
@@ -142,6 +152,7 @@ impl Sockets {
             codecs: ws::Codecs::new(ws::Compression::default()),
             now_ns: 0,
             established: Vec::new(),
+            choked: Vec::new(),
             swept_ns: 0,
             count: 0,
         }
@@ -165,7 +176,8 @@ impl Sockets {
             self.entries.resize_with(conn.index() + 1, || None);
         }
         let phase = Phase::Opening { request: bytes, handshake, masks: Some(masks) };
-        let entry = Entry { conn, phase, heard_ns: self.now_ns, pinged: false, closing_ns: None };
+        let entry =
+            Entry { conn, phase, since_ns: self.now_ns, pinged: false, choked: false, closing_ns: None };
         self.entries[conn.index()] = Some(Box::new(entry));
         self.count += 1;
         Ok(())
@@ -203,8 +215,6 @@ impl Sockets {
         let (now_ns, codecs, message) = (self.now_ns, Rc::clone(&self.codecs), self.limits.message);
         let patience = Patience { request_ns: self.limits.silence_ns, idle_ns: 2 * self.limits.silence_ns };
         let Some(entry) = self.entry(conn) else { return stream.close() };
-        entry.heard_ns = now_ns;
-        entry.pinged = false;
         if let Phase::Opening { handshake, masks, .. } = &mut entry.phase {
             match handshake.read(stream.input(), stream.ended()) {
                 Ok(None) => return,
@@ -214,12 +224,14 @@ impl Sockets {
                     let deflate = established.deflate.map(|agreement| ws::Deflate { agreement, codecs });
                     let masks = masks.take().expect("taken once, when the phase ends");
                     entry.phase = Phase::Open(Session::client(message, deflate, masks));
+                    entry.since_ns = now_ns;
                     let Phase::Open(session) = &mut entry.phase else { return };
                     let mut talk = Talk { session, out: stream.output() };
                     feed.opened(conn, established.protocol.as_deref(), &mut talk);
                 }
                 Err(error) => {
                     entry.phase = Phase::Ended;
+                    entry.since_ns = now_ns;
                     feed.ended(conn, error.into());
                     stream.consume(stream.input().len());
                     return stream.close();
@@ -238,8 +250,13 @@ impl Sockets {
 
     fn read_messages(&mut self, conn: ConnId, stream: &mut Stream<'_>, feed: &mut impl Feed) {
         let mut inbox = self.inbox.take().expect("events do not nest");
+        let (now_ns, queue_bytes_max) = (self.now_ns, self.limits.queue_bytes_max);
+        if let Some(entry) = self.entry(conn) {
+            entry.since_ns = now_ns;
+            entry.pinged = false;
+        }
         if let Some(entry) = self.entry(conn)
-            && let Some(end) = read(entry, stream, &mut inbox, feed)
+            && let Some(end) = read(entry, stream, &mut inbox, feed, queue_bytes_max)
         {
             entry.phase = Phase::Ended;
             // After a close handshake it is the server that ends the connection (RFC 6455 §7.1.1); this end waits a while.
@@ -248,6 +265,9 @@ impl Sockets {
             if !waits {
                 stream.close();
             }
+        }
+        if self.entry(conn).is_some_and(|entry| entry.choked) && !self.choked.contains(&conn) {
+            self.choked.push(conn);
         }
         self.inbox = Some(inbox);
     }
@@ -267,6 +287,9 @@ impl Sockets {
 
     /// Sends a message. False when the WebSocket is not open, or its output is full.
     pub fn send(&mut self, wire: &mut impl Wire, conn: ConnId, message: Message<'_>) -> bool {
+        if wire.queued_bytes(conn) > self.limits.queue_bytes_max {
+            return false;
+        }
         let Some(Entry { phase: Phase::Open(session), .. }) = self.entry(conn) else { return false };
         wire.output(conn).is_some_and(|out| session.send(message, out).is_ok())
     }
@@ -297,13 +320,14 @@ impl Sockets {
                 out.append(request);
             }
         }
+        self.relieve(wire);
         if self.count == 0 || now_ns.saturating_sub(self.swept_ns) < SWEEP_NS {
             return;
         }
         self.swept_ns = now_ns;
         let limits = self.limits;
         for entry in self.entries.iter_mut().flatten() {
-            let silent_ns = now_ns.saturating_sub(entry.heard_ns);
+            let silent_ns = now_ns.saturating_sub(entry.since_ns);
             let over = match &mut entry.phase {
                 Phase::Opening { .. } => silent_ns > limits.open_ns,
                 Phase::Ended => silent_ns > limits.close_ns,
@@ -328,6 +352,23 @@ impl Sockets {
         }
     }
 
+    /// Reads on where enough of what waited was sent.
+    fn relieve(&mut self, wire: &mut impl Wire) {
+        let room = self.limits.queue_bytes_max / 2;
+        let mut place = 0;
+        while let Some(&conn) = self.choked.get(place) {
+            if self.owns(conn) && wire.queued_bytes(conn) > room {
+                place += 1;
+                continue;
+            }
+            self.choked.swap_remove(place);
+            if let Some(entry) = self.entry(conn) {
+                entry.choked = false;
+                wire.resume(conn);
+            }
+        }
+    }
+
     /// When [`Sockets::tick`] has something to do even if nothing arrives.
     #[must_use]
     pub fn next_deadline_ns(&self) -> Option<u64> {
@@ -344,9 +385,15 @@ fn read(
     stream: &mut Stream<'_>,
     inbox: &mut ws::Inbox,
     feed: &mut impl Feed,
+    queue_bytes_max: usize,
 ) -> Option<SocketEnd> {
     let Phase::Open(session) = &mut entry.phase else { return None };
     loop {
+        if stream.queued_bytes() > queue_bytes_max {
+            stream.pause();
+            entry.choked = true;
+            return None;
+        }
         match session.step(stream.input(), inbox, stream.output()) {
             Ok(ws::Step { consumed_bytes, event }) => {
                 stream.consume(consumed_bytes);
@@ -359,11 +406,7 @@ fn read(
                         let code = code.map(CloseCode::get);
                         return Some(SocketEnd::Closed { code, reason: reason.to_owned() });
                     }
-                    None if stream.ended() => {
-                        // Told by the wire's `closed`, which knows how.
-                        stream.close();
-                        return None;
-                    }
+                    None if stream.ended() => return Some(SocketEnd::Abrupt),
                     None => return None,
                 }
             }

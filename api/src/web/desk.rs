@@ -519,8 +519,7 @@ impl<E: Entropy> Desk<E> {
         http: Http,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate),
     ) {
-        // No answer of ours is streamed, so none can have its turn.
-        let _no_stream = self.front().answer(wire, http, write);
+        self.front().answer(wire, http, write);
     }
 
     fn handle(&mut self, request: &Request<'_>, http: Http) -> Option<Instant> {

@@ -60,8 +60,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Takes bytes that came, and the news that they are the last.
-    pub(super) fn take(&mut self, bytes: &[u8], ended: bool) {
+    /// Takes bytes that came, and the news that they are the last. Without a clean end an answer that has no length of its own
+    /// may have been cut: it is none.
+    pub(super) fn take(&mut self, bytes: &[u8], ended: bool, cleanly: bool) {
         if self.failure.is_some() {
             return;
         }
@@ -74,7 +75,7 @@ impl Exchange {
             }
         }
         self.ended |= ended;
-        if ended && self.failure.is_none() && !self.reader.is_complete(true) {
+        if ended && self.failure.is_none() && !self.reader.is_complete(cleanly) {
             self.failure = Some(NoAnswer::Ended);
         }
     }

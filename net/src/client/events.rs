@@ -34,11 +34,11 @@ impl Pool {
     /// Bytes came, or the server ended its direction. Consumes all of it.
     pub fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let (bytes, ended) = (stream.input(), stream.ended());
+        let (bytes, ended, cleanly) = (stream.input(), stream.ended(), stream.ended_cleanly());
         stream.consume(bytes.len());
         self.changed = true;
         match &mut connection.state {
-            State::Busy(exchange) => exchange.take(bytes, ended),
+            State::Busy(exchange) => exchange.take(bytes, ended, cleanly),
             State::Opened | State::Idle { .. } => {
                 connection.state = State::Stray;
                 let origin = connection.origin;

@@ -23,4 +23,4 @@ pub mod target;
 pub use date::HttpDate;
 pub use error::HttpError;
 pub use parse::{HEADERS_MAX, Head, Limits, Method, Parsed, Parser, Request, Version};
-pub use pipeline::{Appended, Pipeline, Released, ReplyMode, Ticket, WAITING_BYTES_MAX};
+pub use pipeline::{Appended, Pipeline, RELEASED_BYTES_MAX, Released, ReplyMode, Ticket, WAITING_BYTES_MAX};

@@ -46,7 +46,7 @@ impl Default for Limits {
             headers_max: HEADERS_MAX,
             target_bytes_max: 8 << 10,
             body_bytes_max: 64 << 10,
-            chunks_max: 1024,
+            chunks_max: 256,
             trailer_bytes_max: 4 << 10,
         }
     }

@@ -52,12 +52,16 @@ impl From<&Head<'_>> for ReplyMode {
 }
 
 /// The right to answer one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 /// Bytes of one streamed answer that may wait for its turn before [`Pipeline::append`] refuses more (the last piece may
 /// go beyond): a few pieces of the usual size, and 1 MiB for a connection with 16 such answers.
 pub const WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// How much of answers that waited is written to an output at a time, in bytes: a quarter of what the wire lets a connection
+/// queue.
+pub const RELEASED_BYTES_MAX: usize = 256 << 10;
 
 /// What an answer set free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,34 +179,44 @@ impl Pipeline {
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode),
     ) -> Released {
-        let was_full = self.is_full();
-        let mut released = Released::default();
-        let Some((place, slot)) = self.open_slot(ticket) else { return released };
+        let Some((place, slot)) = self.open_slot(ticket) else { return Released::default() };
         slot.progress = Progress::Complete;
-        if place > 0 {
+        if place > 0 || !slot.waiting.is_empty() {
             write(&mut slot.waiting, slot.mode);
-            return released;
+            return Released::default();
         }
         write(out, slot.mode);
-        while self.slots.front().is_some_and(|slot| slot.progress == Progress::Complete) {
+        self.release(out)
+    }
+
+    /// Writes what waits and whose turn it is, until `out` holds [`RELEASED_BYTES_MAX`]: what is left then is
+    /// [`Pipeline::is_held`], and this is to be called again when the connection has taken some.
+    pub fn release(&mut self, out: &mut Vec<u8>) -> Released {
+        let was_full = self.is_full();
+        let before = self.slots.len();
+        let mut released = Released::default();
+        while let Some(front) = self.slots.front_mut() {
+            if !front.waiting.is_empty() {
+                if out.len() >= RELEASED_BYTES_MAX {
+                    break;
+                }
+                out.append(&mut front.waiting);
+                // The memory is given back even when the answer goes on for long.
+                front.waiting = Vec::new();
+            }
+            if front.progress != Progress::Complete {
+                break;
+            }
             let keep_alive = self.pass(&mut released);
             if !keep_alive {
                 released.close = true;
                 self.drop_slots();
                 return released;
             }
-            if let Some(next) = self.slots.front_mut() {
-                out.append(&mut next.waiting);
-                // The memory is given back even when the answer goes on for long.
-                next.waiting = Vec::new();
-            }
         }
-        released.turn = self
-            .slots
-            .front()
-            .filter(|slot| slot.progress == Progress::Streaming)
-            .map(|_| Ticket(self.oldest));
-        released.room = was_full;
+        let turn = |slot: &&Slot| slot.progress == Progress::Streaming && slot.waiting.is_empty();
+        released.turn = self.slots.front().filter(turn).map(|_| Ticket(self.oldest));
+        released.room = was_full && self.slots.len() < before;
         if self.slots.is_empty() && self.continue_state == Continue::Wanted {
             self.offer_continue(out);
         }
@@ -227,13 +241,37 @@ impl Pipeline {
         }
         slot.progress = Progress::Streaming;
         slot.mode = slot.mode.streamed();
-        let (appended, to) =
-            if place == 0 { (Appended::Sent, out) } else { (Appended::Waiting, &mut slot.waiting) };
+        let (appended, to) = if place == 0 && slot.waiting.is_empty() {
+            (Appended::Sent, out)
+        } else {
+            (Appended::Waiting, &mut slot.waiting)
+        };
         write(to, slot.mode);
         if !slot.mode.keep_alive {
             self.ending = true;
         }
         appended
+    }
+
+    /// Whether the next bytes to be sent wait in the pipeline, for want of room in the output: see [`Pipeline::release`].
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.slots.front().is_some_and(|slot| !slot.waiting.is_empty())
+    }
+
+    /// Whether what is written for a ticket goes straight to the output.
+    #[must_use]
+    pub fn is_turn(&self, ticket: Ticket) -> bool {
+        ticket.0 == self.oldest && !self.is_held() && !self.slots.is_empty()
+    }
+
+    /// Makes the newest request the last: its answer says so where it is not written yet, and the connection ends with it.
+    pub fn end(&mut self) {
+        self.ending = true;
+        self.continue_state = Continue::Unasked;
+        if let Some(last) = self.slots.back_mut() {
+            last.mode.keep_alive = false;
+        }
     }
 
     /// The slot of a ticket whose answer is not complete, and its place.

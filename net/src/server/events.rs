@@ -3,7 +3,7 @@
 use super::connection::{Connection, HttpState, Protocol, SocketState};
 use super::sockets::Socket;
 use super::{Outcome, RequestId, Requested, Server, Service, answer_fault};
-use crate::http::{Parsed, Parser, Pipeline};
+use crate::http::{Parsed, Parser, Pipeline, ReplyMode};
 use crate::wire::{Arrival, ConnId, Ending, Patience, Stream, WireEvents};
 use crate::ws;
 
@@ -11,6 +11,18 @@ use crate::ws;
 pub struct Events<'a, S> {
     pub(super) server: &'a mut Server,
     pub(super) service: &'a mut S,
+}
+
+/// How far a delivery was read.
+enum Read {
+    /// As far as there are whole requests.
+    All,
+    /// Not to its end: there is no room for more now.
+    Paused,
+    /// The connection is being closed.
+    Closing,
+    /// The rest is WebSocket.
+    Upgraded(Box<ws::Session>),
 }
 
 impl<S: Service> WireEvents for Events<'_, S> {
@@ -49,38 +61,47 @@ impl<S: Service> WireEvents for Events<'_, S> {
 impl<S: Service> Events<'_, S> {
     fn read_requests(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
         let mut parser = self.server.parser.take().expect("events do not nest");
-        let upgraded = self.parse(conn, stream, &mut parser);
+        let parsed = self.parse(conn, stream, &mut parser);
         self.server.parser = Some(parser);
-        if let Some(session) = upgraded {
-            return self.open_socket(conn, *session, stream);
-        }
-        if let Protocol::Http(http) = &mut self.server.connections[conn.index()].protocol {
-            http.ended = stream.ended();
-            if http.ended && http.pipeline.depth() == 0 {
-                stream.close();
+        match parsed {
+            Read::Upgraded(session) => self.open_socket(conn, *session, stream),
+            Read::Closing => {}
+            // What is left is read later; the end, if it has come, is behind it.
+            Read::Paused => {}
+            Read::All => {
+                if let Protocol::Http(http) = &mut self.server.connections[conn.index()].protocol {
+                    http.ended = stream.ended();
+                    if http.ended && http.pipeline.depth() == 0 {
+                        stream.close();
+                    }
+                }
             }
         }
     }
 
-    fn parse(
-        &mut self,
-        conn: ConnId,
-        stream: &mut Stream<'_>,
-        parser: &mut Parser,
-    ) -> Option<Box<ws::Session>> {
+    fn parse(&mut self, conn: ConnId, stream: &mut Stream<'_>, parser: &mut Parser) -> Read {
         let server = &mut *self.server;
-        let Protocol::Http(http) = &mut server.connections[conn.index()].protocol else { return None };
+        let Protocol::Http(http) = &mut server.connections[conn.index()].protocol else { return Read::All };
         while !stream.input().is_empty() {
             if http.pipeline.is_ending() {
-                return None;
+                // Behind the last request nothing is a request.
+                stream.consume(stream.input().len());
+                return Read::All;
             }
             if http.pipeline.is_full() {
                 stream.pause();
-                return None;
+                return Read::Paused;
+            }
+            if http.pipeline.is_held() || stream.queued_bytes() > server.limits.stream_queue_bytes_max {
+                stream.pause();
+                server.choked.insert(conn);
+                return Read::Paused;
             }
             match parser.parse(stream.input()) {
                 Ok(Parsed::Complete(request)) => {
-                    let ticket = http.pipeline.reserve((&request.head).into())?;
+                    let mut mode = ReplyMode::from(&request.head);
+                    mode.keep_alive &= !server.draining;
+                    let Some(ticket) = http.pipeline.reserve(mode) else { return Read::All };
                     server.metrics.requests += 1;
                     let mut outcome = Outcome::default();
                     let requested = Requested {
@@ -99,14 +120,14 @@ impl<S: Service> Events<'_, S> {
                         Outcome::Kept => {}
                         Outcome::Answered { close, turn } => {
                             if let Some(ticket) = turn {
-                                self.service.may_stream(RequestId { conn, ticket });
+                                server.streams.insert(RequestId { conn, ticket });
                             }
                             if close {
                                 stream.close();
-                                return None;
+                                return Read::Closing;
                             }
                         }
-                        Outcome::Upgraded(session) => return Some(session),
+                        Outcome::Upgraded(session) => return Read::Upgraded(session),
                     }
                 }
                 Ok(Parsed::Incomplete { bytes_min, expects_continue, in_body }) => {
@@ -118,20 +139,25 @@ impl<S: Service> Events<'_, S> {
                     } else {
                         stream.wait_for(bytes_min);
                     }
-                    return None;
+                    return Read::All;
                 }
                 Err(error) => {
                     server.metrics.malformed += 1;
-                    if answer_fault(http, error, stream.output(), &server.date) {
-                        stream.close();
-                    }
+                    let close = answer_fault(http, error, stream.output(), &server.date);
                     // Where the next request would begin is not known: the rest is no request.
                     stream.consume(stream.input().len());
-                    return None;
+                    if close {
+                        stream.close();
+                        return Read::Closing;
+                    }
+                    return Read::All;
                 }
             }
         }
-        None
+        if http.pipeline.is_held() {
+            server.choked.insert(conn);
+        }
+        Read::All
     }
 
     fn open_socket(&mut self, conn: ConnId, session: ws::Session, stream: &mut Stream<'_>) {
@@ -156,7 +182,15 @@ impl<S: Service> Events<'_, S> {
         let mut inbox = server.inbox.take().expect("events do not nest");
         state.heard_ns = server.now_ns;
         state.pinged = false;
+        let mut paused = false;
         loop {
+            if stream.queued_bytes() > server.limits.socket_queue_bytes_max {
+                // It sends without reading what it is answered: it is heard again when it has read.
+                stream.pause();
+                server.choked.insert(conn);
+                paused = true;
+                break;
+            }
             match state.session.step(stream.input(), &mut inbox, stream.output()) {
                 Ok(ws::Step { consumed_bytes, event }) => {
                     stream.consume(consumed_bytes);
@@ -180,7 +214,7 @@ impl<S: Service> Events<'_, S> {
             }
         }
         server.inbox = Some(inbox);
-        if state.session.is_ended() || stream.ended() {
+        if state.session.is_ended() || (stream.ended() && !paused) {
             stream.close();
         }
     }

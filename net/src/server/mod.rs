@@ -13,10 +13,11 @@ mod connection;
 mod events;
 mod limits;
 mod sockets;
+mod waiting;
 
 use std::rc::Rc;
 
-use crate::http::{Appended, HttpDate, HttpError, Parser, ReplyMode, Request, Ticket, response};
+use crate::http::{Appended, HttpDate, HttpError, Parser, Released, ReplyMode, Request, Ticket, response};
 use crate::wire::{ConnId, Wire};
 use crate::ws;
 
@@ -24,13 +25,15 @@ use connection::{Connection, HttpState, Protocol};
 pub use events::Events;
 pub use limits::ServerLimits;
 pub use sockets::{Acceptance, Socket, Unsent};
+use waiting::Waiting;
 
 /// What serves requests and messages.
 pub trait Service {
     /// A request is complete. Answer it here, or keep [`Requested::id`] and call [`Server::answer`] later.
     fn request(&mut self, request: &Request<'_>, requested: Requested<'_>);
 
-    /// A streamed answer ([`Server::append`]) that had been refused a piece can go on.
+    /// A streamed answer ([`Server::append`]) can go on: it had been refused a piece and there is room, its turn has come, or
+    /// its connection is gone and the next piece finds that out.
     fn may_stream(&mut self, id: RequestId) {
         let _ = id;
     }
@@ -57,7 +60,7 @@ pub trait Service {
 }
 
 /// A request that waits for its answer. Answering it when its connection is gone does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
     conn: ConnId,
     ticket: Ticket,
@@ -105,17 +108,10 @@ impl Requested<'_> {
     /// Answers now: `write` appends one complete answer.
     pub fn answer(self, write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate)) {
         let date = self.date;
-        let last = self.draining && self.http.pipeline.depth() == 1;
-        let released = self.http.pipeline.complete(self.id.ticket, self.out, |out, mode| {
-            write(out, settle(mode, last), date);
-        });
-        *self.outcome = Outcome::Answered { close: released.close || last, turn: released.turn };
+        let released =
+            self.http.pipeline.complete(self.id.ticket, self.out, |out, mode| write(out, mode, date));
+        *self.outcome = Outcome::Answered { close: released.close, turn: released.turn };
     }
-}
-
-/// The last answer of a connection says so.
-fn settle(mode: ReplyMode, last: bool) -> ReplyMode {
-    ReplyMode { keep_alive: mode.keep_alive && !last, ..mode }
 }
 
 /// Counters since the start.
@@ -150,10 +146,12 @@ pub struct Server {
     date: HttpDate,
     now_ns: u64,
     connections: Vec<Connection>,
-    /// Streamed answers that wait for room.
-    streams: Vec<RequestId>,
+    /// Streamed answers that wait for room or are to be told that they can go on.
+    streams: Waiting<RequestId>,
+    /// Connections that are not read until what waits to be sent on them has shrunk.
+    choked: Waiting<ConnId>,
     /// WebSockets that have missed messages.
-    lagging: Vec<ConnId>,
+    lagging: Waiting<ConnId>,
     /// Where the sweep over WebSockets goes on.
     sweep_at: usize,
     sweep_ns: u64,
@@ -178,8 +176,9 @@ impl Server {
             date: HttpDate::from_unix(0),
             now_ns: 0,
             connections: Vec::new(),
-            streams: Vec::new(),
-            lagging: Vec::new(),
+            streams: Waiting::default(),
+            choked: Waiting::default(),
+            lagging: Waiting::default(),
             sweep_at: 0,
             sweep_ns: 0,
             sockets: 0,
@@ -213,60 +212,109 @@ impl Server {
         let queued = wire.queued_bytes(id.conn);
         let Some(http) = http_of(&mut self.connections, id.conn) else { return Appended::Gone };
         if queued > self.limits.stream_queue_bytes_max {
-            if !self.streams.contains(&id) {
-                self.streams.push(id);
-            }
+            self.streams.insert(id);
             return Appended::Full;
         }
         let Some(out) = wire.output(id.conn) else { return Appended::Gone };
         let date = &self.date;
-        http.pipeline.append(id.ticket, out, |out, mode| write(out, mode, date))
+        let appended = http.pipeline.append(id.ticket, out, |out, mode| write(out, mode, date));
+        if appended == Appended::Full {
+            self.streams.insert(id);
+        }
+        appended
     }
 
-    /// Tells the streams that have room again.
+    /// Tells the streams that can go on.
     fn tell_streams<S: Service>(&mut self, wire: &impl Wire, service: &mut S) {
         let room = self.limits.stream_queue_bytes_max / 2;
-        // A connection that is gone has nothing queued: its stream learns of that when it goes on.
-        let ready = self.streams.extract_if(.., |id| wire.queued_bytes(id.conn) <= room);
-        for id in ready.collect::<Vec<_>>() {
-            service.may_stream(id);
+        for id in self.streams.slice() {
+            let ready = http_of(&mut self.connections, id.conn)
+                .is_none_or(|http| http.pipeline.is_turn(id.ticket) && wire.queued_bytes(id.conn) <= room);
+            if ready {
+                self.streams.remove(id);
+                service.may_stream(id);
+            }
+        }
+    }
+
+    /// Goes on with connections that have sent enough of what waited.
+    fn relieve(&mut self, wire: &mut impl Wire) {
+        for conn in self.choked.slice() {
+            let Some(connection) = self.connections.get(conn.index()).filter(|place| place.id == Some(conn))
+            else {
+                self.choked.remove(conn);
+                continue;
+            };
+            let limits = &self.limits;
+            let (room, held) = match &connection.protocol {
+                Protocol::Http(http) => (limits.stream_queue_bytes_max / 2, http.pipeline.is_held()),
+                Protocol::Socket(_) => (limits.socket_queue_bytes_max / 2, false),
+                Protocol::None => (0, false),
+            };
+            if wire.queued_bytes(conn) > room {
+                continue;
+            }
+            self.choked.remove(conn);
+            if held {
+                self.release(wire, conn);
+            } else {
+                wire.resume(conn);
+            }
+        }
+    }
+
+    /// Writes more of the answers that wait in a pipeline.
+    fn release(&mut self, wire: &mut impl Wire, conn: ConnId) {
+        let Some(http) = http_of(&mut self.connections, conn) else { return };
+        let Some(out) = wire.output(conn) else { return };
+        let released = http.pipeline.release(out);
+        self.follow(wire, conn, released);
+    }
+
+    /// Does what follows from answers that were written.
+    fn follow(&mut self, wire: &mut impl Wire, conn: ConnId, released: Released) {
+        let Some(http) = http_of(&mut self.connections, conn) else { return };
+        if let Some(ticket) = released.turn {
+            self.streams.insert(RequestId { conn, ticket });
+        }
+        if released.close || (http.ended && http.pipeline.depth() == 0) {
+            wire.close(conn);
+        } else if http.pipeline.is_held() {
+            self.choked.insert(conn);
+        } else {
+            // It may be paused because the pipeline was full, or because it held answers.
+            wire.resume(conn);
         }
     }
 
     /// Answers a request: `write` appends one complete answer, or the end of a streamed one. Does nothing when its
-    /// connection is gone. Gives the streamed answer whose turn has come by this, to be gone on with.
+    /// connection is gone.
     pub fn answer(
         &mut self,
         wire: &mut impl Wire,
         id: RequestId,
         write: impl FnOnce(&mut Vec<u8>, ReplyMode, &HttpDate),
-    ) -> Option<RequestId> {
-        let http = http_of(&mut self.connections, id.conn)?;
-        let out = wire.output(id.conn)?;
+    ) {
+        let Some(http) = http_of(&mut self.connections, id.conn) else { return };
+        let Some(out) = wire.output(id.conn) else { return };
         let date = &self.date;
-        let last = self.draining && http.pipeline.depth() == 1;
-        let released = http.pipeline.complete(id.ticket, out, |out, mode| {
-            write(out, settle(mode, last), date);
-        });
-        let done = (http.ended || self.draining) && http.pipeline.depth() == 0;
-        if released.close || done {
-            wire.close(id.conn);
-        } else if released.room {
-            wire.resume(id.conn);
+        let released = http.pipeline.complete(id.ticket, out, |out, mode| write(out, mode, date));
+        if released.answers > 0 || http.pipeline.is_held() {
+            self.follow(wire, id.conn, released);
         }
-        released.turn.map(|ticket| RequestId { ticket, ..id })
     }
 
-    /// Ends gracefully: from here on a connection ends with the answer to what it has under way, connections without such a
-    /// request are closed, and WebSockets are told that the server goes away (1001). Stop accepting first, and give it a deadline.
+    /// Ends gracefully: from here on a connection ends with the answer to its last whole request, connections without one are
+    /// closed, and WebSockets are told that the server goes away (1001). Stop accepting first, and give it a deadline.
     pub fn drain(&mut self, wire: &mut impl Wire) {
         self.draining = true;
         for place in 0..self.connections.len() {
             let Some(conn) = self.connections[place].id else { continue };
-            match &self.connections[place].protocol {
+            match &mut self.connections[place].protocol {
                 Protocol::Http(http) if http.pipeline.depth() == 0 => wire.close(conn),
+                Protocol::Http(http) => http.pipeline.end(),
                 Protocol::Socket(_) => self.close_socket(wire, conn, ws::CloseCode::GOING_AWAY, ""),
-                Protocol::Http(_) | Protocol::None => {}
+                Protocol::None => {}
             }
         }
     }

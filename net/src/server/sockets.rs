@@ -90,7 +90,7 @@ impl Server {
         if !state.session.is_open() {
             return Err(Unsent::Gone);
         }
-        if wire.queued_bytes(conn) + message.payload().len() > queue_bytes_max {
+        if state.missed > 0 || wire.queued_bytes(conn) + message.payload().len() > queue_bytes_max {
             return Err(self.miss(conn));
         }
         let out = wire.output(conn).ok_or(Unsent::Gone)?;
@@ -133,9 +133,7 @@ impl Server {
     fn miss(&mut self, conn: ConnId) -> Unsent {
         self.metrics.messages_missed += 1;
         if let Some(state) = socket_of(&mut self.connections, conn) {
-            if state.missed == 0 {
-                self.lagging.push(conn);
-            }
+            self.lagging.insert(conn);
             state.missed += 1;
         }
         Unsent::Lagged
@@ -154,6 +152,7 @@ impl Server {
     /// What time brings: pings, the end of silent and closing WebSockets, and word to those that have room again. Call it
     /// in every turn; it does a bounded part of its work.
     pub fn tick<S: Service>(&mut self, wire: &mut impl Wire, service: &mut S) {
+        self.relieve(wire);
         self.tell_streams(wire, service);
         self.tell_lagged(wire, service);
         if self.sockets == 0 || self.now_ns < self.sweep_ns {
@@ -193,18 +192,16 @@ impl Server {
     }
 
     fn tell_lagged<S: Service>(&mut self, wire: &mut impl Wire, service: &mut S) {
-        let mut place = 0;
-        while let Some(&conn) = self.lagging.get(place) {
+        for conn in self.lagging.slice() {
             let Some(state) = socket_of(&mut self.connections, conn) else {
-                self.lagging.swap_remove(place);
+                self.lagging.remove(conn);
                 continue;
             };
             if wire.queued_bytes(conn) > self.limits.socket_queue_bytes_max / 2 {
-                place += 1;
                 continue;
             }
             let missed = std::mem::take(&mut state.missed);
-            self.lagging.swap_remove(place);
+            self.lagging.remove(conn);
             if let Some(out) = wire.output(conn) {
                 service.lagged(conn, missed, &mut Socket::new(&mut state.session, out, &mut self.metrics));
             }

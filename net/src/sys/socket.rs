@@ -25,13 +25,12 @@ pub(crate) fn reset_on_close(fd: RawFd) {
     let _ordinary_close = set_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
 }
 
-/// A listening, non-blocking, close-on-exec TCP socket. Accepted sockets inherit TCP_NODELAY and the buffer sizes.
+/// A listening, close-on-exec TCP socket. Blocking, because older kernels take the flag of a non-blocking one for a wish not
+/// to wait for a connection (the ring never blocks its caller). Accepted sockets inherit TCP_NODELAY and the buffer sizes.
 pub(crate) fn open_listener(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers; the result is checked.
-    let fd = check(unsafe {
-        libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0)
-    })?;
+    let fd = check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: `fd` was just opened and nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let on: libc::c_int = 1;

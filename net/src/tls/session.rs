@@ -63,6 +63,8 @@ pub(super) struct Session {
     pub(super) pending: Vec<u8>,
     pub(super) ledger: Ledger,
     timing: Timing,
+    /// What the inner wire had queued when output was last handed to it.
+    pub(super) queued_behind_bytes: usize,
     /// A patience that the inner wire is yet to be told of.
     pub(super) patience_wish: Option<Patience>,
     /// Why we ended it, if we did.
@@ -89,6 +91,7 @@ impl Session {
             pending: Vec::new(),
             ledger: Ledger::default(),
             timing: Timing::begin(now_ns, config),
+            queued_behind_bytes: 0,
             patience_wish: None,
             reason: None,
         };
@@ -262,7 +265,9 @@ impl Session {
             self.inbox.append(plain);
         }
         let input = if waiting { self.inbox.as_slice() } else { plain };
-        let mut stream = Stream::new(input, &mut self.pending, self.ended);
+        let mut stream = Stream::new(input, &mut self.pending, self.ended)
+            .behind(self.queued_behind_bytes)
+            .ended_in(self.peer_closed);
         events.received(self.conn, &mut stream);
         let wishes = stream.into_wishes();
         if waiting {

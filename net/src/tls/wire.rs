@@ -209,6 +209,7 @@ impl<W: Wire> TlsWire<W> {
             let core = &mut self.core;
             let Some(session) = core.sessions.get_mut(conn) else { continue };
             session.in_dirty = false;
+            session.queued_behind_bytes = queued_bytes;
             if let Some(patience) = session.patience_wish.take() {
                 self.inner.set_patience(conn, patience);
             }

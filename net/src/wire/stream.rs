@@ -17,13 +17,40 @@ pub(crate) struct Wishes {
 pub struct Stream<'a> {
     input: &'a [u8],
     output: &'a mut Vec<u8>,
+    /// Queued before, outside of `output`.
+    queued_bytes: usize,
     ended: bool,
+    ended_cleanly: bool,
     wishes: Wishes,
 }
 
 impl<'a> Stream<'a> {
     pub(crate) fn new(input: &'a [u8], output: &'a mut Vec<u8>, ended: bool) -> Self {
-        Self { input, output, ended, wishes: Wishes::default() }
+        Self { input, output, queued_bytes: 0, ended, ended_cleanly: ended, wishes: Wishes::default() }
+    }
+
+    /// With what is queued outside of the output buffer.
+    pub(crate) fn behind(self, queued_bytes: usize) -> Self {
+        Self { queued_bytes, ..self }
+    }
+
+    /// An end that may be a cut: see [`Stream::ended_cleanly`].
+    pub(crate) fn ended_in(self, cleanly: bool) -> Self {
+        Self { ended_cleanly: self.ended && cleanly, ..self }
+    }
+
+    /// Bytes that wait to be sent, those written during this delivery included. A consumer that answers without end to
+    /// one delivery looks here, and pauses.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes + self.output.len()
+    }
+
+    /// The peer itself said that nothing follows. With TLS, an end without its word may be somebody else's cut (RFC 9112
+    /// §9.8): what has no length of its own is incomplete then.
+    #[must_use]
+    pub fn ended_cleanly(&self) -> bool {
+        self.ended_cleanly
     }
 
     /// All unconsumed bytes. The slice outlives the borrow of the stream, so an answer can be written while a request

@@ -206,8 +206,13 @@ impl Wire for MemoryWire {
 
     fn close(&mut self, conn: ConnId) {
         self.settle();
-        if let Some(slot) = self.state.borrow_mut().open_slot(conn) {
+        let mut state = self.state.borrow_mut();
+        if let Some(slot) = state.open_slot(conn) {
             slot.begin_close();
+        } else if state.slots.get(conn.index()).is_some_and(|slot| {
+            slot.generation == conn.generation && matches!(slot.phase, Phase::Connecting { .. })
+        }) {
+            state.end(conn.index, CloseReason::Local);
         }
     }
 

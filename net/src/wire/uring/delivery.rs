@@ -85,7 +85,8 @@ impl UringWire {
         // The usual case: whole requests in one buffer, parsed where the kernel put them.
         self.pool.equip(&mut slot.pending);
         let conn = slot.id(index);
-        let mut stream = Stream::new(bytes, &mut slot.pending, false);
+        let queued_bytes = slot.queued_bytes() - slot.pending.len();
+        let mut stream = Stream::new(bytes, &mut slot.pending, false).behind(queued_bytes);
         events.received(conn, &mut stream);
         let wishes = stream.into_wishes();
         if wishes.consumed < bytes.len() {
@@ -105,7 +106,9 @@ impl UringWire {
         self.pool.equip(&mut slot.pending);
         let conn = slot.id(index);
         slot.ended_told |= slot.ended;
-        let mut stream = Stream::new(slot.inbox.as_slice(), &mut slot.pending, slot.ended);
+        let queued_bytes = slot.queued_bytes() - slot.pending.len();
+        let mut stream =
+            Stream::new(slot.inbox.as_slice(), &mut slot.pending, slot.ended).behind(queued_bytes);
         events.received(conn, &mut stream);
         let wishes = stream.into_wishes();
         slot.inbox.consume(wishes.consumed);

@@ -533,8 +533,10 @@ impl Wire for UringWire {
     }
 
     fn close(&mut self, conn: ConnId) {
-        if self.open_slot(conn).is_some() {
-            self.begin_close(conn.index);
+        match self.slot_of(conn).map(|slot| slot.phase) {
+            Some(Phase::Open) => self.begin_close(conn.index),
+            Some(Phase::Connecting { .. }) => self.end(conn.index, CloseReason::Local),
+            _ => {}
         }
     }
 

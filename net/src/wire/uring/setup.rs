@@ -61,7 +61,11 @@ pub(super) fn open_ring(config: &WireConfig) -> Result<Ring, StartError> {
 
 fn explain(source: io::Error) -> StartError {
     match source.raw_os_error() {
-        Some(libc::ENOSYS) => StartError::Unsupported { needed: "its system calls", source },
+        // Older container profiles answer this for what they filter.
+        Some(libc::ENOSYS) => StartError::Unsupported {
+            needed: "its system calls, or a container's seccomp profile hides them",
+            source,
+        },
         Some(libc::EINVAL) => StartError::Unsupported { needed: "what Linux 5.8 has", source },
         Some(libc::EPERM | libc::EACCES) => StartError::Forbidden(source),
         Some(libc::ENOMEM) => StartError::Memory { memlock_bytes: sys::memlock_bytes(), source },

@@ -1,0 +1,65 @@
+//! Those who wait for room, looked at a bounded number at a time, in turn.
+//!
+//! **Bounds**: each waits once; the set is bounded by what can wait.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+/// How many are looked at in one turn.
+const SLICE: usize = 64;
+
+/// A set with a cursor.
+#[derive(Debug)]
+pub(super) struct Waiting<T> {
+    set: BTreeSet<T>,
+    /// Looked at last.
+    cursor: Option<T>,
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self { set: BTreeSet::new(), cursor: None }
+    }
+}
+
+impl<T: Ord + Copy> Waiting<T> {
+    /// Adds one, if it does not wait already.
+    pub(super) fn insert(&mut self, item: T) {
+        self.set.insert(item);
+    }
+
+    pub(super) fn remove(&mut self, item: T) {
+        self.set.remove(&item);
+    }
+
+    /// The next ones to look at; after the last the first.
+    pub(super) fn slice(&mut self) -> Vec<T> {
+        if self.set.is_empty() {
+            return Vec::new();
+        }
+        let after = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let slice: Vec<T> = self.set.range((after, Bound::Unbounded)).take(SLICE).copied().collect();
+        self.cursor = if slice.len() == SLICE { slice.last().copied() } else { None };
+        slice
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SLICE, Waiting};
+
+    #[test]
+    fn all_are_looked_at_in_turn() {
+        let mut waiting = Waiting::default();
+        (0..SLICE * 2 + 5).for_each(|item| waiting.insert(item));
+        waiting.insert(3);
+        let mut seen: Vec<usize> = (0..3).flat_map(|_| waiting.slice()).collect();
+        assert_eq!(seen.len(), SLICE * 2 + 5);
+        seen.dedup();
+        assert_eq!(seen.len(), SLICE * 2 + 5);
+        assert_eq!(waiting.slice().first(), Some(&0), "and from the beginning again");
+        waiting.remove(0);
+        (0..3).for_each(|_| drop(waiting.slice()));
+        assert_eq!(waiting.slice().len(), SLICE);
+    }
+}
