@@ -42,6 +42,10 @@ pub(super) struct Core {
     /// Closes by another reason than the inner wire counted: how many more, by reason.
     pub(super) recounted: [i64; CloseReason::ALL.len()],
     pub(super) failures: VecDeque<(ConnId, Error)>,
+    /// Handshake steps that this poll may still take.
+    pub(super) handshakes_left: u32,
+    /// Connections whose handshake goes on in a later poll.
+    pub(super) postponed: VecDeque<ConnId>,
 }
 
 impl Core {
@@ -114,6 +118,14 @@ impl<E: WireEvents> WireEvents for Delivery<'_, E> {
     fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
         let core = &mut *self.core;
         let Some(session) = core.sessions.get_mut(conn) else { return self.events.received(conn, stream) };
+        if session.is_handshaking() {
+            if core.handshakes_left == 0 {
+                core.metrics.handshakes_postponed += 1;
+                core.postponed.push_back(conn);
+                return stream.pause();
+            }
+            core.handshakes_left -= 1;
+        }
         let input = stream.input();
         stream.consume(input.len());
         let handshaking = session.is_handshaking();

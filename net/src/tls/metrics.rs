@@ -11,6 +11,8 @@ pub struct TlsMetrics {
     pub handshakes_failed: u64,
     /// Those of them that were not complete in time.
     pub handshakes_timed_out: u64,
+    /// Handshake steps put off to a later poll, because many came at once.
+    pub handshakes_postponed: u64,
     /// Established connections whose peer broke the protocol or sent a fatal alert.
     pub broken: u64,
     /// Established connections whose peer ended TCP without saying so in TLS (close_notify).
