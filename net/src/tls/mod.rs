@@ -22,4 +22,6 @@ mod table;
 mod wire;
 
 pub use metrics::TlsMetrics;
+pub use rustls::{ClientConfig, ServerConfig};
+pub use rustls_pki_types::ServerName;
 pub use wire::{ServerSide, TlsConnectError, TlsDetails, TlsWire, inner_config};
