@@ -100,7 +100,7 @@ impl WireEvents for Whimsical {
                 self.paused.push(conn);
             }
             1 => {
-                self.awaited = input.len() - count + mood;
+                self.awaited = input.len() - count + mood * 16;
                 stream.wait_for(self.awaited);
             }
             _ => {}
@@ -114,7 +114,7 @@ impl WireEvents for Whimsical {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn any_consumer_sees_each_byte_once(

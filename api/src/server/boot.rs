@@ -25,7 +25,7 @@ use exchange::paper::{PaperSettings, PaperVenue, listings};
 use exchange::venue::Venue;
 use net::tls::config::{ServerIdentity, TlsConfigError};
 use net::tls::store::CertificateStore;
-use net::tls::{ServerSide, TlsServerConfig, TlsWire, inner_config};
+use net::tls::{ServerConfig as TlsServerConfig, ServerSide, TlsWire, inner_config};
 use net::wire::uring::UringWire;
 use net::wire::{ListenOptions, Listener, WireConfig, listen};
 use ringbuf::doorbell::{Ringer, doorbell};

@@ -142,6 +142,7 @@ where
     let mut idle_since: Option<Nanos> = None;
     let mut stopped_at: Option<Nanos> = None;
     let mut passes = 0;
+    let mut spin_pays = true;
     let mut watches =
         Watches { network: runtime.watch(wire.descriptor()), bell: runtime.watch(rings.bell.fd()) };
     mine.running.store(true, Ordering::Relaxed);
@@ -206,12 +207,16 @@ where
             continue;
         }
         passes = 0;
-        if spin > Nanos::default() && now.mono.since(*idle_since.get_or_insert(now.mono)) < spin {
+        if spin_pays && spin > Nanos::default() && now.mono.since(*idle_since.get_or_insert(now.mono)) < spin
+        {
             std::hint::spin_loop();
             runtime.turn().await;
             continue;
         }
+        let parked_at = clock.monotonic();
         park(&runtime, &mut watches, &mut shard, &mut wire, &desk, &mut rings, &returns, now).await;
+        // Spinning would have met what ended a short wait, and only burns the CPU before a long one.
+        spin_pays = clock.monotonic().since(parked_at) <= spin;
         idle_since = None;
     }
     mine.running.store(false, Ordering::Relaxed);

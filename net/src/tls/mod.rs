@@ -22,6 +22,6 @@ mod table;
 mod wire;
 
 pub use metrics::TlsMetrics;
-/// What [`config::server`] makes; rustls' own, so that any other of its configurations serves too.
-pub use rustls::ServerConfig as TlsServerConfig;
+pub use rustls::{ClientConfig, ServerConfig};
+pub use rustls_pki_types::ServerName;
 pub use wire::{ServerSide, TlsConnectError, TlsDetails, TlsWire, inner_config};
