@@ -4,7 +4,8 @@
 //! user's paper account with its stop and target, or to its close, in turn.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 use api::server::{self, ServerConfig};
@@ -16,6 +17,7 @@ use engine::core::rules::Settings;
 use engine::core::user::VenueKind;
 use engine::shard::ask::{Ask, Auth, Op};
 use engine::shard::runtime::HostEntropy;
+use net::http::client::{Client, ClientOptions};
 
 use crate::Cpus;
 use crate::report::{Line, Report};
@@ -29,11 +31,11 @@ const CONNECTIONS: [u32; 4] = [1, 64, 512, 1_000];
 
 /// Measures signals without a subscriber, then orders.
 pub(crate) fn measure(report: &mut Report, cpus: Cpus, span: Duration) -> Result<(), String> {
-    let server = Server::start("durable", cpus.server)?;
-    let secrets = &server.lines;
-    let (orders, alone) = secrets.split_at(USERS as usize);
-    for (name, secrets) in [("durable signal", alone), ("durable order", orders)] {
+    for (name, first) in [("durable signal", USERS as usize), ("durable order", 0)] {
         for connections in CONNECTIONS {
+            // A fresh server for each run, so that its stages are this run's.
+            let server = Server::start("durable", cpus.server)?;
+            let secrets = &server.lines[first..first + USERS as usize];
             let mut templates: HashMap<u32, Template> = HashMap::new();
             let mut request = |number: u32, out: &mut Vec<u8>| {
                 let secret = &secrets[number as usize % secrets.len()];
@@ -64,9 +66,38 @@ pub(crate) fn measure(report: &mut Report, cpus: Cpus, span: Duration) -> Result
                     ("lost", run.lost.to_string()),
                 ],
             });
+            if connections == USERS {
+                eprintln!("{}", stages(&server)?);
+            }
         }
     }
     Ok(())
+}
+
+/// How long each stage took, from the server's own histograms.
+fn stages(server: &Server) -> Result<String, String> {
+    // The figures are published once a second.
+    std::thread::sleep(Duration::from_millis(1_200));
+    let mut client =
+        Client::connect(server.address, ClientOptions::default()).map_err(|error| error.to_string())?;
+    let answer = client.get("/api/enterprise/metrics").map_err(|error| error.to_string())?;
+    let metrics: serde_json::Value =
+        serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+    let mut text = "| stage | of | count | p50 | p99 |\n|---|---|---|---|---|\n".to_owned();
+    for row in metrics["latencies"].as_array().into_iter().flatten() {
+        let micros = |name: &str| row[name].as_f64().unwrap_or_default() / 1e3;
+        let (stage, lane) =
+            (row["stage"].as_str().unwrap_or_default(), row["lane"].as_str().unwrap_or_default());
+        let (p50, p99) = (micros("p50_ns"), micros("p99_ns"));
+        let _ = writeln!(text, "| {stage} | {lane} | {} | {p50:.1} µs | {p99:.1} µs |", row["count"]);
+    }
+    let shard = &metrics["shards"][0]["log"];
+    let _ = write!(
+        text,
+        "{} records in {} flushes, {} bytes",
+        shard["records"], shard["flushes"], shard["bytes"]
+    );
+    Ok(text)
 }
 
 /// A connection's requests: an open and a close in turn, each with an id of its own.
