@@ -98,7 +98,8 @@ fn run_suite(home: &Path, suite: &Path, mode: &str, spec: &str) -> Result<Runnin
     fs::write(&path, spec).map_err(|error| format!("{}: {error}", path.display()))?;
     let log = fs::File::create(home.join(format!("{mode}.log"))).map_err(|error| error.to_string())?;
     Command::new(suite)
-        .args(["--mode", mode, "--spec"])
+        // Without its web page, which would want a fixed port.
+        .args(["--webport", "0", "--mode", mode, "--spec"])
         .arg(&path)
         .current_dir(home)
         .stdin(Stdio::null())
