@@ -209,6 +209,36 @@ pub(crate) const STEPS: &[Step] = &[
         remedy: "the report names the access and the allocation",
         limit: LIMIT,
     },
+    Step {
+        name: "address-sanitizer-net",
+        why: "what the kernel reads and writes for the socket driver is memory that is still its own",
+        action: Action::Nightly {
+            words: &[
+                "rustup",
+                "run",
+                "nightly",
+                "cargo",
+                "test",
+                "--package",
+                "coinbitclub-net",
+                "--locked",
+                "--lib",
+                "--tests",
+                "--target",
+                "x86_64-unknown-linux-gnu",
+                "--target-dir",
+                "target/asan",
+                "--",
+                // It watches the process's memory, which the sanitizer keeps on purpose.
+                "--skip",
+                "opened_and_dropped",
+            ],
+            // On the operations of old kernels a driver that ends gives its memory up rather than free it too early.
+            variables: &[("RUSTFLAGS", "-Zsanitizer=address"), ("ASAN_OPTIONS", "detect_leaks=0")],
+        },
+        remedy: "the report names the access and the allocation",
+        limit: LIMIT,
+    },
 ];
 
 #[cfg(test)]
