@@ -88,7 +88,7 @@ fn install(packages: &[&str]) -> Result<(), String> {
     if !is_root() || !on_path("apt-get") {
         return Err(line);
     }
-    println!("{line}");
+    eprintln!("{line}");
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(packages);
     // A fresh image has no package lists, or old ones that name files long gone.
@@ -116,9 +116,11 @@ fn quiet(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn loud(program: &str, arguments: &[&str]) -> bool {
-    println!("$ {program} {}", arguments.join(" "));
+    // On standard error: standard output is the calling command's.
+    eprintln!("$ {program} {}", arguments.join(" "));
     Command::new(program)
         .args(arguments)
+        .stdout(std::io::stderr())
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
         .status()

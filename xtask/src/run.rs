@@ -227,10 +227,30 @@ pub(crate) fn bench_http(rest: &[&str]) -> ExitCode {
         eprintln!("{message}");
         return ExitCode::FAILURE;
     }
-    let mut words = vec!["cargo", "run", "--release", "--locked", "--quiet"];
-    words.extend(["--package", "coinbitclub-bench", "--bin", "http_bench", "--"]);
-    words.extend(rest);
-    command(&words)
+    // Not announced on standard output, which is the table's or the JSON's alone.
+    let status = Command::new("cargo")
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--package",
+            "coinbitclub-bench",
+            "--bin",
+            "http_bench",
+        ])
+        .arg("--")
+        .args(rest)
+        .stdin(Stdio::null())
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The fuzzers of `net/fuzz`.
