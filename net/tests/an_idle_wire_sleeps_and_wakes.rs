@@ -44,3 +44,24 @@ fn the_descriptor_wakes_whoever_waits() {
     }
     drop(acting.join().unwrap());
 }
+
+#[test]
+fn a_wait_ends_with_what_arrives_or_with_its_time() {
+    let (mut wire, address) = wire(WireConfig::default(), &ListenOptions::default());
+    let (mut events, clock) = (Recorder::default(), Clock::new());
+    wire.poll(clock.now_ns(), &mut events).unwrap();
+    wire.wait(std::time::Duration::from_millis(1)).unwrap();
+    assert!(!wire.has_work(), "nothing came");
+    let mut socket = connect(address);
+    // Each wait is far longer than the test may take: only an arrival ends it.
+    let long = std::time::Duration::from_secs(3600);
+    while events.accepted.is_empty() {
+        wire.wait(long).unwrap();
+        wire.poll(clock.now_ns(), &mut events).unwrap();
+    }
+    std::io::Write::write_all(&mut socket, b"bytes").unwrap();
+    while events.bytes(events.accepted[0]) < 5 {
+        wire.wait(long).unwrap();
+        wire.poll(clock.now_ns(), &mut events).unwrap();
+    }
+}

@@ -14,6 +14,7 @@ use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -313,6 +314,25 @@ impl Ring {
             Ok(_) => Ok(()),
             // Interrupted, or the kernel's completion queue is full: nothing is lost, the next call goes on.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Submits what is queued and waits for a completion, at most so long.
+    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+        self.enters += 1;
+        let span = Timespec::from(at_most);
+        let arguments = io_uring::types::SubmitArgs::new().timespec(&span);
+        match self.ring.submitter().submit_with_args(1, &arguments) {
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY)
+                ) =>
+            {
                 Ok(())
             }
             Err(error) => Err(error),

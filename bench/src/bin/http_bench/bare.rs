@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bench_support::sys;
 use net::http::{Request, response};
 use net::server::{Acceptance, Requested, Server, ServerLimits, Service, Socket};
 use net::wire::uring::UringWire;
@@ -65,7 +64,8 @@ pub(crate) fn serve() -> Result<(), String> {
         if !wire.has_work() {
             let due = wire.next_deadline_ns().into_iter().chain(server.next_deadline_ns()).min();
             let due = due.map_or(200_000_000, |due_ns| due_ns.saturating_sub(now_ns));
-            sys::wait_readable(wire.descriptor(), Duration::from_nanos(due) + Duration::from_millis(1));
+            wire.wait(Duration::from_nanos(due) + Duration::from_millis(1))
+                .map_err(|error| error.to_string())?;
         }
     }
 }

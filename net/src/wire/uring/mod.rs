@@ -22,6 +22,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 pub use setup::StartError;
 use slot::{Phase, Receive, Slot};
@@ -144,6 +145,15 @@ impl UringWire {
             Generation::Multishot => "6.0",
             Generation::SingleShot => "5.8",
         }
+    }
+
+    /// Waits until a poll has something to do, at most so long: for a thread that does nothing else, and costs one system call
+    /// less than waiting on [`Wire::descriptor`]. A shard, whose executor waits for more than the network, does that.
+    ///
+    /// # Errors
+    /// As [`Wire::poll`].
+    pub fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+        if self.has_work() { Ok(()) } else { self.ring.wait(at_most) }
     }
 
     fn slot_of(&mut self, conn: ConnId) -> Option<&mut Slot> {
