@@ -406,6 +406,8 @@ async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), St
     let ready = setup.ready.clone();
     match assemble(runtime, disk, setup, back, &go).await {
         Ok(parts) => {
+            // Before the start returns: who is told that it serves must not find it starting.
+            parts.gauges.shards[parts.shard.id().place()].running.store(true, Ordering::Relaxed);
             let _ = ready.send(Ok(()));
             drop(ready);
             run(parts).await.map_err(|error| format!("the network ring failed: {error}"))
