@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -126,19 +125,12 @@ impl WireEvents for Caller<'_, '_> {
     }
 }
 
-/// Connects, warms up for a tenth of the span, measures, and ends.
+/// Connects, warms up for a tenth of the span, measures, and ends. `edge` is called when measuring begins (true) and when it
+/// ends, for reading counters of the server.
 ///
 /// # Errors
 /// When the network fails or not all connections can be made.
-pub fn run(mut load: Load<'_>) -> io::Result<Run> {
-    run_with(&mut load, |_| {})
-}
-
-/// As [`run`]; `begin` is called when measuring begins and when it ends, for reading counters of the server.
-///
-/// # Errors
-/// When the network fails or not all connections can be made.
-pub fn run_with(load: &mut Load<'_>, mut edge: impl FnMut(bool)) -> io::Result<Run> {
+pub fn run(load: &mut Load<'_>, mut edge: impl FnMut(bool)) -> io::Result<Run> {
     let config =
         WireConfig { connections_max: load.connections, idle_ns: u64::MAX / 2, ..WireConfig::default() };
     let mut wire = UringWire::with_listeners(Vec::new(), config).map_err(io::Error::other)?;
@@ -193,7 +185,7 @@ fn turn(wire: &mut UringWire, caller: &mut Caller<'_, '_>) -> io::Result<()> {
     let now_ns = caller.now_ns();
     wire.poll(now_ns, caller)?;
     if !wire.has_work() {
-        crate::sys::wait_readable(wire.descriptor() as RawFd, Duration::from_millis(100));
+        wire.wait(Duration::from_millis(100))?;
     }
     Ok(())
 }

@@ -1,16 +1,6 @@
-//! What measuring needs of the system: waiting on a descriptor, a process's own CPU time and memory.
+//! What measuring needs of the system: a CPU of its own, a process's own CPU time and memory.
 
 use std::fs;
-use std::os::fd::RawFd;
-use std::time::Duration;
-
-/// Waits until `descriptor` is readable, at most so long.
-pub fn wait_readable(descriptor: RawFd, at_most: Duration) {
-    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: one valid pollfd, written during the call only; a wrong descriptor is reported in it.
-    unsafe { libc::poll(&raw mut entry, 1, millis) };
-}
 
 /// Keeps this thread, and those it starts, on one CPU.
 ///

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use net::sockets::{Feed, SocketEnd, Sockets, SocketsLimits, Talk};
@@ -106,18 +105,11 @@ fn run(
         wire.poll(now_ns, client)?;
         client.sockets.tick(now_ns, wire);
         if !wire.has_work() {
-            wait_readable(wire.descriptor(), Duration::from_millis(100));
+            wire.wait(Duration::from_millis(100))?;
         }
     }
     match client.case.ended.take() {
         Some(SocketEnd::Handshake(error)) => Err(io::Error::other(error)),
         _ => Ok(std::mem::take(&mut client.case.told)),
     }
-}
-
-fn wait_readable(descriptor: RawFd, at_most: Duration) {
-    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: one valid pollfd, written during the call only; a wrong descriptor is reported in it.
-    unsafe { libc::poll(&raw mut entry, 1, millis) };
 }

@@ -7,7 +7,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use net::http::{Request, response};
@@ -74,7 +73,7 @@ fn main() -> io::Result<()> {
         if !wire.has_work() {
             let due = wire.next_deadline_ns().into_iter().chain(server.next_deadline_ns()).min();
             let due = due.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
-            wait_readable(wire.descriptor(), due.unwrap_or(Duration::from_secs(1)));
+            wire.wait(due.unwrap_or(Duration::from_secs(1)))?;
         }
     }
     let cpu = cpu_time();
@@ -83,20 +82,6 @@ fn main() -> io::Result<()> {
     println!("{requests} requests and messages, {cpu:.2?} CPU, {each:.2?} each");
     println!("{:#?}\n{:#?}", wire.metrics(), server.metrics());
     Ok(())
-}
-
-/// What a shard's executor does when idle, with plain `poll(2)`.
-fn wait_readable(descriptor: RawFd, at_most: Duration) {
-    // SAFETY: the wire owns the descriptor and outlives this call.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    let mut entry = libc::pollfd {
-        fd: std::os::fd::AsRawFd::as_raw_fd(&descriptor.as_fd()),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX).saturating_add(1);
-    // SAFETY: one valid pollfd, written during the call only.
-    unsafe { libc::poll(&raw mut entry, 1, millis) };
 }
 
 /// CPU time of this process, user and system.

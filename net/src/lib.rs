@@ -20,5 +20,6 @@ pub mod server;
 pub mod sockets;
 mod sys;
 pub mod tls;
+mod waiting;
 pub mod wire;
 pub mod ws;

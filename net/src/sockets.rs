@@ -11,6 +11,7 @@
 
 use std::rc::Rc;
 
+use crate::waiting::Waiting;
 use crate::wire::{ConnId, Ending, Patience, Stream, Wire};
 use crate::ws::handshake::client::{ClientHandshake, ClientRequest, HandshakeError, InvalidRequest};
 use crate::ws::{self, CloseCode, Event, Fault, Message, Session};
@@ -118,8 +119,6 @@ struct Entry {
     /// When it began; when open, when the last byte came; when ended, since when. In nanoseconds.
     since_ns: u64,
     pinged: bool,
-    /// Not read until its output has shrunk.
-    choked: bool,
     closing_ns: Option<u64>,
 }
 
@@ -132,7 +131,8 @@ pub struct Sockets {
     now_ns: u64,
     /// Established connections whose request is to be written.
     established: Vec<ConnId>,
-    choked: Vec<ConnId>,
+    /// Not read until their output has shrunk.
+    choked: Waiting<ConnId>,
     swept_ns: u64,
     count: usize,
 }
@@ -152,7 +152,7 @@ impl Sockets {
             codecs: ws::Codecs::new(ws::Compression::default()),
             now_ns: 0,
             established: Vec::new(),
-            choked: Vec::new(),
+            choked: Waiting::default(),
             swept_ns: 0,
             count: 0,
         }
@@ -176,8 +176,7 @@ impl Sockets {
             self.entries.resize_with(conn.index() + 1, || None);
         }
         let phase = Phase::Opening { request: bytes, handshake, masks: Some(masks) };
-        let entry =
-            Entry { conn, phase, since_ns: self.now_ns, pinged: false, choked: false, closing_ns: None };
+        let entry = Entry { conn, phase, since_ns: self.now_ns, pinged: false, closing_ns: None };
         self.entries[conn.index()] = Some(Box::new(entry));
         self.count += 1;
         Ok(())
@@ -255,8 +254,14 @@ impl Sockets {
             entry.since_ns = now_ns;
             entry.pinged = false;
         }
+        // Taken, because the entry is borrowed beside it.
+        let mut choked = std::mem::take(&mut self.choked);
+        let end = self
+            .entry(conn)
+            .and_then(|entry| read(entry, stream, &mut inbox, feed, queue_bytes_max, &mut choked));
+        self.choked = choked;
         if let Some(entry) = self.entry(conn)
-            && let Some(end) = read(entry, stream, &mut inbox, feed, queue_bytes_max)
+            && let Some(end) = end
         {
             entry.phase = Phase::Ended;
             // After a close handshake it is the server that ends the connection (RFC 6455 §7.1.1); this end waits a while.
@@ -265,9 +270,6 @@ impl Sockets {
             if !waits {
                 stream.close();
             }
-        }
-        if self.entry(conn).is_some_and(|entry| entry.choked) && !self.choked.contains(&conn) {
-            self.choked.push(conn);
         }
         self.inbox = Some(inbox);
     }
@@ -355,15 +357,10 @@ impl Sockets {
     /// Reads on where enough of what waited was sent.
     fn relieve(&mut self, wire: &mut impl Wire) {
         let room = self.limits.queue_bytes_max / 2;
-        let mut place = 0;
-        while let Some(&conn) = self.choked.get(place) {
-            if self.owns(conn) && wire.queued_bytes(conn) > room {
-                place += 1;
-                continue;
-            }
-            self.choked.swap_remove(place);
-            if let Some(entry) = self.entry(conn) {
-                entry.choked = false;
+        for conn in self.choked.slice() {
+            // One that is gone has nothing queued, and its resumption does nothing.
+            if wire.queued_bytes(conn) <= room {
+                self.choked.remove(conn);
                 wire.resume(conn);
             }
         }
@@ -386,12 +383,13 @@ fn read(
     inbox: &mut ws::Inbox,
     feed: &mut impl Feed,
     queue_bytes_max: usize,
+    choked: &mut Waiting<ConnId>,
 ) -> Option<SocketEnd> {
     let Phase::Open(session) = &mut entry.phase else { return None };
     loop {
         if stream.queued_bytes() > queue_bytes_max {
             stream.pause();
-            entry.choked = true;
+            choked.insert(entry.conn);
             return None;
         }
         match session.step(stream.input(), inbox, stream.output()) {

@@ -1,31 +1,9 @@
 //! Parsing, ordering and answering a request allocates nothing once buffers have grown.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "support/counting.rs"]
+mod counting;
 
 use net::http::{HttpDate, Limits, Parsed, Parser, Pipeline, response};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// The system's allocator, counting.
-struct Counting;
-
-// SAFETY: hands every call on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn in_the_steady_state() {
@@ -53,8 +31,8 @@ fn in_the_steady_state() {
         }
     };
     serve(1);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = counting::allocations();
     serve(1000);
     // The test runner's own thread may allocate a little meanwhile, but not once per request.
-    assert!(ALLOCATIONS.load(Ordering::Relaxed) - before < 100);
+    assert!(counting::allocations() - before < 100);
 }

@@ -1,41 +1,17 @@
 //! What an idle TLS connection holds in memory is bounded, and nothing stays behind when it is gone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 #[path = "support/tls.rs"]
 mod tls;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use net::tls::{ServerSide, TlsWire};
 use net::wire::memory::{MemoryNetwork, MemoryWire, PeerId, Pieces};
 use net::wire::{Wire, WireConfig};
 use support::Recorder;
 use tls::{Authority, MemoryPeer, converse, in_memory, only};
-
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, counting what is in use.
-struct Counting;
-
-// SAFETY: hands every call on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// The number in the contract of `tls::wire`, with a tenth to spare.
 const BYTES_MAX: usize = 4_300;
@@ -73,11 +49,11 @@ fn after_a_request() {
             // Tables and buffers that all share have grown after some.
             let first = open(&mut wire, &mut events, |wire, events| one(&network, wire, events));
             end(&mut wire, &mut events, first);
-            let before = LIVE_BYTES.load(Ordering::Relaxed);
+            let before = counting::live_bytes();
             let peers = open(&mut wire, &mut events, |wire, events| one(&network, wire, events));
-            let each = (LIVE_BYTES.load(Ordering::Relaxed) - before) / COUNT;
+            let each = (counting::live_bytes() - before) / COUNT;
             end(&mut wire, &mut events, peers);
-            let left = LIVE_BYTES.load(Ordering::Relaxed).saturating_sub(before);
+            let left = counting::live_bytes().saturating_sub(before);
             assert!(left < COUNT * 100, "{left} bytes stay behind");
             each
         };

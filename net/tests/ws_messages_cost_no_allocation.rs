@@ -1,34 +1,12 @@
 //! Reading a message that arrived whole or in pieces, and answering it, allocates nothing once buffers have grown.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "support/counting.rs"]
+mod counting;
 
 use net::ws::{Event, Inbox, Limits};
 use ws_support::{BINARY, CONTINUATION, FIN, PING, TEXT, masked, server};
 
 mod ws_support;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// The system's allocator, counting.
-struct Counting;
-
-// SAFETY: hands every call on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Echoes `rounds` times what a client sent, in pieces of `piece_bytes`; returns the number of messages.
 fn echo(rounds: u32, piece_bytes: usize) -> u32 {
@@ -65,10 +43,10 @@ fn echo(rounds: u32, piece_bytes: usize) -> u32 {
         messages
     };
     serve(2);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = counting::allocations();
     let messages = serve(rounds);
     // The test runner's own thread may allocate a little meanwhile, but not once per message.
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocations = counting::allocations() - before;
     assert!(allocations < 100, "{allocations} allocations in pieces of {piece_bytes} bytes");
     messages
 }

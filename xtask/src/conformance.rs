@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::run::checked;
+
 /// The suite's release, and that of the tool that makes an environment for it.
 const SUITE: &str = "autobahntestsuite==25.10.1";
 const VIRTUALENV: &str = "virtualenv==20.15.1";
@@ -223,11 +225,6 @@ fn find_python() -> Option<PathBuf> {
     let on_path: Vec<PathBuf> = std::env::split_paths(&on_path).map(|dir| dir.join("python2.7")).collect();
     // A shim of pyenv is there for every version that any environment has, so the versions come first.
     under_pyenv.chain(on_path).find(|path| path.is_file())
-}
-
-fn checked(command: &mut Command) -> Result<(), String> {
-    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} ended: {status}")) }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::prerequisites;
+use crate::run::checked;
 use crate::steps::Outcome;
 
 const PYTHON_PACKAGE: &str = "websockets==15.0.1";
@@ -51,9 +52,4 @@ fn install_node(home: &Path) -> Result<PathBuf, String> {
 fn quiet(command: &mut Command) -> bool {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-fn checked(command: &mut Command) -> Result<(), String> {
-    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} ended: {status}")) }
 }

@@ -307,6 +307,12 @@ pub(crate) fn fuzz(rest: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Runs a program to its end; a failure says which.
+pub(crate) fn checked(command: &mut Command) -> Result<(), String> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended: {status}")) }
+}
+
 /// Runs a command that people start by hand, for as long as it takes.
 fn command(words: &[&str]) -> ExitCode {
     match run_words(words, &[], Duration::from_hours(4)) {

@@ -13,11 +13,11 @@ mod connection;
 mod events;
 mod limits;
 mod sockets;
-mod waiting;
 
 use std::rc::Rc;
 
 use crate::http::{Appended, HttpDate, HttpError, Parser, Released, ReplyMode, Request, Ticket, response};
+use crate::waiting::Waiting;
 use crate::wire::{ConnId, Wire};
 use crate::ws;
 
@@ -25,7 +25,6 @@ use connection::{Connection, HttpState, Protocol};
 pub use events::Events;
 pub use limits::ServerLimits;
 pub use sockets::{Acceptance, Socket, Unsent};
-use waiting::Waiting;
 
 /// What serves requests and messages.
 pub trait Service {

@@ -5,12 +5,10 @@ use crate::source::{line_of, whole_words};
 
 /// Files outside `ringbuf` and the `sys` modules that contain `unsafe`, each with the reason.
 const UNSAFE_ELSEWHERE: &[(&str, &str)] = &[
-    ("net/examples/autobahn_client.rs", "waits on a descriptor as a shard's executor would"),
-    ("net/examples/echo.rs", "waits on a descriptor and reads its CPU time as a shard's executor would"),
+    ("bench/examples/zero_copy_send.rs", "sends through a ring of its own and reads its CPU time"),
+    ("net/examples/echo.rs", "reads its CPU time"),
     ("net/tests/out_of_descriptors.rs", "lowers its own limit of descriptors"),
-    ("net/tests/requests_cost_no_allocation.rs", "a counting allocator"),
-    ("net/tests/ws_messages_cost_no_allocation.rs", "a counting allocator"),
-    ("net/tests/tls_idle_connections_are_small.rs", "a counting allocator"),
+    ("net/tests/support/counting.rs", "a counting allocator"),
     ("net/tests/support/mod.rs", "waits on a descriptor as a shard's executor would"),
 ];
 

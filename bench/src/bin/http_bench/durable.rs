@@ -43,7 +43,7 @@ pub(crate) fn measure(report: &mut Report, cpus: Cpus, span: Duration) -> Result
             };
             let mut load = Load { address: server.address, connections, span, request: &mut request };
             let (mut cpu_ns, process) = (0, server.process());
-            let run = load::run_with(&mut load, |begins| {
+            let run = load::run(&mut load, |begins| {
                 cpu_ns = if begins { sys::cpu_ns(process) } else { sys::cpu_ns(process) - cpu_ns };
             })
             .map_err(|error| error.to_string())?;

@@ -66,7 +66,7 @@ fn http(server: &Server, span: Duration) -> Result<HttpRun, String> {
         |_: u32, out: &mut Vec<u8>| out.extend_from_slice(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut load = Load { address: server.address, connections: ACTIVE, span, request: &mut request };
     let (mut cpu_ns, process) = (0, server.process());
-    let run = load::run_with(&mut load, |begins| {
+    let run = load::run(&mut load, |begins| {
         cpu_ns = if begins { sys::cpu_ns(process) } else { sys::cpu_ns(process) - cpu_ns };
     })
     .map_err(|error| error.to_string())?;
@@ -176,7 +176,7 @@ impl Crowd {
         self.wire.poll(now_ns, &mut self.client).map_err(|error| error.to_string())?;
         self.client.sockets.tick(now_ns, &mut self.wire);
         if !self.wire.has_work() {
-            sys::wait_readable(self.wire.descriptor(), Duration::from_millis(50));
+            self.wire.wait(Duration::from_millis(50)).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

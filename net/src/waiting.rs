@@ -10,7 +10,7 @@ const SLICE: usize = 64;
 
 /// A set with a cursor.
 #[derive(Debug)]
-pub(super) struct Waiting<T> {
+pub(crate) struct Waiting<T> {
     set: BTreeSet<T>,
     /// Looked at last.
     cursor: Option<T>,
@@ -24,16 +24,16 @@ impl<T> Default for Waiting<T> {
 
 impl<T: Ord + Copy> Waiting<T> {
     /// Adds one, if it does not wait already.
-    pub(super) fn insert(&mut self, item: T) {
+    pub(crate) fn insert(&mut self, item: T) {
         self.set.insert(item);
     }
 
-    pub(super) fn remove(&mut self, item: T) {
+    pub(crate) fn remove(&mut self, item: T) {
         self.set.remove(&item);
     }
 
     /// The next ones to look at; after the last the first.
-    pub(super) fn slice(&mut self) -> Vec<T> {
+    pub(crate) fn slice(&mut self) -> Vec<T> {
         if self.set.is_empty() {
             return Vec::new();
         }
