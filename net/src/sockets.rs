@@ -369,7 +369,9 @@ impl Sockets {
     /// When [`Sockets::tick`] has something to do even if nothing arrives.
     #[must_use]
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        (self.count > 0).then_some(self.swept_ns.saturating_add(SWEEP_NS))
+        let looking_ns = self.choked.due_ns(self.now_ns);
+        let sweep_ns = (self.count > 0).then_some(self.swept_ns.saturating_add(SWEEP_NS));
+        looking_ns.into_iter().chain(sweep_ns).min()
     }
 }
 

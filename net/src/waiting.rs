@@ -7,6 +7,8 @@ use std::ops::Bound;
 
 /// How many are looked at in one turn.
 const SLICE: usize = 64;
+/// The pause between two rounds when nothing else happens, in nanoseconds: who waits has waited for a network already.
+const ROUND_NS: u64 = 10_000_000;
 
 /// A set with a cursor.
 #[derive(Debug)]
@@ -30,6 +32,13 @@ impl<T: Ord + Copy> Waiting<T> {
 
     pub(crate) fn remove(&mut self, item: T) {
         self.set.remove(&item);
+    }
+
+    /// When to look again, in nanoseconds, even if nothing arrives: at once in the middle of a round, and soon while anybody
+    /// waits, as those who were looked at before they had room are not told of by anything else.
+    pub(crate) fn due_ns(&self, now_ns: u64) -> Option<u64> {
+        let pause_ns = if self.cursor.is_some() { 0 } else { ROUND_NS };
+        (!self.set.is_empty()).then(|| now_ns.saturating_add(pause_ns))
     }
 
     /// The next ones to look at; after the last the first.
@@ -57,7 +66,9 @@ mod tests {
         assert_eq!(seen.len(), SLICE * 2 + 5);
         seen.dedup();
         assert_eq!(seen.len(), SLICE * 2 + 5);
+        assert_eq!(waiting.due_ns(5), Some(5 + super::ROUND_NS));
         assert_eq!(waiting.slice().first(), Some(&0), "and from the beginning again");
+        assert_eq!(waiting.due_ns(5), Some(5));
         waiting.remove(0);
         (0..3).for_each(|_| drop(waiting.slice()));
         assert_eq!(waiting.slice().len(), SLICE);

@@ -146,9 +146,31 @@ fn after_a_gap_nothing_is_sent_before_the_service_knows() {
 }
 
 #[test]
+fn hundreds_that_have_room_at_once_are_told_without_another_event() {
+    let mut bench = Bench::new(ServerLimits { socket_queue_bytes_max: 64, ..ServerLimits::default() });
+    let peers: Vec<_> = (0..200).map(|_| bench.open()).collect();
+    peers.iter().for_each(|&peer| bench.network.set_window(peer, 0));
+    let frame = encode_shared(Message::Text(&"x".repeat(50)));
+    assert_eq!(bench.server.broadcast(&mut bench.wire, &frame), 200);
+    assert_eq!(bench.server.broadcast(&mut bench.wire, &frame), 0);
+    // The whole round that finds nobody ready.
+    (0..10).for_each(|_| bench.server.tick(&mut bench.wire, &mut bench.hub));
+    peers.iter().for_each(|&peer| bench.network.set_window(peer, usize::MAX));
+    bench.wire.poll(0, &mut bench.server.with(&mut bench.hub)).unwrap();
+    bench.server.tick(&mut bench.wire, &mut bench.hub);
+    // A loop that goes on only when something is due, as a parked one does.
+    while bench.hub.lagged.len() < 200 {
+        let due_ns = bench.server.next_deadline_ns().unwrap();
+        assert!(due_ns < SECOND_NS / 10, "{} are told", bench.hub.lagged.len());
+        bench.now_ns = bench.now_ns.max(due_ns);
+        bench.server.set_time(bench.now_ns, 0);
+        bench.server.tick(&mut bench.wire, &mut bench.hub);
+    }
+    assert_eq!(bench.hub.lagged.len(), 200);
+}
+
+#[test]
 fn all_receivers_share_one_encoding() {
-    let (wire, address) = support::wire(WireConfig::default(), &net::wire::ListenOptions::default());
-    drop((wire, address));
     let mut bench = Bench::new(ServerLimits::default());
     let peers: Vec<_> = (0..20).map(|_| bench.open()).collect();
     let frame: Rc<[u8]> = encode_shared(Message::Text("once"));

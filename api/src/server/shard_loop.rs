@@ -39,11 +39,11 @@ const PARK_MAX: Nanos = Nanos::from_millis(250);
 const NETWORK_PUBLISH: Nanos = Nanos::from_millis(200);
 /// Messages from inside taken in one turn.
 const INSIDE_MAX: usize = 256;
-/// How long a stop waits for the answers of requests under way. Clients see the end of their connection after it; systemd
-/// waits 90 s before it kills.
+/// How long a stop waits for the answers of requests under way. Clients see the end of their connection after it; the unit
+/// waits 30 s before it kills.
 const STOP_PATIENCE: Nanos = Nanos::from_millis(5_000);
-/// Busy passes after which the executor gets its turn in any case. A pass takes well below a millisecond, and the timers that
-/// wait for it (heartbeat, time-outs) are 10 ms and more apart.
+/// Busy passes after which the executor gets its turn in any case, for its timers (heartbeat, time-outs). A pass takes some
+/// milliseconds at most; one that decides something has a flush under way, and gives the turn anyway.
 const PASSES_PER_TURN: u32 = 8;
 /// How long a full disk is left alone before the next segment is tried again.
 const NO_SPACE_RETRY: Nanos = Nanos::from_millis(1_000);

@@ -211,7 +211,12 @@ impl Server {
     /// When [`Server::tick`] has something to do even if nothing arrives.
     #[must_use]
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        (self.sockets > 0).then_some(self.sweep_ns)
+        let now_ns = self.now_ns;
+        let sweep_ns = (self.sockets > 0).then_some(self.sweep_ns);
+        [self.choked.due_ns(now_ns), self.streams.due_ns(now_ns), self.lagging.due_ns(now_ns), sweep_ns]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
