@@ -2,6 +2,8 @@
 //!
 //! Static dispatch only; the server wires the real ones, the simulator its own.
 
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::event::Event;
 use crate::core::fixed::Money;
 use crate::core::ids::{AccountId, ClientOrderId, Timestamp, UserId};
 use crate::core::instrument::MarketView;
@@ -68,6 +70,25 @@ pub trait Journal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VenueBusy;
 
+/// A decision as it was just made and applied, for whoever checks the shard from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided<'a> {
+    /// The time it was made at.
+    pub now: Timestamp,
+    /// Whom it is about; `None` with a refusal.
+    pub user: Option<UserId>,
+    /// What was to be decided.
+    pub command: &'a Command,
+    /// What was decided; empty when nothing changed.
+    pub events: &'a [Event],
+    /// What is answered.
+    pub outcome: Result<Reply, Refusal>,
+    /// The record that holds the events, or the newest one when there are none.
+    pub lsn: Lsn,
+    /// The state after it.
+    pub state: &'a State,
+}
+
 /// The venue side of a shard: effects go in, reports come out, and prices can be looked up.
 pub trait Gateway: MarketView {
     /// Makes a new account known.
@@ -96,6 +117,11 @@ pub trait Gateway: MarketView {
     fn poll(&mut self, now: Timestamp, budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize;
     /// When `poll` has work again at the latest.
     fn next_due(&self, now: Timestamp) -> Option<Timestamp>;
+    /// Is told each decision, with the prices it was made on still in force. The simulator's looks on here and compares;
+    /// a real one has nothing to do.
+    fn decided(&mut self, decision: Decided<'_>) {
+        let _ = decision;
+    }
 }
 
 /// What callers read: a question against the state, bounded in work, and its answer.

@@ -205,7 +205,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 events.clear();
                 self.events = events;
                 self.counters.refused += 1;
-                return Ok((self.journal.last(), Err(refusal)));
+                let lsn = self.journal.last();
+                self.tell_decided(now, None, command, &[], Err(refusal), lsn);
+                return Ok((lsn, Err(refusal)));
             }
         };
         if matches!(reply, Reply::Signal { repeat: true, .. }) {
@@ -213,7 +215,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
         if events.is_empty() {
             self.events = events;
-            return Ok((self.journal.last(), Ok(reply)));
+            let lsn = self.journal.last();
+            self.tell_decided(now, Some(user), command, &[], Ok(reply), lsn);
+            return Ok((lsn, Ok(reply)));
         }
         let record = Record { user, at: now.wall, events };
         let at = match self.state.find(user) {
@@ -230,9 +234,23 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         self.histograms.record(Stage::Decide, track, ended.since(began));
         let appended = Moment { mono: ended, wall: now.wall };
         let mut events = record.events;
+        self.tell_decided(now, Some(user), command, &events, Ok(reply), lsn);
         self.follow_up(appended, lsn, user, at, &events);
         events.clear();
         self.events = events;
         Ok((lsn, Ok(reply)))
+    }
+
+    fn tell_decided(
+        &mut self,
+        now: Moment,
+        user: Option<UserId>,
+        command: &Command,
+        events: &[Event],
+        outcome: Result<Reply, Refusal>,
+        lsn: Lsn,
+    ) {
+        let state = &self.state;
+        self.gateway.decided(Decided { now: now.wall, user, command, events, outcome, lsn, state });
     }
 }
