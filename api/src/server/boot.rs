@@ -14,12 +14,10 @@ use std::time::Duration;
 use engine::core::ids::Timestamp;
 use engine::seam::{Clock, Entropy, Nanos};
 use engine::shard::limits::MESH_CAPACITY;
-use engine::shard::mesh::Mesh;
 use engine::shard::ports::{Moment, ShardId};
 use engine::shard::runtime::{
     ExecutorOptions, GlommioDisk, GlommioRuntime, HostClock, HostEntropy, Watchdog, run_pinned,
 };
-use engine::shard::worker::{Shard, ShardParts};
 use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
 use exchange::paper::{PaperSettings, PaperVenue, listings};
 use exchange::venue::Venue;
@@ -31,19 +29,17 @@ use net::wire::{ListenOptions, Listener, WireConfig, listen};
 use ringbuf::doorbell::{Ringer, doorbell};
 use ringbuf::mesh::{Port, mesh};
 use ringbuf::spsc::ring;
-use storage::{DataDirectory, DirectoryLock, Log, LogOptions, Salt, ShardHome};
+use storage::{DirectoryLock, Salt, ShardHome};
 
+use super::assembly::{Assembly, assemble, open_directory};
 use super::config::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 use super::gateway::VenueGateway;
 use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::housekeeping::{self, Housekeeping};
 use super::inside::{INSIDE_RING, Lines};
-use super::journal::LogJournal;
-use super::recovery::{FoundShard, newest_venue_time, recover_shard, reshard};
+use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
-use super::snapshots::Snapshots;
 use crate::reads::ServerReads;
-use crate::web::desk::{Desk, DeskParts};
 use crate::web::gauges::Gauges;
 
 /// Why a server did not start.
@@ -198,7 +194,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         config.spin_micros = 0;
     }
     let config = &config;
-    let homes = open_directory(&config.data, u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX))?;
+    let homes = open_homes(&config.data, u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX))?;
     lock.remove_empty_directories().map_err(|e| StartError::from_text("data directory", e))?;
     let shards = u16::try_from(homes.len()).map_err(|e| StartError::from_text("shards", e))?;
 
@@ -317,29 +313,17 @@ fn spawn(
         .map_err(|e| StartError::from_text("thread", e))
 }
 
-/// Opens the data directory, and hands its users to another number of shards when asked.
-fn open_directory(data: &Path, shards: u16) -> Result<Vec<ShardHome>, StartError> {
+/// Opens the data directory on an executor of its own.
+fn open_homes(data: &Path, shards: u16) -> Result<Vec<ShardHome>, StartError> {
     let data = data.to_owned();
     let options = ExecutorOptions { name: "boot".to_owned(), cpu: None, heartbeat: None };
     let opened = run_pinned(options, move |runtime| async move {
-        let disk = GlommioDisk::new(&runtime);
         let salt = || {
             let mut bytes = [0; 8];
             HostEntropy.fill(&mut bytes);
             Salt(u64::from_le_bytes(bytes))
         };
-        let text = |e: &dyn std::fmt::Display| e.to_string();
-        let mut directory =
-            DataDirectory::open(disk.clone(), &data, shards, salt()).await.map_err(|e| text(&e))?;
-        if directory.shards().len() != usize::from(shards) {
-            tracing::info!(
-                from = directory.shards().len(),
-                to = shards,
-                "handing the users to their new shards"
-            );
-            directory = reshard(&disk, directory, shards, salt()).await.map_err(|e| text(&e))?;
-        }
-        Ok::<_, String>(directory.shards())
+        open_directory(&GlommioDisk::new(&runtime), &data, shards, salt).await
     })
     .map_err(|e| StartError::from_text("executor", e))?;
     let homes = opened.join().map_err(|_| StartError("opening the data directory panicked".to_owned()))?;
@@ -404,7 +388,7 @@ async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), St
     // The start waits for every shard here; nothing is served yet, so waiting on this thread keeps nobody waiting.
     let Ok(go) = setup.go.recv() else { return Err("the start was given up".to_owned()) };
     let ready = setup.ready.clone();
-    match assemble(runtime, disk, setup, back, &go).await {
+    match assemble_on_host(runtime, disk, setup, back, &go).await {
         Ok(parts) => {
             // Before the start returns: who is told that it serves must not find it starting.
             parts.gauges.shards[parts.shard.id().place()].running.store(true, Ordering::Relaxed);
@@ -445,27 +429,14 @@ type Parts = LoopParts<
     HostClock,
 >;
 
-async fn assemble(
+async fn assemble_on_host(
     runtime: GlommioRuntime,
     disk: GlommioDisk,
     setup: ShardSetup,
     back: FoundShard,
     go: &Go,
 ) -> Result<Parts, String> {
-    let options = LogOptions { segment_bytes: setup.config.segment_bytes };
-    let log = Log::start(disk.clone(), setup.home.clone(), back.found.tail, options)
-        .await
-        .map_err(|error| error.to_string())?;
     let venue = paper_venue(&setup.config, setup.id, go)?;
-    let mut shard = Shard::new(ShardParts {
-        state: back.state,
-        rules: setup.config.rules.clone(),
-        journal: LogJournal { log },
-        gateway: VenueGateway { venue },
-        mesh: Mesh::new(setup.port, setup.ringers),
-    });
-    let now = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
-    shard.resume(now)?;
     let wire_config = WireConfig {
         connections_per_address_max: setup.config.connections_per_address,
         ..WireConfig::default()
@@ -482,30 +453,33 @@ async fn assemble(
     // The first listener is the plain one.
     let tls = ServerSide { listeners: vec![None, setup.tls] };
     let wire = TlsWire::new(uring, wire_config, tls).map_err(|error| error.to_string())?;
-    let desk = Desk::new(DeskParts {
-        shard: setup.id,
+    assemble(Assembly {
+        runtime,
+        disk,
+        clock: HostClock,
+        entropy: HostEntropy,
+        gateway: VenueGateway { venue },
+        wire,
+        id: setup.id,
         shards: setup.shards,
+        home: setup.home,
+        back,
+        rules: setup.config.rules.clone(),
+        segment_bytes: setup.config.segment_bytes,
+        snapshot_log_bytes: setup.config.snapshot_log_bytes,
+        port: setup.port,
+        ringers: setup.ringers,
+        rings: setup.rings,
         hashing: setup.hashing,
         dummy_hash: setup.dummy_hash,
-        gauges: Arc::clone(&setup.gauges),
-        entropy: HostEntropy,
-        started: go.started,
-    });
-    let snapshots = Snapshots::new(disk, setup.home, setup.config.snapshot_log_bytes, back.found.snapshot);
-    Ok(LoopParts {
-        runtime,
-        clock: HostClock,
-        shard,
-        wire,
-        desk,
-        rings: setup.rings,
-        snapshots,
         gauges: setup.gauges,
         stop: setup.stop,
+        started: go.started,
         spin: Nanos::from_micros(u64::from(setup.config.spin_micros)),
         market_ticks: |gateway| gateway.venue.played(),
         tls_metrics: TlsWire::tls_metrics,
     })
+    .await
 }
 
 fn paper_venue(config: &ServerConfig, shard: ShardId, go: &Go) -> Result<PaperVenue, String> {

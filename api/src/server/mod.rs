@@ -4,6 +4,7 @@
 //! housekeeping.
 //! **Invariants**: nothing is served before every shard has recovered; a start that fails leaves the data as it was.
 
+pub mod assembly;
 pub mod boot;
 pub mod config;
 pub mod dump;

@@ -241,7 +241,8 @@ fn nothing_to_flush<D: Disk>(log: &Log<D>, gauges: &ShardGauges) -> bool {
     !log.is_flushing() && (log.pending_bytes() == 0 || cannot)
 }
 
-fn moment(clock: &impl Clock) -> Moment {
+/// Both clocks, read now.
+pub(super) fn moment(clock: &impl Clock) -> Moment {
     Moment { mono: clock.monotonic(), wall: Timestamp(clock.wall_micros()) }
 }
 

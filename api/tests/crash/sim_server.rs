@@ -14,30 +14,26 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use api::cli::rules_file;
+use api::server::assembly::{Assembly, assemble, open_directory};
 use api::server::gateway::VenueGateway;
 use api::server::hashing::{self, HASH_QUEUE_MAX};
 use api::server::inside::{INSIDE_RING, Lines};
-use api::server::journal::LogJournal;
 use api::server::recovery::recover_shard;
 use api::server::shard_loop::{LoopParts, Rings, run};
-use api::server::snapshots::Snapshots;
-use api::web::desk::{Desk, DeskParts};
 use api::web::gauges::Gauges;
 use engine::core::ids::Timestamp;
 use engine::seam::{Clock, Nanos, Runtime};
 use engine::shard::limits::MESH_CAPACITY;
-use engine::shard::mesh::Mesh;
 use engine::shard::ports::{Moment, ShardId};
 use engine::shard::runtime::{ExecutorOptions, GlommioRuntime, HostClock, HostEntropy, run_pinned};
-use engine::shard::worker::{Shard, ShardParts};
 use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
 use exchange::paper::{PaperSettings, PaperVenue, listings};
 use net::wire::uring::UringWire;
 use net::wire::{ListenOptions, WireConfig, listen};
 use ringbuf::doorbell::doorbell;
 use ringbuf::spsc::ring;
+use storage::Salt;
 use storage::sim_disk::SimDisk;
-use storage::{DataDirectory, Log, LogOptions, Salt};
 
 use super::faulty_disk::FaultyDisk;
 use super::people::RULES;
@@ -230,22 +226,10 @@ async fn begin(
     disk: &FaultyDisk,
 ) -> Result<(Alive, Parts, Receiver<Fault>), String> {
     let data = Path::new("/data");
-    let directory = DataDirectory::open(disk.clone(), data, 1, Salt(7)).await.map_err(text)?;
-    let home = directory.shards().remove(0);
+    let home = open_directory(disk, data, 1, || Salt(7)).await?.remove(0);
     let back = recover_shard(disk, &home).await.map_err(text)?;
-    let options = LogOptions { segment_bytes: SEGMENT_BYTES };
-    let log = Log::start(disk.clone(), home.clone(), back.found.tail, options).await.map_err(text)?;
     let (bell, ringer) = doorbell().map_err(text)?;
-    let port = ringbuf::mesh::mesh(1, MESH_CAPACITY).remove(0);
-    let mut shard = Shard::new(ShardParts {
-        state: back.state,
-        rules: rules_file::parse(RULES)?,
-        journal: LogJournal { log },
-        gateway: VenueGateway { venue: venue()? },
-        mesh: Mesh::new(port, vec![None]),
-    });
     let now = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
-    shard.resume(now)?;
     let listener = listen(([127, 0, 0, 1], 0).into(), &ListenOptions::default()).map_err(text)?;
     let address = listener.address();
     let (inside_sender, inside) = ring(INSIDE_RING);
@@ -253,16 +237,6 @@ async fn begin(
     let (_, hashed) = ring(HASH_QUEUE_MAX);
     let gauges = Arc::new(Gauges::new(1));
     let stop = Arc::new(AtomicBool::new(false));
-    let desk = Desk::new(DeskParts {
-        shard: ShardId(0),
-        shards: 1,
-        hashing: hashing::queue().0,
-        dummy_hash: String::new(),
-        gauges: Arc::clone(&gauges),
-        entropy: HostEntropy,
-        started: now,
-    });
-    let snapshots = Snapshots::new(disk.clone(), home, 4 * SEGMENT_BYTES, back.found.snapshot);
     let (faults_sender, faults) = channel();
     let alive = Alive {
         address,
@@ -271,20 +245,33 @@ async fn begin(
         stop: Arc::clone(&stop),
         faults: faults_sender,
     };
-    let parts = LoopParts {
+    let parts = assemble(Assembly {
         runtime: runtime.clone(),
+        disk: disk.clone(),
         clock: HostClock,
-        shard,
+        entropy: HostEntropy,
+        gateway: VenueGateway { venue: venue()? },
         wire: UringWire::new(listener, WireConfig::default()).map_err(text)?,
-        desk,
+        id: ShardId(0),
+        shards: 1,
+        home,
+        back,
+        rules: rules_file::parse(RULES)?,
+        segment_bytes: SEGMENT_BYTES,
+        snapshot_log_bytes: 4 * SEGMENT_BYTES,
+        port: ringbuf::mesh::mesh(1, MESH_CAPACITY).remove(0),
+        ringers: vec![None],
         rings: Rings { inside, hashed, bell },
-        snapshots,
+        hashing: hashing::queue().0,
+        dummy_hash: String::new(),
         gauges,
         stop,
+        started: now,
         spin: Nanos::default(),
         market_ticks: |gateway: &VenueGateway<PaperVenue>| gateway.venue.played(),
         tls_metrics: |_| net::tls::TlsMetrics::default(),
-    };
+    })
+    .await?;
     Ok((alive, parts, faults))
 }
 
