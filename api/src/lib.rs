@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod reads;
 pub mod server;
+pub mod sim;
 pub mod signal;
 pub mod sys;
 pub mod web;

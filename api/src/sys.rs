@@ -51,3 +51,14 @@ pub fn ask_for_dump(pid: i32) -> std::io::Result<()> {
     // SAFETY: kill takes no pointer.
     if unsafe { libc::kill(pid, libc::SIGUSR1) } == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
+
+/// Which of these descriptors can be read without waiting, in their order.
+#[must_use]
+pub fn readable(fds: &[std::os::fd::RawFd]) -> Vec<bool> {
+    let mut watched: Vec<libc::pollfd> =
+        fds.iter().map(|fd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 }).collect();
+    let count = libc::nfds_t::try_from(watched.len()).unwrap_or(0);
+    // SAFETY: `watched` is a valid array of `count` entries for the whole call, which does not wait.
+    let found = unsafe { libc::poll(watched.as_mut_ptr(), count, 0) };
+    watched.iter().map(|entry| found > 0 && entry.revents != 0).collect()
+}

@@ -116,6 +116,11 @@ impl SimDisk {
         self.state.borrow_mut().fail_write_at = Some(n);
     }
 
+    /// Lets the next operation that changes something fail once, if it is a write.
+    pub fn fail_next_write(&self) {
+        self.fail_write_at(self.operations());
+    }
+
     /// Sets how many bytes the disk holds in all files together.
     pub fn set_capacity(&self, bytes: u64) {
         self.state.borrow_mut().capacity = bytes;
@@ -166,6 +171,33 @@ impl SimDisk {
     #[must_use]
     pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
         self.inode(path).map(|inode| inode.seen.borrow().clone())
+    }
+
+    /// How many bytes all files have together.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.state.borrow().used()
+    }
+
+    /// Names of the files in a directory, sorted.
+    #[must_use]
+    pub fn names(&self, dir: &Path) -> Vec<String> {
+        let state = self.state.borrow();
+        let here = state.seen.keys().filter(|path| path.parent() == Some(dir));
+        here.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+    }
+
+    /// Puts other bytes into an existing file, for readers and for ever.
+    ///
+    /// # Panics
+    /// When the file does not reach that far.
+    pub fn overwrite(&self, path: &Path, offset: u64, bytes: &[u8]) {
+        let inode = self.inode(path).expect("bytes are put into an existing file");
+        let range = in_memory(offset)..in_memory(offset) + bytes.len();
+        inode.seen.borrow_mut()[range.clone()].copy_from_slice(bytes);
+        if let Some(durable) = inode.durable.borrow_mut().get_mut(range) {
+            durable.copy_from_slice(bytes);
+        }
     }
 
     /// Puts a file there, durably, replacing what was there; its directory too.

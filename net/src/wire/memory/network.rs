@@ -110,6 +110,12 @@ impl MemoryNetwork {
         self.with_link(peer, |link| std::mem::take(&mut link.to_peer))
     }
 
+    /// How many bytes of the server wait to be read.
+    #[must_use]
+    pub fn unread_bytes(&self, peer: PeerId) -> usize {
+        self.with_link(peer, |link| link.to_peer.len())
+    }
+
     /// Ends the peer's direction, after what was written.
     pub fn end(&self, peer: PeerId) {
         self.with_link(peer, |link| link.ended = true);

@@ -1,0 +1,435 @@
+//! The director: starts and restarts the server, lets faults strike while people work, then heals everything and wants to
+//! see it settle.
+//!
+//! **Runs on**: the simulator's thread, one task of the world. **Checks**: a start fails only for a reason that was given; no
+//! position stays without a live stop; after the faults everything settles within a bound of virtual time; an orderly stop
+//! loses nothing.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use engine::core::ids::{AccountId, SignalId, Timestamp};
+use engine::seam::Nanos;
+use storage::sim_disk::SimRandom;
+
+use super::client::Client;
+use super::damage::Damage;
+use super::faults::{Fault, Situation, unreachable};
+use super::people;
+use super::seams::EPOCH_MICROS;
+use super::server;
+use super::world::{Stage, World};
+
+/// How often the director looks.
+const LOOK: Nanos = Nanos::from_millis(50);
+/// How long a start may take after the last disturbance.
+const START_MAX: Nanos = Nanos::from_millis(120_000);
+/// How long an orderly stop may take after the last disturbance: the server's own patience and a flush.
+const STOP_MAX: Nanos = Nanos::from_millis(12_000);
+/// A position without a live stop is being closed after DOMAIN.md's 5 s and what it takes to decide that.
+const UNPROTECTED_MAX: Nanos = Nanos::from_millis(7_000);
+/// How long it may take until everything is settled: a fan-out's 120 s, an unanswered order's 10 s several times, and the
+/// growing pauses between rounds of a close.
+const SETTLE_MAX: Nanos = Nanos::from_millis(400_000);
+/// After a disturbance, what it held up gets this long.
+const CATCH_UP: Nanos = Nanos::from_millis(4_000);
+
+/// See the module's head.
+pub(super) struct Director {
+    world: Rc<World>,
+    random: SimRandom,
+    next_fault: Nanos,
+    down_until: Nanos,
+    failed_until: Option<Nanos>,
+    stage_since: Nanos,
+    shards: u16,
+    damage: Option<Damage>,
+    full_until: Option<Nanos>,
+    venue_until: Option<Nanos>,
+    /// A start may fail: a fault of the disk struck since it began.
+    start_may_fail: bool,
+    unprotected: BTreeMap<(AccountId, SignalId), Nanos>,
+    healing: bool,
+}
+
+impl Director {
+    pub(super) fn new(world: &Rc<World>) -> Self {
+        Self {
+            world: Rc::clone(world),
+            random: world.plan.random(77),
+            next_fault: Nanos(0),
+            down_until: Nanos(0),
+            failed_until: None,
+            stage_since: world.executor.now(),
+            shards: world.plan.shards,
+            damage: None,
+            full_until: None,
+            venue_until: None,
+            start_may_fail: false,
+            unprotected: BTreeMap::new(),
+            healing: false,
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        self.world.executor.now()
+    }
+
+    fn span(&mut self, from_ms: u64, to_ms: u64) -> Nanos {
+        Nanos::from_micros(from_ms * 1_000 + self.random.below((to_ms - from_ms) * 1_000))
+    }
+
+    /// The whole run.
+    pub(super) async fn direct(mut self) {
+        people::start(&self.world);
+        let load_until = self.now().plus(self.world.plan.load);
+        while self.now() < load_until && !self.world.is_over() {
+            self.world.executor.sleep(LOOK).await;
+            self.look();
+            if self.now() >= self.next_fault {
+                let mean = self.world.plan.between_faults;
+                self.next_fault = self.now().plus(Nanos(self.random.below(2 * mean.0)));
+                self.strike();
+                if self.random.one_in(8)
+                    && let Some(life) = self.world.serving()
+                {
+                    (life.want_snapshot)();
+                }
+            }
+        }
+        self.heal();
+        let world = Rc::clone(&self.world);
+        self.wait("the clients to finish", SETTLE_MAX, || world.clients_left.get() == world.load_done.get()).await;
+        self.wait("everything to settle", SETTLE_MAX, || {
+            world.stage.get() == Stage::Up && world.judge.borrow().flags().is_settled()
+        })
+        .await;
+        world.settled.set(true);
+        self.wait("the last pages", SETTLE_MAX, || world.clients_left.get() == 0).await;
+        self.receipts().await;
+        self.restart_in_order().await;
+        self.world.finished.set(true);
+    }
+
+    /// Everything is healed; the server is brought back, and stays.
+    fn heal(&mut self) {
+        self.healing = true;
+        self.world.disk.controls.heal();
+        self.world.disk.inner.set_capacity(u64::MAX);
+        self.world.venue.heal();
+        self.world.resets.set(0);
+        self.world.stalled_readers.set(0);
+        self.world.resends.set(0);
+        self.world.slow_until.set(Nanos(0));
+        self.full_until = None;
+        self.world.disturb(CATCH_UP);
+        self.world.load_over.set(true);
+        let now = self.now().0;
+        self.world.judge.borrow_mut().note(|| format!("{now} HEAL"));
+    }
+
+    async fn wait(&mut self, what: &str, limit: Nanos, holds: impl Fn() -> bool) {
+        let since = self.now();
+        while !holds() && !self.world.is_over() {
+            if self.now().since(since) > limit {
+                let flags = self.world.judge.borrow().flags();
+                let stage = self.world.stage.get();
+                let what = format!("waited {} s for {what}: {stage:?}, {flags:?}", limit.as_micros() / 1_000_000);
+                self.world.judge.borrow_mut().violate(what);
+                return;
+            }
+            self.world.executor.sleep(LOOK).await;
+            self.look();
+        }
+    }
+
+    /// Moves the server through its stages.
+    fn look(&mut self) {
+        let now = self.now();
+        if self.full_until.is_some_and(|until| now >= until) {
+            self.full_until = None;
+            self.world.disk.inner.set_capacity(u64::MAX);
+        }
+        if self.venue_until.is_some_and(|until| now >= until) {
+            self.venue_until = None;
+            self.world.venue.late_micros_max.set(0);
+            self.world.venue.twice_one_in.set(0);
+        }
+        match self.world.stage.get() {
+            Stage::Down if now >= self.down_until => {
+                self.start_may_fail = self.full_until.is_some();
+                self.set_stage();
+                server::begin(&self.world, self.shards);
+            }
+            Stage::Down => {}
+            Stage::Starting => self.look_at_start(),
+            Stage::Up => self.look_at_service(),
+            Stage::Stopping => {
+                let ended = self.world.life.borrow().as_ref().is_some_and(|life| life.ended.get() == life.shards);
+                if ended {
+                    let failed = self.world.life.borrow().as_ref().is_some_and(|life| life.has_failed());
+                    if !failed && self.full_until.is_none() {
+                        self.world.judge.borrow_mut().expect_nothing_lost();
+                    }
+                    self.go_down(Crash::Process);
+                } else if now.since(self.stage_since.max(self.world.disturbed_until.get())) > STOP_MAX {
+                    let what = format!("a stop did not end within {} s", STOP_MAX.as_micros() / 1_000_000);
+                    self.world.judge.borrow_mut().violate(what);
+                }
+            }
+        }
+        self.look_at_protection();
+    }
+
+    fn set_stage(&mut self) {
+        self.stage_since = self.now();
+    }
+
+    fn look_at_start(&mut self) {
+        let failed = self.world.start_failed.borrow().clone();
+        if let Some(cause) = failed {
+            let named = self.damage.as_ref().map(|damage| {
+                let file = damage.path.file_name().map(|name| name.to_string_lossy().into_owned());
+                file.is_some_and(|file| cause.contains(&file))
+            });
+            self.world.judge.borrow_mut().note(|| format!("the start failed: {cause}"));
+            if named.is_none_or(|named| !named) && !self.start_may_fail {
+                self.world.judge.borrow_mut().violate(format!("it does not start: {cause}"));
+            }
+            self.mend();
+            self.go_down(Crash::Process);
+        } else if self.now().since(self.stage_since.max(self.world.disturbed_until.get())) > START_MAX {
+            let what = format!("a start took more than {} s", START_MAX.as_micros() / 1_000_000);
+            self.world.judge.borrow_mut().violate(what);
+        }
+    }
+
+    fn look_at_service(&mut self) {
+        // Whatever was damaged was met or stepped over by the recovery; the judge has seen what came of it.
+        self.mend();
+        let failed = self.world.life.borrow().as_ref().is_some_and(|life| life.has_failed());
+        if !failed {
+            self.failed_until = None;
+            return;
+        }
+        if !self.world.faulted.get() {
+            self.world.judge.borrow_mut().violate("a shard stopped without a fault of its disk".to_owned());
+        }
+        let pause = self.span(1, 3_000);
+        let until = *self.failed_until.get_or_insert(self.world.executor.now().plus(pause));
+        if self.now() >= until {
+            // What a failed write or sync left in memory may be gone, or may not.
+            let crash = if self.random.one_in(2) { Crash::Power } else { Crash::Process };
+            self.go_down(crash);
+        }
+    }
+
+    fn mend(&mut self) {
+        if let Some(damage) = self.damage.take() {
+            damage.mend(&self.world.disk.inner);
+        }
+    }
+
+    /// A position without a live stop is closed in time, whatever the venue does.
+    fn look_at_protection(&mut self) {
+        let now = self.now();
+        let open: Vec<_> = self.world.judge.borrow().flags().unprotected;
+        self.unprotected.retain(|key, _| open.contains(key));
+        let failed = self.world.life.borrow().as_ref().is_none_or(|life| life.has_failed());
+        let excused = self.world.stage.get() != Stage::Up || failed || self.full_until.is_some();
+        for key in open {
+            let since = self.unprotected.entry(key).or_insert(now);
+            if excused {
+                *since = now;
+            }
+            let waited = now.since((*since).max(self.world.disturbed_until.get()));
+            if waited > UNPROTECTED_MAX {
+                let seconds = waited.as_micros() / 1_000_000;
+                let what = format!("position {} of {} has had no live stop for {seconds} s", key.1, key.0);
+                self.world.judge.borrow_mut().violate(what);
+            }
+        }
+    }
+
+    fn go_down(&mut self, crash: Crash) {
+        server::end(&self.world);
+        match crash {
+            Crash::Process => self.world.disk.inner.kill_process(),
+            Crash::Power => self.world.disk.inner.power_cycle(),
+        }
+        self.failed_until = None;
+        let pause = if self.healing { self.span(1, 10) } else { self.span(1, 1_500) };
+        self.down_until = self.now().plus(pause);
+        self.world.disturb(pause.plus(CATCH_UP).plus(CATCH_UP));
+        self.set_stage();
+    }
+
+    /// A fault that can strike now, if the mix has one.
+    fn strike(&mut self) {
+        let (full, mix) = (self.full_until.is_some(), self.world.plan.mix.clone());
+        let situations = self.world.situations();
+        let may = |fault: Fault| {
+            let out_of_place = match situations[0] {
+                Situation::Down | Situation::Starting | Situation::Stopping => {
+                    unreachable(fault, situations[0]).is_some()
+                }
+                _ => unreachable(fault, Situation::FanOut).is_some(),
+            };
+            !out_of_place && !(full && fault == Fault::DiskFull)
+        };
+        let Some(fault) = mix.pick(&mut self.random, may) else { return };
+        let world = Rc::clone(&self.world);
+        let now = self.now();
+        match fault {
+            Fault::Kill => {
+                world.strike(fault);
+                self.go_down(Crash::Process);
+            }
+            Fault::PowerLoss => {
+                world.strike(fault);
+                self.go_down(Crash::Power);
+            }
+            Fault::Stop => {
+                world.strike(fault);
+                if let Some(life) = world.life.borrow().as_ref() {
+                    life.stop.store(true, Ordering::Relaxed);
+                }
+                world.stage.set(Stage::Stopping);
+                self.set_stage();
+            }
+            Fault::Reshard => {
+                let others: Vec<u16> = [1, 2, 3, 4].into_iter().filter(|n| *n != self.shards).collect();
+                self.shards = others[usize::try_from(self.random.below(3)).expect("small")];
+                world.strike(fault);
+            }
+            Fault::LogBit | Fault::SnapshotBit | Fault::Misdirected => {
+                let homes = world.homes.borrow().clone();
+                if self.damage.is_none() && !homes.is_empty() {
+                    self.damage = Damage::make(fault, &world.disk.inner, &homes, &mut self.random);
+                    if let Some(damage) = &self.damage {
+                        let (what, path) = (damage.what, damage.path.display().to_string());
+                        world.judge.borrow_mut().note(|| format!("{what} in {path}"));
+                        world.strike(fault);
+                    }
+                }
+            }
+            Fault::SyncFails => self.arm(|world| world.disk.controls.sync_fails.set(true)),
+            Fault::WriteFails => self.arm(|world| world.disk.controls.write_fails.set(true)),
+            Fault::SyncLate => {
+                let span = self.span(20, 4_000);
+                world.disk.controls.sync_late.set(Some(span));
+                world.disturb(span.plus(CATCH_UP));
+            }
+            Fault::DiskFull => {
+                let span = self.span(200, 8_000);
+                world.strike(fault);
+                self.start_may_fail = true;
+                self.full_until = Some(now.plus(span));
+                world.disk.inner.set_capacity(world.disk.inner.used_bytes());
+                world.disturb(span.plus(CATCH_UP));
+            }
+            Fault::DiskStalls => {
+                let span = self.span(20, 6_000);
+                world.strike(fault);
+                world.disk.controls.stalled_until.set(now.plus(span));
+                world.disturb(span.plus(CATCH_UP));
+            }
+            Fault::Reset => world.resets.set(world.resets.get() + 1),
+            Fault::StalledReader => world.stalled_readers.set(world.stalled_readers.get() + 1),
+            Fault::Resent => world.resends.set(world.resends.get() + 1),
+            Fault::SlowNetwork => {
+                world.strike(fault);
+                let span = self.span(100, 3_000);
+                world.slow_until.set(now.plus(span));
+            }
+            // The stranger's own.
+            Fault::Hostile => {}
+            Fault::ClockSet => {
+                let shard = usize::try_from(self.random.below(u64::from(self.shards))).expect("small");
+                let micros = i64::try_from(self.random.below(6_000_000)).expect("small") - 3_000_000;
+                world.strike(fault);
+                world.skews[shard].set(world.skews[shard].get() / 2 + micros);
+                world.disturb(Nanos::from_millis(6_000).plus(CATCH_UP));
+            }
+            Fault::Starved => {
+                let shard = u16::try_from(self.random.below(u64::from(self.shards))).expect("small");
+                let span = self.span(5, 3_000);
+                world.strike(fault);
+                world.executor.starve(shard, span);
+                world.disturb(span.plus(CATCH_UP));
+            }
+            Fault::AnswerLost => world.venue.answers_lost.set(1 + count(&mut self.random)),
+            Fault::OrderLost => world.venue.orders_lost.set(1 + count(&mut self.random)),
+            Fault::Refused => world.venue.refused.set(1 + count(&mut self.random)),
+            Fault::AnswerLate => {
+                world.strike(fault);
+                world.venue.late_micros_max.set(1_000 + self.random.below(8_000_000));
+                self.venue_until = Some(now.plus(self.span(500, 6_000)));
+            }
+            Fault::AnswerTwice => {
+                world.strike(fault);
+                world.venue.twice_one_in.set(1 + self.random.below(3));
+                self.venue_until = Some(now.plus(self.span(500, 6_000)));
+            }
+            Fault::VenueBusy => {
+                let span = self.span(50, 6_000);
+                world.strike(fault);
+                let wall = Timestamp(EPOCH_MICROS + now.plus(span).as_micros());
+                world.venue.busy_until.set(wall);
+                world.disturb(span.plus(Nanos::from_millis(8_000)).plus(CATCH_UP));
+            }
+        }
+    }
+
+    /// Has the disk fail; counted when it does.
+    fn arm(&mut self, arm: impl Fn(&World)) {
+        self.start_may_fail = true;
+        self.world.faulted.set(true);
+        arm(&self.world);
+    }
+
+    /// Every receipt that is still kept, now that nothing moves.
+    async fn receipts(&mut self) {
+        let accepted = self.world.accepted.borrow().clone();
+        let mut client = Client::new(&self.world, 950);
+        for (id, secret) in accepted.iter().rev().take(12) {
+            if self.world.is_over() {
+                return;
+            }
+            people::check_receipt(&mut client, *id, secret, true).await;
+        }
+    }
+
+    /// An orderly stop and a start with another number of shards lose nothing.
+    async fn restart_in_order(&mut self) {
+        if self.world.is_over() {
+            return;
+        }
+        if let Some(life) = self.world.life.borrow().as_ref() {
+            life.stop.store(true, Ordering::Relaxed);
+        }
+        self.world.stage.set(Stage::Stopping);
+        self.set_stage();
+        self.shards = self.shards % 4 + 1;
+        let lives = self.world.lives.get();
+        let world = Rc::clone(&self.world);
+        self.wait("the last start", START_MAX, || {
+            world.lives.get() > lives && world.stage.get() == Stage::Up
+        })
+        .await;
+    }
+}
+
+/// How a life ends.
+#[derive(Clone, Copy)]
+enum Crash {
+    /// The process only.
+    Process,
+    /// The power.
+    Power,
+}
+
+fn count(random: &mut SimRandom) -> u32 {
+    u32::try_from(random.below(3)).expect("small")
+}

@@ -1,0 +1,250 @@
+//! The simulated disk under the server: takes time, stalls, fills up, fails.
+//!
+//! **Runs on**: the simulator's thread. **Owns**: what is under way on it, by kind of file.
+//! **Invariants**: what the inner disk keeps and loses in a crash is its own fault model (`storage::sim_disk`); here are time and
+//! errors. A failed sync has synced nothing, a late one has.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use engine::seam::{Disk, DiskFile, Nanos};
+use storage::sim_disk::{SimDisk, SimFile, SimRandom};
+
+use super::executor::Executor;
+use super::faults::Fault;
+
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A segment of the log in use.
+    Log,
+    /// A segment in the making.
+    Segment,
+    /// A snapshot.
+    Snapshot,
+    /// `CURRENT`, directories.
+    Other,
+}
+
+const KINDS: usize = 4;
+
+fn kind_of(path: &Path) -> Kind {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    match (name.starts_with("seg-"), name.starts_with("snap-"), name.ends_with(".tmp")) {
+        (true, _, true) => Kind::Segment,
+        (true, _, false) => Kind::Log,
+        (_, true, _) => Kind::Snapshot,
+        _ => Kind::Other,
+    }
+}
+
+/// What the disk is to do, and what it is doing.
+pub(super) struct Controls {
+    executor: Rc<Executor>,
+    random: RefCell<SimRandom>,
+    /// Longest time of an operation without a fault, in nanoseconds.
+    operation_ns_max: u64,
+    /// The next data sync fails.
+    pub(super) sync_fails: Cell<bool>,
+    /// The next data sync takes this long.
+    pub(super) sync_late: Cell<Option<Nanos>>,
+    /// The next write fails.
+    pub(super) write_fails: Cell<bool>,
+    /// Every operation waits until then.
+    pub(super) stalled_until: Cell<Nanos>,
+    under_way: [Cell<u32>; KINDS],
+    /// Is told of a fault when it strikes.
+    pub(super) on_strike: RefCell<Option<OnStrike>>,
+}
+
+/// Who is told of a fault when it strikes.
+pub(super) type OnStrike = Rc<dyn Fn(Fault)>;
+
+impl Controls {
+    fn strike(&self, fault: Fault) {
+        let told = self.on_strike.borrow().clone();
+        if let Some(told) = told {
+            told(fault);
+        }
+    }
+
+    pub(super) fn is_under_way(&self, kind: Kind) -> bool {
+        self.under_way[kind as usize].get() > 0
+    }
+
+    /// No fault from now on; what was lost is lost.
+    pub(super) fn heal(&self) {
+        self.sync_fails.set(false);
+        self.sync_late.set(None);
+        self.write_fails.set(false);
+        self.stalled_until.set(Nanos(0));
+    }
+
+    async fn take_time(&self) {
+        let span = Nanos(self.random.borrow_mut().below(self.operation_ns_max) + 10_000);
+        self.executor.sleep(span).await;
+        while self.executor.now() < self.stalled_until.get() {
+            self.executor.sleep_until(self.stalled_until.get()).await;
+        }
+    }
+}
+
+/// An operation under way; its end is seen when it is dropped.
+struct UnderWay<'a>(&'a Cell<u32>);
+
+impl<'a> UnderWay<'a> {
+    fn new(controls: &'a Controls, kind: Kind) -> Self {
+        let count = &controls.under_way[kind as usize];
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone)]
+pub(super) struct FaultyDisk {
+    pub(super) inner: SimDisk,
+    pub(super) controls: Rc<Controls>,
+    /// What files that were made are now, by the name they were made under.
+    made: Rc<RefCell<BTreeMap<PathBuf, Rc<Cell<Kind>>>>>,
+}
+
+impl FaultyDisk {
+    pub(super) fn new(seed: u64, executor: &Rc<Executor>, operation_ns_max: u64) -> Self {
+        Self {
+            inner: SimDisk::new(seed),
+            controls: Rc::new(Controls {
+                executor: Rc::clone(executor),
+                random: RefCell::new(SimRandom::new(!seed)),
+                operation_ns_max,
+                sync_fails: Cell::new(false),
+                sync_late: Cell::new(None),
+                write_fails: Cell::new(false),
+                stalled_until: Cell::new(Nanos(0)),
+                under_way: Default::default(),
+                on_strike: RefCell::new(None),
+            }),
+            made: Rc::default(),
+        }
+    }
+
+    fn file(&self, path: &Path, inner: SimFile) -> FaultyFile {
+        FaultyFile {
+            inner,
+            disk: self.inner.clone(),
+            controls: Rc::clone(&self.controls),
+            kind: Rc::new(Cell::new(kind_of(path))),
+        }
+    }
+}
+
+/// A file of it.
+pub(super) struct FaultyFile {
+    inner: SimFile,
+    disk: SimDisk,
+    controls: Rc<Controls>,
+    kind: Rc<Cell<Kind>>,
+}
+
+impl Disk for FaultyDisk {
+    type File = FaultyFile;
+
+    async fn open(&self, path: &Path) -> io::Result<FaultyFile> {
+        self.controls.take_time().await;
+        Ok(self.file(path, self.inner.open(path).await?))
+    }
+
+    async fn create_new(&self, path: &Path) -> io::Result<FaultyFile> {
+        let _under_way = UnderWay::new(&self.controls, kind_of(path));
+        self.controls.take_time().await;
+        let file = self.file(path, self.inner.create_new(path).await?);
+        self.made.borrow_mut().insert(path.to_owned(), Rc::clone(&file.kind));
+        Ok(file)
+    }
+
+    async fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.controls.take_time().await;
+        self.inner.list(dir).await
+    }
+
+    async fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.controls.take_time().await;
+        self.inner.create_dir_all(dir).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _under_way = UnderWay::new(&self.controls, kind_of(from));
+        self.controls.take_time().await;
+        self.inner.rename(from, to).await?;
+        if let Some(kind) = self.made.borrow_mut().remove(from) {
+            kind.set(kind_of(to));
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, path: &Path) -> io::Result<()> {
+        self.controls.take_time().await;
+        self.inner.remove(path).await
+    }
+
+    async fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let _under_way = UnderWay::new(&self.controls, Kind::Other);
+        self.controls.take_time().await;
+        self.inner.sync_dir(dir).await
+    }
+}
+
+impl DiskFile for FaultyFile {
+    type Buffer = <SimFile as DiskFile>::Buffer;
+
+    fn buffer(&self, len: usize) -> Self::Buffer {
+        self.inner.buffer(len)
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        self.inner.len().await
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.controls.take_time().await;
+        self.inner.read_at(offset, len).await
+    }
+
+    async fn write_at(&self, buffer: Self::Buffer, len: usize, offset: u64) -> io::Result<Self::Buffer> {
+        let _under_way = UnderWay::new(&self.controls, self.kind.get());
+        self.controls.take_time().await;
+        if self.controls.write_fails.replace(false) {
+            self.controls.strike(Fault::WriteFails);
+            self.disk.fail_next_write();
+        }
+        self.inner.write_at(buffer, len, offset).await
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        let _under_way = UnderWay::new(&self.controls, self.kind.get());
+        self.controls.take_time().await;
+        if self.controls.sync_fails.replace(false) {
+            self.controls.strike(Fault::SyncFails);
+            return Err(io::Error::other("simulated I/O error of a sync"));
+        }
+        let synced = self.inner.sync_data().await;
+        if let Some(span) = self.controls.sync_late.take() {
+            self.controls.strike(Fault::SyncLate);
+            self.controls.executor.sleep(span).await;
+        }
+        synced
+    }
+
+    async fn close(self) -> io::Result<()> {
+        self.inner.close().await
+    }
+}

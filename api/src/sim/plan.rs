@@ -1,0 +1,95 @@
+//! What a seed decides before anything runs: sizes, speeds, rules and the mix of faults.
+
+use engine::core::rules::{Rules, SECOND};
+use engine::seam::Nanos;
+use storage::limits::SEGMENT_BYTES_MIN;
+use storage::sim_disk::SimRandom;
+
+use super::faults::{Fault, Mix};
+
+/// What the command line may change about a run, so that a failing one can be made smaller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Faults that are left out.
+    pub without: Vec<Fault>,
+    /// Traders at most.
+    pub traders_max: Option<u32>,
+    /// Virtual seconds of load at most.
+    pub load_seconds_max: Option<u32>,
+}
+
+/// The plan of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) shards: u16,
+    pub(super) traders: u32,
+    pub(super) publishers: u32,
+    /// For how long clients work and faults strike.
+    pub(super) load: Nanos,
+    pub(super) mix: Mix,
+    /// Mean time between two faults.
+    pub(super) between_faults: Nanos,
+    /// Longest pause of a client between two requests.
+    pub(super) think: Nanos,
+    pub(super) poll_ns_max: u64,
+    pub(super) disk_ns_max: u64,
+    pub(super) segment_bytes: u64,
+    pub(super) snapshot_log_bytes: u64,
+    /// Symbols that are traded.
+    pub(super) symbols: usize,
+    pub(super) rules: Rules,
+}
+
+impl Plan {
+    pub(super) fn draw(seed: u64, overrides: &Overrides) -> Self {
+        let random = &mut SimRandom::new(seed ^ 0x5eed_0f1a_9e37_79b9);
+        let mut pick = |of: &[u64]| of[usize::try_from(random.below(of.len() as u64)).expect("below a length")];
+        let shards = u16::try_from(pick(&[1, 2, 2, 3, 4])).expect("small");
+        let traders = u32::try_from(pick(&[1, 2, 3, 4, 6])).expect("small");
+        let publishers = u32::try_from(pick(&[1, 1, 2])).expect("small");
+        let load = Nanos::from_millis(1_000 * pick(&[5, 10, 20, 30, 60]));
+        let between_faults = Nanos::from_millis(pick(&[150, 400, 1_000, 3_000]));
+        let think = Nanos::from_millis(pick(&[20, 200, 1_000, 2_000]));
+        let poll_ns_max = pick(&[2_000, 20_000, 100_000]);
+        let disk_ns_max = pick(&[50_000, 200_000, 3_000_000]);
+        let segment_bytes = SEGMENT_BYTES_MIN.next_multiple_of(4_096) + pick(&[0, 65_536, 262_144]);
+        let snapshot_log_bytes = pick(&[32_768, 131_072, 1 << 20]);
+        let symbols = usize::try_from(pick(&[1, 2, 4])).expect("small");
+        let rules = Rules {
+            cooldown: pick(&[0, 1, 10, 7_200]) * SECOND,
+            positions_max: usize::try_from(pick(&[1, 2, 2, 3])).expect("small"),
+            source_opens_max: u32::try_from(pick(&[5, 600, 600])).expect("small"),
+            fan_out_span: pick(&[2, 120, 120]) * SECOND,
+            login_lock_span: pick(&[2, 5, 20]) * SECOND,
+            session_span: pick(&[10, 43_200, 43_200]) * SECOND,
+            ..Rules::default()
+        };
+        let mut mix = Mix::draw(random);
+        for fault in &overrides.without {
+            mix.without(*fault);
+        }
+        let seconds = |max: u32| Nanos::from_millis(u64::from(max) * 1_000);
+        Self {
+            seed,
+            shards,
+            traders: overrides.traders_max.map_or(traders, |max| traders.min(max.max(1))),
+            publishers,
+            load: overrides.load_seconds_max.map_or(load, |max| load.min(seconds(max))),
+            mix,
+            between_faults,
+            think,
+            poll_ns_max,
+            disk_ns_max,
+            segment_bytes,
+            snapshot_log_bytes,
+            symbols,
+            rules,
+        }
+    }
+
+    /// A stream of random numbers for one purpose: what one draws does not move another.
+    pub(super) fn random(&self, purpose: u64) -> SimRandom {
+        SimRandom::new(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93))
+    }
+}

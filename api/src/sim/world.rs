@@ -1,0 +1,186 @@
+//! The world of a run: the server's current life, the disk it lives on, and what everybody shares.
+//!
+//! **Runs on**: the simulator's thread. **Invariants**: at most one life serves at a time; the disk outlives them all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use engine::core::ids::{SignalId, UserId};
+use engine::core::user::User;
+use engine::seam::Nanos;
+
+use super::disk::{FaultyDisk, Kind};
+use super::executor::Executor;
+use super::faults::{Fault, Situation, Strikes};
+use super::judge::Judge;
+use super::people::Published;
+use super::plan::Plan;
+use super::seams::{EPOCH_MICROS, Line};
+use super::venue;
+use crate::web::gauges::Gauges;
+use storage::ShardHome;
+
+/// How far the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No process runs.
+    Down,
+    /// It recovers.
+    Starting,
+    /// It serves.
+    Up,
+    /// It was told to stop.
+    Stopping,
+}
+
+/// One life of the server, as the world sees it.
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) number: u32,
+    pub(super) shards: u16,
+    /// Clients' ends of each shard's network.
+    pub(super) lines: Vec<Line>,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) stop: Arc<AtomicBool>,
+    /// Shards whose loop has ended.
+    pub(super) ended: Rc<Cell<u16>>,
+    /// Has every shard take a snapshot.
+    pub(super) want_snapshot: Rc<dyn Fn()>,
+}
+
+/// See the module's head.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) executor: Rc<Executor>,
+    pub(super) judge: Rc<RefCell<Judge>>,
+    pub(super) disk: FaultyDisk,
+    pub(super) venue: Rc<venue::Controls>,
+    pub(super) strikes: Strikes,
+    pub(super) stage: Cell<Stage>,
+    pub(super) life: RefCell<Option<Life>>,
+    pub(super) lives: Cell<u32>,
+    /// The calendar errors of the shards, by shard; they outlive lives.
+    pub(super) skews: Vec<Rc<Cell<i64>>>,
+    /// Users that the shards of the starting life have found so far.
+    pub(super) found: RefCell<Vec<User>>,
+    /// Why the last start failed, if it did.
+    pub(super) start_failed: RefCell<Option<String>>,
+    /// Clients finish what they are at and stop.
+    pub(super) load_over: Cell<bool>,
+    pub(super) clients_left: Cell<u32>,
+    /// The protection span is not held against anybody before this moment.
+    pub(super) disturbed_until: Cell<Nanos>,
+    /// Requests that got an answer.
+    pub(super) answered: Cell<u64>,
+    /// What clients are to suffer: the next so many requests.
+    pub(super) resets: Cell<u32>,
+    pub(super) stalled_readers: Cell<u32>,
+    pub(super) resends: Cell<u32>,
+    pub(super) slow_until: Cell<Nanos>,
+    /// What publishers have published so far.
+    pub(super) sources: RefCell<Vec<Published>>,
+    /// Signals that were accepted, with the secret that reads their receipts.
+    pub(super) accepted: RefCell<Vec<(SignalId, String)>>,
+    /// The homes of the last start's shards.
+    pub(super) homes: RefCell<Vec<ShardHome>>,
+    /// A write or a sync was made to fail.
+    pub(super) faulted: Cell<bool>,
+    /// People who are done with the load and wait for the end.
+    pub(super) load_done: Cell<u32>,
+    /// Nothing moves any more.
+    pub(super) settled: Cell<bool>,
+    /// The run has ended in order.
+    pub(super) finished: Cell<bool>,
+}
+
+impl World {
+    /// Whether the world is at an end because something was found.
+    pub(super) fn is_over(&self) -> bool {
+        self.judge.borrow().violation().is_some()
+    }
+
+    /// The life that serves, if one does.
+    pub(super) fn serving(&self) -> Option<Life> {
+        if matches!(self.stage.get(), Stage::Up | Stage::Stopping) { self.life.borrow().clone() } else { None }
+    }
+
+    /// Counts a fault in all situations that hold now.
+    pub(super) fn strike(&self, fault: Fault) {
+        let situations = self.situations();
+        self.judge.borrow_mut().note(|| {
+            let names: Vec<&str> = situations.iter().map(|situation| situation.name()).collect();
+            format!("{} FAULT {} in {}", self.executor.now().0, fault.name(), names.join(","))
+        });
+        self.strikes.0.borrow_mut().strike(fault, &situations);
+    }
+
+    /// Everything that holds now.
+    pub(super) fn situations(&self) -> Vec<Situation> {
+        let mut holds = Vec::new();
+        match self.stage.get() {
+            Stage::Down => return vec![Situation::Down],
+            Stage::Starting => return vec![Situation::Starting],
+            Stage::Stopping => holds.push(Situation::Stopping),
+            Stage::Up => {}
+        }
+        let controls = &self.disk.controls;
+        let flags = self.judge.borrow().flags();
+        let failed = self.life.borrow().as_ref().is_some_and(|life| life.has_failed());
+        let all = [
+            (controls.is_under_way(Kind::Log), Situation::Flushing),
+            (controls.is_under_way(Kind::Segment), Situation::Segment),
+            (controls.is_under_way(Kind::Snapshot), Situation::Snapshot),
+            (flags.working > 0, Situation::FanOut),
+            (flags.pending > 0, Situation::OrderOpen),
+            (flags.unknown > 0, Situation::OrderUnknown),
+            (!flags.unprotected.is_empty(), Situation::Unprotected),
+            (flags.closing > 0, Situation::Closing),
+            (failed, Situation::Failed),
+        ];
+        holds.extend(all.into_iter().filter(|(held, _)| *held).map(|(_, situation)| situation));
+        if holds.is_empty() {
+            holds.push(Situation::Quiet);
+        }
+        holds
+    }
+
+    /// How many sources of this publisher are known.
+    pub(super) fn sources_of(&self, user: UserId) -> usize {
+        self.sources.borrow().iter().filter(|source| source.id.owner == user).count()
+    }
+
+    /// One of this publisher's sources, by a random number.
+    pub(super) fn source_of(&self, user: UserId, draw: u64) -> Option<Published> {
+        let sources = self.sources.borrow();
+        let mine: Vec<_> = sources.iter().filter(|source| source.id.owner == user).collect();
+        let at = usize::try_from(draw % mine.len().max(1) as u64).expect("below a length");
+        mine.get(at).map(|source| (*source).clone())
+    }
+
+    /// One of all sources, by a random number.
+    pub(super) fn any_source(&self, draw: u64) -> Option<Published> {
+        let sources = self.sources.borrow();
+        let at = usize::try_from(draw % sources.len().max(1) as u64).expect("below a length");
+        sources.get(at).cloned()
+    }
+
+    /// True calendar time, in whole seconds.
+    pub(super) fn true_seconds(&self) -> u64 {
+        (EPOCH_MICROS + self.executor.now().as_micros()) / 1_000_000
+    }
+
+    /// Not before `span` from now is the protection span held against anybody.
+    pub(super) fn disturb(&self, span: Nanos) {
+        let until = self.executor.now().plus(span);
+        self.disturbed_until.set(self.disturbed_until.get().max(until));
+    }
+}
+
+impl Life {
+    /// Whether the log of a shard has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.gauges.shards.iter().any(|shard| shard.failed.load(std::sync::atomic::Ordering::Relaxed))
+    }
+}
