@@ -6,7 +6,7 @@
 pub mod cli;
 pub mod reads;
 pub mod server;
-pub mod sim;
 pub mod signal;
+pub mod sim;
 pub mod sys;
 pub mod web;

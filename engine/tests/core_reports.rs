@@ -9,6 +9,7 @@ use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, UserId};
 use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
 use engine::core::position::PositionState;
+use engine::core::rules::SECOND;
 use engine::core::rules::Settings;
 use engine::core::signal::SignalKind;
 use engine::core::user::{OutcomeKind, Skip};
@@ -266,6 +267,43 @@ fn an_unanswered_order_is_unknown_until_there_is_proof() {
     assert_eq!(desk.order(user, Leg::Entry).state, OrderState::Submitted);
     assert_eq!(unanswered(&mut desk), Reply::Ignored, "it was answered");
     assert_eq!(desk.sent.iter().filter(|o| o.id.leg == Leg::Entry).count(), 1, "never sent blindly again");
+}
+
+#[test]
+fn an_order_that_the_venue_does_not_know_was_never_received_once_it_is_old() {
+    let (mut desk, user, entry) = entering();
+    desk.run(Command::OrderUnanswered { id: entry }).unwrap();
+    desk.wait(19 * SECOND);
+    assert_eq!(desk.report(VenueReport::NotFound { id: entry }), Reply::Ignored, "U8: no proof");
+    desk.wait(SECOND);
+    assert_eq!(desk.report(VenueReport::NotFound { id: entry }), Reply::Done);
+    assert!(desk.user(user).positions.is_empty(), "there is nothing to protect or close");
+    assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::Failed(VenueReason::NotReceived));
+    assert_eq!(desk.report(VenueReport::NotFound { id: entry }), Reply::Ignored, "told again");
+    let signal = desk.send(LONG, "BTCUSDT");
+    assert!(matches!(desk.outcome(user, signal).kind, OutcomeKind::Sent), "opens are free again");
+}
+
+#[test]
+fn a_close_that_never_arrived_is_followed_by_another() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    let position = desk.open(user, LONG, "BTCUSDT", "20000");
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    let close = desk.close_order(user).id;
+    desk.run(Command::OrderUnanswered { id: close }).unwrap();
+    desk.wait(20 * SECOND);
+    assert_eq!(desk.report(VenueReport::NotFound { id: close }), Reply::Done);
+    assert_eq!(desk.drive_close(user, &position), Reply::Closing);
+    assert_eq!(desk.close_order(user).id.round, 1);
+}
+
+#[test]
+fn an_order_that_was_accepted_is_not_ended_by_a_venue_that_does_not_know_it() {
+    let (mut desk, user, entry) = entering();
+    desk.venue_accepts(entry);
+    desk.wait(60 * SECOND);
+    assert_eq!(desk.report(VenueReport::NotFound { id: entry }), Reply::Ignored);
+    assert_eq!(desk.order(user, Leg::Entry).state, OrderState::Submitted);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod scenario;
 
 mod support;
 
+use engine::core::ids::Timestamp;
 use exchange::venue::Venue;
 use proptest::prelude::*;
 use scenario::{ACCOUNTS, acts, market, perform, settings, shapes};
@@ -62,18 +63,40 @@ fn a_snapshot_that_cannot_be_is_refused_whole() {
     desk.send(order(id(a, 1, Leg::Stop), Side::Sell, OrderKind::StopMarket(price("980")), "0.5", true));
     let good = desk.snapshot(a);
     let twice = AccountSnapshot { orders: vec![good.orders[0]; 2], ..good.clone() };
-    let flat = AccountSnapshot { positions: vec![], ..good.clone() };
     let double = AccountSnapshot { positions: vec![good.positions[0]; 2], ..good.clone() };
     let entry = order(id(a, 2, Leg::Entry), Side::Buy, OrderKind::Market, "1", false);
     let full = OrderSnapshot { order: entry, filled: quantity("1"), fills: 1 };
     let full = AccountSnapshot { orders: vec![full], ..good.clone() };
     let mut venue = PaperVenue::new(settings(), trades(0, &["1000"])).unwrap();
-    for bad in [twice, flat, double, full] {
+    for bad in [twice, double, full] {
         assert!(matches!(venue.restore(&bad), Err(AccountError::Inconsistent { .. })), "{bad:?}");
         assert!(venue.account(a).is_none());
     }
     venue.restore(&good).unwrap();
     assert_eq!(venue.restore(&good), Err(AccountError::AlreadyOpen(a)));
+}
+
+/// The fill that closed a position can be durable and the end of its stop, which the venue told after it, not.
+#[test]
+fn a_stop_without_its_position_is_told_to_have_ended() {
+    use engine::core::ids::Leg;
+    use engine::core::order::{OrderKind, OrderState, Side, VenueReason, VenueReport};
+    use exchange::venue::AccountSnapshot;
+    let (mut desk, _) = Desk::held(settings(), trades(0, &["1000"]));
+    let a = account(1);
+    desk.open(a, "10000");
+    desk.enter(a, Side::Buy, "0.5");
+    let stop = id(a, 1, Leg::Stop);
+    desk.send(order(stop, Side::Sell, OrderKind::StopMarket(price("980")), "0.5", true));
+    let flat = AccountSnapshot { positions: vec![], ..desk.snapshot(a) };
+    let (mut fresh, _) = Desk::held(settings(), trades(0, &["1000"]));
+    fresh.venue.restore(&flat).unwrap();
+    let mut told = Vec::new();
+    fresh.venue.poll(Timestamp::from_millis(1), 100, &mut |report| told.push(report));
+    let ended =
+        VenueReport::Ended { id: stop, state: OrderState::Expired, reason: VenueReason::PositionClosed };
+    assert_eq!(told, [ended]);
+    assert!(fresh.venue.account(a).unwrap().orders.is_empty());
 }
 
 #[test]

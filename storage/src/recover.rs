@@ -11,8 +11,9 @@
 use crate::error::{RecoverError, StorageError};
 use crate::generation::ShardHome;
 use crate::identity::{BlockSequence, Generation, Lsn, SegmentNumber};
+use crate::limits::PAGE_BYTES;
 use crate::path;
-use crate::scan::{LogTail, ScanEvent, ScanPlan, TornTail, covering, first_lsn, scan};
+use crate::scan::{LogTail, ScanEvent, ScanPlan, TornTail, covering, first_block, first_lsn, scan};
 use crate::snapshot::DurableSnapshot;
 use crate::snapshot_file;
 use engine::seam::Disk;
@@ -155,7 +156,8 @@ async fn choose_base<D: Disk>(
         let snapshot = match snapshot_file::read(disk, &path, start, Some(identity), &mut only_check).await {
             Ok(snapshot) => snapshot,
             Err(RecoverError::Storage(StorageError::Corruption(corruption))) => {
-                detail.push(format!("snapshot {start} is damaged at byte {}", corruption.offset));
+                let name = path::snapshot_name(start);
+                detail.push(format!("{name} is damaged at byte {}", corruption.offset));
                 damaged.push((corruption.file, corruption.reason));
                 continue;
             }
@@ -188,8 +190,15 @@ async fn choose_base<D: Disk>(
     if from_nothing && (!segments.is_empty() || snapshots.is_empty()) {
         return Ok(Base { snapshot: None, from: 0, first: Some((BlockSequence(1), Some(Lsn(1)))) });
     }
-    if detail.is_empty() {
+    if snapshots.is_empty() {
         detail.push("there is none".to_owned());
+    }
+    for &number in segments {
+        let name = path::segment_name(number);
+        match first_block(disk, dir, identity, number).await? {
+            Ok(first) => detail.push(format!("{name} begins with record {first} at byte {PAGE_BYTES}")),
+            Err(fault) => detail.push(format!("{name}, at byte {PAGE_BYTES}: {fault}")),
+        }
     }
     Err(StorageError::NoBase {
         dir: dir.to_owned(),

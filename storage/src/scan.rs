@@ -339,12 +339,21 @@ pub(crate) async fn first_lsn<D: Disk>(
     identity: &LogIdentity,
     number: SegmentNumber,
 ) -> Result<Option<Lsn>, StorageError> {
+    Ok(first_block(disk, dir, identity, number).await?.ok())
+}
+
+/// LSN of the first block of a segment, or what is wrong with that block.
+pub(crate) async fn first_block<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    identity: &LogIdentity,
+    number: SegmentNumber,
+) -> Result<Result<Lsn, BlockFault>, StorageError> {
     let path = dir.join(path::segment_name(number));
     let file = disk.open(&path).await.map_err(StorageError::io("open", &path))?;
     let read = file.read_at(PAGE_BYTES as u64, BLOCK_BYTES_MAX).await;
     file.close().await.map_err(StorageError::io("close", &path))?;
     let bytes = read.map_err(StorageError::io("read", &path))?;
     Ok(block::peek_block(&bytes, identity, number)
-        .and_then(|header| block::check_block(&bytes, &header).map(|()| header.first_lsn))
-        .ok())
+        .and_then(|header| block::check_block(&bytes, &header).map(|()| header.first_lsn)))
 }

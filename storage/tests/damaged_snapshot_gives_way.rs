@@ -61,7 +61,8 @@ fn without_any_left_and_a_pruned_log_it_is_refused() {
             assert!(first > Lsn(1) && first <= Lsn(101));
             let text = error.to_string();
             assert!(
-                text.contains("snapshot 101 is damaged at byte 4096") && text.contains("restore"),
+                text.contains("snap-00000000000000000101.snap is damaged at byte 4096")
+                    && text.contains("restore"),
                 "{text}"
             );
         }

@@ -22,6 +22,7 @@ struct RulesFile {
     daily_loss_max: Option<String>,
     protection_span_s: Option<u64>,
     close_retry_span_s: Option<u64>,
+    not_received_span_s: Option<u64>,
     share_prepaid: Option<String>,
     share_monthly: Option<String>,
     leverage_max: Option<u8>,
@@ -79,6 +80,7 @@ pub fn parse(text: &str) -> Result<Rules, String> {
     span("cooldown_s", file.cooldown_s, &mut rules.cooldown)?;
     span("protection_span_s", file.protection_span_s, &mut rules.protection_span)?;
     span("close_retry_span_s", file.close_retry_span_s, &mut rules.close_retry_span)?;
+    span("not_received_span_s", file.not_received_span_s, &mut rules.not_received_span)?;
     span("login_lock_span_s", file.login_lock_span_s, &mut rules.login_lock_span)?;
     span("session_span_s", file.session_span_s, &mut rules.session_span)?;
     span("trial_span_s", file.trial_span_s, &mut rules.trial_span)?;

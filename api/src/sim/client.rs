@@ -148,13 +148,16 @@ impl Client {
         let stalled = take(&world.stalled_readers);
         if stalled {
             world.strike(Fault::StalledReader);
-            connection.line.set_window(connection.peer, usize::try_from(self.random.below(64)).expect("small"));
+            connection
+                .line
+                .set_window(connection.peer, usize::try_from(self.random.below(64)).expect("small"));
         }
         let mut left = &bytes[..];
         while !left.is_empty() {
             let slow = world.executor.now() < world.slow_until.get();
             let piece = if slow { 1 + self.random.below(200) } else { left.len() as u64 };
-            let delay = if slow { self.random.below(30_000_000) } else { 20_000 + self.random.below(200_000) };
+            let delay =
+                if slow { self.random.below(30_000_000) } else { 20_000 + self.random.below(200_000) };
             world.executor.sleep(Nanos(delay)).await;
             let piece = usize::try_from(piece).expect("small").min(left.len());
             let sent = bytes.len() - left.len();
@@ -190,7 +193,11 @@ impl Client {
         connection.line.network.end(connection.peer);
         connection.line.ready.set(true);
         for response in collect(&world, connection, usize::MAX).await {
-            if response.status >= 500 && response.status != 503 && response.status != 501 && response.status != 505 {
+            if response.status >= 500
+                && response.status != 503
+                && response.status != 501
+                && response.status != 505
+            {
                 let text = String::from_utf8_lossy(bytes);
                 let what = format!("hostile bytes {text:?} were answered {}", response.status);
                 world.judge.borrow_mut().violate(what);

@@ -30,7 +30,9 @@ impl Damage {
         homes: &[ShardHome],
         random: &mut SimRandom,
     ) -> Option<Self> {
-        let pick = |random: &mut SimRandom, of: usize| usize::try_from(random.below(of as u64)).expect("below a length");
+        let pick = |random: &mut SimRandom, of: usize| {
+            usize::try_from(random.below(of as u64)).expect("below a length")
+        };
         let home = &homes[pick(random, homes.len())];
         if fault == Fault::SnapshotBit {
             let files = disk.names(home.dir());
@@ -38,7 +40,13 @@ impl Damage {
             let path = home.dir().join(newest);
             let bytes = disk.read(&path)?;
             let at = pick(random, bytes.len());
-            return Some(Self::put(disk, path, at, vec![bytes[at] ^ (1 << random.below(8))], "a flipped bit"));
+            return Some(Self::put(
+                disk,
+                path,
+                at,
+                vec![bytes[at] ^ (1 << random.below(8))],
+                "a flipped bit",
+            ));
         }
         let blocks = blocks(disk, home);
         let last = blocks.len().checked_sub(1)?;
@@ -68,7 +76,7 @@ impl Damage {
         Self { path, offset, before, what }
     }
 
-    /// Puts back what was there.
+    /// Puts back what was there; a file that was pruned meanwhile needs nothing.
     pub(super) fn mend(self, disk: &SimDisk) {
         disk.overwrite(&self.path, self.offset, &self.before);
     }

@@ -100,7 +100,8 @@ impl Director {
         }
         self.heal();
         let world = Rc::clone(&self.world);
-        self.wait("the clients to finish", SETTLE_MAX, || world.clients_left.get() == world.load_done.get()).await;
+        self.wait("the clients to finish", SETTLE_MAX, || world.clients_left.get() == world.load_done.get())
+            .await;
         self.wait("everything to settle", SETTLE_MAX, || {
             world.stage.get() == Stage::Up && world.judge.borrow().flags().is_settled()
         })
@@ -135,7 +136,8 @@ impl Director {
             if self.now().since(since) > limit {
                 let flags = self.world.judge.borrow().flags();
                 let stage = self.world.stage.get();
-                let what = format!("waited {} s for {what}: {stage:?}, {flags:?}", limit.as_micros() / 1_000_000);
+                let what =
+                    format!("waited {} s for {what}: {stage:?}, {flags:?}", limit.as_micros() / 1_000_000);
                 self.world.judge.borrow_mut().violate(what);
                 return;
             }
@@ -158,7 +160,9 @@ impl Director {
         }
         match self.world.stage.get() {
             Stage::Down if now >= self.down_until => {
-                self.start_may_fail = self.full_until.is_some();
+                let controls = &self.world.disk.controls;
+                let armed = controls.sync_fails.get() || controls.write_fails.get();
+                self.start_may_fail = armed || self.full_until.is_some();
                 self.set_stage();
                 server::begin(&self.world, self.shards);
             }
@@ -166,10 +170,12 @@ impl Director {
             Stage::Starting => self.look_at_start(),
             Stage::Up => self.look_at_service(),
             Stage::Stopping => {
-                let ended = self.world.life.borrow().as_ref().is_some_and(|life| life.ended.get() == life.shards);
+                let ended =
+                    self.world.life.borrow().as_ref().is_some_and(|life| life.ended.get() == life.shards);
                 if ended {
-                    let failed = self.world.life.borrow().as_ref().is_some_and(|life| life.has_failed());
-                    if !failed && self.full_until.is_none() {
+                    // What a log that has failed or has no room could not take was never acknowledged.
+                    let excused = self.world.life.borrow().as_ref().is_none_or(|life| life.is_stuck());
+                    if !excused && self.full_until.is_none() {
                         self.world.judge.borrow_mut().expect_nothing_lost();
                     }
                     self.go_down(Crash::Process);

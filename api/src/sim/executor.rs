@@ -308,8 +308,7 @@ impl Executor {
             }
             let pick = self.random.borrow_mut().below(woken as u64);
             let pick = usize::try_from(pick).expect("below a length");
-            let task =
-                tasks.iter_mut().filter(|task| may(task)).nth(pick).expect("counted just now");
+            let task = tasks.iter_mut().filter(|task| may(task)).nth(pick).expect("counted just now");
             task.woken.0.store(false, Ordering::Relaxed);
             (task.number, task.future.take().expect("it may be polled"), Waker::from(Arc::clone(&task.woken)))
         };

@@ -87,7 +87,9 @@ impl Intent {
             (503, "shard_stopped") => return Known::Again,
             (503, _) => {
                 if self.is_unique() && judge.was_decided(sent, |command| self.is_of(command)) {
-                    judge.violate(format!("{self:?} was answered {code}, nothing happened, and it was decided"));
+                    judge.violate(format!(
+                        "{self:?} was answered {code}, nothing happened, and it was decided"
+                    ));
                 }
                 return Known::Again;
             }

@@ -173,7 +173,10 @@ impl Judge {
         for user in self.emails.clone() {
             let there = self.model.user(user).is_some();
             if there != actual.contains_key(&user) {
-                self.violate(format!("recovery: user {user} is there: {}, and in the model: {there}", !there));
+                self.violate(format!(
+                    "recovery: user {user} is there: {}, and in the model: {there}",
+                    !there
+                ));
             } else if !there {
                 self.emails.remove(&user);
                 self.flags.remove(&user);
@@ -210,12 +213,7 @@ impl Judge {
     }
 
     /// Takes decisions of a shard back, newest first, until the model's users are those that were recovered.
-    fn take_back(
-        &mut self,
-        shard: usize,
-        undo: &mut VecDeque<Undo>,
-        actual: &BTreeMap<UserId, &User>,
-    ) {
+    fn take_back(&mut self, shard: usize, undo: &mut VecDeque<Undo>, actual: &BTreeMap<UserId, &User>) {
         let touched: BTreeSet<UserId> = undo.iter().map(|one| one.user).collect();
         let mut wrong: BTreeSet<UserId> =
             touched.into_iter().filter(|user| !self.is_as(*user, actual)).collect();
@@ -270,7 +268,11 @@ impl Judge {
         let place = Place { life, shard, lsn: lsn.0 };
         self.note(|| {
             let orders = events.iter().filter(|event| intended_order(event).is_some()).count();
-            format!("{} {shard} {lsn:?} {} {outcome:?} {} {orders}", now.0, word(command), events.len())
+            let what = match command {
+                Command::Report { report, .. } => format!("{report:?}"),
+                _ => word(command),
+            };
+            format!("{} {shard} {lsn:?} {what} {outcome:?} {} {orders}", now.0, events.len())
         });
         if let Err(difference) = Model::matches(&expected, events, &outcome) {
             return self.violate(format!("shard {shard} decided {command:?} at {}: {difference}", now.0));
@@ -472,4 +474,3 @@ fn word(command: &Command) -> String {
     let text = format!("{command:?}");
     text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
 }
-

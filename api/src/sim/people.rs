@@ -153,7 +153,9 @@ impl Person {
             200 => {
                 let found = response.json();
                 let what = format!("{} was shown", page.path());
-                if let Err(difference) = judge.read(sent, self.user, &what, |user| user.page_agrees(page, &found)) {
+                if let Err(difference) =
+                    judge.read(sent, self.user, &what, |user| user.page_agrees(page, &found))
+                {
                     judge.violate(format!("{} of {} shows {found}: {difference}", page.path(), self.email));
                 }
             }
@@ -220,10 +222,14 @@ async fn halt_source(person: &mut Person) {
 async fn signal(person: &mut Person) {
     let Some(source) = person.my_source() else { return };
     let tag = format!("tag-{}-", person.next_unique());
-    let actions = ["BUY", "SELL", "strong_buy", "STRONG_SELL", "CLOSE_LONG", "CLOSE_SHORT", "EXIT", "BUY", "SELL"];
+    let actions =
+        ["BUY", "SELL", "strong_buy", "STRONG_SELL", "CLOSE_LONG", "CLOSE_SHORT", "EXIT", "BUY", "SELL"];
     let action = actions[usize::try_from(person.client.below(actions.len() as u64)).expect("small")];
-    let ticker =
-        if person.client.one_in(30) { "NOSUCHUSDT".to_owned() } else { symbol(&mut person.client).to_string() };
+    let ticker = if person.client.one_in(30) {
+        "NOSUCHUSDT".to_owned()
+    } else {
+        symbol(&mut person.client).to_string()
+    };
     let mut body = json!({ "ticker": ticker, "action": action, "tag": tag, "secret": source.secret });
     if !person.client.one_in(4) {
         body["signal_id"] = json!(tag);

@@ -44,7 +44,8 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn draw(seed: u64, overrides: &Overrides) -> Self {
         let random = &mut SimRandom::new(seed ^ 0x5eed_0f1a_9e37_79b9);
-        let mut pick = |of: &[u64]| of[usize::try_from(random.below(of.len() as u64)).expect("below a length")];
+        let mut pick =
+            |of: &[u64]| of[usize::try_from(random.below(of.len() as u64)).expect("below a length")];
         let shards = u16::try_from(pick(&[1, 2, 2, 3, 4])).expect("small");
         let traders = u32::try_from(pick(&[1, 2, 3, 4, 6])).expect("small");
         let publishers = u32::try_from(pick(&[1, 1, 2])).expect("small");
@@ -90,6 +91,8 @@ impl Plan {
 
     /// A stream of random numbers for one purpose: what one draws does not move another.
     pub(super) fn random(&self, purpose: u64) -> SimRandom {
-        SimRandom::new(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93))
+        SimRandom::new(
+            self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93),
+        )
     }
 }

@@ -92,7 +92,8 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     *world.venue.on_strike.borrow_mut() = Some(on_strike);
     executor.spawn(Owner::World, Director::new(&world).direct());
     let end = Rc::clone(&world);
-    let stopped = executor.run(executor.now().plus(load).plus(AFTER_LOAD), || end.finished.get() || end.is_over());
+    let stopped =
+        executor.run(executor.now().plus(load).plus(AFTER_LOAD), || end.finished.get() || end.is_over());
     match stopped {
         Stopped::Done => {}
         Stopped::TimeOver => judge.borrow_mut().violate("the run did not end in time".to_owned()),

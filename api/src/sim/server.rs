@@ -113,19 +113,26 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         world.found.borrow_mut().extend(back.state.users().iter().cloned());
         let wakers = ringers.iter().enumerate().map(|(n, r)| (n != place).then(|| r.clone())).collect();
         let rings = Rings { inside, hashed, bell };
-        starting.push((id, home, port, wakers, rings, SimWire { inner: wire, ready: Rc::clone(&ready) }, ready, back));
+        starting.push((
+            id,
+            home,
+            port,
+            wakers,
+            rings,
+            SimWire { inner: wire, ready: Rc::clone(&ready) },
+            ready,
+            back,
+        ));
     }
     world.judge.borrow_mut().recovered(life, shards, &world.found.borrow());
     let started = Moment { mono: world.executor.now(), wall: Timestamp(clock(world, 0).wall_micros()) };
     let mut parts = Vec::new();
     for (id, home, port, ringers, rings, wire, ready, back) in starting {
-        let runtime = SimRuntime { executor: Rc::clone(&world.executor), owner: Owner::Life(life, id), network: ready };
+        let runtime =
+            SimRuntime { executor: Rc::clone(&world.executor), owner: Owner::Life(life, id), network: ready };
         let venue = FaultyVenue::new(paper_venue(world, started.wall)?, &world.venue);
-        let gateway = WatchedGateway {
-            inner: VenueGateway { venue },
-            shard: id,
-            judge: Rc::clone(&world.judge),
-        };
+        let gateway =
+            WatchedGateway { inner: VenueGateway { venue }, shard: id, judge: Rc::clone(&world.judge) };
         let assembled = assemble(Assembly {
             runtime,
             disk: disk.clone(),
@@ -197,7 +204,9 @@ async fn hash(world: Rc<World>, jobs: Receiver<HashJob>, mut returns: Vec<HashRe
             world.executor.sleep(HASH_SPAN).await;
             let done = match job.work {
                 HashWork::Hash { password } => HashDone::Hashed(format!("hash of {password}")),
-                HashWork::Verify { password, hash } => HashDone::Verified(hash == format!("hash of {password}")),
+                HashWork::Verify { password, hash } => {
+                    HashDone::Verified(hash == format!("hash of {password}"))
+                }
             };
             let back = &mut returns[job.shard];
             if back.results.push((job.key, done)).is_ok() {
@@ -212,6 +221,7 @@ fn paper_venue(world: &World, now: Timestamp) -> Result<PaperVenue, String> {
     let symbols: Vec<GeneratedSymbol> = listings.iter().map(|listing| listing.generated()).collect();
     let market = Market::generated(Generator::new(world.plan.seed, &symbols, MARKET_STEP_MICROS, now));
     let real_time = Some(RealTime { market_from: now, real_from: now, speed: Speed::REAL });
-    let settings = PaperSettings { listings, pace: Pace { real_time, gate: None }, ..PaperSettings::default() };
+    let settings =
+        PaperSettings { listings, pace: Pace { real_time, gate: None }, ..PaperSettings::default() };
     PaperVenue::new(settings, market).map_err(|error| error.to_string())
 }

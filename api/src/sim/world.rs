@@ -103,7 +103,11 @@ impl World {
 
     /// The life that serves, if one does.
     pub(super) fn serving(&self) -> Option<Life> {
-        if matches!(self.stage.get(), Stage::Up | Stage::Stopping) { self.life.borrow().clone() } else { None }
+        if matches!(self.stage.get(), Stage::Up | Stage::Stopping) {
+            self.life.borrow().clone()
+        } else {
+            None
+        }
     }
 
     /// Counts a fault in all situations that hold now.
@@ -179,6 +183,12 @@ impl World {
 }
 
 impl Life {
+    /// Whether the log of a shard has failed, or has found no room when it looked last.
+    pub(super) fn is_stuck(&self) -> bool {
+        let stuck = |flag: &AtomicBool| flag.load(std::sync::atomic::Ordering::Relaxed);
+        self.gauges.shards.iter().any(|shard| stuck(&shard.failed) || stuck(&shard.no_space))
+    }
+
     /// Whether the log of a shard has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.gauges.shards.iter().any(|shard| shard.failed.load(std::sync::atomic::Ordering::Relaxed))

@@ -156,6 +156,8 @@ pub enum VenueReason {
     PositionClosed,
     /// Too many orders are open.
     TooManyOrders,
+    /// The venue never got it: it does not know the id, and the order is older than a venue takes it for.
+    NotReceived,
 }
 
 impl VenueReason {
@@ -177,6 +179,7 @@ impl VenueReason {
             Self::Requested => "requested",
             Self::PositionClosed => "position_closed",
             Self::TooManyOrders => "too_many_orders",
+            Self::NotReceived => "not_received",
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Rules {
     pub protection_span: u64,
     /// A close that a venue refused is tried again after this.
     pub close_retry_span: u64,
+    /// An unanswered order that the venue does not know counts as never received from this age on: twice the span after
+    /// which it is asked about, and four times the 5 s for which a venue takes a request (EXCHANGES.md, recvWindow).
+    pub not_received_span: u64,
     /// Profit share of a prepaid user. DOMAIN.md §3: 20 %.
     pub share_prepaid: Rate,
     /// Profit share of a user on the monthly plan. DOMAIN.md §3: 10 %.
@@ -81,6 +84,7 @@ impl Default for Rules {
             daily_loss_max: Rate::from_units(10_000_000),
             protection_span: 5 * SECOND,
             close_retry_span: SECOND,
+            not_received_span: 20 * SECOND,
             share_prepaid: Rate::from_units(20_000_000),
             share_monthly: Rate::from_units(10_000_000),
             leverage_max: 10,

@@ -1,9 +1,10 @@
 //! Accounts after a restart: in from the engine's durable state, out for reconciliation.
 
-use engine::core::ids::Timestamp;
+use engine::core::ids::{ClientOrderId, Timestamp};
+use engine::core::order::{OrderState, VenueReason};
 
 use super::PaperVenue;
-use super::account::{Account, LiveOrder, Position};
+use super::account::{Account, End, LiveOrder, Position};
 use super::book::Slot;
 use crate::venue::{AccountError, AccountSnapshot, OrderSnapshot, PositionSnapshot};
 
@@ -11,7 +12,7 @@ impl PaperVenue {
     /// Makes an account known again. Levels that the price has passed meanwhile fire at the next tick of their symbol,
     /// at its price.
     pub(super) fn restore_account(&mut self, snapshot: &AccountSnapshot) -> Result<(), AccountError> {
-        let account = self.rebuild(snapshot)?;
+        let (account, orphans) = self.rebuild(snapshot)?;
         let slot = self.enroll(account)?;
         let indexes: Vec<_> = self.account_at(slot).positions.iter().map(|p| p.instrument).collect();
         for index in indexes {
@@ -21,17 +22,23 @@ impl PaperVenue {
             book.settled_through = Timestamp(0);
             self.stand_liquidation(slot, index);
         }
-        for told in &snapshot.orders {
+        for told in snapshot.orders.iter().filter(|told| !orphans.contains(&told.order.id)) {
             self.stand_order(slot, told.order.id);
+        }
+        for id in orphans {
+            self.finish(slot, id, End::Ended(OrderState::Expired, VenueReason::PositionClosed));
         }
         Ok(())
     }
 
-    /// Checks a snapshot and builds the account, without touching the venue.
-    fn rebuild(&self, snapshot: &AccountSnapshot) -> Result<Account, AccountError> {
+    /// Checks a snapshot and builds the account, without touching the venue. Closing orders that have nothing to close come
+    /// beside it: the fill that closed their position was made durable and the end of these orders, which follows it, was not.
+    /// They are told to have ended once more.
+    fn rebuild(&self, snapshot: &AccountSnapshot) -> Result<(Account, Vec<ClientOrderId>), AccountError> {
         let refuse = |what| AccountError::Inconsistent { account: snapshot.id, what };
         let mut account = Account::new(snapshot.id, snapshot.wallet);
         account.venue_fills = snapshot.venue_fills;
+        let mut orphans = Vec::new();
         for told in &snapshot.positions {
             let instrument = self.index_of(told.symbol).ok_or(AccountError::UnknownSymbol(told.symbol))?;
             if account.position(instrument).is_some() {
@@ -67,14 +74,14 @@ impl PaperVenue {
             let mut live =
                 LiveOrder::new(order, index, self.book(index).mark.map_or(Timestamp(0), |m| m.venue_at));
             if live.closes_only() && account.position(index).is_none_or(|p| p.side == order.side) {
-                return Err(refuse("a live closing order without a position to close"));
+                orphans.push(order.id);
             }
             live.filled = told.filled;
             live.fill_count = told.fills;
             live.working |= trigger && told.fills > 0;
             account.orders.push(live);
         }
-        Ok(account)
+        Ok((account, orphans))
     }
 
     /// What the venue holds of an account.

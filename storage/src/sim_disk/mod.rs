@@ -187,17 +187,18 @@ impl SimDisk {
         here.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
     }
 
-    /// Puts other bytes into an existing file, for readers and for ever.
+    /// Puts other bytes into a file, for readers and for ever; false when there is no such file.
     ///
     /// # Panics
     /// When the file does not reach that far.
-    pub fn overwrite(&self, path: &Path, offset: u64, bytes: &[u8]) {
-        let inode = self.inode(path).expect("bytes are put into an existing file");
+    pub fn overwrite(&self, path: &Path, offset: u64, bytes: &[u8]) -> bool {
+        let Some(inode) = self.inode(path) else { return false };
         let range = in_memory(offset)..in_memory(offset) + bytes.len();
         inode.seen.borrow_mut()[range.clone()].copy_from_slice(bytes);
         if let Some(durable) = inode.durable.borrow_mut().get_mut(range) {
             durable.copy_from_slice(bytes);
         }
+        true
     }
 
     /// Puts a file there, durably, replacing what was there; its directory too.

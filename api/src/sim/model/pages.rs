@@ -82,12 +82,7 @@ fn rows<'a>(page: &'a Value, list: &str) -> Result<&'a Vec<Value>, String> {
     page[list].as_array().ok_or_else(|| format!("no list {list}"))
 }
 
-fn same_rows<T>(
-    page: &Value,
-    list: &str,
-    model: &[T],
-    row: impl Fn(&Value, &T) -> Agrees,
-) -> Agrees {
+fn same_rows<T>(page: &Value, list: &str, model: &[T], row: impl Fn(&Value, &T) -> Agrees) -> Agrees {
     let shown = rows(page, list)?;
     same(format!("rows of {list}"), &shown.len(), &model.len())?;
     shown.iter().zip(model).try_for_each(|(shown, model)| row(shown, model))
@@ -116,7 +111,9 @@ fn position(shown: &Value, model: &Position) -> Agrees {
         ("take_profit", model.target),
         ("net", model.realised - model.fees + model.funding),
     ];
-    figures.into_iter().try_for_each(|(name, value)| same_units(format!("{name} of {id}"), &shown[name], value))
+    figures
+        .into_iter()
+        .try_for_each(|(name, value)| same_units(format!("{name} of {id}"), &shown[name], value))
 }
 
 impl ModelUser {

@@ -52,8 +52,17 @@ impl Turn<'_> {
             VenueReport::Liquidated { account, symbol, fill } => {
                 self.liquidated(account.index, symbol, &fill)
             }
-            // That a venue does not know an id proves nothing yet.
-            VenueReport::NotFound { .. } => Reply::Ignored,
+            // In the first seconds that proves nothing; of an old order, that it never arrived.
+            VenueReport::NotFound { id } => {
+                let old = self.user.place_of_order(id).map(|at| &self.user.orders[at]).is_some_and(|order| {
+                    order.state == OrderState::Unknown
+                        && self.now.saturating_sub(order.decided_at) >= self.rules.not_received_span
+                });
+                if !old {
+                    return Reply::Ignored;
+                }
+                self.order_ended(id, OrderState::Expired, VenueReason::NotReceived, 0)
+            }
         }
     }
 

@@ -73,8 +73,20 @@ pub(super) fn book<M: MarketView, C: Calendar>(
             liquidated(user, cx, account.index, symbol, &fill, out)
         }
         // Not a proof within the first seconds (CASES.md U8); the order stays UNKNOWN and is queried again.
+        VenueReport::NotFound { id } if was_never_received(user, cx, id) => {
+            ended(user, cx, id, OrderState::Expired, VenueReason::NotReceived, Timestamp(0), out)
+        }
         VenueReport::NotFound { .. } => Reply::Ignored,
     }
+}
+
+/// Whether a venue that does not know this order has never got it. In the first seconds that is no proof (CASES.md, U8);
+/// later the request is older than any venue takes it for valid (EXCHANGES.md, recvWindow), so it will never be executed.
+fn was_never_received<M, C>(user: &User, cx: &Context<'_, M, C>, id: ClientOrderId) -> bool {
+    user.order(id).is_some_and(|order| {
+        order.state == OrderState::Unknown
+            && cx.now.micros_since(order.decided_at) >= cx.rules.not_received_span
+    })
 }
 
 fn accepted(user: &User, id: ClientOrderId, sent_at: Timestamp, out: &mut Vec<Event>) -> Reply {

@@ -15,7 +15,8 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
-                Event::EntryVoided { .. } => self.positions_open = self.positions_open.saturating_sub(1),
+                // Flat, in the end: without a fill that would make it a closed position.
+                Event::EntryVoided { .. } => self.follow_flat(user, at),
                 Event::ExitIntended { order, .. } => {
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
@@ -45,13 +46,18 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 Event::Filled { .. } | Event::Liquidated { .. } => self.counters.fills += 1,
                 Event::PositionClosed { .. } => {
                     self.counters.positions_closed += 1;
-                    self.positions_open = self.positions_open.saturating_sub(1);
-                    for signal in &self.state.user(at).reversals {
-                        self.internal.push_back(Command::Reconsider { user, signal: signal.id });
-                    }
+                    self.follow_flat(user, at);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A position is gone: the opens that wait for it are decided now.
+    fn follow_flat(&mut self, user: UserId, at: UserIndex) {
+        self.positions_open = self.positions_open.saturating_sub(1);
+        for signal in &self.state.user(at).reversals {
+            self.internal.push_back(Command::Reconsider { user, signal: signal.id });
         }
     }
 
@@ -137,6 +143,14 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 self.in_flight.insert(order.id, now.wall);
                 true
             }
+            (Ok(()), Effect::Query(id)) => {
+                self.in_flight.insert(*id, now.wall);
+                true
+            }
+            (Ok(()), Effect::Cancel(id)) => {
+                self.cancels.insert(*id, now.wall);
+                true
+            }
             (Ok(()), _) => true,
             (Err(_), _) => {
                 self.counters.venue_busy += 1;
@@ -172,17 +186,37 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
     }
 
-    /// Orders that were sent and never answered become UNKNOWN and are queried; never sent again.
+    /// Orders that were sent and never answered become UNKNOWN and are queried, again and again until the venue says what
+    /// became of them; never sent again. Cancels are repeated until their order has ended.
     pub(super) fn sweep_orders(&mut self, now: Moment) {
-        let late: Vec<ClientOrderId> = self
-            .in_flight
-            .iter()
-            .filter(|(_, sent)| now.wall.micros_since(**sent) >= ORDER_ANSWER_MAX_MICROS)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in late {
-            self.in_flight.insert(id, now.wall);
-            self.internal.push_back(Command::OrderUnanswered { id });
+        for id in take_late(&mut self.in_flight, now) {
+            match self.order_state(id) {
+                Some(OrderState::Pending) => {
+                    self.in_flight.insert(id, now.wall);
+                    self.internal.push_back(Command::OrderUnanswered { id });
+                }
+                Some(OrderState::Unknown) => self.start(now, Effect::Query(id)),
+                _ => {}
+            }
+        }
+        for id in take_late(&mut self.cancels, now) {
+            if self.order_state(id).is_some_and(|state| !state.is_final()) {
+                self.start(now, Effect::Cancel(id));
+            }
         }
     }
+
+    fn order_state(&self, id: ClientOrderId) -> Option<OrderState> {
+        self.state.by_id(id.account.user)?.order(id).map(|order| order.state)
+    }
+}
+
+/// Takes out what was sent too long ago.
+fn take_late(sent: &mut IdMap<ClientOrderId, Timestamp>, now: Moment) -> Vec<ClientOrderId> {
+    let is_late = |at: Timestamp| now.wall.micros_since(at) >= ORDER_ANSWER_MAX_MICROS;
+    let mut late: Vec<ClientOrderId> =
+        sent.iter().filter(|(_, at)| is_late(**at)).map(|(id, _)| *id).collect();
+    late.sort_unstable();
+    late.iter().for_each(|id| drop(sent.remove(id)));
+    late
 }

@@ -104,6 +104,7 @@ pub struct Shard<R: Reads, J, G> {
     held: VecDeque<(Lsn, Nanos, Held<R::Answer>)>,
     unsent: VecDeque<Effect>,
     in_flight: IdMap<ClientOrderId, Timestamp>,
+    cancels: IdMap<ClientOrderId, Timestamp>,
     swept_at: Nanos,
     answers: Vec<(ReplyTo, Answer<R::Answer>)>,
     counters: Counters,
@@ -136,6 +137,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             held: VecDeque::new(),
             unsent: VecDeque::new(),
             in_flight: IdMap::default(),
+            cancels: IdMap::default(),
             swept_at: Nanos::default(),
             answers: Vec::new(),
             counters: Counters::default(),
@@ -341,7 +343,8 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     /// When the next turn is due even if nothing arrives, on the calendar.
     #[must_use]
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let sweep = (!self.in_flight.is_empty()).then(|| now.plus_micros(ORDER_SWEEP_SPAN.as_micros()));
+        let sweep = (!self.in_flight.is_empty() || !self.cancels.is_empty())
+            .then(|| now.plus_micros(ORDER_SWEEP_SPAN.as_micros()));
         let busy = (!self.unsent.is_empty() || self.mesh.has_notes()).then(|| now.plus_micros(1_000));
         [self.timers.next(), self.gateway.next_due(now), sweep, busy].into_iter().flatten().min()
     }
