@@ -11,6 +11,7 @@ pub mod market;
 pub mod metrics;
 pub mod rules_file;
 pub mod serve;
+pub mod sim;
 pub mod tune;
 
 use std::net::SocketAddr;
@@ -43,6 +44,8 @@ enum Command {
         #[command(subcommand)]
         command: MetricsCommand,
     },
+    /// Runs the whole server against faults on virtual time, from a seed, and checks every answer and every state.
+    Sim(sim::SimArgs),
     /// Checks this host.
     Tune(TuneArgs),
 }
@@ -185,6 +188,12 @@ pub fn main() -> ExitCode {
         Command::Log { command: LogCommand::Inspect(args) } => log::inspect(&args),
         Command::Log { command: LogCommand::Digest { dir } } => log::digest(&dir),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
+        Command::Sim(args) => {
+            return sim::sim(&args).unwrap_or_else(|message| {
+                eprintln!("coinbitclub: {message}");
+                ExitCode::FAILURE
+            });
+        }
         Command::Tune(args) => return tune::tune(&args),
     };
     match result {

@@ -5,6 +5,7 @@ mod director;
 mod disk;
 mod executor;
 pub mod faults;
+pub mod fleet;
 mod gateway;
 mod intent;
 mod judge;

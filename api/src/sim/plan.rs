@@ -49,7 +49,7 @@ impl Plan {
         let shards = u16::try_from(pick(&[1, 2, 2, 3, 4])).expect("small");
         let traders = u32::try_from(pick(&[1, 2, 3, 4, 6])).expect("small");
         let publishers = u32::try_from(pick(&[1, 1, 2])).expect("small");
-        let load = Nanos::from_millis(1_000 * pick(&[5, 10, 20, 30, 60]));
+        let load = Nanos::from_millis(1_000 * pick(&[2, 5, 10, 20, 40]));
         let between_faults = Nanos::from_millis(pick(&[150, 400, 1_000, 3_000]));
         let think = Nanos::from_millis(pick(&[20, 200, 1_000, 2_000]));
         let poll_ns_max = pick(&[2_000, 20_000, 100_000]);

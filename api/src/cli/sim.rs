@@ -1,0 +1,226 @@
+//! `coinbitclub sim`: one seed with its trace, or a range of seeds on all cores with a summary.
+//!
+//! **Runs on**: the caller's thread for one seed; for a range, child processes of the same binary do the runs, so that a panic or
+//! a hang costs one run and names its seed.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::sim::faults::{Coverage, Fault, Situation, unreachable};
+use crate::sim::fleet::{Failure, Fleet, Totals};
+use crate::sim::{Outcome, Overrides, run};
+
+/// `sim`.
+#[derive(Args)]
+pub struct SimArgs {
+    /// Run this seed.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run the seeds from A up to, and not including, B: `A..B`.
+    #[arg(long, value_parser = range, value_name = "A..B", required_unless_present = "seed")]
+    seeds: Option<(u64, u64)>,
+    /// Print everything that happens in the run of --seed, one line each.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Print one JSON object at the end instead of the text.
+    #[arg(long)]
+    json: bool,
+    /// Runs at a time; as many as there are CPUs when left out.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Leave these faults out, separated by commas.
+    #[arg(long, value_delimiter = ',', value_parser = fault, value_name = "FAULT")]
+    without: Vec<Fault>,
+    /// Traders at most.
+    #[arg(long)]
+    traders: Option<u32>,
+    /// Virtual seconds of load at most.
+    #[arg(long)]
+    load_seconds: Option<u32>,
+    /// Go on after this many failing seeds and no further.
+    #[arg(long, default_value_t = 1)]
+    failures: usize,
+    /// Runs the seeds that standard input names and says on standard output what came of each; for the parent's use.
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").ok_or("two numbers with `..` between them")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let (from, to) = (number(from)?, number(to)?);
+    if from < to { Ok((from, to)) } else { Err("the first number is below the second".to_owned()) }
+}
+
+fn fault(name: &str) -> Result<Fault, String> {
+    Fault::of_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+/// Runs it. The exit code is 1 when something was violated.
+///
+/// # Errors
+/// What kept the runs from being made.
+pub fn sim(args: &SimArgs) -> Result<ExitCode, String> {
+    let overrides = Overrides {
+        without: args.without.clone(),
+        traders_max: args.traders,
+        load_seconds_max: args.load_seconds,
+    };
+    if args.worker {
+        crate::sim::fleet::work(&overrides);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(seed) = args.seed {
+        return Ok(one(args, seed, &overrides));
+    }
+    let (from, to) = args.seeds.ok_or("--seed or --seeds")?;
+    many(args, from, to, &overrides)
+}
+
+fn one(args: &SimArgs, seed: u64, overrides: &Overrides) -> ExitCode {
+    let outcome = run(seed, overrides, args.trace);
+    for line in &outcome.trace {
+        println!("{line}");
+    }
+    if args.json {
+        println!("{}", outcome_json(&outcome));
+    } else if !args.trace {
+        let Outcome { virtual_ns, answers, decisions, lives, digest, .. } = outcome;
+        println!(
+            "seed {seed}: {} virtual s, {answers} answers, {decisions} decisions, {lives} lives, digest {digest:016x}",
+            virtual_ns / 1_000_000_000
+        );
+    }
+    match &outcome.violation {
+        Some(what) => {
+            eprintln!("seed {seed}: {what}");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn outcome_json(outcome: &Outcome) -> serde_json::Value {
+    json!({
+        "seed": outcome.seed,
+        "violation": outcome.violation,
+        "virtual_ns": outcome.virtual_ns,
+        "answers": outcome.answers,
+        "decisions": outcome.decisions,
+        "lives": outcome.lives,
+        "digest": format!("{:016x}", outcome.digest),
+    })
+}
+
+fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<ExitCode, String> {
+    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(to - from) };
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left {msg}");
+    bar.set_style(style.map_err(|error| error.to_string())?);
+    let began = std::time::Instant::now();
+    let mut fleet = Fleet::new(overrides.clone(), jobs, args.failures.max(1));
+    let totals = fleet.run(from, to, |done, failures| {
+        bar.set_position(done);
+        if failures > 0 {
+            bar.set_message(format!("{failures} failed"));
+        }
+    })?;
+    bar.finish_and_clear();
+    let smallest = totals.failures.first().map(|failure| fleet.minimise(failure)).transpose()?;
+    let wall_s = began.elapsed().as_secs();
+    if args.json {
+        println!("{}", totals_json(&totals, smallest.as_ref(), from, to, wall_s));
+    } else {
+        print_totals(&totals, from, to, wall_s);
+    }
+    for failure in &totals.failures {
+        eprintln!("seed {}: {}", failure.seed, failure.what);
+    }
+    if let Some(smallest) = &smallest {
+        eprintln!("to repeat it at its smallest: {}", smallest.command());
+        eprintln!("there: {}", smallest.what);
+    }
+    Ok(if totals.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tenths of an hour of virtual time, as a decimal.
+fn hours(virtual_ns: u128) -> String {
+    let tenths = virtual_ns / 360_000_000_000;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+fn totals_json(
+    totals: &Totals,
+    smallest: Option<&Failure>,
+    from: u64,
+    to: u64,
+    wall_s: u64,
+) -> serde_json::Value {
+    let coverage: BTreeMap<&str, BTreeMap<&str, u64>> = Fault::ALL
+        .iter()
+        .map(|fault| {
+            let of = |s: &Situation| (s.name(), totals.coverage.count(*fault, *s));
+            (fault.name(), Situation::ALL.iter().map(of).collect())
+        })
+        .collect();
+    let missing: Vec<String> =
+        totals.coverage.missing().map(|(fault, s)| format!("{} in {}", fault.name(), s.name())).collect();
+    json!({
+        "from": from,
+        "to": to,
+        "seeds_run": totals.seeds,
+        "failing_seed": totals.failures.first().map(|failure| failure.seed),
+        "failures": totals.failures.iter().map(|f| json!({ "seed": f.seed, "what": f.what })).collect::<Vec<_>>(),
+        "repeat": smallest.map(Failure::command),
+        "simulated_hours": hours(totals.virtual_ns),
+        "answers": totals.answers,
+        "decisions": totals.decisions,
+        "lives": totals.lives,
+        "digest": format!("{:016x}", totals.digest),
+        "coverage": coverage,
+        "missing": missing,
+        "wall_s": wall_s,
+    })
+}
+
+fn print_totals(totals: &Totals, from: u64, to: u64, wall_s: u64) {
+    println!(
+        "{} seeds of {from}..{to} in {wall_s} s: {} simulated hours, {} answers checked, {} decisions compared with the model, {} lives of the server",
+        totals.seeds,
+        hours(totals.virtual_ns),
+        totals.answers,
+        totals.decisions,
+        totals.lives
+    );
+    print_coverage(&totals.coverage);
+    println!("digest of all runs: {:016x}", totals.digest);
+}
+
+/// How often each fault struck in each situation; `-` where it cannot.
+fn print_coverage(coverage: &Coverage) {
+    print!("{:<15}", "fault");
+    for situation in Situation::ALL {
+        print!(" {:>11}", &situation.name()[..situation.name().len().min(11)]);
+    }
+    println!();
+    for fault in Fault::ALL {
+        print!("{:<15}", fault.name());
+        for situation in Situation::ALL {
+            let count = coverage.count(*fault, *situation);
+            match unreachable(*fault, *situation) {
+                Some(_) if count == 0 => print!(" {:>11}", "-"),
+                _ => print!(" {count:>11}"),
+            }
+        }
+        println!();
+    }
+    let missing = coverage.missing().count();
+    println!("reachable pairs that never struck: {missing}");
+}

@@ -1,0 +1,342 @@
+//! Many seeds at once: child processes that take seeds from their standard input, and their parent.
+//!
+//! **Runs on**: the parent on its caller's thread with a reader thread per child; a child on its main thread.
+//! **Invariants**: each seed is run by exactly one child; a child that dies or hangs fails the seed it was at.
+//! **Bounds**: a child has one seed at a time and [`HANG_LIMIT`] for it.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::faults::{Coverage, Fault};
+use super::plan::Overrides;
+use super::run::{Outcome, run};
+
+/// A run takes some tens of milliseconds; one that takes this long of the host's time hangs.
+const HANG_LIMIT: Duration = Duration::from_mins(2);
+/// Seeds given to a child at once.
+const BATCH: u64 = 16;
+
+/// A seed that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// What was violated, or how the process ended.
+    pub what: String,
+    /// What was changed about it.
+    pub overrides: Overrides,
+}
+
+impl Failure {
+    /// The command that repeats it.
+    #[must_use]
+    pub fn command(&self) -> String {
+        format!("coinbitclub sim --seed {}{}", self.seed, words(&self.overrides).iter().map(|word| format!(" {word}")).collect::<String>())
+    }
+}
+
+fn words(overrides: &Overrides) -> Vec<String> {
+    let mut words = Vec::new();
+    if !overrides.without.is_empty() {
+        let names: Vec<&str> = overrides.without.iter().map(|fault| fault.name()).collect();
+        words.extend(["--without".to_owned(), names.join(",")]);
+    }
+    if let Some(traders) = overrides.traders_max {
+        words.extend(["--traders".to_owned(), traders.to_string()]);
+    }
+    if let Some(seconds) = overrides.load_seconds_max {
+        words.extend(["--load-seconds".to_owned(), seconds.to_string()]);
+    }
+    words
+}
+
+/// What many runs came to.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// Virtual time.
+    pub virtual_ns: u128,
+    /// Requests that were answered.
+    pub answers: u64,
+    /// Decisions that were compared with the model.
+    pub decisions: u64,
+    /// Lives of the server.
+    pub lives: u64,
+    /// All digests, so combined that their order does not matter.
+    pub digest: u64,
+    /// Which faults struck where.
+    pub coverage: Coverage,
+    /// The seeds that failed, smallest first.
+    pub failures: Vec<Failure>,
+}
+
+/// Runs what standard input names, for the parent.
+pub fn work(overrides: &Overrides) {
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lines() {
+        let Ok(line) = line else { return };
+        let Some((from, to)) = line.split_once(' ') else { return };
+        let (Ok(from), Ok(to)) = (from.parse::<u64>(), to.parse::<u64>()) else { return };
+        let mut sum = Sum::default();
+        for seed in from..to {
+            if writeln!(out, "at {seed}").and_then(|()| out.flush()).is_err() {
+                return;
+            }
+            let outcome = run(seed, overrides, false);
+            if let Some(what) = &outcome.violation {
+                let what = what.replace('\n', " ");
+                if writeln!(out, "bad {seed} {what}").is_err() {
+                    return;
+                }
+            }
+            sum.add(&outcome);
+        }
+        if writeln!(out, "{}", sum.line()).and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    virtual_ns: u64,
+    answers: u64,
+    decisions: u64,
+    lives: u64,
+    digest: u64,
+    coverage: Coverage,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.virtual_ns += outcome.virtual_ns;
+        self.answers += outcome.answers;
+        self.decisions += outcome.decisions;
+        self.lives += outcome.lives;
+        self.digest = self.digest.wrapping_add(outcome.digest);
+        self.coverage.add(&outcome.coverage);
+    }
+
+    fn line(&self) -> String {
+        let Self { seeds, virtual_ns, answers, decisions, lives, digest, coverage } = self;
+        format!("sum {seeds} {virtual_ns} {answers} {decisions} {lives} {digest} {}", coverage.to_line())
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.splitn(7, ' ');
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        Some(Self {
+            seeds: number()?,
+            virtual_ns: number()?,
+            answers: number()?,
+            decisions: number()?,
+            lives: number()?,
+            digest: number()?,
+            coverage: Coverage::from_line(parts.next()?)?,
+        })
+    }
+}
+
+/// What a child said.
+enum Said {
+    Line(usize, String),
+    Ended(usize, String),
+}
+
+struct Crew {
+    child: Child,
+    seeds: Option<ChildStdin>,
+    /// The batch it is at, and the seed within it.
+    batch: Option<(u64, u64)>,
+    at: u64,
+    since: Instant,
+}
+
+/// See the module's head.
+pub struct Fleet {
+    overrides: Overrides,
+    jobs: usize,
+    failures_max: usize,
+}
+
+impl Fleet {
+    /// `jobs` runs at a time, until so many have failed.
+    #[must_use]
+    pub const fn new(overrides: Overrides, jobs: usize, failures_max: usize) -> Self {
+        Self { overrides, jobs, failures_max }
+    }
+
+    fn hire(&self, number: usize, to: &mpsc::Sender<Said>) -> Result<Crew, String> {
+        let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+        let mut child = Command::new(program)
+            .args(["sim", "--worker", "--seed", "0"])
+            .args(words(&self.overrides))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("starting a worker: {error}"))?;
+        let (out, mut err) = (child.stdout.take(), child.stderr.take());
+        let seeds = child.stdin.take();
+        let to = to.clone();
+        std::thread::spawn(move || {
+            for line in out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
+                if to.send(Said::Line(number, line)).is_err() {
+                    return;
+                }
+            }
+            let mut last_words = String::new();
+            if let Some(err) = &mut err {
+                // What it says before it dies is all there is; a failure to read it is not worth more.
+                let _ = err.read_to_string(&mut last_words);
+            }
+            let _ = to.send(Said::Ended(number, last_words));
+        });
+        Ok(Crew { child, seeds, batch: None, at: 0, since: Instant::now() })
+    }
+
+    /// Runs the seeds `from..to`, telling `progress` how many are done and how many failed.
+    ///
+    /// # Errors
+    /// When no process can be started.
+    pub fn run(&mut self, from: u64, to: u64, progress: impl Fn(u64, usize)) -> Result<Totals, String> {
+        let mut waiting: VecDeque<(u64, u64)> = VecDeque::new();
+        let mut next = from;
+        while next < to {
+            waiting.push_back((next, to.min(next + BATCH)));
+            next += BATCH;
+        }
+        let mut totals = Totals::default();
+        let (sender, said) = mpsc::channel();
+        let mut crews = Vec::new();
+        for number in 0..self.jobs.min(waiting.len()).max(1) {
+            crews.push(self.hire(number, &sender)?);
+        }
+        for crew in &mut crews {
+            give(crew, &mut waiting);
+        }
+        while crews.iter().any(|crew| crew.batch.is_some()) {
+            match said.recv_timeout(Duration::from_secs(1)) {
+                Ok(Said::Line(number, line)) => hear(&mut crews[number], &line, &mut totals, &mut waiting, self),
+                Ok(Said::Ended(number, last_words)) => {
+                    let (at, batch) = (crews[number].at, crews[number].batch.take());
+                    let status = crews[number].child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
+                    if let Some((_, end)) = batch {
+                        let words = last_words.lines().take(3).collect::<Vec<_>>().join(" ");
+                        let what = format!("the process ended ({status}): {words}");
+                        self.fail(&mut totals, at, what);
+                        // It died without its sum; what is left of the batch is somebody else's.
+                        totals.seeds += 1;
+                        if at + 1 < end {
+                            waiting.push_front((at + 1, end));
+                        }
+                        if totals.failures.len() < self.failures_max {
+                            crews[number] = self.hire(number, &sender)?;
+                            give(&mut crews[number], &mut waiting);
+                        }
+                    }
+                }
+                Err(_) => {
+                    for crew in crews.iter_mut().filter(|crew| crew.batch.is_some()) {
+                        if crew.since.elapsed() > HANG_LIMIT {
+                            // Its end is heard of like any other.
+                            let _ = crew.child.kill();
+                        }
+                    }
+                }
+            }
+            if totals.failures.len() >= self.failures_max {
+                waiting.clear();
+            }
+            progress(totals.seeds, totals.failures.len());
+        }
+        for crew in &mut crews {
+            drop(crew.seeds.take());
+            let _ = crew.child.wait();
+        }
+        totals.failures.sort_by_key(|failure| failure.seed);
+        Ok(totals)
+    }
+
+    fn fail(&self, totals: &mut Totals, seed: u64, what: String) {
+        totals.failures.push(Failure { seed, what, overrides: self.overrides.clone() });
+    }
+
+    /// Makes a failing run smaller, as long as it still fails: fewer faults, fewer people, less time.
+    ///
+    /// # Errors
+    /// When no process can be started.
+    pub fn minimise(&self, failure: &Failure) -> Result<Failure, String> {
+        let mut smallest = failure.clone();
+        for seconds in [1, 2, 4, 8, 16, 32] {
+            let wanted = Overrides { load_seconds_max: Some(seconds), ..smallest.overrides.clone() };
+            if let Some(found) = self.still_fails(&smallest, wanted)? {
+                smallest = found;
+                break;
+            }
+        }
+        for traders in [1, 2, 3] {
+            let wanted = Overrides { traders_max: Some(traders), ..smallest.overrides.clone() };
+            if let Some(found) = self.still_fails(&smallest, wanted)? {
+                smallest = found;
+                break;
+            }
+        }
+        for fault in Fault::ALL {
+            if !smallest.overrides.without.contains(fault) {
+                let mut wanted = smallest.overrides.clone();
+                wanted.without.push(*fault);
+                if let Some(found) = self.still_fails(&smallest, wanted)? {
+                    smallest = found;
+                }
+            }
+        }
+        Ok(smallest)
+    }
+
+    fn still_fails(&self, failure: &Failure, overrides: Overrides) -> Result<Option<Failure>, String> {
+        let mut one = Self::new(overrides, 1, 1);
+        Ok(one.run(failure.seed, failure.seed + 1, |_, _| {})?.failures.into_iter().next())
+    }
+}
+
+fn give(crew: &mut Crew, waiting: &mut VecDeque<(u64, u64)>) {
+    crew.batch = None;
+    if let (Some(seeds), Some((from, to))) = (&mut crew.seeds, waiting.pop_front()) {
+        // A child that is gone is heard of through its output's end.
+        let _ = writeln!(seeds, "{from} {to}").and_then(|()| seeds.flush());
+        crew.batch = Some((from, to));
+        crew.at = from;
+        crew.since = Instant::now();
+    }
+}
+
+fn hear(
+    crew: &mut Crew,
+    line: &str,
+    totals: &mut Totals,
+    waiting: &mut VecDeque<(u64, u64)>,
+    fleet: &Fleet,
+) {
+    if let Some(seed) = line.strip_prefix("at ") {
+        crew.at = seed.parse().unwrap_or(crew.at);
+        crew.since = Instant::now();
+    } else if let Some((seed, what)) = line.strip_prefix("bad ").and_then(|rest| rest.split_once(' ')) {
+        fleet.fail(totals, seed.parse().unwrap_or(crew.at), what.to_owned());
+    } else if let Some(sum) = line.strip_prefix("sum ").and_then(Sum::parse) {
+        totals.seeds += sum.seeds;
+        totals.virtual_ns += u128::from(sum.virtual_ns);
+        totals.answers += sum.answers;
+        totals.decisions += sum.decisions;
+        totals.lives += sum.lives;
+        totals.digest = totals.digest.wrapping_add(sum.digest);
+        totals.coverage.add(&sum.coverage);
+        give(crew, waiting);
+    }
+}
