@@ -7,5 +7,6 @@ pub mod cli;
 pub mod reads;
 pub mod server;
 pub mod signal;
+pub mod sim;
 pub mod sys;
 pub mod web;
