@@ -3,77 +3,16 @@
 use engine::core::command::{Command, Reply, SignalDraft};
 use engine::core::event::Latch;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::ids::{AccountId, ClientOrderId, Leg, SourceId, Timestamp, UserId};
-use engine::core::instrument::{InstrumentStatus, MarketView};
+use engine::core::ids::{AccountId, SourceId, Timestamp, UserId};
+use engine::core::instrument::InstrumentStatus;
 use engine::core::ledger::Currency;
-use engine::core::order::{Fill, Liquidity, OrderKind, OrderState, VenueReason, VenueReport};
-use engine::core::position::Order;
 use engine::core::rules::{SECOND, Settings, Sizing};
 use engine::core::signal::{FanOutCounts, SignalKind};
 use engine::core::user::VenueKind;
 
+use super::dice::Dice;
+use super::venue::{answer, live_order, tell_again_or_nonsense, venue_by_itself};
 use super::world::{SYMBOLS, World, instrument, symbol};
-
-const REASONS: [VenueReason; 8] = [
-    VenueReason::Symbol,
-    VenueReason::Margin,
-    VenueReason::NothingToReduce,
-    VenueReason::WouldTrigger,
-    VenueReason::Liquidity,
-    VenueReason::Requested,
-    VenueReason::PositionClosed,
-    VenueReason::TooManyOrders,
-];
-const LEGS: [Leg; 7] = [
-    Leg::Entry,
-    Leg::Stop,
-    Leg::TakeProfit,
-    Leg::SignalClose,
-    Leg::ManualClose,
-    Leg::UnprotectedClose,
-    Leg::ReversalClose,
-];
-
-/// Numbers from a seed (splitmix64): the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("below a usize")
-    }
-    fn small(&mut self, end: u8) -> u8 {
-        u8::try_from(self.below(usize::from(end))).expect("below a byte")
-    }
-    fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + i64::try_from(self.next() % high.abs_diff(low)).expect("a narrow range")
-    }
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[self.below(among.len())]
-    }
-    fn pick_from<T: Copy>(&mut self, among: &[T]) -> Option<T> {
-        if among.is_empty() { None } else { Some(self.pick(among)) }
-    }
-    /// Units that are small mostly, and at the ends of the range now and then.
-    fn nonsense(&mut self) -> i64 {
-        match self.below(5) {
-            0 => {
-                let any = i64::from_le_bytes(self.next().to_le_bytes());
-                self.pick(&[0, 1, -1, i64::MAX, i64::MIN, any])
-            }
-            _ => self.within(-1_000_000_000, 1_000_000_000),
-        }
-    }
-}
 
 /// One step of this seed.
 pub fn step(world: &mut World, seed: u64) {
@@ -95,13 +34,14 @@ pub fn step(world: &mut World, seed: u64) {
 }
 
 fn wait(world: &mut World, dice: &mut Dice) {
-    let seconds = [1, 4, 7, 30, 70, 130, 8_000, 90_000][dice.below(8)];
+    let seconds =
+        if dice.one_in(6) { dice.pick(&[8_000, 90_000]) } else { dice.pick(&[1, 4, 7, 20, 70, 130]) };
     world.now = world.now.plus_micros(seconds * SECOND + dice.next() % SECOND);
 }
 
 fn market(world: &mut World, dice: &mut Dice) {
     let (name, base) = dice.pick(&SYMBOLS);
-    let again = dice.one_in(12);
+    let again = dice.one_in(4);
     let Some((listed, mark)) = world.market.listed.get_mut(&symbol(name)).filter(|_| !again) else {
         let mark = Some(Price::from_units(base));
         world.market.listed.insert(symbol(name), (instrument(name), mark));
@@ -124,7 +64,7 @@ fn market(world: &mut World, dice: &mut Dice) {
             world.market.listed.remove(&symbol(name));
         }
         _ => {
-            world.rules.halted = dice.one_in(3);
+            world.rules.halted = dice.one_in(5);
             world.rules.leverage_max = dice.pick(&[10, 10, 4]);
             world.model.set_rules(world.rules.clone());
         }
@@ -149,13 +89,13 @@ fn kind(dice: &mut Dice) -> SignalKind {
 fn signal(world: &mut World, dice: &mut Dice) {
     let (name, base) = if dice.one_in(40) { ("XYZUSDT", 1_000) } else { dice.pick(&SYMBOLS) };
     let mut key = [0; 16];
-    let number = dice.next() % 300;
+    let number = dice.next() % (2 * world.signals.len() as u64 + 100);
     key[..8].copy_from_slice(&number.to_le_bytes());
     let mut priced = |one_in, low, high| {
         let level = Price::from_units(base / 1_000 * dice.within(low, high) + dice.within(0, 7));
         dice.one_in(one_in).then_some(level)
     };
-    let (stop_loss, take_profit) = (priced(6, 930, 1_070), priced(6, 930, 1_070));
+    let (stop_loss, take_profit) = (priced(5, 850, 1_150), priced(6, 930, 1_070));
     let age = dice.next() % 45;
     let draft = SignalDraft {
         kind: kind(dice),
@@ -176,6 +116,10 @@ fn signal(world: &mut World, dice: &mut Dice) {
         if to_all {
             for user in world.traders.clone() {
                 offer_to(world, dice, user, world.signals.len() - 1);
+            }
+            if !dice.one_in(3) {
+                let counts = FanOutCounts { users: 4, intents: 3, skipped: 1 };
+                world.run(&Command::FinishSignal { signal: id, counts }).expect("known");
             }
         }
     }
@@ -200,7 +144,7 @@ fn offer(world: &mut World, dice: &mut Dice) {
     let Some(place) = world.signals.len().checked_sub(back) else { return };
     if dice.one_in(6) {
         let counts = FanOutCounts { users: dice.small(9).into(), intents: 1, skipped: 2 };
-        let mut signal = world.signals[place];
+        let mut signal = if dice.one_in(2) { world.signals[place] } else { dice.pick(&world.signals) };
         if dice.one_in(20) {
             signal.source.index = 9;
         }
@@ -209,129 +153,6 @@ fn offer(world: &mut World, dice: &mut Dice) {
         let user = dice.pick(&world.traders);
         offer_to(world, dice, user, place);
     }
-}
-
-/// A live order of somebody; entries and closes more often than the many stops and targets that wait.
-fn live_order(world: &World, dice: &mut Dice) -> Option<Order> {
-    let orders = world.traders.iter().flat_map(|user| world.user(*user).orders.iter().copied());
-    let (waiting, market): (Vec<Order>, Vec<Order>) = orders.partition(|o| o.new.kind.is_trigger());
-    let first = if dice.one_in(4) { &waiting } else { &market };
-    dice.pick_from(first).or_else(|| dice.pick_from(&waiting))
-}
-
-fn tell(world: &mut World, report: VenueReport) {
-    world.told.push(report);
-    let sent_at = Timestamp(world.now.0 - 1_500);
-    world.run(&Command::Report { report, sent_at }).expect("a report is never refused");
-}
-
-/// What a venue says to a live order: exits never fill beyond what is open.
-fn answer(world: &mut World, dice: &mut Dice) {
-    let Some(order) = live_order(world, dice) else { return };
-    let (id, venue_at) = (order.new.id, world.now);
-    let reason = dice.pick(&REASONS);
-    match dice.below(20) {
-        0..5 => tell(world, VenueReport::Accepted { id, venue_at }),
-        5 => tell(world, VenueReport::Rejected { id, reason }),
-        6..8 => {
-            let state = dice.pick(&[OrderState::Cancelled, OrderState::Expired]);
-            tell(world, VenueReport::Ended { id, state, reason });
-        }
-        8 => tell(world, VenueReport::NotFound { id }),
-        _ => {
-            let user = world.user(id.account.user);
-            let position = user.position(order.position, id.account.index);
-            let open = position.map_or(0, |p| p.quantity.units());
-            let left = order.new.quantity.units() - order.filled.units();
-            let rest = match order.new.kind {
-                OrderKind::StopMarket(_) | OrderKind::TakeProfitMarket(_) => open,
-                _ if id.leg == Leg::Entry => left,
-                _ => left.min(open),
-            };
-            let size = if dice.one_in(2) { rest } else { rest / 1_000 * dice.within(1, 1_000) };
-            let mark = world.market.quote(order.new.symbol).map_or(Price::from_whole(100), |q| q.mark);
-            let at = match order.new.kind {
-                OrderKind::StopMarket(at) | OrderKind::TakeProfitMarket(at) => at,
-                _ => mark,
-            };
-            let price = Price::from_units(at.units() / 1_000 * dice.within(980, 1_021));
-            let quantity = Quantity::from_units(size);
-            let fee =
-                price.notional(quantity).map_or(0, |notional| notional.units() / dice.within(1_999, 2_002));
-            let fee = Money::from_units(if dice.one_in(4) { 0 } else { fee });
-            let fill =
-                Fill { number: order.fills + 1, price, quantity, fee, liquidity: Liquidity::Taker, venue_at };
-            tell(world, VenueReport::Filled { id, fill, last: size == rest });
-        }
-    }
-}
-
-fn tell_again_or_nonsense(world: &mut World, dice: &mut Dice) {
-    if dice.one_in(2) {
-        if let Some(report) = dice.pick_from(&world.told) {
-            tell(world, report);
-        }
-        return;
-    }
-    let Some(order) = live_order(world, dice) else { return };
-    let mut id = order.new.id;
-    if dice.one_in(3) {
-        id = ClientOrderId { leg: dice.pick(&LEGS), round: dice.small(3), ..id };
-    }
-    let fill = Fill {
-        number: dice.pick(&[0, 1, 2, order.fills + 1, order.fills + 1, u32::MAX]),
-        price: Price::from_units(dice.nonsense()),
-        quantity: Quantity::from_units(dice.nonsense()),
-        fee: Money::from_units(dice.nonsense() / 1_000),
-        liquidity: Liquidity::Maker,
-        venue_at: world.now,
-    };
-    let state = dice.pick(&[
-        OrderState::Cancelled,
-        OrderState::Expired,
-        OrderState::Rejected,
-        OrderState::Filled,
-        OrderState::Unknown,
-    ]);
-    let reason = dice.pick(&REASONS);
-    tell(
-        world,
-        match dice.below(4) {
-            0..2 => VenueReport::Filled { id, fill, last: dice.one_in(2) },
-            2 => VenueReport::Ended { id, state, reason },
-            _ => VenueReport::Liquidated { account: id.account, symbol: order.new.symbol, fill },
-        },
-    );
-}
-
-/// Funding and liquidations.
-fn venue_by_itself(world: &mut World, dice: &mut Dice) {
-    let user = dice.pick(&world.traders);
-    let account = AccountId { user, index: u8::from(dice.one_in(3)) };
-    let symbol = symbol(dice.pick(&SYMBOLS).0);
-    let open = world.user(user).position_on(account.index, symbol).map_or(0, |p| p.quantity.units());
-    let mark = world.market.quote(symbol).map_or(Price::from_whole(1), |q| q.mark);
-    if !dice.one_in(3) {
-        let hours = world.now.0 / (3_600 * SECOND) - dice.next() % 3;
-        let venue_at = Timestamp(hours * 3_600 * SECOND);
-        let amount = Money::from_units(dice.nonsense());
-        tell(
-            world,
-            VenueReport::Funding { account, symbol, venue_at, rate: Rate::from_units(10_000), mark, amount },
-        );
-        return;
-    }
-    let part = dice.pick(&[400, 1_000, 1_000, 1_300]);
-    let booked = world.user(user).accounts[usize::from(account.index)].venue_fills;
-    let fill = Fill {
-        number: (booked + 2).saturating_sub(dice.small(3).into()),
-        price: mark,
-        quantity: Quantity::from_units(open / 1_000 * part + i64::from(part == 1_000) * (open % 1_000)),
-        fee: Money::from_units(dice.within(0, 10_000)),
-        liquidity: Liquidity::Taker,
-        venue_at: world.now,
-    };
-    tell(world, VenueReport::Liquidated { account, symbol, fill });
 }
 
 fn close(world: &mut World, dice: &mut Dice) {
@@ -374,11 +195,11 @@ fn timers(world: &mut World, dice: &mut Dice) {
 fn subscription(world: &mut World, dice: &mut Dice) {
     let user = dice.pick(&world.traders);
     let source = source(world, dice);
-    if dice.one_in(6) {
+    if dice.one_in(12) {
         let _ = world.run(&Command::Unsubscribe { user, source });
         return;
     }
-    let amount = Money::from_whole(dice.within(0, 900));
+    let amount = Money::from_whole(dice.within(0, 900) * dice.pick(&[1, 1, 50]));
     let sizing = match dice.below(6) {
         0 => Sizing::PercentOfBalance(Rate::from_units(dice.within(9_900_000, 50_100_000))),
         1 => Sizing::PercentOfBalance(Rate::from_units(50_000_000)),
@@ -395,7 +216,7 @@ fn subscription(world: &mut World, dice: &mut Dice) {
         take_profit_multiplier: Rate::from_units(dice.within(298_000_000, 602_000_000)),
         trade_max: maximum(dice),
         exposure_max: maximum(dice),
-        symbols: (0..dice.below(3)).map(|_| symbol(dice.pick(&listed))).collect(),
+        symbols: (0..dice.below(12).saturating_sub(9)).map(|_| symbol(dice.pick(&listed))).collect(),
         reverse: dice.one_in(2),
     };
     let account = if dice.one_in(12) { 5 } else { dice.small(2) };
@@ -407,7 +228,7 @@ fn desk(world: &mut World, dice: &mut Dice) {
     let strangers = [UserId(5), UserId::from_email("new1@example.com")];
     let user = if dice.one_in(10) { dice.pick(&strangers) } else { dice.pick(&world.traders) };
     let token = [dice.small(6); 32];
-    let _ = world.run(&match dice.below(16) {
+    let command = match dice.below(16) {
         0 => Command::SignUp {
             email: dice
                 .pick(&[
@@ -435,10 +256,10 @@ fn desk(world: &mut World, dice: &mut Dice) {
             let name = dice.pick(&["trend", " x ", "", "a\nb"]).repeat(dice.pick(&[1, 1, 40]));
             Command::CreateSource { user: dice.pick(&[user, world.publisher]), name, secret: token }
         }
-        9..11 => Command::SetHalt { user, latch: Latch::User, on: dice.one_in(4) },
+        9..11 => Command::SetHalt { user, latch: Latch::User, on: dice.one_in(8) },
         11 => {
             let latch = Latch::Source(dice.small(4));
-            Command::SetHalt { user: world.publisher, latch, on: dice.one_in(3) }
+            Command::SetHalt { user: world.publisher, latch, on: dice.one_in(8) }
         }
         _ => {
             let currency = if dice.one_in(4) { Currency::Brl } else { Currency::PaperUsdt };
@@ -446,5 +267,12 @@ fn desk(world: &mut World, dice: &mut Dice) {
             let number = world.state.by_id(user).map_or(1, |u| u.recharges) + u64::from(!dice.one_in(4));
             Command::Recharge { user, number, currency, amount: Money::from_units(amount) }
         }
-    });
+    };
+    let again = matches!(
+        command,
+        Command::FailLogin { .. } | Command::OpenAccount { .. } | Command::CreateSource { .. }
+    );
+    for _ in 0..=if again { dice.below(5) } else { 0 } {
+        let _ = world.run(&command);
+    }
 }
