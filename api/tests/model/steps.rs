@@ -106,7 +106,7 @@ fn signal(world: &mut World, dice: &mut Dice) {
         take_profit,
         at: dice.one_in(3).then(|| Timestamp(world.now.0 + 10 * SECOND - age * SECOND)),
         key,
-        key_is_lasting: number % 3 != 0,
+        key_is_lasting: !number.is_multiple_of(3),
         body: "ação ".repeat(dice.below(400)),
     };
     let to_all = !dice.one_in(3);

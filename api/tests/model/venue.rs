@@ -74,7 +74,7 @@ pub fn answer(world: &mut World, dice: &mut Dice) {
                 OrderKind::StopMarket(at) | OrderKind::TakeProfitMarket(at) => at,
                 _ => mark,
             };
-            let price = Price::from_units(at.units() / 1_000 * dice.within(980, 1_021));
+            let price = Price::from_units((at.units() / 1_000).saturating_mul(dice.within(980, 1_021)));
             let quantity = Quantity::from_units(size);
             let fee =
                 price.notional(quantity).map_or(0, |notional| notional.units() / dice.within(1_999, 2_002));
