@@ -6,15 +6,18 @@ mod model;
 use std::collections::BTreeMap;
 
 use engine::core::command::{Command, Reply, SignalDraft};
-use engine::core::fixed::{Money, Price, Quantity};
-use engine::core::ids::{AccountId, SourceId, UserId};
+use engine::core::fixed::{Money, Price, Rate};
+use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId};
 use engine::core::order::{Fill, Liquidity, VenueReason, VenueReport};
+use engine::core::position::Position;
 use engine::core::rules::Rules;
 use engine::core::signal::{FanOutCounts, SignalKind};
 use model::steps::step;
 use model::venue::tell;
 use model::world::{World, symbol};
 use proptest::prelude::*;
+
+const LONG: SignalKind = SignalKind::OpenLong { strong: false };
 
 /// Steps of one case.
 const STEPS: usize = 400;
@@ -94,7 +97,7 @@ fn on_a_source_that_is_flooded() {
         let kind = match number % 5 {
             0 => SignalKind::CloseAll,
             1 => SignalKind::CloseLong,
-            _ => SignalKind::OpenLong { strong: false },
+            _ => LONG,
         };
         let draft = Box::new(draft(kind, key, !key.is_multiple_of(7)));
         match world.run(&Command::Signal { source, draft }) {
@@ -111,7 +114,7 @@ fn on_a_source_that_is_flooded() {
         if number % 400 == 0 {
             world.compare_all();
             for number in 1..=u32::try_from(number).expect("few") {
-                let signal = engine::core::ids::SignalId { source, number };
+                let signal = SignalId { source, number };
                 let _ = world.run(&Command::FinishSignal { signal, counts: FanOutCounts::default() });
             }
         }
@@ -121,52 +124,84 @@ fn on_a_source_that_is_flooded() {
     assert!(keys == 8_192 && refused > 0, "{keys} keys, {refused} refused");
 }
 
+/// The source sends a signal, and it is offered to the first trader.
+fn send(world: &mut World, name: &str, kind: SignalKind, key: u64) -> Reply {
+    let source = SourceId { owner: world.publisher, index: 0 };
+    let draft = SignalDraft { symbol: symbol(name), ..draft(kind, key, true) };
+    let Ok(Reply::Signal { id, .. }) = world.run(&Command::Signal { source, draft: Box::new(draft) }) else {
+        panic!("refused")
+    };
+    let signal = world.user(world.publisher).sources[0].signal(id.number).expect("kept").signal;
+    let at = world.state.find(world.traders[0]).expect("signed up");
+    world.run(&Command::Offer { at, signal, superseded: false, source_halted: false }).expect("never refused")
+}
+
+/// The first trader opens at a price; there is no fee.
+fn open(world: &mut World, name: &str, price: i64, key: u64) -> Position {
+    let user = world.traders[0];
+    assert_eq!(send(world, name, LONG, key), Reply::Intended);
+    let entry = world.user(user).orders.last().expect("an entry").new;
+    let fill = Fill {
+        number: 1,
+        price: Price::from_whole(price),
+        quantity: entry.quantity,
+        fee: Money::ZERO,
+        liquidity: Liquidity::Taker,
+        venue_at: world.now,
+    };
+    tell(world, VenueReport::Filled { id: entry.id, fill, last: true });
+    *world.user(user).positions.last().expect("open")
+}
+
+/// A loss of exactly the limit stops opens; one unit less does not.
+#[test]
+fn on_where_the_daily_loss_limit_lies() {
+    for (more, reply) in [(0, Reply::Skipped), (1, Reply::Intended)] {
+        let mut world = World::new();
+        let account = AccountId { user: world.traders[0], index: 0 };
+        let position = open(&mut world, "BTCUSDT", 20_000, 1);
+        // A tenth of the wallet of 10000.
+        let amount = Money::from_units(-100_000_000_000 + more);
+        let (symbol, venue_at) = (position.symbol, world.now);
+        let (rate, mark) = (Rate::ZERO, Price::from_whole(20_000));
+        tell(&mut world, VenueReport::Funding { account, symbol, venue_at, rate, mark, amount });
+        assert_eq!(send(&mut world, "ETHUSDT", LONG, 2), reply);
+    }
+}
+
 /// A venue that refuses every close until the close has used up its rounds; another close then takes over.
 #[test]
 fn on_a_close_that_is_refused_for_ever() {
     let mut world = World::new();
-    let (user, source) = (world.traders[0], SourceId { owner: world.publisher, index: 0 });
-    let open = |world: &mut World, kind, number| {
-        let draft = Box::new(draft(kind, number, true));
-        let Ok(Reply::Signal { id, .. }) = world.run(&Command::Signal { source, draft }) else {
-            panic!("refused")
-        };
-        let signal = world.user(world.publisher).sources[0].signal(id.number).expect("kept").signal;
-        let at = world.state.find(user).expect("signed up");
-        world.run(&Command::Offer { at, signal, superseded: false, source_halted: false }).expect("offered")
-    };
-    assert_eq!(open(&mut world, SignalKind::OpenLong { strong: false }, 1), Reply::Intended);
-    let entry = world.user(user).orders[0].new;
-    let fill = Fill {
-        number: 1,
-        price: Price::from_whole(20_000),
-        quantity: entry.quantity,
-        fee: Money::from_whole(1),
-        liquidity: Liquidity::Taker,
-        venue_at: world.now,
-    };
-    tell(&mut world, VenueReport::Filled { id: entry.id, fill, last: true });
-    let position = world.user(user).positions[0];
+    let user = world.traders[0];
+    let position = open(&mut world, "BTCUSDT", 20_000, 1);
     let account = AccountId { user, index: position.account };
     let by_hand = Command::ClosePosition { user, account: position.account, symbol: position.symbol };
     assert_eq!(world.run(&by_hand), Ok(Reply::Closing));
-    let refuse_all = |world: &mut World, user: UserId| {
-        for round in 0..62 {
+    let refuse_all = |world: &mut World| {
+        for round in 0..=ClientOrderId::ROUND_MAX {
             let close = world.user(user).orders.last().expect("a close is at work").new;
             assert_eq!(close.id.round, round);
             tell(world, VenueReport::Rejected { id: close.id, reason: VenueReason::Symbol });
             world.run(&Command::DriveClose { account, position: position.signal }).expect("known");
         }
     };
-    refuse_all(&mut world, user);
+    refuse_all(&mut world);
     assert_eq!(world.user(user).orders.len(), 2, "its rounds are used up");
     assert!(world.run(&by_hand).is_err(), "and so are the ids of a close by hand");
-    assert_eq!(open(&mut world, SignalKind::CloseLong, 2), Reply::Intended);
-    refuse_all(&mut world, user);
-    assert_eq!(open(&mut world, SignalKind::CloseAll, 3), Reply::Intended);
+    assert_eq!(send(&mut world, "BTCUSDT", SignalKind::CloseLong, 2), Reply::Intended);
+    refuse_all(&mut world);
+    assert_eq!(send(&mut world, "BTCUSDT", SignalKind::CloseAll, 3), Reply::Intended);
     let close = world.user(user).orders.last().expect("a close is at work").new;
-    let quantity = Quantity::from_units(close.quantity.units());
-    tell(&mut world, VenueReport::Filled { id: close.id, fill: Fill { quantity, ..fill }, last: true });
+    let fill = Fill {
+        number: 1,
+        price: Price::from_whole(20_100),
+        quantity: close.quantity,
+        fee: Money::from_whole(1),
+        liquidity: Liquidity::Taker,
+        venue_at: world.now,
+    };
+    tell(&mut world, VenueReport::Filled { id: close.id, fill, last: true });
     assert!(world.user(user).positions.is_empty());
     world.compare_all();
 }

@@ -19,8 +19,8 @@ pub fn step(world: &mut World, seed: u64) {
     let mut dice = Dice(seed);
     let dice = &mut dice;
     match dice.below(100) {
-        0..4 => wait(world, dice),
-        4..9 => market(world, dice),
+        0..5 => wait(world, dice),
+        5..9 => market(world, dice),
         9..18 => signal(world, dice),
         18..30 => offer(world, dice),
         30..66 => answer(world, dice),
@@ -33,7 +33,25 @@ pub fn step(world: &mut World, seed: u64) {
     }
 }
 
+/// Time passes: some seconds, hours or a day, or up to an instant at which something ends, or just past it.
 fn wait(world: &mut World, dice: &mut Dice) {
+    if dice.one_in(3) {
+        let user = world.user(dice.pick(&world.traders));
+        let publisher = world.user(world.publisher);
+        let signals = || publisher.sources.iter().flat_map(|source| source.signals.iter().rev().take(3));
+        let keys = publisher.sources.iter().flat_map(|source| source.seen.values().map(|seen| seen.until));
+        let mut ends: Vec<Timestamp> = signals().map(|s| s.signal.expires_at).chain(keys).collect();
+        ends.extend(publisher.sources.iter().map(|s| s.window_start.plus_micros(world.rules.source_window)));
+        ends.extend(user.cooldowns.iter().map(|(_, _, until)| *until));
+        ends.extend(user.accounts.iter().flat_map(|a| [a.day_ends_at, a.loss_latch_until]));
+        ends.extend(user.sessions.iter().map(|session| session.expires_at).chain([user.locked_until]));
+        let day = world.now.plus_micros(90_000 * SECOND);
+        ends.retain(|end| *end > world.now && *end < day);
+        if let Some(end) = dice.pick_from(&ends) {
+            world.now = end.plus_micros(u64::from(dice.one_in(3)));
+            return;
+        }
+    }
     let seconds =
         if dice.one_in(6) { dice.pick(&[8_000, 90_000]) } else { dice.pick(&[1, 4, 7, 20, 70, 130]) };
     world.now = world.now.plus_micros(seconds * SECOND + dice.next() % SECOND);
