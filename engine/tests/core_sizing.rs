@@ -166,6 +166,18 @@ fn the_exchanges_market_maximum_clamps_not_that_of_limit_orders() {
 }
 
 #[test]
+fn the_exchanges_maximum_clamps_even_what_is_beyond_all_numbers() {
+    // 1.5 billion at 0.0012 would be 1.25e12 contracts: more than a quantity can say.
+    let mut desk = Desk::new();
+    desk.market.edit("SOLUSDT", |i| i.tick = price("0.0000001"));
+    desk.market.set_mark("SOLUSDT", Some("0.0012"));
+    let user = desk.trader("ana@example.com", "1000000000", Settings::default());
+    let signal = desk.send(LONG, "SOLUSDT");
+    assert_eq!(desk.outcome(user, signal).kind, OutcomeKind::Sent);
+    assert_eq!(desk.order(user, engine::core::ids::Leg::Entry).new.quantity, quantity("10000"));
+}
+
+#[test]
 fn the_size_is_floored_to_the_step() {
     check(Settings::default(), |d| d.market.edit("BTCUSDT", |i| i.step = quantity("0.1")), "0.7");
 }

@@ -30,9 +30,9 @@ impl Books {
 pub(super) fn day_end(zone: &str, now: u64) -> Option<u64> {
     let zone = TimeZoneDatabase::bundled().get(zone).ok()?;
     let instant = jiff::Timestamp::from_microsecond(i64::try_from(now).ok()?).ok()?;
-    let next = zone.to_datetime(instant).date().tomorrow().ok()?;
-    let start = zone.to_timestamp(next.at(0, 0, 0, 0)).ok()?;
-    u64::try_from(start.as_microsecond()).ok()
+    let next =
+        instant.to_zoned_datetime(zone.clone()).date().tomorrow().ok()?.to_zoned_datetime(zone).ok()?;
+    u64::try_from(next.timestamp().as_microsecond()).ok()
 }
 
 /// Profit at a mark of what is open, before fees.

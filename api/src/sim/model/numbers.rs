@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: exact; a product of two amounts always fits. **Never**: negative or zero divisors.
 
-use engine::core::fixed::{Money, Price, Quantity};
+use engine::core::fixed::{Price, Quantity};
 
 /// A count of 1e-8 (of a currency, a price, a quantity or a rate).
 pub(super) type Units = i128;
@@ -24,11 +24,10 @@ pub(super) fn up(numerator: Units, divisor: Units) -> Units {
 
 /// The quotient to the nearest, a tie to the even neighbour.
 pub(super) fn even(numerator: Units, divisor: Units) -> Units {
-    // Half a unit more, cut down, is right but for ties, which it lifts: an odd result of a tie goes back down.
-    let twice = 2 * numerator + divisor;
-    let nearest = down(twice, 2 * divisor);
-    let tie = twice == nearest * 2 * divisor;
-    if tie && nearest % 2 != 0 { nearest - 1 } else { nearest }
+    let below = down(numerator, divisor);
+    let (to_below, to_above) = (numerator - below * divisor, (below + 1) * divisor - numerator);
+    let odd = below % 2 != 0;
+    if to_above < to_below || (to_above == to_below && odd) { below + 1 } else { below }
 }
 
 /// Price times quantity, to the nearest.
@@ -48,11 +47,6 @@ pub(super) fn fits(units: Units) -> bool {
 
 fn narrow(units: Units) -> i64 {
     i64::try_from(units).expect("the product holds the numbers that it decides on")
-}
-
-/// As the product's type.
-pub(super) fn money(units: Units) -> Money {
-    Money::from_units(narrow(units))
 }
 
 /// As the product's type.

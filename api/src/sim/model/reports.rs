@@ -259,7 +259,8 @@ impl Turn<'_> {
     fn protect(&mut self, place: usize) {
         let position = &mut self.user.positions[place];
         let entry = even(position.cost * ONE, position.open);
-        if let Some(instrument) = self.market.instrument(position.symbol) {
+        // What was planned at the mark protects when no better can be said.
+        if let Some(instrument) = self.market.instrument(position.symbol).filter(|_| fits(entry)) {
             let (side, tick) = (position.side, tick_of(&instrument));
             if position.stop_percent > 0 {
                 position.stop = stop_at(entry, side, position.stop_percent, tick).unwrap_or(position.stop);

@@ -295,7 +295,8 @@ fn plan<M: MarketView, C>(
     if !notional.is_positive() {
         return Err(Skip::BelowMinimum);
     }
-    let quantity = notional.quantity_at(mark, Rounding::Floor).unwrap_or(Quantity::ZERO);
+    // More than a quantity can say is more than the exchange takes.
+    let quantity = notional.quantity_at(mark, Rounding::Floor).unwrap_or(Quantity::MAX);
     let quantity = quantity.min(instrument.quantity_max_market).floor_to(instrument.step);
     let cost = mark.notional(quantity).ok_or(Skip::BelowMinimum)?;
     if quantity < instrument.quantity_min || quantity.is_zero() || cost < instrument.notional_min {

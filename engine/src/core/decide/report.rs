@@ -239,11 +239,10 @@ fn filled<M: MarketView, C: Calendar>(
 
 /// Stop and take-profit for a position that has just got its first fill, from its real entry price.
 fn protect<M: MarketView, C>(user: &User, cx: &Context<'_, M, C>, position: &Position, out: &mut Vec<Event>) {
-    let Some(entry) = position.entry_price() else { return };
-    let instrument = cx.market.instrument(position.symbol);
     let (mut stop, mut take_profit, mut liquidation) =
         (position.stop, position.take_profit, position.liquidation);
-    if let Some(instrument) = instrument {
+    // Without an instrument, or with an entry price beyond all numbers, what was planned at the mark protects all the same.
+    if let (Some(entry), Some(instrument)) = (position.entry_price(), cx.market.instrument(position.symbol)) {
         let distance =
             |adverse, percent| price_at_distance(entry, position.side, adverse, percent, instrument.tick);
         if !position.stop_multiplier.is_zero() {

@@ -217,6 +217,6 @@ fn take_late(sent: &mut IdMap<ClientOrderId, Timestamp>, now: Moment) -> Vec<Cli
     let mut late: Vec<ClientOrderId> =
         sent.iter().filter(|(_, at)| is_late(**at)).map(|(id, _)| *id).collect();
     late.sort_unstable();
-    late.iter().for_each(|id| drop(sent.remove(id)));
+    sent.retain(|_, at| !is_late(*at));
     late
 }
