@@ -1,4 +1,4 @@
-//! The project's automation: `cargo xtask test | tidy | bench | bench-http | fuzz | conformance`.
+//! The project's automation: `cargo xtask test | tidy | bench | bench-http | sim | fuzz | conformance`.
 //!
 //! **Purpose**: one command behind every check, the same for people and for the continuous integration.
 //! **Invariants**: standard library only, so that it builds in seconds on a fresh clone; nothing is skipped silently; the
@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
   bench [ARGS]      all criterion benchmarks; ARGS go to criterion, such as a name to filter by
   bench-http [ARGS] CPU per request beside nginx, durable orders, WebSockets; ARGS: --json, --seconds N,
                     --only static|durable|websocket
+  sim [ARGS]        the simulator, optimised; ARGS go to `coinbitclub sim`, such as --seeds 0..100000 or --seed 7 --trace
   fuzz [TARGET] [S] the fuzzers of net/fuzz, each for S seconds (600), from the kept corpus (needs nightly)
   conformance [CASES]  the Autobahn testsuite against our WebSocket server and client (needs Python 2.7)
 ";
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         },
         ["bench", rest @ ..] => run::bench(rest),
         ["bench-http", rest @ ..] => run::bench_http(rest),
+        ["sim", rest @ ..] => run::sim(rest),
         ["fuzz", rest @ ..] => run::fuzz(rest),
         ["conformance", cases @ ..] => conformance::run(cases),
         _ => fail(USAGE),

@@ -227,19 +227,19 @@ pub(crate) fn bench_http(rest: &[&str]) -> ExitCode {
         eprintln!("{message}");
         return ExitCode::FAILURE;
     }
-    // Not announced on standard output, which is the table's or the JSON's alone.
+    optimised(&["--package", "coinbitclub-bench", "--bin", "http_bench", "--"], rest)
+}
+
+/// Runs the simulator, optimised; `rest` goes to it.
+pub(crate) fn sim(rest: &[&str]) -> ExitCode {
+    optimised(&["--package", "coinbitclub", "--", "sim"], rest)
+}
+
+/// Builds a program of this workspace for release and runs it. Not announced on standard output, which is the program's alone.
+fn optimised(program: &[&str], rest: &[&str]) -> ExitCode {
     let status = Command::new("cargo")
-        .args([
-            "run",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--package",
-            "coinbitclub-bench",
-            "--bin",
-            "http_bench",
-        ])
-        .arg("--")
+        .args(["run", "--release", "--locked", "--quiet"])
+        .args(program)
         .args(rest)
         .stdin(Stdio::null())
         .status();

@@ -136,6 +136,26 @@ pub(crate) const STEPS: &[Step] = &[
         limit: LIMIT,
     },
     Step {
+        name: "sim",
+        why: "the whole server keeps its promises through 500 seeds of faults",
+        action: Action::Command {
+            words: &[
+                "cargo",
+                "run",
+                "--package",
+                "coinbitclub",
+                "--locked",
+                "--",
+                "sim",
+                "--seeds",
+                "0..500",
+            ],
+            variables: &[],
+        },
+        remedy: "the last lines are the command that repeats the failure at its smallest; docs/trust.md says how to read it",
+        limit: LIMIT,
+    },
+    Step {
         name: "websocket-peers",
         why: "WebSocket libraries that nobody here wrote agree with our server and our client",
         action: Action::Check(peers::check),

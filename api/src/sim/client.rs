@@ -54,6 +54,8 @@ struct Connection {
 pub(super) struct Client {
     pub(super) world: Rc<World>,
     pub(super) random: SimRandom,
+    /// What is asked for now waits for a password to be hashed.
+    pub(super) hashes: bool,
     address: SocketAddr,
     connection: Option<Connection>,
 }
@@ -64,6 +66,7 @@ impl Client {
         Self {
             world: Rc::clone(world),
             random: world.plan.random(5_000 + u64::from(number)),
+            hashes: false,
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), port),
             connection: None,
         }
@@ -92,7 +95,9 @@ impl Client {
     pub(super) async fn pipeline(&mut self, requests: &[Vec<u8>]) -> Vec<Result<Response, Lost>> {
         let mut answers = Vec::new();
         if self.connect().await {
+            let since = self.world.executor.now();
             answers = self.exchange(requests).await;
+            self.check_promptness(since, answers.len());
         }
         if answers.len() < requests.len() {
             self.connection = None;
@@ -100,6 +105,18 @@ impl Client {
         self.world.answered.set(self.world.answered.get() + answers.len() as u64);
         let lost = requests.len() - answers.len();
         answers.into_iter().map(Ok).chain((0..lost).map(|_| Err(Lost))).collect()
+    }
+
+    /// Without any fault, an answer takes a flush and some turns and nothing else: what takes longer has waited for something
+    /// that nobody told it of.
+    fn check_promptness(&self, since: Nanos, answers: usize) {
+        let plan = &self.world.plan;
+        let took = self.world.executor.now().since(since);
+        let bound = 60_000_000 + 8 * plan.disk_ns_max + 400 * plan.poll_ns_max;
+        if plan.mix.is_calm() && !self.hashes && answers > 0 && took.0 > bound {
+            let what = format!("without any fault an answer took {} us", took.as_micros());
+            self.world.judge.borrow_mut().violate(what);
+        }
     }
 
     /// Makes sure of a connection to the life that serves. False when none does and the run is over.

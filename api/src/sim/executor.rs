@@ -58,7 +58,6 @@ pub(super) struct Executor {
     probes: RefCell<BTreeMap<u64, Probe>>,
     descriptors: RefCell<BTreeMap<u64, (RawFd, Waker)>>,
     next_number: Cell<u64>,
-    polls: Cell<u64>,
     /// A shard that gets no turn until then.
     starved: Cell<Option<(u16, u64)>>,
     /// Longest time one poll takes, in nanoseconds.
@@ -93,7 +92,6 @@ impl Executor {
             probes: RefCell::default(),
             descriptors: RefCell::default(),
             next_number: Cell::new(0),
-            polls: Cell::new(0),
             starved: Cell::new(None),
             poll_ns_max,
         })
@@ -101,10 +99,6 @@ impl Executor {
 
     pub(super) fn now(&self) -> Nanos {
         Nanos(self.now_ns.get())
-    }
-
-    pub(super) fn polls(&self) -> u64 {
-        self.polls.get()
     }
 
     fn number(&self) -> u64 {
@@ -322,7 +316,6 @@ impl Executor {
             }
         }
         drop(tasks);
-        self.polls.set(self.polls.get() + 1);
         let spent = self.random.borrow_mut().below(self.poll_ns_max) + 200;
         self.now_ns.set(self.now_ns.get() + spent);
         self.wake_due();

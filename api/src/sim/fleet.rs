@@ -34,7 +34,11 @@ impl Failure {
     /// The command that repeats it.
     #[must_use]
     pub fn command(&self) -> String {
-        format!("coinbitclub sim --seed {}{}", self.seed, words(&self.overrides).iter().map(|word| format!(" {word}")).collect::<String>())
+        format!(
+            "coinbitclub sim --seed {}{}",
+            self.seed,
+            words(&self.overrides).iter().map(|word| format!(" {word}")).collect::<String>()
+        )
     }
 }
 
@@ -223,7 +227,9 @@ impl Fleet {
         }
         while crews.iter().any(|crew| crew.batch.is_some()) {
             match said.recv_timeout(Duration::from_secs(1)) {
-                Ok(Said::Line(number, line)) => hear(&mut crews[number], &line, &mut totals, &mut waiting, self),
+                Ok(Said::Line(number, line)) => {
+                    hear(&mut crews[number], &line, &mut totals, &mut waiting, self)
+                }
                 Ok(Said::Ended(number, last_words)) => {
                     let (at, batch) = (crews[number].at, crews[number].batch.take());
                     let status = crews[number].child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
@@ -317,13 +323,7 @@ fn give(crew: &mut Crew, waiting: &mut VecDeque<(u64, u64)>) {
     }
 }
 
-fn hear(
-    crew: &mut Crew,
-    line: &str,
-    totals: &mut Totals,
-    waiting: &mut VecDeque<(u64, u64)>,
-    fleet: &Fleet,
-) {
+fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque<(u64, u64)>, fleet: &Fleet) {
     if let Some(seed) = line.strip_prefix("at ") {
         crew.at = seed.parse().unwrap_or(crew.at);
         crew.since = Instant::now();

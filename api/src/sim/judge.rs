@@ -127,11 +127,6 @@ impl Judge {
         self.digest
     }
 
-    /// The index of the newest decision.
-    pub(super) const fn index(&self) -> Index {
-        self.index
-    }
-
     pub(super) fn violation(&self) -> Option<&str> {
         self.violation.as_deref()
     }
@@ -144,21 +139,9 @@ impl Judge {
         }
     }
 
-    pub(super) fn model_user(&self, user: UserId) -> Option<&ModelUser> {
-        self.model.user(user)
-    }
-
     /// What holds of any user now.
     pub(super) fn flags(&self) -> Flags {
         self.flags.values().fold(Flags::default(), |all, one| all.plus(one))
-    }
-
-    pub(super) fn flags_by_user(&self) -> impl Iterator<Item = (UserId, &Flags)> {
-        self.flags.iter().map(|(user, flags)| (*user, flags))
-    }
-
-    pub(super) fn users(&self) -> impl Iterator<Item = UserId> + '_ {
-        self.emails.iter().copied()
     }
 
     /// A life of the server begins with these users, recovered by all its shards.

@@ -1,4 +1,40 @@
-//! The deterministic simulator.
+//! The deterministic simulator: the whole server against faults, on virtual time, everything random from one seed.
+//!
+//! What runs is the product: the shards with their mesh, doorbells, lanes, timers and fan-outs, the log, snapshots, recovery and
+//! the change of the number of shards, HTTP parsing and the desk, the paper venue. Simulated are what stands behind the
+//! seams: [`engine::seam`] (tasks, clocks, disk, randomness), `net::wire` (the network), `exchange::venue` (faults around the paper
+//! venue), and the password workers (their queue is real, their hash is made up).
+//!
+//! **Checked**: see `judge` (each decision and state against the [`model`], each answer and page against the decisions, nothing
+//! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
+//! (a start fails only for a reason that was given, a position without a live stop is closed in time, after the faults
+//! everything settles within a bound, an orderly stop loses nothing), `executor` (nobody waits for ever, nobody spins).
+//!
+//! # The fault model
+//!
+//! Each seed has its own mix: of [`faults::Fault`] each is on in half of the mixes, with its own weight; one mix in eight has none.
+//! One fault strikes every 150 ms to 3 s on average, in whatever situation the server is; several can be in force at once.
+//!
+//! - **Process**: killed, or told to stop, at any await; started again with the same or another number of shards (1 to 4).
+//! - **Power**: each sector that was not synced, and each name whose directory was not, is kept or lost on its own
+//!   (`storage::sim_disk`). *Never*: what was synced, without damage at rest.
+//! - **Disk**: a sync fails and has synced nothing; a write fails after any of its pages; a sync takes seconds; everything stalls; it
+//!   is full for up to 8 s. *Never*: reads fail, a disk that says it synced and has not.
+//! - **At rest**, while the server is down: one flipped bit or one misdirected block in a shard's log, or a flipped bit in its newest
+//!   snapshot. It is mended after the start that met it, which either refuses, naming the file, or comes to the right state.
+//!   *Never*: the last intact block of a log (see `damage`), two at once.
+//! - **Network**: connections reset before, within and after a request; readers that stop for up to 4 s; bytes late and in
+//!   pieces; requests sent again, also while the first is under way; hostile bytes. *Never*: bytes changed, lost or swapped
+//!   within a connection: TCP does not.
+//! - **Clocks**: a shard's calendar is set by up to 3 s either way, and drifts from the others'. *Never*: the monotonic clock.
+//! - **CPU**: a shard gets no turn for up to 3 s; the order of turns is drawn.
+//! - **Venue**: an order is lost, its answers are lost, it is refused; reports come up to 8 s late (overtaking those of other accounts)
+//!   or twice; requests are not taken for up to 6 s. *Never*: reports of one account out of order; a report lost of an order
+//!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues).
+//!
+//! **Runs on**: the caller's thread alone; children of one process each run seeds side by side ([`fleet`]).
+//! **Bounds**: a run has at most 60 s of load and must have settled 400 s after it, in virtual time.
+
 mod client;
 mod damage;
 mod director;
