@@ -15,7 +15,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
-                Event::EntryVoided { .. } => self.positions_open = self.positions_open.saturating_sub(1),
+                Event::EntryVoided { .. } => self.follow_flat(user, at),
                 Event::ExitIntended { order, .. } => {
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
@@ -45,13 +45,18 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 Event::Filled { .. } | Event::Liquidated { .. } => self.counters.fills += 1,
                 Event::PositionClosed { .. } => {
                     self.counters.positions_closed += 1;
-                    self.positions_open = self.positions_open.saturating_sub(1);
-                    for signal in &self.state.user(at).reversals {
-                        self.internal.push_back(Command::Reconsider { user, signal: signal.id });
-                    }
+                    self.follow_flat(user, at);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A position is gone, or its entry ended before there was one: opens that wait for flat are decided now.
+    fn follow_flat(&mut self, user: UserId, at: UserIndex) {
+        self.positions_open = self.positions_open.saturating_sub(1);
+        for signal in &self.state.user(at).reversals {
+            self.internal.push_back(Command::Reconsider { user, signal: signal.id });
         }
     }
 
