@@ -5,9 +5,10 @@ mod model;
 
 use std::collections::BTreeMap;
 
+use api::sim::model::ModelUser;
 use engine::core::command::{Command, Reply, SignalDraft};
 use engine::core::fixed::{Money, Price, Rate};
-use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId};
+use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId, UserId};
 use engine::core::order::{Fill, Liquidity, VenueReason, VenueReport};
 use engine::core::position::Position;
 use engine::core::rules::Rules;
@@ -64,6 +65,29 @@ fn on_everything_that_can_happen() {
     assert!(missing.is_empty(), "never happened: {missing:?}\n{counts:#?}");
 }
 
+/// A crash takes back what was not durable, of both; they agree there and go on agreeing.
+#[test]
+fn on_a_step_back() {
+    let mut world = World::new();
+    (0..800).for_each(|seed| step(&mut world, seed));
+    let (state, now) = (world.state.clone(), world.now);
+    let users: Vec<_> = world.model.users().cloned().collect();
+    let email = "late@example.com".to_owned();
+    let late = Command::SignUp { email, password: String::new(), zone: String::new() };
+    world.run(&late).expect("new");
+    (800..1_200).for_each(|seed| step(&mut world, seed));
+    let all: Vec<UserId> = world.model.users().map(ModelUser::id).collect();
+    assert!(all.len() > users.len(), "somebody came in between");
+    for id in all {
+        world.model.put_user(id, users.iter().find(|user| user.id() == id).cloned());
+    }
+    assert!(world.state.users().iter().any(|user| world.model.differs(user).is_some()), "something happened");
+    (world.state, world.now) = (state, now);
+    world.compare_all();
+    (1_200..2_000).for_each(|seed| step(&mut world, seed));
+    world.compare_all();
+}
+
 fn draft(kind: SignalKind, number: u64, key_is_lasting: bool) -> SignalDraft {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&number.to_le_bytes());
@@ -113,7 +137,7 @@ fn on_a_source_that_is_flooded() {
         }
         if number % 400 == 0 {
             world.compare_all();
-            for number in 1..=u32::try_from(number).expect("few") {
+            for number in world.user(world.publisher).sources[0].working.clone() {
                 let signal = SignalId { source, number };
                 let _ = world.run(&Command::FinishSignal { signal, counts: FanOutCounts::default() });
             }

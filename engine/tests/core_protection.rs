@@ -286,3 +286,16 @@ fn protection_of_a_delisted_symbol_stays_at_the_decided_prices() {
     assert!(desk.last.iter().any(|e| matches!(e, Event::ProtectionIntended { .. })));
     assert_eq!(desk.order(user, Leg::Stop).new.kind, OrderKind::StopMarket(price("19600")));
 }
+
+#[test]
+fn an_entry_price_beyond_all_numbers_is_protected_where_it_was_planned() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.send(LONG, "BTCUSDT");
+    let entry = desk.order(user, Leg::Entry).new.id;
+    let planned = desk.position(user);
+    // The least quantity at the highest price: its notional is rounded up, and the average price with it.
+    desk.venue_fills(entry, "92233720368.54775807", "0.00000001", false);
+    let kinds = [Leg::Stop, Leg::TakeProfit].map(|leg| desk.order(user, leg).new.kind);
+    let (stop, target) = (planned.stop, planned.take_profit);
+    assert_eq!(kinds, [OrderKind::StopMarket(stop), OrderKind::TakeProfitMarket(target)]);
+}

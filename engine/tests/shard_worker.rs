@@ -1,14 +1,14 @@
 //! The shard around the core: nothing leaves before it is durable, closes go first and are never refused, full queues answer,
 //! a failed log stops everything. With a log, a venue and a clock that the test holds in its hands.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use engine::core::command::{Command, Refusal, Reply, SignalDraft};
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use engine::core::instrument::{Instrument, InstrumentStatus, MarketView, Quote, Symbol};
-use engine::core::order::{NewOrder, VenueReport};
+use engine::core::order::{NewOrder, OrderState, VenueReason, VenueReport};
 use engine::core::rules::{Rules, Settings};
 use engine::core::signal::SignalKind;
 use engine::core::state::State;
@@ -29,6 +29,7 @@ struct Hand {
     last: Rc<Cell<u64>>,
     durable: Rc<Cell<u64>>,
     venue_busy: Rc<Cell<bool>>,
+    news: Rc<RefCell<Vec<VenueReport>>>,
 }
 
 impl Journal for Hand {
@@ -50,6 +51,7 @@ impl Journal for Hand {
 struct Venue {
     sent: Vec<ClientOrderId>,
     busy: Rc<Cell<bool>>,
+    news: Rc<RefCell<Vec<VenueReport>>>,
     instrument: Option<Instrument>,
 }
 
@@ -84,8 +86,8 @@ impl Gateway for Venue {
     fn query(&mut self, _now: Timestamp, _id: ClientOrderId) -> Result<(), VenueBusy> {
         Ok(())
     }
-    fn poll(&mut self, _now: Timestamp, _budget: usize, _sink: &mut impl FnMut(VenueReport)) -> usize {
-        0
+    fn poll(&mut self, _now: Timestamp, _budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize {
+        self.news.borrow_mut().drain(..).map(sink).count()
     }
     fn next_due(&self, _now: Timestamp) -> Option<Timestamp> {
         None
@@ -141,7 +143,8 @@ fn shards(count: usize) -> Vec<(Desk, Hand)> {
             let hand = Hand::default();
             hand.room.set(usize::MAX);
             let busy = Rc::clone(&hand.venue_busy);
-            let gateway = Venue { instrument: Some(instrument()), busy, sent: Vec::new() };
+            let news = Rc::clone(&hand.news);
+            let gateway = Venue { instrument: Some(instrument()), busy, news, sent: Vec::new() };
             let parts = ShardParts {
                 state: State::default(),
                 rules: Rules { source_opens_max: u32::MAX, repeat_kept_min: 0, ..Rules::default() },
@@ -370,4 +373,24 @@ fn a_busy_venue_gets_its_orders_later_and_in_order() {
         (0..3).map(|n| UserId::from_email(&format!("user{n}@example.com"))).collect();
     let sent: Vec<UserId> = desk.gateway().sent.iter().map(|id| id.account.user).collect();
     assert_eq!(sent, subscribers, "each once, in the order of their decisions");
+}
+
+/// An entry that never filled leaves nothing to close: the open that waits for flat goes on all the same.
+#[test]
+fn a_reversal_of_an_entry_without_a_fill_opens_after_it_is_taken_back() {
+    let (mut desk, hand, source) = house(1);
+    let user = UserId::from_email("user0@example.com");
+    let settings = Settings { reverse: true, ..Settings::default() };
+    desk.ask(now(), ask(user, Command::Subscribe { user, source, account: 0, settings }), ReplyTo(1));
+    desk.ask(now(), ask(source.owner, signal(source, LONG, 1)), ReplyTo(2));
+    settle(&mut desk, &hand);
+    let short = SignalKind::OpenShort { strong: false };
+    desk.ask(now(), ask(source.owner, signal(source, short, 2)), ReplyTo(3));
+    settle(&mut desk, &hand);
+    let [id] = desk.gateway().sent[..] else { panic!("one entry: {:?}", desk.gateway().sent) };
+    let (state, reason) = (OrderState::Cancelled, VenueReason::Requested);
+    hand.news.borrow_mut().push(VenueReport::Ended { id, state, reason });
+    settle(&mut desk, &hand);
+    let signals: Vec<u32> = desk.gateway().sent.iter().map(|id| id.signal.number).collect();
+    assert_eq!(signals, [1, 2], "the entry of the reversal is sent");
 }

@@ -15,7 +15,10 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
+<<<<<<< HEAD
                 // Flat, in the end: without a fill that would make it a closed position.
+=======
+>>>>>>> h-model
                 Event::EntryVoided { .. } => self.follow_flat(user, at),
                 Event::ExitIntended { order, .. } => {
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
@@ -53,7 +56,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
     }
 
-    /// A position is gone: the opens that wait for it are decided now.
+    /// A position is gone, or its entry ended before there was one: opens that wait for flat are decided now.
     fn follow_flat(&mut self, user: UserId, at: UserIndex) {
         self.positions_open = self.positions_open.saturating_sub(1);
         for signal in &self.state.user(at).reversals {
