@@ -29,7 +29,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 Event::CancelIntended { id } => self.hold(lsn, now, Held::Effect(Effect::Cancel(*id))),
                 Event::OrderUnknown { id } => {
                     self.counters.orders_unanswered += 1;
-                    self.hold(lsn, now, Held::Effect(Effect::Query(*id)));
+                    if !planted::planted!("unknown_order_never_queried") {
+                        self.hold(lsn, now, Held::Effect(Effect::Query(*id)));
+                    }
                 }
                 Event::OrderEnded { id, .. } => self.follow_ended(now, at, *id),
                 Event::SignalAccepted { signal, .. } => {
@@ -65,12 +67,21 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             // Twice as long after each further refusal, up to a minute or so: the rounds of a leg are few.
             let span = self.rules.close_retry_span.saturating_mul(1 << id.round.min(6));
             let due = now.wall.plus_micros(span);
+            if planted::planted!("refused_close_not_tried_again") {
+                return;
+            }
             self.timers.set(due, Alarm::DriveClose(id.account, position.signal));
         }
     }
 
     pub(super) fn hold(&mut self, lsn: Lsn, now: Moment, held: Held<R::Answer>) {
-        if lsn <= self.journal.durable() && self.held.is_empty() {
+        let early = match &held {
+            Held::Answer { .. } => planted::planted!("answer_before_the_flush"),
+            Held::Effect(Effect::Submit(_)) => planted::planted!("order_before_the_flush"),
+            Held::Effect(Effect::FanOut(_)) => planted::planted!("fan_out_before_the_flush"),
+            Held::Effect(_) => false,
+        };
+        if early || (lsn <= self.journal.durable() && self.held.is_empty()) {
             self.release(now, now.mono, held);
         } else {
             self.held.push_back((lsn, now.mono, held));
@@ -116,7 +127,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 }
             }
             Effect::Submit(_) | Effect::Cancel(_) | Effect::Query(_) => {
-                if !self.unsent.is_empty() || !self.reach_venue(now, &effect) {
+                let in_line =
+                    !self.unsent.is_empty() && !planted::planted!("order_overtakes_those_that_wait");
+                if in_line || !self.reach_venue(now, &effect) {
                     self.unsent.push_back(effect);
                 }
             }
@@ -181,6 +194,12 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             .map(|(id, _)| *id)
             .collect();
         for id in late {
+            if planted::planted!("resend_with_a_new_id")
+                && let Some(order) = self.state.by_id(id.account.user).and_then(|user| user.order(id))
+            {
+                let id = ClientOrderId { round: id.round + 1, ..id };
+                self.unsent.push_back(Effect::Submit(NewOrder { id, ..order.new }));
+            }
             self.in_flight.insert(id, now.wall);
             self.internal.push_back(Command::OrderUnanswered { id });
         }
