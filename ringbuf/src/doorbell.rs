@@ -56,7 +56,9 @@ impl Doorbell {
     pub fn announce(&self) {
         self.shared.announced.store(true, Ordering::Relaxed);
         // Before the look at the rings, and paired with the fence of `ring`: the argument is at the module's head.
-        fence(Ordering::SeqCst);
+        if !planted::planted!("announce_without_a_fence") {
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Takes the announcement back: the look found something.
@@ -103,7 +105,9 @@ impl Ringer {
     #[inline]
     pub fn ring(&self) {
         // After the push, and paired with the fence of `announce`: the argument is at the module's head.
-        fence(Ordering::SeqCst);
+        if !planted::planted!("ring_without_a_fence") {
+            fence(Ordering::SeqCst);
+        }
         if self.shared.announced.load(Ordering::Relaxed) {
             self.wake();
         }
@@ -114,7 +118,9 @@ impl Ringer {
         // Of all who see the announcement one takes it, and makes the system call for all. Who comes too late writes
         // nothing, so that every store of `false` either answers an announcement or is the sleeper's own.
         if self.shared.announced.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.shared.bell.strike();
+            if !planted::planted!("ring_without_a_strike") {
+                self.shared.bell.strike();
+            }
         }
     }
 }

@@ -205,7 +205,9 @@ impl<T> Producer<T> {
         // SAFETY: there was a free slot, so `tail` is outside `head..tail` and belongs to the producer.
         unsafe { write(self.slots, tail & self.mask, item) };
         let tail = tail.wrapping_add(1);
-        self.shared.tail.store(tail, Ordering::Release);
+        let order =
+            if planted::planted!("item_published_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        self.shared.tail.store(tail, order);
         self.tail = tail;
         Ok(())
     }

@@ -157,7 +157,11 @@ impl<D: Disk> Log<D> {
             disk,
             home,
             options,
-            epoch: tail.last_epoch.next(),
+            epoch: if planted::planted!("epoch_used_again") {
+                tail.last_epoch
+            } else {
+                tail.last_epoch.next()
+            },
             sequence: tail.next_sequence,
             next_lsn: tail.next_lsn,
             durable,
@@ -315,7 +319,11 @@ impl<D: Disk> Log<D> {
             }
             return Err(failure.clone());
         }
-        self.durable = flushed.last_lsn;
+        self.durable = if planted::planted!("durable_as_soon_as_appended") {
+            Lsn(self.next_lsn.0 - 1)
+        } else {
+            flushed.last_lsn
+        };
         self.stats.flushes += 1;
         self.stats.records += flushed.records;
         self.stats.bytes += flushed.padded as u64;

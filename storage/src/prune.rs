@@ -43,6 +43,11 @@ pub async fn prune<D: Disk>(
     let mut segments: Vec<_> = names.iter().filter_map(|name| path::parse_segment(name)).collect();
     segments.sort_unstable();
     let covered = covering(disk, home.dir(), home.identity(), &segments, snapshot.start).await?.unwrap_or(0);
+    let covered = if planted::planted!("one_segment_too_many_pruned") {
+        segments.len().min(covered + 1)
+    } else {
+        covered
+    };
     for &number in &segments[..covered] {
         let path = home.dir().join(path::segment_name(number));
         disk.remove(&path).await.map_err(StorageError::io("remove", &path))?;

@@ -57,14 +57,19 @@ pub async fn recover_shard<D: Disk>(disk: &D, home: &ShardHome) -> Result<FoundS
     let outcome = recover(disk, home, |replayed| -> Result<(), CodecError> {
         match replayed {
             Replayed::Section { bytes, .. } => {
-                let (user, through) = decode_user(bytes)?;
+                let (mut user, through) = decode_user(bytes)?;
+                if planted::planted!("repeats_forgotten_on_recovery") {
+                    user.sources.iter_mut().for_each(|source| source.seen.clear());
+                }
                 as_of.insert(user.id, through);
                 state.put(user);
                 Ok(())
             }
             Replayed::Record { lsn, bytes } => {
                 let record = decode_record(bytes)?;
-                if as_of.get(&record.user).is_none_or(|through| lsn.0 > *through) {
+                if as_of.get(&record.user).is_none_or(|through| {
+                    lsn.0 > *through || planted::planted!("record_applied_though_the_snapshot_holds_it")
+                }) {
                     events += record.events.len() as u64;
                     apply_record(&mut state, &record);
                 }
@@ -113,7 +118,12 @@ pub async fn reshard<D: Disk>(
         let found = recover_shard(disk, &home).await?;
         start = start.max(found.found.tail.next_lsn());
         for user in found.state.into_users() {
-            parts[owner(user.id, shards).place()].push(user);
+            let place = if planted::planted!("user_stays_when_shards_change") {
+                usize::from(home.identity().shard.0).min(parts.len() - 1)
+            } else {
+                owner(user.id, shards).place()
+            };
+            parts[place].push(user);
         }
     }
     let next = directory.begin_generation(shards, salt).await?;

@@ -283,7 +283,9 @@ fn take_flushed<D: Disk, G: Gateway>(
         Ok(lsn) => shard.durable(moment(clock), Lsn(lsn.0)),
         Err(failure) => {
             gauges.failed.store(true, Ordering::Relaxed);
-            shard.journal_failed(&failure.to_string());
+            if !planted::planted!("shard_goes_on_after_a_failed_flush") {
+                shard.journal_failed(&failure.to_string());
+            }
         }
     }
 }
@@ -380,7 +382,8 @@ async fn park<RT: Runtime, D: Disk, G: Gateway, E: Entropy>(
     now: Moment,
 ) {
     rings.bell.announce();
-    if shard.has_work() || !rings.inside.is_empty() || !rings.hashed.is_empty() || wire.has_work() {
+    let look = !planted::planted!("parked_without_a_second_look");
+    if look && (shard.has_work() || !rings.inside.is_empty() || !rings.hashed.is_empty() || wire.has_work()) {
         rings.bell.cancel();
         return;
     }

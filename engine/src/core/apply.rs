@@ -68,6 +68,7 @@ impl User {
                 self.login_failures = 0;
                 self.locked_until = Timestamp(0);
             }
+            Event::SessionClosed { .. } if planted::planted!("session_outlives_log_out") => {}
             Event::SessionClosed { token } => self.sessions.retain(|s| s.token != *token),
             Event::LoginFailed { locked_until } => {
                 self.login_failures =
@@ -435,7 +436,9 @@ impl User {
         let currency = self.currency(account);
         let Some(order) = self.order_mut(id) else { return };
         order.fills = fill.number;
-        order.filled = order.filled.checked_add(fill.quantity).expect("fills fit");
+        let before =
+            if planted::planted!("fill_overwrites_the_last") { Quantity::ZERO } else { order.filled };
+        order.filled = before.checked_add(fill.quantity).expect("fills fit");
         let notional = fill.price.notional(fill.quantity).expect("the notional of a fill fits");
         order.notional = order.notional.checked_add(notional).expect("fills fit");
         order.fees = order.fees.checked_add(fill.fee).expect("fees fit");
@@ -473,6 +476,10 @@ impl User {
     }
 
     fn book_fee(&mut self, at: Timestamp, key: EntryKey, currency: Currency, account: u8, fee: Money) {
+        if planted::planted!("fee_not_booked") {
+            return;
+        }
+        let fee = if planted::planted!("fee_with_the_wrong_sign") { fee.negated() } else { fee };
         let lines = [(LedgerAccount::Wallet(account), fee.negated()), (LedgerAccount::VenueFee, fee)];
         self.ledger.post(at, key, currency, &lines);
     }
@@ -498,7 +505,9 @@ impl User {
         if id.leg == Leg::Entry
             && let Some(p) = self.position_mut(position, id.account.index)
         {
-            p.reserved = Money::ZERO;
+            if !planted::planted!("reserved_margin_not_released") {
+                p.reserved = Money::ZERO;
+            }
             if p.state == PositionState::Opening && !p.quantity.is_zero() {
                 p.state = PositionState::Open;
             }
@@ -546,6 +555,9 @@ impl User {
             (LedgerAccount::Revenue, total.expect("a charge fits")),
         ];
         self.ledger.post(at, EntryKey::ProfitShare(position, account), currency, &lines);
+        if planted::planted!("share_charged_twice") {
+            self.ledger.post(at, EntryKey::ProfitShare(position, account), currency, &lines);
+        }
         match self.carried_losses.iter_mut().find(|(c, _)| *c == currency) {
             Some((_, carried)) => *carried = carried_loss,
             None if carried_loss.is_zero() => {}
@@ -568,7 +580,7 @@ impl Source {
         body: &str,
     ) {
         self.accepted = self.accepted.max(signal.id.number);
-        if signal.kind.opens().is_some() {
+        if signal.kind.opens().is_some() || planted::planted!("closes_counted_as_opens") {
             if window_start != self.window_start {
                 self.window_start = window_start;
                 self.window_opens = 0;

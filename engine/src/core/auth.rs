@@ -17,7 +17,9 @@ pub fn digest(secret: &[u8]) -> [u8; 32] {
 pub fn session_is_alive(state: &State, user: UserId, token: &[u8; 32], now: Timestamp) -> bool {
     state.by_id(user).is_some_and(|user| {
         user.sessions.iter().fold(false, |found, session| {
-            found | (bool::from(session.token.ct_eq(token)) & (session.expires_at > now))
+            found
+                | (bool::from(session.token.ct_eq(token))
+                    & ((session.expires_at > now) | planted::planted!("session_outlives_its_end")))
         })
     })
 }

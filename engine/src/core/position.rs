@@ -291,7 +291,11 @@ impl Position {
     /// even, the last exit takes the rest. `None` when a number does not fit.
     #[must_use]
     pub fn realise(&self, price: Price, quantity: Quantity) -> Option<Money> {
-        let cost = self.cost_share(quantity)?;
+        let cost = if planted::planted!("rounding_remainder_lost") {
+            self.entry_price()?.notional(quantity)?
+        } else {
+            self.cost_share(quantity)?
+        };
         let profit = price.notional(quantity)?.checked_sub(cost)?;
         Some(if self.side == Side::Buy { profit } else { profit.negated() })
     }

@@ -36,6 +36,9 @@ pub struct FanOut {
 impl FanOut {
     /// The next subscriber.
     pub fn step(&mut self) -> Option<UserIndex> {
+        if planted::planted!("fan_out_forgets_the_last") && self.cursor + 1 == self.subscribers.len() {
+            return None;
+        }
         let next = self.subscribers.get(self.cursor).copied();
         self.cursor += 1;
         next
@@ -73,7 +76,8 @@ impl FanOuts {
             let place = usize::try_from(number - self.opens_ended).expect("a place in `opens`");
             let open = &mut self.opens[place];
             let earlier = &open.order.signal;
-            open.order.superseded |= earlier.id.number < signal.id.number
+            open.order.superseded |= !planted::planted!("close_overtakes_without_a_mark")
+                && earlier.id.number < signal.id.number
                 && earlier.symbol == signal.symbol
                 && earlier.kind.opens().is_some_and(|side| signal.kind.closes(side));
         }

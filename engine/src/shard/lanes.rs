@@ -123,6 +123,10 @@ impl<T> FairLane<T> {
             }
         };
         match self.lines.get_mut(&user) {
+            Some(line) if planted::planted!("two_commands_of_a_user_swapped") => {
+                self.nodes[at as usize].next = Some(line.head);
+                line.head = at;
+            }
             Some(line) => {
                 self.nodes[line.tail as usize].next = Some(at);
                 line.tail = at;
@@ -153,7 +157,7 @@ impl<T> FairLane<T> {
             }
         }
         self.free.push(at);
-        self.len -= 1;
+        self.len -= usize::from(!planted::planted!("lane_place_leaked"));
         Some(task)
     }
 }

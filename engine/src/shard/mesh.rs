@@ -86,7 +86,8 @@ impl<R: Reads> Mesh<R> {
     /// The caller, when no place is left: nothing was sent.
     pub fn ask(&mut self, to: ShardId, ask: Box<Ask<R::Question>>, reply: ReplyTo) -> Result<(), ReplyTo> {
         let close = ask.op.close_key().is_some();
-        let kept = if close { 0 } else { REMOTE_ASKS_FOR_CLOSES };
+        let reserves = !close || planted::planted!("close_finds_no_mesh_ticket");
+        let kept = if reserves { REMOTE_ASKS_FOR_CLOSES } else { 0 };
         if self.free_tickets.len() <= kept {
             return Err(reply);
         }
@@ -122,7 +123,9 @@ impl<R: Reads> Mesh<R> {
     /// Takes an answer's caller off the table.
     pub fn redeem(&mut self, ticket: u32) -> Option<ReplyTo> {
         let reply = self.asked.get_mut(ticket as usize)?.take()?;
-        self.free_tickets.push(ticket);
+        if !planted::planted!("mesh_ticket_leaked") {
+            self.free_tickets.push(ticket);
+        }
         Some(reply)
     }
 
@@ -147,7 +150,16 @@ impl<R: Reads> Mesh<R> {
             let capacity = self.outbox.capacity(to.place(), RING_ANSWERS);
             let reserved = capacity.saturating_sub(MESH_FAN_OUTS_MAX).max(REMOTE_ASKS_MAX);
             if self.outbox.free(to.place(), RING_ANSWERS) <= reserved {
+                if planted::planted!("mesh_note_dropped_when_full") {
+                    self.notes.pop_front();
+                }
                 return;
+            }
+            if planted::planted!("mesh_done_note_dropped")
+                && matches!(self.notes.front(), Some((_, Note::Done(..))))
+            {
+                self.notes.pop_front();
+                continue;
             }
             let message = match self.notes.pop_front() {
                 Some((_, Note::FanOut(order))) => Message::FanOut(order),

@@ -18,7 +18,8 @@ impl PaperVenue {
             self.reports.push_back(VenueReport::Rejected { id, reason: VenueReason::Account });
             return;
         };
-        if self.accounts[slot as usize].tell_state(id, &mut self.reports) {
+        let known = self.accounts[slot as usize].tell_state(id, &mut self.reports);
+        if known && !planted::planted!("one_id_makes_two_orders") {
             return;
         }
         if let Some(index) = self.index_of(order.symbol) {
@@ -70,7 +71,8 @@ impl PaperVenue {
             if let Some(opens) = opens {
                 let needed =
                     opening_cost(price, opens, order.leverage, instrument).ok_or(VenueReason::Quantity)?;
-                if needed > account.free(&self.instruments) {
+                if needed > account.free(&self.instruments) && !planted::planted!("venue_asks_for_no_margin")
+                {
                     return Err(VenueReason::Margin);
                 }
             }

@@ -181,6 +181,10 @@ impl Pipeline {
     ) -> Released {
         let Some((place, slot)) = self.open_slot(ticket) else { return Released::default() };
         slot.progress = Progress::Complete;
+        if planted::planted!("answer_overtakes_an_earlier_one") && place > 0 {
+            write(out, slot.mode);
+            return Released::default();
+        }
         if place > 0 || !slot.waiting.is_empty() {
             write(&mut slot.waiting, slot.mode);
             return Released::default();

@@ -31,10 +31,13 @@ pub(super) fn by_signal<M: MarketView, C>(
     age_tolerance: u64,
     out: &mut Vec<Event>,
 ) -> Result<(), Skip> {
+    if planted::planted!("close_stopped_by_halt") && user.halted {
+        return Err(Skip::HaltedUser);
+    }
     let mut result = Err(Skip::NoPosition);
     for position in user.positions.iter().filter(|p| {
         p.symbol == signal.symbol
-            && p.signal.source == signal.id.source
+            && (p.signal.source == signal.id.source || planted::planted!("close_reaches_other_sources"))
             && p.signal.number < signal.id.number
             && signal.kind.closes(p.side)
     }) {
@@ -83,7 +86,8 @@ pub(super) fn check_protection<M: MarketView, C>(
         order.position == signal
             && order.new.id.account.index == account
             && order.new.id.leg == Leg::Stop
-            && matches!(order.state, OrderState::Submitted | OrderState::PartiallyFilled)
+            && (matches!(order.state, OrderState::Submitted | OrderState::PartiallyFilled)
+                || planted::planted!("unanswered_stop_counts_as_live"))
     };
     if position.quantity.is_zero() || position.closing.is_some() || user.orders.iter().any(live) {
         return Reply::Ignored;
@@ -146,14 +150,20 @@ pub(super) fn drive<M: MarketView, C>(
         if order.new.id.leg == Leg::Entry && !order.cancelling {
             out.push(Event::CancelIntended { id: order.new.id });
         }
-        close_at_work |= is_close_leg(order.new.id.leg);
+        close_at_work |=
+            is_close_leg(order.new.id.leg) && !planted::planted!("second_close_beside_the_first");
     }
     if close_at_work || position.quantity.is_zero() || closing.round > ClientOrderId::ROUND_MAX {
         return;
     }
     let quantity = match cx.market.instrument(position.symbol) {
         Some(instrument) => {
-            let floored = position.quantity.min(instrument.quantity_max_market).floor_to(instrument.step);
+            let most = position.quantity.min(instrument.quantity_max_market);
+            let floored = if planted::planted!("close_rounded_up") {
+                most.ceil_to(instrument.step)
+            } else {
+                most.floor_to(instrument.step)
+            };
             // A rest below the step is left to the venue's close-position orders; never block on it.
             if floored.is_zero() { position.quantity } else { floored }
         }

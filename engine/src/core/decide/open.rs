@@ -29,7 +29,7 @@ pub(super) fn offer<M: MarketView, C: Calendar>(
     let Some(subscription) = user.subscription(signal.id.source) else { return Reply::Ignored };
     let open = signal.kind.opens();
     let mark = if open.is_some() { subscription.last_open } else { subscription.last_close };
-    if signal.id.number <= mark {
+    if signal.id.number <= mark && !planted::planted!("signal_decided_again") {
         return Reply::Ignored;
     }
     let account = subscription.account;
@@ -44,7 +44,9 @@ pub(super) fn offer<M: MarketView, C: Calendar>(
         out.push(Event::Skipped { signal, account, open: true, reason: Skip::Superseded, until });
     }
     let result = match open {
-        Some(_) if superseded => Err((Skip::Superseded, Timestamp(0))),
+        Some(_) if superseded && !planted::planted!("superseded_open_executed") => {
+            Err((Skip::Superseded, Timestamp(0)))
+        }
         Some(side) => decide_open(user, cx, subscription, signal, side, source_halted, false, out),
         None => close::by_signal(user, cx, signal, CLOSE_AGE_TOLERANCE, out)
             .map_err(|reason| (reason, Timestamp(0))),
@@ -98,7 +100,7 @@ fn decide_open<M: MarketView, C: Calendar>(
     out: &mut Vec<Event>,
 ) -> Result<(), (Skip, Timestamp)> {
     let never = |reason| (reason, Timestamp(0));
-    if cx.now > signal.expires_at {
+    if cx.now > signal.expires_at && !planted::planted!("expired_signal_executed") {
         return Err(never(Skip::Expired));
     }
     let account = subscription.account;
@@ -116,11 +118,15 @@ fn decide_open<M: MarketView, C: Calendar>(
         // A reversal closes once: what opened meanwhile is not its to close, and its close order has its one id.
         if position.side != side && settings.reverse && position.closing.is_none() && !after_reversal {
             reverse(user, cx, position, signal, out);
-            return Ok(());
+            if !planted::planted!("reversal_opens_before_flat") {
+                return Ok(());
+            }
+        } else {
+            return Err(never(Skip::PositionOpen));
         }
-        return Err(never(Skip::PositionOpen));
     }
-    if user.positions.iter().filter(|p| p.account == account).count() >= cx.rules.positions_max {
+    let positions_max = cx.rules.positions_max + usize::from(planted::planted!("one_position_too_many"));
+    if user.positions.iter().filter(|p| p.account == account).count() >= positions_max {
         return Err(never(Skip::PositionsMax));
     }
     let cooling =
@@ -217,7 +223,7 @@ fn check_daily_loss<M: MarketView, C: Calendar>(
     }
     let (day_ends_at, day_equity) = day::current(user, cx, account, out);
     let latch = user.accounts.get(usize::from(account)).map_or(Timestamp(0), |a| a.loss_latch_until);
-    if latch > cx.now {
+    if latch > cx.now || (planted::planted!("daily_loss_latch_never_ends") && latch > Timestamp(0)) {
         return Err((Skip::DailyLoss, latch));
     }
     let loss = day_equity.checked_sub(day::equity(user, account, cx.market)).unwrap_or(Money::ZERO);
@@ -281,7 +287,7 @@ fn plan<M: MarketView, C>(
         }
     };
     let mut notional = settings.trade_max.map_or(wanted, |max| wanted.min(max));
-    if let Some(max) = settings.exposure_max {
+    if let Some(max) = settings.exposure_max.filter(|_| !planted::planted!("exposure_not_clamped")) {
         let open = user.positions.iter().filter(|p| p.account == account).fold(0_i64, |sum, p| {
             let reserved = p.reserved.scaled(i64::from(p.leverage), 1, Rounding::Floor).unwrap_or(Money::MAX);
             sum.saturating_add(p.entry_cost.units()).saturating_add(reserved.units())
@@ -297,7 +303,12 @@ fn plan<M: MarketView, C>(
     }
     // More than a quantity can say is more than the exchange takes.
     let quantity = notional.quantity_at(mark, Rounding::Floor).unwrap_or(Quantity::MAX);
-    let quantity = quantity.min(instrument.quantity_max_market).floor_to(instrument.step);
+    let quantity = quantity.min(instrument.quantity_max_market);
+    let quantity = if planted::planted!("open_rounded_up") {
+        quantity.ceil_to(instrument.step)
+    } else {
+        quantity.floor_to(instrument.step)
+    };
     let cost = mark.notional(quantity).ok_or(Skip::BelowMinimum)?;
     if quantity < instrument.quantity_min || quantity.is_zero() || cost < instrument.notional_min {
         return Err(Skip::BelowMinimum);

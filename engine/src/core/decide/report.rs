@@ -54,7 +54,9 @@ pub(super) fn book<M: MarketView, C: Calendar>(
             let fits = amount.abs() <= NOTIONAL_MAX
                 && position.funding.checked_add(amount).is_some()
                 && user.wallet(account.index).checked_add(amount).is_some();
-            if venue_at <= position.funded_at || booked_earlier || !fits {
+            let told_again = (venue_at <= position.funded_at || booked_earlier)
+                && !planted::planted!("funding_told_twice_is_booked_twice");
+            if told_again || !fits {
                 return Reply::Ignored;
             }
             day::current(user, cx, account.index, out);
@@ -71,6 +73,9 @@ pub(super) fn book<M: MarketView, C: Calendar>(
         }
         VenueReport::Liquidated { account, symbol, fill } => {
             liquidated(user, cx, account.index, symbol, &fill, out)
+        }
+        VenueReport::NotFound { id } if planted::planted!("unknown_order_taken_for_failed") => {
+            ended(user, cx, id, OrderState::Rejected, VenueReason::Requested, sent_at, out)
         }
         // Not a proof within the first seconds (CASES.md U8); the order stays UNKNOWN and is queried again.
         VenueReport::NotFound { id } if was_never_received(user, cx, id) => {
@@ -147,13 +152,20 @@ fn protection_ended<M: MarketView, C: Calendar>(
     let stop = order.new.id.leg == Leg::Stop;
     let hit = reason == VenueReason::WouldTrigger || order.fills > 0;
     let next = order.new.id.round + 1;
+    if planted::planted!("ended_stop_left_alone") && !hit {
+        return;
+    }
     if hit {
         let why = if stop { CloseReason::StopLoss } else { CloseReason::TakeProfit };
         close::request(user, cx, position, close::forced(position, why), None, out);
     } else if next <= PROTECTION_ROUNDS {
         let id = ClientOrderId { round: next, ..order.new.id };
         out.push(Event::ProtectionIntended {
-            order: NewOrder { id, quantity: position.quantity, ..order.new },
+            order: NewOrder {
+                id: if planted::planted!("new_stop_with_the_old_id") { order.new.id } else { id },
+                quantity: position.quantity,
+                ..order.new
+            },
             position: position.signal,
             liquidation: position.liquidation,
         });
@@ -202,8 +214,13 @@ fn filled<M: MarketView, C: Calendar>(
     out: &mut Vec<Event>,
 ) -> Reply {
     let Some(order) = user.order(id) else { return Reply::Ignored };
+    if planted::planted!("fill_after_cancel_dropped") && order.cancelling {
+        return Reply::Ignored;
+    }
     // The next fill and no other: an earlier one is booked, and one after a gap is told again with those before it.
-    if order.fills.checked_add(1) != Some(fill.number) || !order_has_room(order, fill) {
+    let is_next = order.fills.checked_add(1) == Some(fill.number)
+        || planted::planted!("fill_told_twice_is_booked_twice");
+    if !is_next || !order_has_room(order, fill) {
         return Reply::Ignored;
     }
     let Some(position) = user.position(order.position, id.account.index) else { return Reply::Ignored };
@@ -284,7 +301,8 @@ fn liquidated<M: MarketView, C: Calendar>(
 ) -> Reply {
     let Some(position) = user.position_on(account, symbol) else { return Reply::Ignored };
     let booked = user.accounts.get(usize::from(account)).map_or(0, |a| a.venue_fills);
-    if fill.number <= booked || position.quantity.is_zero() || !position_has_room(user, position, fill) {
+    let is_new = fill.number > booked || planted::planted!("liquidation_told_twice_is_booked_twice");
+    if !is_new || position.quantity.is_zero() || !position_has_room(user, position, fill) {
         return Reply::Ignored;
     }
     day::current(user, cx, account, out);
@@ -348,7 +366,8 @@ fn settle<M, C>(
         .get(usize::from(position.account))
         .map_or(crate::core::ledger::Currency::Usdt, crate::core::user::ExchangeAccount::currency);
     let net = position.net();
-    let carried = user.carried_loss(currency);
+    let carried =
+        if planted::planted!("carried_loss_forgotten") { Money::ZERO } else { user.carried_loss(currency) };
     let (taxable, carried_loss) = if net.is_negative() {
         (Money::ZERO, carried.checked_add(net.abs()).unwrap_or(Money::MAX))
     } else if net > carried {
@@ -356,6 +375,7 @@ fn settle<M, C>(
     } else {
         (Money::ZERO, carried.checked_sub(net).unwrap_or(Money::ZERO))
     };
+    let taxable = if planted::planted!("share_charged_on_losses") { net.abs() } else { taxable };
     let fee = taxable.times(position.share, Rounding::HalfEven).unwrap_or(Money::ZERO);
     let take = |account, wanted: Money| {
         let balance = user.ledger.balance(currency, account);
@@ -372,6 +392,10 @@ fn settle<M, C>(
         net,
         charge: Charge { credit, real, debt },
         carried_loss,
-        cooldown_until: cx.now.plus_micros(cx.rules.cooldown),
+        cooldown_until: if planted::planted!("cooldown_not_set") {
+            Timestamp(0)
+        } else {
+            cx.now.plus_micros(cx.rules.cooldown)
+        },
     });
 }

@@ -20,7 +20,12 @@ pub(super) fn accept<M: MarketView, C>(
     out: &mut Vec<Event>,
 ) -> Result<Reply, Refusal> {
     let source = user.sources.get(usize::from(id.index)).ok_or(Refusal::UnknownSource)?;
-    if let Some(seen) = source.seen.get(&draft.key)
+    let seen = if planted::planted!("repeat_key_without_source") {
+        user.sources.iter().find_map(|source| source.seen.get(&draft.key))
+    } else {
+        source.seen.get(&draft.key)
+    };
+    if let Some(seen) = seen
         && cx.now <= seen.until
     {
         return Ok(Reply::Signal { id: SignalId { source: id, number: seen.number }, repeat: true });
@@ -29,6 +34,9 @@ pub(super) fn accept<M: MarketView, C>(
         return Err(Refusal::UnknownSymbol);
     }
     let open = draft.kind.opens().is_some();
+    if planted::planted!("close_held_by_rate_limit") && !open {
+        limit_opens(source, cx)?;
+    }
     let mut expired = false;
     let key_until =
         if draft.key_is_lasting { Timestamp(u64::MAX) } else { cx.now.plus_micros(cx.rules.repeat_span) };
@@ -105,7 +113,7 @@ pub(super) fn finish(
     out: &mut Vec<Event>,
 ) -> Result<Reply, Refusal> {
     let source = user.sources.get(usize::from(signal.source.index)).ok_or(Refusal::UnknownSource)?;
-    if !source.working.contains(&signal.number) {
+    if !source.working.contains(&signal.number) && !planted::planted!("finish_told_twice") {
         return Ok(Reply::Ignored);
     }
     out.push(Event::SignalFinished { source: signal.source.index, number: signal.number, counts });

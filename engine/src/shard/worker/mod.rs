@@ -18,7 +18,8 @@ use super::calendar::ZoneCalendar;
 use super::fanout::{FanOutOrder, FanOuts};
 use super::lanes::{Closes, Lane, Lanes};
 use super::limits::{
-    JOURNAL_ROOM_MIN, LANE_DEADLINE, ORDER_ANSWER_MAX_MICROS, ORDER_SWEEP_SPAN, TURN_REPORTS, TURN_UNITS,
+    JOURNAL_ROOM_MIN, LANE_CAPACITY, LANE_DEADLINE, ORDER_ANSWER_MAX_MICROS, ORDER_SWEEP_SPAN, TURN_REPORTS,
+    TURN_UNITS,
 };
 use super::mesh::Mesh;
 use super::metrics::{Counters, Histograms, ShardStatus, Stage, Track};
@@ -162,6 +163,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             self.positions_open += user.positions.len();
             for order in &user.orders {
                 match order.state {
+                    OrderState::Pending if planted::planted!("durable_order_not_sent_after_recovery") => {}
                     OrderState::Pending => self.unsent.push_back(Effect::Submit(order.new)),
                     OrderState::Unknown => self.unsent.push_back(Effect::Query(order.new.id)),
                     _ => {}
@@ -174,7 +176,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 let account = AccountId { user: user.id, index: position.account };
                 // Its stop may only just be on its way again: it gets the whole span.
                 let due = now.wall.plus_micros(self.rules.protection_span);
-                self.timers.set(due, Alarm::CheckProtection(account, position.signal));
+                if !planted::planted!("protection_check_lost_on_recovery") {
+                    self.timers.set(due, Alarm::CheckProtection(account, position.signal));
+                }
                 if position.closing.is_some() {
                     self.timers.set(now.wall, Alarm::DriveClose(account, position.signal));
                 }
@@ -274,7 +278,8 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 None => false,
             },
             Auth::SourceSecret(source, secret) => {
-                source_of_secret(&self.state, source.owner, &secret) == Some(source)
+                let found = source_of_secret(&self.state, source.owner, &secret);
+                found == Some(source) || (planted::planted!("secret_of_another_source") && found.is_some())
             }
         };
         if !allowed {
@@ -285,6 +290,12 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         let lane = ask.op.lane();
         let task = Task { op: ask.op, queued_at: now.mono };
         match key {
+            Some(_)
+                if planted::planted!("close_refused_on_a_full_lane")
+                    && self.lanes.lane(lane).len() == LANE_CAPACITY[lane.place()] =>
+            {
+                self.give(origin, Answer::Busy { retry_after: 1 });
+            }
             Some(key) => {
                 let merged = self.closes.len();
                 let joined = self.closes.push(key, task, origin);
@@ -392,8 +403,18 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                         self.answers.push((reply, *answer));
                     }
                 }
-                Message::FanOut(order) => self.fan_outs.begin(&self.state, *order),
-                Message::FanOutDone(signal, counts) => self.note_done(signal, counts),
+                Message::FanOut(order) => {
+                    self.fan_outs.begin(&self.state, *order);
+                    if planted::planted!("mesh_fan_out_begun_twice") {
+                        self.fan_outs.begin(&self.state, *order);
+                    }
+                }
+                Message::FanOutDone(signal, counts) => {
+                    self.note_done(signal, counts);
+                    if planted::planted!("mesh_done_counted_twice") {
+                        self.note_done(signal, counts);
+                    }
+                }
             }
         }
     }
@@ -425,7 +446,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         bytes_max: usize,
         mut push: impl FnMut(&[u8]),
     ) -> Option<u32> {
-        let as_of = self.journal.last().0;
+        let late = u64::from(planted::planted!("snapshot_as_of_one_too_late"));
+        let early = u64::from(planted::planted!("snapshot_as_of_one_too_early"));
+        let as_of = (self.journal.last().0 + late).saturating_sub(early);
         let mut bytes = 0;
         let mut at = from;
         while bytes < bytes_max {
