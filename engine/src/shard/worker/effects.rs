@@ -15,7 +15,217 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
+<<<<<<< HEAD
                 // Flat, in the end: without a fill that would make it a closed position.
+=======
+>>>>>>> h-model
+                Event::EntryVoided { .. } => self.follow_flat(user, at),
+                Event::ExitIntended { order, .. } => {
+                    self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
+                }
+                Event::ProtectionIntended { order, position, .. } => {
+                    self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
+                    if order.id.leg == Leg::Stop {
+                        let due = now.wall.plus_micros(self.rules.protection_span);
+                        self.timers.set(due, Alarm::CheckProtection(order.id.account, *position));
+                    }
+                }
+                Event::CancelIntended { id } => self.hold(lsn, now, Held::Effect(Effect::Cancel(*id))),
+                Event::OrderUnknown { id } => {
+                    self.counters.orders_unanswered += 1;
+                    if !planted::planted!("unknown_order_never_queried") {
+                        self.hold(lsn, now, Held::Effect(Effect::Query(*id)));
+                    }
+                }
+                Event::OrderEnded { id, .. } => self.follow_ended(now, at, *id),
+                Event::SignalAccepted { signal, .. } => {
+                    self.counters.signals += 1;
+                    let source = self.state.source(signal.id.source);
+                    let at_work = source.is_some_and(|s| s.working.contains(&signal.id.number));
+                    let source_halted = source.is_some_and(|s| s.halted);
+                    if at_work {
+                        let order = FanOutOrder { signal: *signal, superseded: false, source_halted };
+                        self.hold(lsn, now, Held::Effect(Effect::FanOut(order)));
+                    }
+                }
+                Event::Filled { .. } | Event::Liquidated { .. } => self.counters.fills += 1,
+                Event::PositionClosed { .. } => {
+                    self.counters.positions_closed += 1;
+                    self.follow_flat(user, at);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A position is gone, or its entry ended before there was one: opens that wait for flat are decided now.
+    fn follow_flat(&mut self, user: UserId, at: UserIndex) {
+        self.positions_open = self.positions_open.saturating_sub(1);
+        for signal in &self.state.user(at).reversals {
+            self.internal.push_back(Command::Reconsider { user, signal: signal.id });
+        }
+    }
+
+    /// A close order that ended unfilled is followed by another after a while, so that no venue is hammered.
+    pub(super) fn follow_ended(&mut self, now: Moment, at: UserIndex, id: ClientOrderId) {
+        let closing = |p: &&crate::core::position::Position| {
+            p.account == id.account.index
+                && p.closing.is_some_and(|c| c.signal == id.signal && c.leg == id.leg)
+        };
+        if let Some(position) = self.state.user(at).positions.iter().find(closing) {
+            // Twice as long after each further refusal, up to a minute or so: the rounds of a leg are few.
+            let span = self.rules.close_retry_span.saturating_mul(1 << id.round.min(6));
+            let due = now.wall.plus_micros(span);
+            if planted::planted!("refused_close_not_tried_again") {
+                return;
+            }
+            self.timers.set(due, Alarm::DriveClose(id.account, position.signal));
+        }
+    }
+
+    pub(super) fn hold(&mut self, lsn: Lsn, now: Moment, held: Held<R::Answer>) {
+        let early = match &held {
+            Held::Answer { .. } => planted::planted!("answer_before_the_flush"),
+            Held::Effect(Effect::Submit(_)) => planted::planted!("order_before_the_flush"),
+            Held::Effect(Effect::FanOut(_)) => planted::planted!("fan_out_before_the_flush"),
+            Held::Effect(_) => false,
+        };
+        if early || (lsn <= self.journal.durable() && self.held.is_empty()) {
+            self.release(now, now.mono, held);
+        } else {
+            self.held.push_back((lsn, now.mono, held));
+        }
+    }
+
+    /// The log is durable up to `lsn`: everything that waited for it goes.
+    pub fn durable(&mut self, now: Moment, lsn: Lsn) {
+        while self.held.front().is_some_and(|(waits_for, _, _)| *waits_for <= lsn) {
+            if let Some((_, since, held)) = self.held.pop_front() {
+                self.release(now, since, held);
+            }
+        }
+        self.mesh.ring();
+    }
+
+    pub(super) fn release(&mut self, now: Moment, since: Nanos, held: Held<R::Answer>) {
+        match held {
+            Held::Answer { to, answer, track, asked_at } => {
+                self.histograms.record(Stage::Commit, track, now.mono.since(since));
+                self.histograms.record(Stage::Total, track, now.mono.since(asked_at));
+                self.give(to, answer);
+            }
+            Held::Effect(effect) => {
+                if matches!(effect, Effect::Submit(_)) {
+                    self.histograms.record(Stage::Commit, Track::FanOut, now.mono.since(since));
+                }
+                self.start(now, effect);
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Moment, effect: Effect) {
+        match effect {
+            Effect::OpenAccount(account, wallet) => self.gateway.open_account(account, wallet),
+            Effect::FanOut(order) => self.start_fan_out(order),
+            Effect::FanOutDone(signal, counts) => {
+                let home = owner(signal.source.owner, self.mesh.shards());
+                if home == self.id() {
+                    self.note_done(signal, counts);
+                } else {
+                    self.mesh.fan_out_done(home, signal, counts);
+                }
+            }
+            Effect::Submit(_) | Effect::Cancel(_) | Effect::Query(_) => {
+                let in_line =
+                    !self.unsent.is_empty() && !planted::planted!("order_overtakes_those_that_wait");
+                if in_line || !self.reach_venue(now, &effect) {
+                    self.unsent.push_back(effect);
+                }
+            }
+        }
+    }
+
+    /// Hands an effect to the venue; false when its queue is full.
+    pub(super) fn reach_venue(&mut self, now: Moment, effect: &Effect) -> bool {
+        let taken = match effect {
+            Effect::Submit(order) => self.gateway.submit(now.wall, order),
+            Effect::Cancel(id) => self.gateway.cancel(now.wall, *id),
+            Effect::Query(id) => self.gateway.query(now.wall, *id),
+            Effect::OpenAccount(..) | Effect::FanOut(_) | Effect::FanOutDone(..) => return true,
+        };
+        match (taken, effect) {
+            (Ok(()), Effect::Submit(order)) => {
+                self.counters.orders_sent += 1;
+                self.in_flight.insert(order.id, now.wall);
+                true
+            }
+            (Ok(()), Effect::Query(id)) => {
+                self.in_flight.insert(*id, now.wall);
+                true
+            }
+            (Ok(()), Effect::Cancel(id)) => {
+                self.cancels.insert(*id, now.wall);
+                true
+            }
+            (Ok(()), _) => true,
+            (Err(_), _) => {
+                self.counters.venue_busy += 1;
+                false
+            }
+        }
+    }
+
+    pub(super) fn pass_effects(&mut self, now: Moment) {
+        while let Some(effect) = self.unsent.front().copied() {
+            if !self.reach_venue(now, &effect) {
+                return;
+            }
+            self.unsent.pop_front();
+        }
+    }
+
+    pub(super) fn start_fan_out(&mut self, order: FanOutOrder) {
+        let shards_left = self.mesh.shards();
+        self.progress.insert(order.signal.id, Progress { shards_left, counts: FanOutCounts::default() });
+        self.fan_outs.begin(&self.state, order);
+        self.mesh.fan_out(order);
+    }
+
+    pub(super) fn note_done(&mut self, signal: SignalId, counts: FanOutCounts) {
+        let Some(progress) = self.progress.get_mut(&signal) else { return };
+        progress.counts = progress.counts.plus(counts);
+        progress.shards_left = progress.shards_left.saturating_sub(1);
+        if progress.shards_left == 0 {
+            let counts = progress.counts;
+            self.progress.remove(&signal);
+            self.internal.push_back(Command::FinishSignal { signal, counts });
+        }
+    }
+
+    /// Orders that were sent and never answered become UNKNOWN and are queried, again and again until the venue says what
+    /// became of them; never sent again. Cancels are repeated until their order has ended.
+    pub(super) fn sweep_orders(&mut self, now: Moment) {
+        for id in take_late(&mut self.in_flight, now) {
+            match self.order_state(id) {
+                Some(OrderState::Pending) => {
+                    if planted::planted!("resend_with_a_new_id")
+                        && let Some(order) = self.state.by_id(id.account.user).and_then(|user| user.order(id))
+                    {
+                        let id = ClientOrderId { round: id.round + 1, ..id };
+                        self.unsent.push_back(Effect::Submit(NewOrder { id, ..order.new }));
+                    }
+                    self.in_flight.insert(id, now.wall);
+                    self.internal.push_back(Command::OrderUnanswered { id });
+                }
+                Some(OrderState::Unknown) if planted::planted!("unknown_order_never_queried") => {}
+                Some(OrderState::Unknown) => self.start(now, Effect::Query(id)),
+                _ => {}
+            }
+        }
+        for id in take_late(&mut self.cancels, now) {
+            if self.order_state(id).is_some_and(|state| !state.is_final()) {
+                self.start(now, Effect::Cancel(id));
+            }
         }
     }
 
