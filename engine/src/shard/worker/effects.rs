@@ -15,10 +15,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
                 }
-<<<<<<< HEAD
                 // Flat, in the end: without a fill that would make it a closed position.
-=======
->>>>>>> h-model
                 Event::EntryVoided { .. } => self.follow_flat(user, at),
                 Event::ExitIntended { order, .. } => {
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
