@@ -1,4 +1,5 @@
-//! The project's automation: `cargo xtask test | tidy | bench | bench-http | fuzz | conformance`.
+//! The project's automation: `cargo xtask test | tidy | bench | bench-http | fuzz | conformance |
+//! mutants`.
 //!
 //! **Purpose**: one command behind every check, the same for people and for the continuous integration.
 //! **Invariants**: standard library only, so that it builds in seconds on a fresh clone; nothing is skipped silently; the
@@ -7,6 +8,7 @@
 
 mod conformance;
 mod deploy;
+mod mutants;
 mod peers;
 mod prerequisites;
 mod purity;
@@ -29,6 +31,7 @@ usage: cargo xtask COMMAND
   bench-http [ARGS] CPU per request beside nginx, durable orders, WebSockets; ARGS: --json, --seconds N,
                     --only static|durable|websocket
   fuzz [TARGET] [S] the fuzzers of net/fuzz, each for S seconds (600), from the kept corpus (needs nightly)
+  mutants [NAME...] known bugs, each switched on alone: a check must fail; --jobs N at once (all CPUs)
   conformance [CASES]  the Autobahn testsuite against our WebSocket server and client (needs Python 2.7)
 ";
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         ["bench", rest @ ..] => run::bench(rest),
         ["bench-http", rest @ ..] => run::bench_http(rest),
         ["fuzz", rest @ ..] => run::fuzz(rest),
+        ["mutants", rest @ ..] => mutants::command(rest),
         ["conformance", cases @ ..] => conformance::run(cases),
         _ => fail(USAGE),
     }

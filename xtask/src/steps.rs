@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{deploy, peers, prerequisites, purity, tidy};
+use crate::{deploy, mutants, peers, prerequisites, purity, tidy};
 
 /// How a step that did not fail ended.
 pub(crate) enum Outcome {
@@ -133,6 +133,13 @@ pub(crate) const STEPS: &[Step] = &[
         why: "all unit, integration and documentation tests, with debug assertions",
         action: Action::Command { words: &["cargo", "test", "--workspace", "--locked"], variables: &[] },
         remedy: "cargo test -p PACKAGE NAME runs one; a failing seeded test prints the command that repeats it",
+        limit: LIMIT,
+    },
+    Step {
+        name: "mutants",
+        why: "a test that cannot fail protects nothing: known bugs are switched on one at a time, and each is caught",
+        action: Action::Check(mutants::step),
+        remedy: "cargo xtask mutants NAME runs one; strengthen the check that xtask/src/mutants/ names for it",
         limit: LIMIT,
     },
     Step {
