@@ -173,6 +173,23 @@ fn impossible_fills_are_ignored() {
 }
 
 #[test]
+fn fills_add_up_to_what_was_asked_and_not_beyond() {
+    let (mut desk, user, entry) = entering();
+    let asked = desk.order(user, Leg::Entry).new.quantity;
+    assert_eq!(asked, quantity("0.75"));
+    for (number, size, sum) in [(1, "0.3", "0.3"), (2, "0.3", "0.6")] {
+        let report = VenueReport::Filled { id: entry, fill: fill(number, "20000", size), last: false };
+        assert_eq!(desk.report(report), Reply::Done);
+        assert_eq!(desk.order(user, Leg::Entry).filled, quantity(sum));
+    }
+    for (size, reply) in [("0.3", Reply::Ignored), ("0.15", Reply::Done)] {
+        let report = VenueReport::Filled { id: entry, fill: fill(3, "20000", size), last: false };
+        assert_eq!(desk.report(report), reply, "{size}");
+    }
+    assert_eq!(desk.position(user).quantity, asked);
+}
+
+#[test]
 fn an_exit_beyond_what_is_open_flattens_and_no_more() {
     let (mut desk, user) = Desk::with_trader(Settings::default());
     desk.open(user, LONG, "BTCUSDT", "20000");

@@ -1,235 +1,24 @@
 //! The shard around the core: nothing leaves before it is durable, closes go first and are never refused, full queues answer,
 //! a failed log stops everything. With a log, a venue and a clock that the test holds in its hands.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+mod hand;
 
-use engine::core::command::{Command, Refusal, Reply, SignalDraft};
-use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId, Timestamp, UserId};
-use engine::core::instrument::{Instrument, InstrumentStatus, MarketView, Quote, Symbol};
-use engine::core::order::{NewOrder, OrderState, VenueReason, VenueReport};
-use engine::core::rules::{Rules, Settings};
+use engine::core::command::{Command, Refusal, Reply};
+use engine::core::ids::{SignalId, UserId};
+use engine::core::order::{OrderState, VenueReason, VenueReport};
+use engine::core::rules::Settings;
 use engine::core::signal::SignalKind;
-use engine::core::state::State;
-use engine::core::user::{OutcomeKind, Skip, User, VenueKind};
-use engine::seam::{Clock, Nanos};
+use engine::core::user::{OutcomeKind, Skip, VenueKind};
+use engine::seam::Nanos;
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::limits::{
-    JOURNAL_ROOM_MIN, LANE_CAPACITY, MESH_CAPACITY, REMOTE_ASKS_FOR_CLOSES, REMOTE_ASKS_MAX,
+    JOURNAL_ROOM_MIN, LANE_CAPACITY, LANE_DEADLINE, REMOTE_ASKS_FOR_CLOSES, REMOTE_ASKS_MAX,
 };
-use engine::shard::mesh::Mesh;
-use engine::shard::ports::{Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, VenueBusy};
-use engine::shard::worker::{Shard, ShardParts};
-use ringbuf::mesh::mesh;
+use engine::shard::ports::ShardId;
 
-#[derive(Clone, Default)]
-struct Hand {
-    room: Rc<Cell<usize>>,
-    last: Rc<Cell<u64>>,
-    durable: Rc<Cell<u64>>,
-    venue_busy: Rc<Cell<bool>>,
-    news: Rc<RefCell<Vec<VenueReport>>>,
-}
-
-impl Journal for Hand {
-    fn room_bytes(&self) -> usize {
-        self.room.get()
-    }
-    fn append(&mut self, _record: &[u8]) -> Result<Lsn, JournalFailed> {
-        self.last.set(self.last.get() + 1);
-        Ok(Lsn(self.last.get()))
-    }
-    fn last(&self) -> Lsn {
-        Lsn(self.last.get())
-    }
-    fn durable(&self) -> Lsn {
-        Lsn(self.durable.get())
-    }
-}
-
-struct Venue {
-    sent: Vec<ClientOrderId>,
-    busy: Rc<Cell<bool>>,
-    news: Rc<RefCell<Vec<VenueReport>>>,
-    instrument: Option<Instrument>,
-}
-
-fn symbol() -> Symbol {
-    Symbol::new("BTCUSDT").expect("a symbol")
-}
-
-impl MarketView for Venue {
-    fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
-        self.instrument.as_ref().filter(|i| i.symbol == symbol)
-    }
-    fn quote(&self, _symbol: Symbol) -> Option<Quote> {
-        Some(Quote { mark: Price::from_whole(20_000) })
-    }
-}
-
-impl Gateway for Venue {
-    fn open_account(&mut self, _account: AccountId, _wallet: Money) {}
-    fn restore(&mut self, _user: &User) -> Result<(), String> {
-        Ok(())
-    }
-    fn submit(&mut self, _now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
-        if self.busy.get() {
-            return Err(VenueBusy);
-        }
-        self.sent.push(order.id);
-        Ok(())
-    }
-    fn cancel(&mut self, _now: Timestamp, _id: ClientOrderId) -> Result<(), VenueBusy> {
-        Ok(())
-    }
-    fn query(&mut self, _now: Timestamp, _id: ClientOrderId) -> Result<(), VenueBusy> {
-        Ok(())
-    }
-    fn poll(&mut self, _now: Timestamp, _budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize {
-        self.news.borrow_mut().drain(..).map(sink).count()
-    }
-    fn next_due(&self, _now: Timestamp) -> Option<Timestamp> {
-        None
-    }
-}
-
-struct CountUsers;
-
-impl Reads for CountUsers {
-    type Question = ();
-    type Answer = usize;
-    fn read(state: &State, _: &Rules, _: &impl MarketView, _: Timestamp, (): ()) -> usize {
-        state.users().len()
-    }
-}
-
-#[derive(Clone)]
-struct Still;
-
-impl Clock for Still {
-    fn monotonic(&self) -> Nanos {
-        Nanos(1)
-    }
-    fn wall_micros(&self) -> u64 {
-        0
-    }
-}
-
-type Desk = Shard<CountUsers, Hand, Venue>;
-
-fn instrument() -> Instrument {
-    Instrument {
-        symbol: symbol(),
-        status: InstrumentStatus::Trading,
-        tick: Price::from_units(10_000_000),
-        step: Quantity::from_units(100_000),
-        quantity_min: Quantity::from_units(100_000),
-        quantity_max_limit: Quantity::from_whole(1_000),
-        quantity_max_market: Quantity::from_whole(100),
-        notional_min: Money::from_whole(5),
-        leverage_max: 100,
-        maintenance: Rate::from_units(400_000),
-        fee_taker: Rate::from_units(50_000),
-        fee_maker: Rate::from_units(20_000),
-        fee_liquidation: Rate::from_units(1_250_000),
-    }
-}
-
-fn shards(count: usize) -> Vec<(Desk, Hand)> {
-    mesh(count, MESH_CAPACITY)
-        .into_iter()
-        .map(|port| {
-            let hand = Hand::default();
-            hand.room.set(usize::MAX);
-            let busy = Rc::clone(&hand.venue_busy);
-            let news = Rc::clone(&hand.news);
-            let gateway = Venue { instrument: Some(instrument()), busy, news, sent: Vec::new() };
-            let parts = ShardParts {
-                state: State::default(),
-                rules: Rules { source_opens_max: u32::MAX, repeat_kept_min: 0, ..Rules::default() },
-                journal: hand.clone(),
-                gateway,
-                mesh: Mesh::new(port, vec![None; count]),
-            };
-            (Shard::new(parts), hand)
-        })
-        .collect()
-}
-
-fn now() -> Moment {
-    Moment { mono: Nanos(1), wall: Timestamp(1_700_000_000_000_000) }
-}
-
-fn ask(user: UserId, command: Command) -> Ask<()> {
-    Ask { auth: Auth::Open, op: Op::Command(command), user }
-}
-
-fn turn(desk: &mut Desk) {
-    while desk.turn(now(), &Still) && desk.answers().is_empty() {}
-}
-
-fn flush(desk: &mut Desk, hand: &Hand) {
-    hand.durable.set(hand.last.get());
-    desk.durable(now(), Lsn(hand.last.get()));
-}
-
-fn settle(desk: &mut Desk, hand: &Hand) {
-    for _ in 0..50 {
-        desk.turn(now(), &Still);
-        flush(desk, hand);
-    }
-}
-
-fn signal(source: SourceId, kind: SignalKind, key: u64) -> Command {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&key.to_le_bytes());
-    let draft = SignalDraft {
-        kind,
-        symbol: symbol(),
-        price: None,
-        leverage: None,
-        stop_loss: None,
-        take_profit: None,
-        at: None,
-        key: bytes,
-        key_is_lasting: true,
-        body: String::new(),
-    };
-    Command::Signal { source, draft: Box::new(draft) }
-}
-
-const LONG: SignalKind = SignalKind::OpenLong { strong: false };
-
-/// One shard with a publisher and so many subscribers.
-fn house(subscribers: u32) -> (Desk, Hand, SourceId) {
-    let (mut desk, hand) = shards(1).pop().expect("one");
-    let publisher = UserId::from_email("publisher@example.com");
-    let source = SourceId { owner: publisher, index: 0 };
-    let sign_up = |email: String| Command::SignUp { email, password: String::new(), zone: String::new() };
-    let mut commands = vec![
-        (publisher, sign_up("publisher@example.com".into())),
-        (publisher, Command::CreateSource { user: publisher, name: "s".into(), secret: [1; 32] }),
-    ];
-    for n in 0..subscribers {
-        let email = format!("user{n}@example.com");
-        let user = UserId::from_email(&email);
-        commands.push((user, sign_up(email)));
-        commands.push((user, Command::OpenAccount { user, venue: VenueKind::Paper, wallet: None }));
-        commands.push((user, Command::Subscribe { user, source, account: 0, settings: Settings::default() }));
-    }
-    for (user, command) in commands {
-        desk.ask(now(), ask(user, command), ReplyTo(0));
-        settle(&mut desk, &hand);
-    }
-    assert!(desk.answers().drain(..).all(|(_, answer)| matches!(answer, Answer::Decided(Ok(_)))));
-    (desk, hand, source)
-}
-
-fn answered(desk: &mut Desk, reply: u64) -> Option<Answer<usize>> {
-    let place = desk.answers().iter().position(|(to, _)| *to == ReplyTo(reply))?;
-    Some(desk.answers().remove(place).1)
-}
+use hand::{
+    Desk, LONG, Still, answered, ask, flush, house, later, now, settle, shards, signal, symbol, turn, user,
+};
 
 #[test]
 fn answers_and_orders_wait_for_the_flush() {
@@ -280,6 +69,31 @@ fn a_full_lane_answers_busy_while_a_close_gets_through() {
     assert_eq!(source_now.signals[1].signal.kind, SignalKind::CloseAll, "before everything that waited");
     settle(&mut desk, &hand);
     assert!(matches!(answered(&mut desk, 3), Some(Answer::Decided(Ok(Reply::Signal { .. })))));
+}
+
+#[test]
+fn what_waited_longer_than_its_lane_allows_is_refused_and_a_close_is_not() {
+    let (mut desk, hand, source) = house(1);
+    for (lane, span, command) in [
+        (0, LANE_DEADLINE[0], signal(source, LONG, 1)),
+        (
+            1,
+            LANE_DEADLINE[1],
+            Command::OpenAccount { user: source.owner, venue: VenueKind::Paper, wallet: None },
+        ),
+    ] {
+        for (reply, over) in [(10 + lane, 0), (20 + lane, 1)] {
+            desk.ask(now(), ask(source.owner, command.clone()), ReplyTo(reply));
+            desk.turn(later(span.plus(Nanos(over))), &Still);
+            flush(&mut desk, &hand);
+            let refused = matches!(answered(&mut desk, reply), Some(Answer::DeadlineExceeded));
+            assert_eq!(refused, over > 0, "lane {lane}");
+        }
+    }
+    desk.ask(now(), ask(source.owner, signal(source, SignalKind::CloseAll, 2)), ReplyTo(3));
+    desk.turn(later(Nanos::from_millis(3_600_000)), &Still);
+    flush(&mut desk, &hand);
+    assert!(matches!(answered(&mut desk, 3), Some(Answer::Decided(Ok(_)))));
 }
 
 #[test]
@@ -367,10 +181,19 @@ fn a_busy_venue_gets_its_orders_later_and_in_order() {
     desk.ask(now(), ask(source.owner, signal(source, LONG, 1)), ReplyTo(1));
     settle(&mut desk, &hand);
     assert!(desk.gateway().sent.is_empty() && desk.status().effects_waiting == 3);
+    // The venue is free again just when further orders become durable: they stand behind those that wait.
+    desk.ask(
+        now(),
+        ask(user(0), Command::ClosePosition { user: user(0), account: 0, symbol: symbol() }),
+        ReplyTo(2),
+    );
+    desk.turn(now(), &Still);
+    hand.venue_busy.set(false);
+    flush(&mut desk, &hand);
+    assert!(desk.gateway().cancelled.is_empty(), "nothing overtakes what waits");
     hand.venue_busy.set(false);
     settle(&mut desk, &hand);
-    let subscribers: Vec<UserId> =
-        (0..3).map(|n| UserId::from_email(&format!("user{n}@example.com"))).collect();
+    let subscribers: Vec<UserId> = (0..3).map(user).collect();
     let sent: Vec<UserId> = desk.gateway().sent.iter().map(|id| id.account.user).collect();
     assert_eq!(sent, subscribers, "each once, in the order of their decisions");
 }
@@ -389,7 +212,7 @@ fn a_reversal_of_an_entry_without_a_fill_opens_after_it_is_taken_back() {
     settle(&mut desk, &hand);
     let [id] = desk.gateway().sent[..] else { panic!("one entry: {:?}", desk.gateway().sent) };
     let (state, reason) = (OrderState::Cancelled, VenueReason::Requested);
-    hand.news.borrow_mut().push(VenueReport::Ended { id, state, reason });
+    hand.told.borrow_mut().push(VenueReport::Ended { id, state, reason });
     settle(&mut desk, &hand);
     let signals: Vec<u32> = desk.gateway().sent.iter().map(|id| id.signal.number).collect();
     assert_eq!(signals, [1, 2], "the entry of the reversal is sent");

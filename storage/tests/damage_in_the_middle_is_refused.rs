@@ -117,6 +117,51 @@ fn a_block_of_a_copy_that_went_its_own_way() {
     assert_eq!((found.file, found.offset), (segment_path(1), offset));
 }
 
+/// Puts the page of `other` at `from` of its segment into ours at `to` of its own, which is refused.
+fn check_transplant(ours: (&SimDisk, &ShardHome, u64, u64), other: (&SimDisk, u64, u64)) {
+    let (disk, home, segment, to) = ours;
+    let page = |at: u64| usize::try_from(at).unwrap()..usize::try_from(at).unwrap() + PAGE_BYTES;
+    let mut file = disk.read(&segment_path(segment)).unwrap();
+    file[page(to)].copy_from_slice(&other.0.read(&segment_path(other.1)).unwrap()[page(other.2)]);
+    disk.put(&segment_path(segment), &file);
+    let found = check_refused(disk, home);
+    assert_eq!((found.file, found.offset), (segment_path(segment), to));
+}
+
+#[test]
+fn a_block_of_an_earlier_epoch() {
+    // Both write the same number of records up to their fourth block, the one in its second epoch, the other in its first:
+    // only the epoch tells that the block comes from elsewhere.
+    let (disk, home) = shard(2);
+    let (mut log, _) = start(&disk, &home);
+    append_blocks(&mut log, payloads(1));
+    drop(log);
+    let (mut log, _) = start(&disk, &home);
+    log.append(b"two").unwrap();
+    append_blocks(&mut log, [b"in a block".to_vec()]);
+    append_blocks(&mut log, payloads(3));
+    let (other, other_home) = shard(2);
+    let (mut log, _) = start(&other, &other_home);
+    append_blocks(&mut log, payloads(8));
+    let place = 4;
+    let (to, from) = (block_offsets(&disk, 1)[place], block_offsets(&other, 1)[place]);
+    check_transplant((&disk, &home, 1, to), (&other, 1, from));
+}
+
+#[test]
+fn a_block_written_for_another_segment() {
+    // The other's blocks are larger, so that the same block, with the same record, is in its second segment.
+    let (disk, home) = three_segments();
+    let (other, other_home) = shard(2);
+    let (mut log, _) = start(&other, &other_home);
+    append_blocks(&mut log, (0..40).map(|_| vec![7; 3 * PAGE_BYTES]));
+    append_blocks(&mut log, payloads(40));
+    let before = block_offsets(&other, 1).len();
+    let place = block_offsets(&disk, 1).len() - 3;
+    let from = block_offsets(&other, 2)[place - before];
+    check_transplant((&disk, &home, 1, block_offsets(&disk, 1)[place]), (&other, 2, from));
+}
+
 #[test]
 fn the_first_page_of_a_segment() {
     let (disk, home) = three_segments();

@@ -1,4 +1,4 @@
-//! The project's automation: `cargo xtask test | tidy | bench | bench-http | sim | fuzz | conformance`.
+//! The project's automation: `cargo xtask test | tidy | bench | bench-http | sim | mutants | fuzz | conformance`.
 //!
 //! **Purpose**: one command behind every check, the same for people and for the continuous integration.
 //! **Invariants**: standard library only, so that it builds in seconds on a fresh clone; nothing is skipped silently; the
@@ -7,6 +7,7 @@
 
 mod conformance;
 mod deploy;
+mod mutants;
 mod peers;
 mod prerequisites;
 mod purity;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
                     --only static|durable|websocket
   sim [ARGS]        the simulator, optimised; ARGS go to `coinbitclub sim`, such as --seeds 0..100000 or --seed 7 --trace
   fuzz [TARGET] [S] the fuzzers of net/fuzz, each for S seconds (600), from the kept corpus (needs nightly)
+  mutants [NAME...] known bugs, each switched on alone: a check must fail; --jobs N at once (all CPUs)
   conformance [CASES]  the Autobahn testsuite against our WebSocket server and client (needs Python 2.7)
 ";
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         ["bench-http", rest @ ..] => run::bench_http(rest),
         ["sim", rest @ ..] => run::sim(rest),
         ["fuzz", rest @ ..] => run::fuzz(rest),
+        ["mutants", rest @ ..] => mutants::command(rest),
         ["conformance", cases @ ..] => conformance::run(cases),
         _ => fail(USAGE),
     }

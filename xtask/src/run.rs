@@ -178,7 +178,7 @@ fn run_words(words: &[&str], variables: &[(&str, &str)], limit: Duration) -> Res
 
 /// Ends a process and all it started, so that no test server outlives a step that hangs. All are stopped first, until a
 /// look finds nobody new: a running process could start another between the look and the end.
-fn end_with_descendants(child: &mut Child) {
+pub(crate) fn end_with_descendants(child: &mut Child) {
     let signal = |name: &str, ids: &[u32]| {
         // What has ended meanwhile makes kill complain; the child's own end is waited for below.
         let ids = ids.iter().map(u32::to_string);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{deploy, peers, prerequisites, purity, tidy};
+use crate::{deploy, mutants, peers, prerequisites, purity, tidy};
 
 /// How a step that did not fail ended.
 pub(crate) enum Outcome {
@@ -153,6 +153,13 @@ pub(crate) const STEPS: &[Step] = &[
             variables: &[],
         },
         remedy: "the last lines are the command that repeats the failure at its smallest; docs/trust.md says how to read it",
+        limit: LIMIT,
+    },
+    Step {
+        name: "mutants",
+        why: "a test that cannot fail protects nothing: known bugs are switched on one at a time, and each is caught",
+        action: Action::Check(mutants::step),
+        remedy: "cargo xtask mutants NAME runs one; strengthen the check that xtask/src/mutants/ names for it",
         limit: LIMIT,
     },
     Step {

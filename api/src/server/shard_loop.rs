@@ -283,9 +283,7 @@ fn take_flushed<D: Disk, G: Gateway>(
         Ok(lsn) => shard.durable(moment(clock), Lsn(lsn.0)),
         Err(failure) => {
             gauges.failed.store(true, Ordering::Relaxed);
-            if !planted::planted!("shard_goes_on_after_a_failed_flush") {
-                shard.journal_failed(&failure.to_string());
-            }
+            shard.journal_failed(&failure.to_string());
         }
     }
 }

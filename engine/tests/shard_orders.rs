@@ -1,0 +1,105 @@
+//! The shard and the venue's answers: an order without one is queried and never sent again, a refused close is tried again,
+//! and a recovered shard takes up what was under way.
+
+mod hand;
+
+use engine::core::fixed::{Money, Price};
+use engine::core::ids::{ClientOrderId, Leg};
+use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
+use engine::core::rules::Rules;
+use engine::core::signal::SignalKind;
+use engine::core::state::State;
+use engine::seam::Nanos;
+use engine::shard::ask::ReplyTo;
+use engine::shard::limits::{ORDER_ANSWER_MAX_MICROS, ORDER_SWEEP_SPAN};
+use engine::shard::ports::Moment;
+
+use hand::{Desk, Hand, LONG, Still, ask, flush, house, later, now, settle, shard_of, signal, user};
+
+fn settle_at(desk: &mut Desk, hand: &Hand, at: Moment) {
+    for _ in 0..10 {
+        desk.turn(at, &Still);
+        flush(desk, hand);
+    }
+}
+
+fn filled(desk: &Desk, id: ClientOrderId) -> VenueReport {
+    let order = desk.state().by_id(id.account.user).and_then(|user| user.order(id)).expect("a live order");
+    let fill = Fill {
+        number: 1,
+        price: Price::from_whole(20_000),
+        quantity: order.new.quantity,
+        fee: Money::ZERO,
+        liquidity: Liquidity::Taker,
+        venue_at: now().wall,
+    };
+    VenueReport::Filled { id, fill, last: true }
+}
+
+/// A shard whose one subscriber has an entry at the venue.
+fn entered() -> (Desk, Hand, ClientOrderId, engine::core::ids::SourceId) {
+    let (mut desk, hand, source) = house(1);
+    desk.ask(now(), ask(source.owner, signal(source, LONG, 1)), ReplyTo(1));
+    settle(&mut desk, &hand);
+    let entry = desk.gateway().sent[0];
+    (desk, hand, entry, source)
+}
+
+#[test]
+fn an_order_without_an_answer_is_queried_and_never_sent_again() {
+    let (mut desk, hand, entry, _) = entered();
+    let late = Nanos::from_micros(ORDER_ANSWER_MAX_MICROS);
+    settle_at(&mut desk, &hand, later(Nanos::from_micros(ORDER_ANSWER_MAX_MICROS - 1)));
+    assert!(desk.gateway().queried.is_empty());
+    settle_at(&mut desk, &hand, later(late.plus(ORDER_SWEEP_SPAN)));
+    assert_eq!(desk.gateway().queried, [entry]);
+    let order = desk.state().by_id(user(0)).and_then(|user| user.order(entry)).expect("still there");
+    assert_eq!(order.state, OrderState::Unknown);
+    assert_eq!(desk.gateway().sent, [entry], "under no id");
+}
+
+#[test]
+fn a_refused_close_is_tried_again_after_a_while() {
+    let (mut desk, hand, entry, source) = entered();
+    hand.told.borrow_mut().push(filled(&desk, entry));
+    settle(&mut desk, &hand);
+    desk.ask(now(), ask(source.owner, signal(source, SignalKind::CloseAll, 2)), ReplyTo(2));
+    settle(&mut desk, &hand);
+    let closes = |desk: &Desk| -> Vec<u8> {
+        desk.gateway().sent.iter().filter(|id| id.leg == Leg::SignalClose).map(|id| id.round).collect()
+    };
+    assert_eq!(closes(&desk), [0]);
+    let id = *desk.gateway().sent.last().expect("sent");
+    hand.told.borrow_mut().push(VenueReport::Rejected { id, reason: VenueReason::Liquidity });
+    settle(&mut desk, &hand);
+    assert_eq!(closes(&desk), [0], "no venue is hammered");
+    settle_at(&mut desk, &hand, later(Nanos::from_micros(Rules::default().close_retry_span)));
+    assert_eq!(closes(&desk), [0, 1]);
+}
+
+#[test]
+fn a_recovered_shard_takes_up_what_was_under_way() {
+    // An order that is durable and whose fate is not known goes out again under its id, so at most one exists.
+    let (desk, _, entry, _) = entered();
+    let (mut again, hand) = recovered(&desk);
+    settle(&mut again, &hand);
+    assert_eq!(again.gateway().sent, [entry]);
+    // A position whose stop the venue never confirmed is closed when its time is over.
+    hand.told.borrow_mut().push(filled(&again, entry));
+    settle(&mut again, &hand);
+    let (mut third, hand) = recovered(&again);
+    let span = Rules::default().protection_span;
+    settle_at(&mut third, &hand, later(Nanos::from_micros(span - 1)));
+    let forced =
+        |desk: &Desk| desk.gateway().sent.iter().filter(|id| id.leg == Leg::UnprotectedClose).count();
+    assert_eq!(forced(&third), 0);
+    settle_at(&mut third, &hand, later(Nanos::from_micros(span)));
+    assert_eq!(forced(&third), 1);
+}
+
+/// What a recovery makes of a shard's users.
+fn recovered(desk: &Desk) -> (Desk, Hand) {
+    let (mut again, hand) = shard_of(State::from_users(desk.state().users().iter().cloned()));
+    again.resume(now()).expect("the venue takes them back");
+    (again, hand)
+}

@@ -1,0 +1,99 @@
+//! `cargo xtask mutants`: known bugs, planted in the product's own code, each switched on alone to see that a check fails.
+//!
+//! **Purpose**: a test that cannot fail protects nothing; here each promise is broken once and somebody has to notice.
+//! **Owns**: the list of the bugs (one file for each room), the build with `--cfg planted` under `target/planted`.
+//! **Invariants**: every check passes with no bug on before it may be said to catch one; a filter that matches no test is an
+//! error; a check that does not end counts only for a bug whose kind is a hang.
+//! **Never**: touches the normal build, or writes outside `target`.
+
+mod build;
+mod core;
+mod outer;
+mod run;
+mod shard;
+mod storage;
+
+pub(crate) use run::{command, step};
+
+/// A known bug.
+pub(crate) struct Mutant {
+    /// As in `planted!("…")`.
+    pub(crate) name: &'static str,
+    /// What it does, in a sentence.
+    pub(crate) does: &'static str,
+    /// What has to catch it.
+    pub(crate) check: Check,
+    /// Whether its way to show is that something never ends.
+    pub(crate) hangs: bool,
+}
+
+/// What has to catch a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Tests whose name contains the filter.
+    Test {
+        /// The package, without `coinbitclub-`; `api` is `coinbitclub` itself.
+        package: &'static str,
+        /// A file of its `tests/`, or `lib`.
+        test: &'static str,
+        /// A part of the names.
+        filter: &'static str,
+    },
+    /// The same for the ring's model checking, which is another build.
+    Loom {
+        /// A file of `ringbuf/tests/`.
+        test: &'static str,
+        /// A part of the names.
+        filter: &'static str,
+    },
+    /// The simulated server, within so many seeds.
+    Sim {
+        /// Seeds are 0 up to here.
+        seeds_max: u32,
+    },
+}
+
+/// How many seeds the simulator gets for a bug.
+const SEEDS: u32 = 200;
+
+const fn test(
+    name: &'static str,
+    (package, test, filter): (&'static str, &'static str, &'static str),
+    does: &'static str,
+) -> Mutant {
+    Mutant { name, does, check: Check::Test { package, test, filter }, hangs: false }
+}
+
+const fn sim(name: &'static str, does: &'static str) -> Mutant {
+    Mutant { name, does, check: Check::Sim { seeds_max: SEEDS }, hangs: false }
+}
+
+const fn loom(
+    name: &'static str,
+    (test, filter): (&'static str, &'static str),
+    does: &'static str,
+) -> Mutant {
+    Mutant { name, does, check: Check::Loom { test, filter }, hangs: false }
+}
+
+const ROOMS: [&[Mutant]; 4] = [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, outer::MUTANTS];
+
+/// Every known bug.
+pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
+    ROOMS.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_blank() {
+        for mutant in all() {
+            assert!(mutant.does.ends_with('.') && !mutant.name.is_empty(), "{}", mutant.name);
+            if let Check::Test { filter, .. } | Check::Loom { filter, .. } = mutant.check {
+                assert!(!filter.is_empty(), "{}", mutant.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Bugs in the rooms around them: `ringbuf`, `exchange`, `net`, `api`.
+
+use super::{Mutant, loom, sim, test};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    loom(
+        "ring_without_a_strike",
+        ("loom_doorbell", "a_flag_set"),
+        "A ringer takes the announcement and does not strike the bell.",
+    ),
+    loom(
+        "announce_without_a_fence",
+        ("loom_doorbell", "a_flag_set"),
+        "The sleeper's look at the rings may come before its announcement.",
+    ),
+    loom(
+        "ring_without_a_fence",
+        ("loom_doorbell", "a_flag_set"),
+        "The ringer's look at the announcement may come before its push.",
+    ),
+    loom(
+        "item_published_relaxed",
+        ("loom_doorbell", "a_consumer_that_parks"),
+        "An item is published before its bytes are.",
+    ),
+    test(
+        "one_id_makes_two_orders",
+        ("exchange", "one_id_makes_one_order", "a_live_order"),
+        "The paper venue makes a second order for an id it knows.",
+    ),
+    test(
+        "venue_asks_for_no_margin",
+        ("exchange", "filters", "margin_with_fee"),
+        "The paper venue accepts an open without the margin for it.",
+    ),
+    test(
+        "answer_overtakes_an_earlier_one",
+        ("net", "early_answers_wait_for_their_turn", "any_order_of_answers"),
+        "The answer to a pipelined request is written before those of earlier ones.",
+    ),
+    test(
+        "handed_call_told_as_not_sent",
+        ("net", "client_outcomes_are_exact", "wherever_the_server_stops_answering"),
+        "A call whose bytes may have arrived is told as not sent, or sent again.",
+    ),
+    test(
+        "repeats_forgotten_on_recovery",
+        ("api", "crash_same_digest", "the_running_state_is"),
+        "The keys of accepted signals are not taken from a snapshot.",
+    ),
+    test(
+        "user_stays_when_shards_change",
+        ("api", "crash_same_digest", "the_running_state_is"),
+        "A change of the number of shards leaves users where they were.",
+    ),
+    test(
+        "record_applied_though_the_snapshot_holds_it",
+        ("api", "crash_same_digest", "the_running_state_is"),
+        "Recovery applies records that a snapshot's user already holds.",
+    ),
+    sim(
+        "parked_without_a_second_look",
+        "A shard parks after announcing it without another look at its rings.",
+    ),
+    sim("pending_request_leaked", "A request that finds the password workers busy keeps its place for ever."),
+];
