@@ -234,3 +234,17 @@ fn a_second_server_on_the_same_directory_is_refused() {
     // A lock file that nobody holds locks nothing.
     assert_eq!(get(&mut killed.place.start(2).client(), "/health", "")["status"], "live");
 }
+
+#[test]
+fn a_digest_changes_nothing() {
+    let killed = killed("a_digest_changes_nothing");
+    // What a switch to another number of shards leaves that was interrupted: a start removes it.
+    let left = killed.place.data().join("gen-00000002/shard-000");
+    std::fs::create_dir_all(&left).expect("a directory is made");
+    std::fs::write(left.join("snap-00000000000000000001.snap"), "interrupted").expect("a file is written");
+    let before = files::contents(&killed.place.data());
+    killed.place.digest();
+    assert!(files::contents(&killed.place.data()) == before, "it only looks");
+    assert!(killed.place.start(1).stop().success());
+    assert!(!left.join("snap-00000000000000000001.snap").exists(), "a start removes it");
+}

@@ -83,6 +83,15 @@ impl<D: Disk> DataDirectory<D> {
         Ok(Self { disk, root: root.to_owned(), current })
     }
 
+    /// The homes of the shards of an existing directory, in order, looking only: what interrupted switches left stays.
+    /// `None` when there is no `CURRENT`.
+    ///
+    /// # Errors
+    /// [`StorageError::Current`], [`StorageError::NewerVersion`] or [`StorageError::Io`].
+    pub async fn look(disk: &D, root: &Path) -> Result<Option<Vec<ShardHome>>, StorageError> {
+        Ok(Current::read(disk, root).await?.map(|current| homes(root, &current)))
+    }
+
     /// The generation.
     #[must_use]
     pub fn generation(&self) -> Generation {

@@ -163,6 +163,26 @@ pub(crate) const STEPS: &[Step] = &[
         limit: LIMIT,
     },
     Step {
+        name: "storage-faults",
+        why: "kill -9 and power failure at every operation on the disk lose nothing acknowledged",
+        action: Action::Command {
+            words: &[
+                "cargo",
+                "test",
+                "--package",
+                "coinbitclub",
+                "--locked",
+                "--test",
+                "failpoints",
+                "--target-dir",
+                "target/planted",
+            ],
+            variables: &[("RUSTFLAGS", "--cfg planted")],
+        },
+        remedy: "the failure names the operation and the moment; api/src/server/failing_disk.rs says how to kill there by hand",
+        limit: LIMIT,
+    },
+    Step {
         name: "websocket-peers",
         why: "WebSocket libraries that nobody here wrote agree with our server and our client",
         action: Action::Check(peers::check),

@@ -9,8 +9,8 @@ use clap::Args;
 use engine::core::codec::{decode_record, decode_user};
 use engine::core::state::{combine_digests, user_digest};
 use engine::shard::runtime::{ExecutorOptions, GlommioDisk, run_pinned};
+use storage::DataDirectory;
 use storage::inspect::{Found, inspect as look};
-use storage::{DataDirectory, Salt};
 
 use crate::server::recovery::recover_shard;
 
@@ -140,10 +140,9 @@ pub fn digest(dir: &Path) -> Result<(), String> {
     let dir = dir.to_owned();
     let (digest, users) = on_executor(move |runtime| async move {
         let disk = GlommioDisk::new(&runtime);
-        let directory =
-            DataDirectory::open(disk.clone(), &dir, 1, Salt(0)).await.map_err(|error| error.to_string())?;
+        let homes = DataDirectory::look(&disk, &dir).await.map_err(|error| error.to_string())?;
         let mut parts = Vec::new();
-        for home in directory.shards() {
+        for home in homes.ok_or("CURRENT has just been removed")? {
             let found = recover_shard(&disk, &home).await.map_err(|error| error.to_string())?;
             parts.extend(found.state.users().iter().map(|user| (user.id, user_digest(user))));
         }

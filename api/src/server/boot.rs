@@ -15,9 +15,9 @@ use engine::core::ids::Timestamp;
 use engine::seam::{Clock, Entropy, Nanos};
 use engine::shard::limits::MESH_CAPACITY;
 use engine::shard::ports::{Moment, ShardId};
-use engine::shard::runtime::{
-    ExecutorOptions, GlommioDisk, GlommioRuntime, HostClock, HostEntropy, Watchdog, run_pinned,
-};
+#[cfg(not(planted))]
+use engine::shard::runtime::GlommioDisk as HostDisk;
+use engine::shard::runtime::{ExecutorOptions, GlommioRuntime, HostClock, HostEntropy, Watchdog, run_pinned};
 use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
 use exchange::paper::{PaperSettings, PaperVenue, listings};
 use exchange::venue::Venue;
@@ -33,6 +33,8 @@ use storage::{DirectoryLock, Salt, ShardHome};
 
 use super::assembly::{Assembly, assemble, open_directory};
 use super::config::{MarketPace, MarketSource, ServerConfig, TlsFiles};
+#[cfg(planted)]
+use super::failing_disk::FailingDisk as HostDisk;
 use super::gateway::VenueGateway;
 use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::housekeeping::{self, Housekeeping};
@@ -323,7 +325,7 @@ fn open_homes(data: &Path, shards: u16) -> Result<Vec<ShardHome>, StartError> {
             HostEntropy.fill(&mut bytes);
             Salt(u64::from_le_bytes(bytes))
         };
-        open_directory(&GlommioDisk::new(&runtime), &data, shards, salt).await
+        open_directory(&HostDisk::new(&runtime), &data, shards, salt).await
     })
     .map_err(|e| StartError::from_text("executor", e))?;
     let homes = opened.join().map_err(|_| StartError("opening the data directory panicked".to_owned()))?;
@@ -368,7 +370,7 @@ fn all_back(
 
 /// A shard's life: recover, wait for the others, serve.
 async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), String> {
-    let disk = GlommioDisk::new(&runtime);
+    let disk = HostDisk::new(&runtime);
     let back = match recover_shard(&disk, &setup.home).await {
         Ok(back) => back,
         Err(error) => {
@@ -420,18 +422,12 @@ fn open_tls(
     Ok((Tls { address, files: files.clone(), store }, config))
 }
 
-type Parts = LoopParts<
-    GlommioRuntime,
-    GlommioDisk,
-    VenueGateway<PaperVenue>,
-    TlsWire<UringWire>,
-    HostEntropy,
-    HostClock,
->;
+type Parts =
+    LoopParts<GlommioRuntime, HostDisk, VenueGateway<PaperVenue>, TlsWire<UringWire>, HostEntropy, HostClock>;
 
 async fn assemble_on_host(
     runtime: GlommioRuntime,
-    disk: GlommioDisk,
+    disk: HostDisk,
     setup: ShardSetup,
     back: FoundShard,
     go: &Go,

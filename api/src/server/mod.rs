@@ -8,6 +8,8 @@ pub mod assembly;
 pub mod boot;
 pub mod config;
 pub mod dump;
+#[cfg(planted)]
+pub mod failing_disk;
 pub mod gateway;
 pub mod hashing;
 pub mod housekeeping;

@@ -14,6 +14,7 @@ pub mod faulty_disk;
 pub mod files;
 pub mod inspect;
 pub mod load;
+pub mod loop_disk;
 pub mod people;
 pub mod promises;
 pub mod server;

@@ -19,6 +19,8 @@ pub struct Place {
     pub root: PathBuf,
     /// Arguments beyond data, address and shards.
     pub arguments: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Place {
@@ -35,7 +37,7 @@ impl Place {
             text("--rules"),
             file.display().to_string(),
         ];
-        Self { root: root.to_owned(), arguments }
+        Self { root: root.to_owned(), arguments, variables: Vec::new() }
     }
 
     /// The data directory.
@@ -59,6 +61,7 @@ impl Place {
         command.args(["serve", "--listen", "127.0.0.1:0", "--shards", shards.as_str(), "--data"]);
         command.arg(self.data()).args(&self.arguments);
         command.env_remove("COINBITCLUB_LOG").env_remove("COINBITCLUB_DATA_DIR");
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         command
     }
 
@@ -130,7 +133,18 @@ impl Starting {
     ///
     /// # Panics
     /// When it does not, with its log lines.
-    pub fn serving(mut self) -> Server {
+    pub fn serving(self) -> Server {
+        let place = self.place.clone();
+        self.serving_or_ended().unwrap_or_else(|status| {
+            panic!("the server did not start: {status}\n{}", place.logged());
+        })
+    }
+
+    /// Waits until it serves, or until it has ended by itself.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub fn serving_or_ended(mut self) -> Result<Server, ExitStatus> {
         let mut child = self.child.take().expect("it is taken once");
         let mut line = String::new();
         let out = child.stdout.take().expect("its standard output is a pipe");
@@ -138,10 +152,13 @@ impl Starting {
         let address =
             line.strip_prefix("listening on http://").and_then(|rest| rest.split(' ').next()?.parse().ok());
         let Some(address) = address else {
-            end(&mut child);
-            panic!("the server did not start: {line:?}\n{}", self.place.logged());
+            if !line.is_empty() {
+                end(&mut child);
+                panic!("it says something else: {line:?}");
+            }
+            return Err(child.wait().expect("a child can be waited for"));
         };
-        Server { child, address, shards: self.shards }
+        Ok(Server { child, address, shards: self.shards })
     }
 }
 
@@ -179,17 +196,22 @@ impl Server {
         end(&mut self.child);
     }
 
+    /// Waits for its end, which something else brings about.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut ended = None;
+        wait_until("the server ends by itself", || {
+            ended = self.child.try_wait().expect("a child can be waited for");
+            ended.is_none().then(|| "it runs".to_owned())
+        });
+        ended.expect("it was just seen")
+    }
+
     /// SIGTERM, then its end is waited for.
     pub fn stop(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", pid.as_str()]).status();
         assert!(sent.expect("kill is there").success(), "SIGTERM was sent");
-        let mut ended = None;
-        wait_until("the server ends after SIGTERM", || {
-            ended = self.child.try_wait().expect("a child can be waited for");
-            ended.is_none().then(|| "it runs".to_owned())
-        });
-        ended.expect("it was just seen")
+        self.ended()
     }
 
     /// The process, to look at it.
