@@ -7,6 +7,7 @@
 
 mod conformance;
 mod deploy;
+mod fuzz;
 mod peers;
 mod prerequisites;
 mod purity;
@@ -28,7 +29,7 @@ usage: cargo xtask COMMAND
   bench [ARGS]      all criterion benchmarks; ARGS go to criterion, such as a name to filter by
   bench-http [ARGS] CPU per request beside nginx, durable orders, WebSockets; ARGS: --json, --seconds N,
                     --only static|durable|websocket
-  fuzz [TARGET] [S] the fuzzers of net/fuzz, each for S seconds (600), from the kept corpus (needs nightly)
+  fuzz [TARGET] [S] the fuzzers of net/fuzz and fuzz, each for S seconds (600), from the kept corpus (needs nightly)
   conformance [CASES]  the Autobahn testsuite against our WebSocket server and client (needs Python 2.7)
 ";
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         },
         ["bench", rest @ ..] => run::bench(rest),
         ["bench-http", rest @ ..] => run::bench_http(rest),
-        ["fuzz", rest @ ..] => run::fuzz(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["conformance", cases @ ..] => conformance::run(cases),
         _ => fail(USAGE),
     }
