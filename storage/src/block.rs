@@ -19,7 +19,7 @@
 //! of records, each inside the payload and at a multiple of 16 from the block's start.
 
 use crate::identity::{BlockSequence, Epoch, Generation, LogIdentity, Lsn, Salt, SegmentNumber, ShardNumber};
-use crate::limits::{BLOCK_BYTES_MAX, PAGE_BYTES, RECORD_BYTES_MAX, whole_pages};
+use crate::limits::{BLOCK_BYTES_MAX, LSN_BOUND, PAGE_BYTES, RECORD_BYTES_MAX, whole_pages};
 
 /// The format this program writes. It reads every lower one.
 pub const FORMAT_VERSION: u16 = 1;
@@ -123,7 +123,8 @@ pub fn peek_block(
         (header.segment == segment || planted::planted!("block_of_a_recycled_segment"), "segment number"),
         (header.payload_bytes as usize <= BLOCK_BYTES_MAX - HEADER_BYTES, "length"),
         (header.sequence.0 != 0 && header.sequence.0 != u64::MAX, "sequence"),
-        (header.first_lsn.0 != 0 && header.first_lsn.0 < u64::MAX / 2, "first record"),
+        (header.first_lsn.0 != 0 && header.first_lsn.0 < LSN_BOUND, "first record"),
+        (header.epoch.0 != 0 && header.epoch.0 != u64::MAX, "epoch"),
     ];
     match checks.iter().find(|(good, _)| !good) {
         Some((_, what)) => Err(BlockFault::Header(what)),

@@ -46,6 +46,10 @@ pub const SNAPSHOT_PENDING_BYTES_MAX: usize = 2 * SECTION_BYTES_MAX + 1024 * 102
 /// Bytes a snapshot writer writes at once.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
 
+/// No record has this number or a higher one: half of what the type holds, so that nothing added to a number that was read
+/// from a file reaches the type's end.
+pub const LSN_BOUND: u64 = u64::MAX / 2;
+
 /// Shards of one generation: three digits in a directory name, and far more than a machine has cores.
 pub const SHARDS_MAX: u16 = 512;
 

@@ -3,8 +3,9 @@
 //! **Runs on**: any executor that has the disk; several shards' recoveries may run side by side.
 //!
 //! **Invariants**: a snapshot is read to its end and checked before its first section is handed out. A damaged one gives
-//! way to an older one, or to none, when the log reaches back that far. What is handed out is synced first, so nothing
-//! that recovery saw can disappear in a later crash.
+//! way to an older one, or to none, when the log reaches back that far. A whole one, used or not, proves which records there
+//! were: a log that ends before them is refused. What is handed out is synced first, so nothing that recovery saw can
+//! disappear in a later crash.
 //!
 //! **Never**: creates, changes or removes a file.
 
@@ -63,6 +64,8 @@ pub struct Recovered {
 /// Where to begin.
 struct Base {
     snapshot: Option<DurableSnapshot>,
+    /// The newest whole snapshot, whether the log reaches back to it or not.
+    newest_whole: Option<DurableSnapshot>,
     /// Index of the first segment to scan.
     from: usize,
     /// What its first block must be, when that is known.
@@ -98,7 +101,7 @@ pub async fn recover<D: Disk, E>(
     }
     let (start, mut records) = (base.start(), 0);
     let plan = ScanPlan { identity: Some(*home.identity()), first: base.first, sync: true };
-    let mut end = scan(disk, home.dir(), &segments[base.from..], plan, &mut |event| match event {
+    let end = scan(disk, home.dir(), &segments[base.from..], plan, &mut |event| match event {
         ScanEvent::Record { lsn, bytes, .. } if lsn >= start => {
             records += 1;
             visit(Replayed::Record { lsn, bytes })
@@ -106,8 +109,7 @@ pub async fn recover<D: Disk, E>(
         _ => Ok(()),
     })
     .await?;
-    end.tail.next_lsn = end.tail.next_lsn.max(start);
-    if let Some(snapshot) = &base.snapshot
+    if let Some(snapshot) = &base.newest_whole
         && end.tail.next_lsn <= snapshot.reflects
     {
         return Err(too_short(home, snapshot, &segments, Lsn(end.tail.next_lsn.0 - 1)).into());
@@ -149,7 +151,7 @@ async fn choose_base<D: Disk>(
 ) -> Result<Base, StorageError> {
     let (dir, identity) = (home.dir(), home.identity());
     let whole = segments.first().is_none_or(|first| *first == SegmentNumber(1));
-    let mut detail = Vec::new();
+    let (mut detail, mut newest_whole) = (Vec::new(), None);
     for &start in snapshots {
         let path = dir.join(path::snapshot_name(start));
         let mut only_check = |_, _, _: &[u8]| Ok::<_, Infallible>(());
@@ -168,12 +170,14 @@ async fn choose_base<D: Disk>(
             let last = Lsn(start.0 - 1);
             return Err(too_short(home, &snapshot, segments, last));
         }
+        newest_whole.get_or_insert_with(|| snapshot.clone());
         if let Some(from) = covering(disk, dir, identity, segments, start).await? {
-            return Ok(Base { snapshot: Some(snapshot), from, first: None });
+            return Ok(Base { snapshot: Some(snapshot), newest_whole, from, first: None });
         }
         if snapshot.segment == SegmentNumber(0) && whole {
             return Ok(Base {
                 snapshot: Some(snapshot),
+                newest_whole,
                 from: 0,
                 first: Some((BlockSequence(1), Some(start))),
             });
@@ -188,7 +192,8 @@ async fn choose_base<D: Disk>(
     let from_nothing =
         home.identity().generation == Generation(1) && whole && first.is_none_or(|lsn| lsn == Lsn(1));
     if from_nothing && (!segments.is_empty() || snapshots.is_empty()) {
-        return Ok(Base { snapshot: None, from: 0, first: Some((BlockSequence(1), Some(Lsn(1)))) });
+        let first = Some((BlockSequence(1), Some(Lsn(1))));
+        return Ok(Base { snapshot: None, newest_whole, from: 0, first });
     }
     if snapshots.is_empty() {
         detail.push("there is none".to_owned());

@@ -23,7 +23,7 @@ use crate::block::{is_zero, u32_at, u64_at};
 use crate::error::{RecoverError, StorageError};
 use crate::head::{FileKind, Head};
 use crate::identity::{LogIdentity, Lsn, SegmentNumber};
-use crate::limits::{PAGE_BYTES, SECTION_BYTES_MAX};
+use crate::limits::{LSN_BOUND, PAGE_BYTES, SECTION_BYTES_MAX};
 use crate::snapshot::DurableSnapshot;
 use crate::window::Window;
 use engine::seam::{Disk, DiskFile};
@@ -156,7 +156,9 @@ async fn check<F: DiskFile, E>(
     let end = offset + FOOTER_BYTES as u64;
     let rest = window.at(end, PAGE_BYTES).await.map_err(StorageError::io("read", path))?;
     let whole = (footer.sections, footer.bytes, footer.sections_crc) == (sections, bytes, all);
-    if !whole || rest.len() >= PAGE_BYTES || !is_zero(rest) {
+    // What every writer of a snapshot asserts, so that nobody counts below zero or beyond the end after it.
+    let in_order = start.0 > 0 && footer.reflects.0 >= start.0 - 1 && footer.reflects.0 < LSN_BOUND;
+    if !whole || !in_order || rest.len() >= PAGE_BYTES || !is_zero(rest) {
         return Err(corrupt(offset, "the end does not match what comes before or after it"));
     }
     Ok(DurableSnapshot {

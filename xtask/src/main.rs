@@ -7,6 +7,7 @@
 
 mod conformance;
 mod deploy;
+mod fuzz;
 mod mutants;
 mod peers;
 mod prerequisites;
@@ -30,8 +31,8 @@ usage: cargo xtask COMMAND
   bench-http [ARGS] CPU per request beside nginx, durable orders, WebSockets; ARGS: --json, --seconds N,
                     --only static|durable|websocket
   sim [ARGS]        the simulator, optimised; ARGS go to `coinbitclub sim`, such as --seeds 0..100000 or --seed 7 --trace
-  fuzz [TARGET] [S] the fuzzers of net/fuzz, each for S seconds (600), from the kept corpus (needs nightly)
   mutants [NAME...] known bugs, each switched on alone: a check must fail; --jobs N at once (all CPUs)
+  fuzz [TARGET] [S] the fuzzers of net/fuzz and fuzz, each for S seconds (600), from the kept corpus (needs nightly)
   conformance [CASES]  the Autobahn testsuite against our WebSocket server and client (needs Python 2.7)
 ";
 
@@ -53,8 +54,8 @@ fn main() -> ExitCode {
         ["bench", rest @ ..] => run::bench(rest),
         ["bench-http", rest @ ..] => run::bench_http(rest),
         ["sim", rest @ ..] => run::sim(rest),
-        ["fuzz", rest @ ..] => run::fuzz(rest),
         ["mutants", rest @ ..] => mutants::command(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["conformance", cases @ ..] => conformance::run(cases),
         _ => fail(USAGE),
     }

@@ -253,60 +253,6 @@ fn optimised(program: &[&str], rest: &[&str]) -> ExitCode {
     }
 }
 
-/// The fuzzers of `net/fuzz`.
-const FUZZERS: &[&str] = &["http_request", "http_response", "ws_session"];
-
-/// Runs one fuzzer, or all, each for so many seconds. What it finds is under `net/fuzz/artifacts`, new seeds under
-/// `target/fuzz`: the kept corpus does not change.
-pub(crate) fn fuzz(rest: &[&str]) -> ExitCode {
-    let (targets, seconds) = match rest {
-        [] => (FUZZERS, "600"),
-        [target] if FUZZERS.contains(target) => (rest, "600"),
-        [target, seconds] if FUZZERS.contains(target) && seconds.parse::<u32>().is_ok() => {
-            (&rest[..1], *seconds)
-        }
-        _ => {
-            eprintln!("usage: cargo xtask fuzz [TARGET] [SECONDS]; targets: {}", FUZZERS.join(" "));
-            return ExitCode::FAILURE;
-        }
-    };
-    if !prerequisites::has_nightly() {
-        eprintln!("the fuzzers need a nightly toolchain: rustup toolchain install nightly");
-        return ExitCode::FAILURE;
-    }
-    let tool = "target/fuzz/tool/bin/cargo-fuzz";
-    if !std::path::Path::new(tool).is_file() {
-        let words = ["cargo", "install", "cargo-fuzz", "--locked", "--quiet", "--root", "target/fuzz/tool"];
-        if command(&words) != ExitCode::SUCCESS {
-            return ExitCode::FAILURE;
-        }
-    }
-    for target in targets {
-        let fresh = format!("target/fuzz/corpus/{target}");
-        if let Err(error) = fs::create_dir_all(&fresh) {
-            eprintln!("{fresh}: {error}");
-            return ExitCode::FAILURE;
-        }
-        let kept = format!("net/fuzz/corpus/{target}");
-        let time = format!("-max_total_time={seconds}");
-        let mut words = vec!["rustup", "run", "nightly", tool, "run", "--fuzz-dir", "net/fuzz"];
-        words.extend([
-            "--target-dir",
-            "target/fuzz/build",
-            target,
-            &fresh,
-            &kept,
-            "--",
-            &time,
-            "-max_len=2048",
-        ]);
-        if command(&words) != ExitCode::SUCCESS {
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
-}
-
 /// Runs a program to its end; a failure says which.
 pub(crate) fn checked(command: &mut Command) -> Result<(), String> {
     let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
@@ -314,7 +260,7 @@ pub(crate) fn checked(command: &mut Command) -> Result<(), String> {
 }
 
 /// Runs a command that people start by hand, for as long as it takes.
-fn command(words: &[&str]) -> ExitCode {
+pub(crate) fn command(words: &[&str]) -> ExitCode {
     match run_words(words, &[], Duration::from_hours(4)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(message) => {

@@ -4,8 +4,17 @@
 //! **Schema**: [`SCHEMA`] is in every header. A change of the layout or meaning of an event or of the state needs a new
 //! number and a reader of the old one; a golden log of each version is kept as a test.
 
+use std::num::NonZeroUsize;
+
+use rkyv::api::access_with_context;
+use rkyv::api::high::{HighDeserializer, HighValidator};
+use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
+use rkyv::validation::Validator;
+use rkyv::validation::archive::ArchiveValidator;
+use rkyv::validation::shared::SharedValidator;
+use rkyv::{Archive, Deserialize};
 
 use super::event::Record;
 use super::user::User;
@@ -14,6 +23,10 @@ use super::user::User;
 pub const SCHEMA: u16 = 1;
 /// Bytes of the header: as many as keep the archive behind it aligned.
 pub const HEADER_BYTES: usize = 16;
+
+/// Deepest nesting of an archive: a few lists in lists, and a source's tree of seen keys, which has 6 levels at its bound.
+/// Reading takes a few calls per level, so this bounds the stack.
+const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("above zero");
 
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,13 +111,26 @@ fn open<'a>(bytes: &'a [u8], kind: Kind, wanted: &'static str) -> Result<(u64, &
     Ok((u64::from_le_bytes(number), &bytes[HEADER_BYTES..]))
 }
 
+/// Validates an archive, then reads it.
+fn read<T>(archive: &[u8]) -> Result<T, CodecError>
+where
+    T: Archive,
+    T::Archived: for<'a> CheckBytes<HighValidator<'a, Error>> + Deserialize<T, HighDeserializer<Error>>,
+{
+    let bounds = ArchiveValidator::with_max_depth(archive, Some(DEPTH_MAX));
+    let mut validator = Validator::new(bounds, SharedValidator::new());
+    access_with_context::<T::Archived, _, Error>(archive, &mut validator)
+        .and_then(|archived| rkyv::deserialize(archived))
+        .map_err(|error| CodecError::Damaged(error.to_string()))
+}
+
 /// Reads a record. `bytes` is 16-byte aligned.
 ///
 /// # Errors
 /// [`CodecError`]; never panics, whatever the bytes.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, CodecError> {
     let (_, archive) = open(bytes, Kind::Record, "record")?;
-    rkyv::from_bytes::<Record, Error>(archive).map_err(|e| CodecError::Damaged(e.to_string()))
+    read::<Record>(archive)
 }
 
 /// Reads a user and the number of the last record it holds. `bytes` is 16-byte aligned.
@@ -113,6 +139,5 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, CodecError> {
 /// [`CodecError`]; never panics, whatever the bytes.
 pub fn decode_user(bytes: &[u8]) -> Result<(User, u64), CodecError> {
     let (as_of, archive) = open(bytes, Kind::User, "user")?;
-    let user = rkyv::from_bytes::<User, Error>(archive).map_err(|e| CodecError::Damaged(e.to_string()))?;
-    Ok((user, as_of))
+    Ok((read::<User>(archive)?, as_of))
 }

@@ -6,8 +6,9 @@ use super::File;
 const ROOMS: &[(&str, &[&str])] = &[
     ("ringbuf", &[]),
     ("net", &[]),
-    // The fuzzers: a workspace of their own.
+    // The fuzzers: workspaces of their own.
     ("net/fuzz", &["net"]),
+    ("fuzz", &["api", "engine", "net", "storage"]),
     ("engine", &["ringbuf"]),
     ("storage", &["engine", "ringbuf"]),
     ("exchange", &["engine", "net"]),

@@ -1,0 +1,8 @@
+//! Edits of the segments of a log. The check, and what it asserts, is in `storage/tests/fuzz_checks/log_file.rs`.
+
+#![no_main]
+
+#[path = "../../storage/tests/fuzz_checks/mod.rs"]
+mod fuzz_checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz_checks::log_file::check(bytes));
