@@ -79,6 +79,8 @@ pub(super) struct Judge {
     submitted: BTreeMap<ClientOrderId, NewOrder>,
     emails: BTreeSet<UserId>,
     flags: BTreeMap<UserId, Flags>,
+    /// Who had a subscription when a signal was accepted, and whether it opens.
+    audience: BTreeMap<SignalId, (bool, Vec<UserId>)>,
     violation: Option<String>,
     /// Decisions seen.
     pub(super) decided: u64,
@@ -104,6 +106,7 @@ impl Judge {
             submitted: BTreeMap::new(),
             emails: BTreeSet::new(),
             flags: BTreeMap::new(),
+            audience: BTreeMap::new(),
             violation: None,
             decided: 0,
             lines: Vec::new(),
@@ -171,6 +174,7 @@ impl Judge {
             }
             self.flags.insert(user.id, flags_of(user));
         }
+        self.check_origins(&actual);
         self.life = life;
         // What is recovered is never taken back: of the versions before, only those that a read may still show are kept.
         let oldest_needed = self.waiting.keys().next().copied().unwrap_or(self.index);
@@ -184,6 +188,57 @@ impl Judge {
         self.promised = vec![Promise::default(); usize::from(shards)];
         self.intended.clear();
         self.note(|| format!("life {life} begins with {shards} shards and {} users", users.len()));
+    }
+
+    /// Orders and positions rest on signals that were accepted: a fan-out that began before its signal was durable would have
+    /// left some that rest on nothing.
+    fn check_origins(&mut self, actual: &BTreeMap<UserId, &User>) {
+        let mut wrong = None;
+        for user in actual.values() {
+            let of_orders = user.orders.iter().map(|order| order.new.id.signal);
+            for signal in of_orders.chain(user.positions.iter().map(|position| position.signal)) {
+                let publisher = actual.get(&signal.source.owner);
+                let source = publisher.and_then(|user| user.sources.get(usize::from(signal.source.index)));
+                if source.is_none_or(|source| source.accepted < signal.number) {
+                    wrong =
+                        Some(format!("{} holds orders of signal {signal}, which nobody accepted", user.id));
+                }
+            }
+        }
+        if let Some(what) = wrong {
+            self.violate(what);
+        }
+    }
+
+    /// Notes who has to be decided on when a signal is accepted, and looks that they were when it is finished.
+    fn follow_fan_out(&mut self, owner: UserId, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::SignalAccepted { signal, .. } => {
+                    let subscribed = |user: &&ModelUser| {
+                        user.has_decided(signal.id, signal.kind.opens().is_some()).is_some()
+                    };
+                    let audience = self.model.users().filter(subscribed).map(ModelUser::id).collect();
+                    self.audience.insert(signal.id, (signal.kind.opens().is_some(), audience));
+                }
+                // An expired one reaches nobody.
+                Event::SignalFinished { .. } if events.len() > 1 => {}
+                Event::SignalFinished { source, number, .. } => {
+                    let of_source = |id: &SignalId| id.number == *number && id.source.index == *source;
+                    let found =
+                        self.audience.keys().find(|id| id.source.owner == owner && of_source(id)).copied();
+                    let Some(id) = found else { continue };
+                    let Some((opens, audience)) = self.audience.remove(&id) else { continue };
+                    for user in audience {
+                        let decided = self.model.user(user).and_then(|user| user.has_decided(id, opens));
+                        if decided == Some(false) {
+                            self.violate(format!("signal {id} is finished and {user} was not decided on"));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The life that has just ended was told to stop and did: whatever the next one recovers, nothing is missing.
@@ -267,6 +322,7 @@ impl Judge {
         }
         *newest = Some(newest.unwrap_or(0).max(lsn.0));
         if changed && let Some(id) = user {
+            self.follow_fan_out(id, events);
             let Some(found) = state.by_id(id) else {
                 return self.violate(format!("shard {shard}: {id} changed and is not there"));
             };

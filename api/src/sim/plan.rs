@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) snapshot_log_bytes: u64,
     /// Symbols that are traded.
     pub(super) symbols: usize,
+    /// Notional that one order can take from the market in a tick, in USDT; more is filled in parts.
+    pub(super) depth_usdt: Option<i64>,
     pub(super) rules: Rules,
 }
 
@@ -57,6 +59,7 @@ impl Plan {
         let segment_bytes = SEGMENT_BYTES_MIN.next_multiple_of(4_096) + pick(&[0, 65_536, 262_144]);
         let snapshot_log_bytes = pick(&[32_768, 131_072, 1 << 20]);
         let symbols = usize::try_from(pick(&[1, 2, 4])).expect("small");
+        let depth_usdt = i64::try_from(pick(&[0, 0, 300, 2_000])).ok().filter(|depth| *depth > 0);
         let rules = Rules {
             cooldown: pick(&[0, 1, 10, 7_200]) * SECOND,
             positions_max: usize::try_from(pick(&[1, 2, 2, 3])).expect("small"),
@@ -85,6 +88,7 @@ impl Plan {
             segment_bytes,
             snapshot_log_bytes,
             symbols,
+            depth_usdt,
             rules,
         }
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Receiver;
+use engine::core::fixed::{Money, Rounding};
 use engine::core::ids::Timestamp;
 use engine::seam::{Clock, Nanos};
 use engine::shard::limits::MESH_CAPACITY;
@@ -217,7 +218,14 @@ async fn hash(world: Rc<World>, jobs: Receiver<HashJob>, mut returns: Vec<HashRe
 }
 
 fn paper_venue(world: &World, now: Timestamp) -> Result<PaperVenue, String> {
-    let listings: Vec<_> = listings().into_iter().take(world.plan.symbols).collect();
+    let mut listings: Vec<_> = listings().into_iter().take(world.plan.symbols).collect();
+    if let Some(depth) = world.plan.depth_usdt {
+        for listing in &mut listings {
+            let quantity = Money::from_whole(depth).quantity_at(listing.base, Rounding::Floor);
+            let quantity = quantity.unwrap_or(listing.depth).floor_to(listing.instrument.step);
+            listing.depth = quantity.max(listing.instrument.step);
+        }
+    }
     let symbols: Vec<GeneratedSymbol> = listings.iter().map(|listing| listing.generated()).collect();
     let market = Market::generated(Generator::new(world.plan.seed, &symbols, MARKET_STEP_MICROS, now));
     let real_time = Some(RealTime { market_from: now, real_from: now, speed: Speed::REAL });

@@ -123,6 +123,14 @@ impl ModelUser {
         self.ever_ordered.contains(&id)
     }
 
+    /// Whether a signal was decided on for this user, who has (or had) a subscription to its source; `None` without one.
+    #[must_use]
+    pub fn has_decided(&self, signal: SignalId, opens: bool) -> Option<bool> {
+        let subscription = self.subscriptions.iter().find(|one| one.source == signal.source)?;
+        let mark = if opens { subscription.last_open } else { subscription.last_close };
+        Some(mark >= signal.number)
+    }
+
     /// Whether a page shows this user as they are.
     ///
     /// # Errors
