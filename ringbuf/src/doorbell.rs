@@ -117,10 +117,10 @@ impl Ringer {
     fn wake(&self) {
         // Of all who see the announcement one takes it, and makes the system call for all. Who comes too late writes
         // nothing, so that every store of `false` either answers an announcement or is the sleeper's own.
-        if self.shared.announced.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            if !planted::planted!("ring_without_a_strike") {
-                self.shared.bell.strike();
-            }
+        let taken =
+            self.shared.announced.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if taken && !planted::planted!("ring_without_a_strike") {
+            self.shared.bell.strike();
         }
     }
 }

@@ -261,13 +261,13 @@ impl<D: Disk> SnapshotWriter<D> {
             self.write(last, len).await?;
         }
         let path = self.home.dir().join(path::snapshot_name(self.start));
-        let seed = segment == SegmentNumber(0);
-        let unsynced = if seed {
-            planted::planted!("generation_switched_before_its_snapshots_are_synced")
-        } else {
-            planted::planted!("snapshot_named_before_it_is_synced")
+        let sync = match segment {
+            SegmentNumber(0) if planted::planted!("generation_switched_before_its_snapshots_are_synced") => {
+                Ok(())
+            }
+            SegmentNumber(1..) if planted::planted!("snapshot_named_before_it_is_synced") => Ok(()),
+            _ => self.file.sync_data().await,
         };
-        let sync = if unsynced { Ok(()) } else { self.file.sync_data().await };
         sync.map_err(|error| full_or("sync", &self.tmp, self.offset, error))?;
         self.file.close().await.map_err(StorageError::io("close", &self.tmp))?;
         self.disk.rename(&self.tmp, &path).await.map_err(StorageError::io("rename", &self.tmp))?;

@@ -282,7 +282,7 @@ impl Director {
                 }
                 _ => unreachable(fault, Situation::FanOut).is_some(),
             };
-            !out_of_place && !(full && fault == Fault::DiskFull)
+            !(out_of_place || full && fault == Fault::DiskFull)
         };
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);

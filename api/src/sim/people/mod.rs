@@ -1,0 +1,183 @@
+//! The people of a run: publishers who send signals, traders who follow them, and strangers.
+//!
+//! **Runs on**: the simulator's thread, a task of the world each. **Invariants**: a person has one change under way at a time,
+//! or several on one connection whose order then counts; every answer is held against what was decided. People stop
+//! when the load is over, after what they were at.
+
+mod publisher;
+mod stranger;
+mod trader;
+
+pub(in crate::sim) use publisher::check_receipt;
+
+use std::rc::Rc;
+
+use engine::core::command::Reply;
+use engine::core::ids::{SourceId, UserId};
+use engine::core::instrument::Symbol;
+use engine::seam::Nanos;
+use exchange::paper::listings;
+use serde_json::json;
+
+use crate::sim::client::{Client, Lost, Response, request};
+use crate::sim::executor::Owner;
+use crate::sim::intent::{Intent, Known};
+use crate::sim::model::Page;
+use crate::sim::world::World;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A source as its publisher knows it.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Published {
+    pub(in crate::sim) id: SourceId,
+    pub(in crate::sim) secret: String,
+}
+
+/// Starts everybody.
+pub(in crate::sim) fn start(world: &Rc<World>) {
+    let (publishers, traders) = (world.plan.publishers, world.plan.traders);
+    world.clients_left.set(publishers + traders + 1);
+    for number in 0..publishers {
+        let person = Person::new(world, number, "publisher");
+        world.executor.spawn(Owner::World, publisher::publish(person));
+    }
+    for number in publishers..publishers + traders {
+        let person = Person::new(world, number, "trader");
+        world.executor.spawn(Owner::World, trader::trade(person));
+    }
+    let stranger = Client::new(world, 900);
+    world.executor.spawn(Owner::World, stranger::disturb(stranger));
+}
+
+struct Person {
+    client: Client,
+    email: String,
+    user: UserId,
+    token: String,
+    /// Makes names and amounts that nobody else has.
+    unique: u64,
+}
+
+impl Person {
+    fn new(world: &Rc<World>, number: u32, role: &str) -> Self {
+        let email = format!("{role}{number}@example.com");
+        let user = UserId::from_email(&email);
+        let unique = u64::from(number) * 1_000_000;
+        Self { client: Client::new(world, number), email, user, token: String::new(), unique }
+    }
+
+    fn world(&self) -> &Rc<World> {
+        &self.client.world
+    }
+
+    fn over(&self) -> bool {
+        self.world().load_over.get() || self.world().is_over()
+    }
+
+    fn my_source(&mut self) -> Option<Published> {
+        let draw = self.client.random.next_u64();
+        self.world().source_of(self.user, draw)
+    }
+
+    fn any_source(&mut self) -> Option<Published> {
+        let draw = self.client.random.next_u64();
+        self.world().any_source(draw)
+    }
+
+    fn next_unique(&mut self) -> u64 {
+        self.unique += 1;
+        self.unique
+    }
+
+    /// Sends a change and says what is known after it, and what was answered.
+    async fn ask(&mut self, intent: &Intent, bytes: &[u8]) -> (Known, Result<Response, Lost>) {
+        self.client.hashes = matches!(intent, Intent::SignUp(_) | Intent::LogIn(_));
+        let sent = self.world().judge.borrow_mut().sent();
+        let answer = self.client.call(bytes).await;
+        (intent.check(self.world(), sent, &answer), answer)
+    }
+
+    async fn change(&mut self, intent: Intent, method: &str, path: &str, body: serde_json::Value) -> Known {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let bytes = request(method, path, &self.token, &body);
+        self.ask(&intent, &bytes).await.0
+    }
+
+    /// Signs up and logs in; false when the run is over before.
+    async fn arrive(&mut self) -> bool {
+        let who = json!({ "email": self.email, "password": PASSWORD, "zone": "America/Sao_Paulo" });
+        loop {
+            if self.world().is_over() {
+                return false;
+            }
+            match self.change(Intent::SignUp(self.user), "POST", "/api/auth/signup", who.clone()).await {
+                Known::Done(..) => break,
+                Known::Refused(code) if code == "email_taken" => break,
+                _ => self.client.pause(Nanos::from_millis(300)).await,
+            }
+        }
+        self.log_in().await
+    }
+
+    async fn log_in(&mut self) -> bool {
+        let who = json!({ "email": self.email, "password": PASSWORD }).to_string();
+        loop {
+            if self.world().is_over() {
+                return false;
+            }
+            let bytes = request("POST", "/api/auth/login", "", &who);
+            let (known, answer) = self.ask(&Intent::LogIn(self.user), &bytes).await;
+            if let (Known::Done(Reply::Session(_), _), Ok(response)) = (&known, &answer) {
+                self.token = response.json()["token"].as_str().unwrap_or_default().to_owned();
+                return true;
+            }
+            self.client.pause(Nanos::from_millis(1_500)).await;
+        }
+    }
+
+    /// What a session that ended is answered by: another one.
+    async fn after(&mut self, known: &Known) {
+        if matches!(known, Known::Refused(code) if code == "unauthorized") {
+            self.log_in().await;
+        }
+    }
+
+    /// Reads a page and holds it against the model.
+    async fn read(&mut self, page: Page) {
+        let bytes = request("GET", page.path(), &self.token, "");
+        self.client.hashes = false;
+        let sent = self.world().judge.borrow_mut().sent();
+        let answer = self.client.call(&bytes).await;
+        let world = Rc::clone(self.world());
+        let mut judge = world.judge.borrow_mut();
+        judge.over(sent);
+        let Ok(response) = answer else { return };
+        judge.note(|| format!("page {} {} {}", page.path(), response.status, response.body.len()));
+        match response.status {
+            200 => {
+                let found = response.json();
+                let what = format!("{} was shown", page.path());
+                if let Err(difference) =
+                    judge.read(sent, self.user, &what, |user| user.page_agrees(page, &found))
+                {
+                    judge.violate(format!("{} of {} shows {found}: {difference}", page.path(), self.email));
+                }
+            }
+            401 | 503 => {}
+            status => judge.violate(format!("{} was answered {status}", page.path())),
+        }
+    }
+}
+
+/// Which symbols are traded.
+fn symbol(client: &mut Client) -> Symbol {
+    let symbols = client.world.plan.symbols;
+    let at = usize::try_from(client.below(symbols as u64)).expect("below a length");
+    listings()[at].instrument.symbol
+}
+
+/// Somebody has gone home.
+fn leave(world: &World) {
+    world.clients_left.set(world.clients_left.get() - 1);
+}

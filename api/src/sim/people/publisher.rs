@@ -1,0 +1,163 @@
+//! Publishers: they make sources, send signals of every kind, and read receipts.
+
+use std::rc::Rc;
+
+use engine::core::command::Reply;
+use engine::core::event::Latch;
+use engine::core::ids::SignalId;
+use engine::seam::Nanos;
+use serde_json::json;
+
+use super::{Person, Published, leave, symbol};
+use crate::sim::client::{Client, request};
+use crate::sim::executor::Owner;
+use crate::sim::faults::Fault;
+use crate::sim::intent::{Intent, Known};
+use crate::sim::model::Page;
+
+pub(super) async fn publish(mut person: Person) {
+    if person.arrive().await {
+        while !person.over() && person.world().sources_of(person.user) == 0 {
+            new_source(&mut person).await;
+        }
+        while !person.over() {
+            let think = person.world().plan.think;
+            person.client.pause(think).await;
+            match person.client.below(20) {
+                0 => new_source(&mut person).await,
+                1 => person.read(Page::Sources).await,
+                2 => receipt(&mut person).await,
+                3 => halt_source(&mut person).await,
+                4 => person.read(Page::Profile).await,
+                _ => signal(&mut person).await,
+            }
+        }
+    }
+    leave(&person.client.world);
+}
+
+async fn new_source(person: &mut Person) {
+    let name = format!("source {}", person.next_unique());
+    let intent = Intent::Source(person.user, name.clone());
+    let bytes = request("POST", "/api/sources", &person.token, &json!({ "name": name }).to_string());
+    let (known, answer) = person.ask(&intent, &bytes).await;
+    if let (Known::Done(Reply::Source(id), _), Ok(response)) = (&known, &answer) {
+        let secret = response.json()["secret"].as_str().unwrap_or_default().to_owned();
+        person.world().sources.borrow_mut().push(Published { id: *id, secret });
+    }
+    person.after(&known).await;
+}
+
+async fn halt_source(person: &mut Person) {
+    let Some(source) = person.my_source() else { return };
+    let on = person.client.one_in(3);
+    let intent = Intent::Halt(person.user, Latch::Source(source.id.index), on);
+    let body = json!({ "on": on, "source": source.id.to_string() });
+    let known = person.change(intent, "POST", "/api/halt", body).await;
+    person.after(&known).await;
+}
+
+/// One signal: opens and closes of all kinds, fresh and old, known symbols and unknown, sent once or again.
+async fn signal(person: &mut Person) {
+    let Some(source) = person.my_source() else { return };
+    let tag = format!("tag-{}-", person.next_unique());
+    let actions =
+        ["BUY", "SELL", "strong_buy", "STRONG_SELL", "CLOSE_LONG", "CLOSE_SHORT", "EXIT", "BUY", "SELL"];
+    let action = actions[usize::try_from(person.client.below(actions.len() as u64)).expect("small")];
+    let ticker = if person.client.one_in(30) {
+        "NOSUCHUSDT".to_owned()
+    } else {
+        symbol(&mut person.client).to_string()
+    };
+    let mut body = json!({ "ticker": ticker, "action": action, "tag": tag, "secret": source.secret });
+    if !person.client.one_in(4) {
+        body["signal_id"] = json!(tag);
+    }
+    let seconds = person.world().true_seconds();
+    match person.client.below(10) {
+        0 => body["time"] = json!(seconds - 40),
+        1 => body["time"] = json!(seconds + 20),
+        2..=4 => body["time"] = json!(seconds),
+        _ => {}
+    }
+    if person.client.one_in(6) {
+        body["leverage"] = json!(1 + person.client.below(12));
+    }
+    let bytes = request("POST", "/webhook", "", &body.to_string());
+    let intent = Intent::Signal(person.user, tag);
+    if take(&person.world().resends) {
+        person.world().strike(Fault::Resent);
+        let (world, intent, bytes) = (Rc::clone(person.world()), intent.clone(), bytes.clone());
+        let number = u32::try_from(10_000 + person.unique % 10_000).expect("small");
+        world.clients_left.set(world.clients_left.get() + 1);
+        let mut other = Client::new(&world, number);
+        world.executor.spawn(Owner::World, async move {
+            let sent = other.world.judge.borrow_mut().sent();
+            other.pause(Nanos::from_millis(30)).await;
+            let answer = other.call(&bytes).await;
+            intent.check(&other.world, sent, &answer);
+            leave(&other.world);
+        });
+    }
+    // As TradingView does: again after a lost answer or a 5xx, the same body.
+    for _ in 0..4 {
+        let (known, _) = person.ask(&intent, &bytes).await;
+        match known {
+            Known::Done(Reply::Signal { id, .. }, _) => {
+                person.world().accepted.borrow_mut().push((id, source.secret.clone()));
+                if !person.client.one_in(8) {
+                    return;
+                }
+            }
+            Known::Done(..) => return,
+            Known::Refused(code) => {
+                if code == "unauthorized" {
+                    let what = format!("the secret of {} was acknowledged and is not valid", source.id);
+                    person.world().judge.borrow_mut().violate(what);
+                }
+                return;
+            }
+            Known::Again => {}
+        }
+        if person.world().is_over() {
+            return;
+        }
+        person.client.pause(Nanos::from_millis(3_000)).await;
+    }
+}
+
+fn take(count: &std::cell::Cell<u32>) -> bool {
+    let left = count.get();
+    count.set(left.saturating_sub(1));
+    left > 0
+}
+
+async fn receipt(person: &mut Person) {
+    let accepted = person.world().accepted.borrow().clone();
+    if accepted.is_empty() {
+        return;
+    }
+    let at = usize::try_from(person.client.below(accepted.len() as u64)).expect("below a length");
+    let (id, secret) = &accepted[at];
+    check_receipt(&mut person.client, *id, secret, false).await;
+}
+
+/// Reads a receipt; `settled` wants it finished and every line of it right.
+pub(in crate::sim) async fn check_receipt(client: &mut Client, id: SignalId, secret: &str, settled: bool) {
+    let world = Rc::clone(&client.world);
+    let answer = client.call(&request("GET", &format!("/api/signals/{id}?limit=1000"), secret, "")).await;
+    let Ok(response) = answer else { return };
+    let mut judge = world.judge.borrow_mut();
+    judge.note(|| format!("receipt {id} {}", response.status));
+    match response.status {
+        200 if settled => {
+            let found = response.json();
+            if let Err(difference) = judge.receipt_agrees(id, &found) {
+                judge.violate(format!("the receipt of {id} shows {found}: {difference}"));
+            }
+        }
+        // Only the newest signals are kept.
+        200 | 404 | 503 => {}
+        status => judge.violate(format!("the receipt of {id} was answered {status}")),
+    }
+}
