@@ -113,7 +113,9 @@ fn one(fuzzer: &Fuzzer, seconds: u32) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let kept = format!("{folder}/corpus/{name}");
-    let mut words = vec!["rustup", "run", "nightly", TOOL, "run", "--fuzz-dir", folder];
+    // A backtrace is made in large pieces, which would hide the panic it is of; the sanitizer prints the stack anyway.
+    let mut words =
+        vec!["env", "RUST_BACKTRACE=0", "rustup", "run", "nightly", TOOL, "run", "--fuzz-dir", folder];
     words.extend(["--target-dir", "target/fuzz/build", name, &fresh, &kept, "--"]);
     let mut options = vec![
         format!("-max_total_time={seconds}"),

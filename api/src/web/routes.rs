@@ -144,26 +144,23 @@ fn with_session(
         ("subscriptions", None, None) => Some(Page::Subscriptions),
         _ => None,
     };
-    let post = match path {
+    let change = match path {
         ("auth", Some("logout"), None)
         | ("accounts" | "sources" | "subscriptions" | "halt", None, None)
-        | ("positions", Some("close"), None) => true,
-        ("subscriptions", Some(_), None) => method == Method::Delete,
-        _ => false,
+        | ("positions", Some("close"), None) => Some(Method::Post),
+        ("subscriptions", Some(_), None) => Some(Method::Delete),
+        _ => None,
     };
-    if page.is_none() && !post && !matches!(path, ("subscriptions", Some(_), None)) {
+    if page.is_none() && change.is_none() {
         return not_found();
     }
-    let reads = get && page.is_some();
-    let changes = post && matches!(method, Method::Post | Method::Delete);
-    if !reads && !changes {
-        let allow = match (page.is_some(), post) {
-            (true, true) => "GET, POST",
-            (true, false) => "GET",
-            _ if matches!(path, ("subscriptions", Some(_), None)) => "DELETE",
-            _ => "POST",
-        };
-        return Routed::MethodNotAllowed(allow);
+    if !(get && page.is_some()) && change != Some(method) {
+        return Routed::MethodNotAllowed(match (page, change) {
+            (Some(_), Some(_)) => "GET, POST",
+            (Some(_), None) => "GET",
+            (None, Some(Method::Delete)) => "DELETE",
+            (None, _) => "POST",
+        });
     }
     let Some((user, session)) = bearer(request).and_then(token::parse_session) else {
         return unauthorized("log in and send the token as `Authorization: Bearer …`");
