@@ -105,3 +105,21 @@ proptest! {
         }
     }
 }
+
+/// Its checksum is right; it is refused for its number, and the next start counts on from the block before it.
+#[test]
+fn an_epoch_that_none_can_follow_is_damage() {
+    for epoch in [0, u64::MAX] {
+        let (disk, home) = shard(14);
+        let (mut log, _) = start(&disk, &home);
+        append_blocks(&mut log, payloads(2));
+        disk.kill_process();
+        let at = usize::try_from(*block_offsets(&disk, 1).last().unwrap()).unwrap();
+        let mut file = disk.read(&segment_path(1)).unwrap();
+        file[at + 24..at + 32].copy_from_slice(&epoch.to_le_bytes());
+        reseal(&mut file[at..]);
+        disk.put(&segment_path(1), &file);
+        let (log, replay) = start(&disk, &home);
+        assert_eq!((replay.records.len(), log.next_lsn()), (1, Lsn(2)), "epoch {epoch}");
+    }
+}
