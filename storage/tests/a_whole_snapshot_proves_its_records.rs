@@ -62,3 +62,15 @@ fn a_log_that_ends_with_the_snapshot_goes_on() {
     disk.kill_process();
     assert_eq!(try_recover(&disk, &home).unwrap().payloads(), [b"and so on".to_vec()]);
 }
+
+#[test]
+fn a_log_without_a_block_is_refused_beside_a_damaged_snapshot_too() {
+    let (disk, home) = with_snapshot();
+    lose_from_block(&disk, 0);
+    let name = disk.names(home.dir()).into_iter().find(|name| name.ends_with(".snap")).unwrap();
+    disk.flip_bit(&home.dir().join(name), 4_100, 3);
+    match try_recover(&disk, &home) {
+        Err(StorageError::NoBase { detail, .. }) => assert!(detail.contains(".snap is damaged"), "{detail}"),
+        other => panic!("it begins with nothing: {other:?}"),
+    }
+}
