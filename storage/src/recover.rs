@@ -189,10 +189,10 @@ async fn choose_base<D: Disk>(
         None => None,
     };
     // Every later generation begins with a snapshot per shard, so only the first can begin with nothing. Not without its first
-    // block, though, when there are snapshots, damaged as they may be: their names say that there were records.
+    // block, though, when all snapshots are damaged: their names say that there were records. (A whole one says up to which.)
     let from_nothing = home.identity().generation == Generation(1)
         && whole
-        && first.map_or(snapshots.is_empty(), |lsn| lsn == Lsn(1));
+        && first.map_or(snapshots.is_empty() || newest_whole.is_some(), |lsn| lsn == Lsn(1));
     if from_nothing && (!segments.is_empty() || snapshots.is_empty()) {
         let first = Some((BlockSequence(1), Some(Lsn(1))));
         return Ok(Base { snapshot: None, newest_whole, from: 0, first });
