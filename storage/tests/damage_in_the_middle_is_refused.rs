@@ -154,8 +154,8 @@ fn a_block_written_for_another_segment() {
     let (disk, home) = three_segments();
     let (other, other_home) = shard(2);
     let (mut log, _) = start(&other, &other_home);
-    append_blocks(&mut log, (0..40).map(|_| vec![7; 3 * PAGE_BYTES]));
-    append_blocks(&mut log, payloads(40));
+    append_blocks(&mut log, (0..20).map(|_| vec![7; 2 * PAGE_BYTES]));
+    append_blocks(&mut log, payloads(60));
     let before = block_offsets(&other, 1).len();
     let place = block_offsets(&disk, 1).len() - 3;
     let from = block_offsets(&other, 2)[place - before];
