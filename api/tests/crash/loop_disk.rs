@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::files;
+use super::{files, wait_until};
 
 const NAME: &str = "coinbitclub-loop-";
 /// A block of the file system.
@@ -115,8 +115,14 @@ impl LoopDisk {
         let mut rest = Vec::new();
         image.seek(SeekFrom::Start(first)).and_then(|_| image.read_to_end(&mut rest)).expect("it is read");
         self.taken = Some((first, rest));
-        image.set_len(first).expect("the image is cut");
-        run(&["losetup", "-c", &self.device()]).expect("the device becomes shorter");
+        let device = self.device();
+        // A write that was under way makes the image longer again, until the device is seen to be shorter.
+        wait_until("the device is shorter", || {
+            image.set_len(first).expect("the image is cut");
+            run(&["losetup", "-c", &device]).expect("the device is measured again");
+            let bytes = run(&["blockdev", "--getsize64", &device]).expect("it tells its size");
+            (bytes.trim() != first.to_string()).then_some(bytes)
+        });
     }
 
     /// Repairs what [`LoopDisk::fail_segments`] broke. Nothing may use it.
