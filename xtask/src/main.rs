@@ -6,6 +6,7 @@
 //! **Never**: reads standard input.
 
 mod conformance;
+mod deny;
 mod deploy;
 mod fuzz;
 mod mutants;

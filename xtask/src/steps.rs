@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{deploy, mutants, peers, prerequisites, purity, tidy};
+use crate::{deny, deploy, mutants, peers, prerequisites, purity, tidy};
 
 /// How a step that did not fail ended.
 pub(crate) enum Outcome {
@@ -88,6 +88,13 @@ pub(crate) const STEPS: &[Step] = &[
         why: "the unit stays hardened, and the shards can still pin themselves and use io_uring",
         action: Action::Check(deploy::check),
         remedy: "systemd-analyze security --offline=true deploy/systemd/coinbitclub.service",
+        limit: LIMIT,
+    },
+    Step {
+        name: "deny",
+        why: "nothing is built in under a licence, from a place, or twice, that nobody has looked at",
+        action: Action::Check(deny::check),
+        remedy: "deny.toml says what is allowed and why; a new entry is a decision",
         limit: LIMIT,
     },
     Step {
