@@ -19,6 +19,7 @@ pub(super) struct Damage {
     pub(super) path: PathBuf,
     offset: u64,
     before: Vec<u8>,
+    after: Vec<u8>,
     pub(super) what: &'static str,
 }
 
@@ -73,12 +74,16 @@ impl Damage {
         let before = disk.read(&path).expect("it was just read")[at..at + bytes.len()].to_vec();
         let offset = at as u64;
         disk.overwrite(&path, offset, &bytes);
-        Self { path, offset, before, what }
+        Self { path, offset, before, after: bytes, what }
     }
 
-    /// Puts back what was there; a file that was pruned meanwhile needs nothing.
+    /// Puts back what was there; what was pruned, lost or written anew meanwhile needs nothing.
     pub(super) fn mend(self, disk: &SimDisk) {
-        disk.overwrite(&self.path, self.offset, &self.before);
+        let from = usize::try_from(self.offset).expect("a place in memory");
+        let now = disk.read(&self.path);
+        if now.is_some_and(|bytes| bytes.get(from..from + self.after.len()) == Some(&self.after[..])) {
+            disk.overwrite(&self.path, self.offset, &self.before);
+        }
     }
 }
 

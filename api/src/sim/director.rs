@@ -282,7 +282,9 @@ impl Director {
                 }
                 _ => unreachable(fault, Situation::FanOut).is_some(),
             };
-            !(out_of_place || full && fault == Fault::DiskFull)
+            // What a power failure leaves of damaged bytes that were not synced cannot be mended.
+            let on_damage = self.damage.is_some() && fault == Fault::PowerLoss;
+            !(out_of_place || on_damage || full && fault == Fault::DiskFull)
         };
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);
