@@ -380,8 +380,7 @@ async fn park<RT: Runtime, D: Disk, G: Gateway, E: Entropy>(
     now: Moment,
 ) {
     rings.bell.announce();
-    let look = !planted::planted!("parked_without_a_second_look");
-    if look && (shard.has_work() || !rings.inside.is_empty() || !rings.hashed.is_empty() || wire.has_work()) {
+    if shard.has_work() || !rings.inside.is_empty() || !rings.hashed.is_empty() || wire.has_work() {
         rings.bell.cancel();
         return;
     }

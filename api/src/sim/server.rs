@@ -18,7 +18,7 @@ use engine::seam::{Clock, Nanos};
 use engine::shard::limits::MESH_CAPACITY;
 use engine::shard::ports::{Moment, ShardId};
 use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
-use exchange::paper::{PaperSettings, PaperVenue, listings};
+use exchange::paper::{PaperLimits, PaperSettings, PaperVenue, listings};
 use net::tls::TlsMetrics;
 use net::wire::WireConfig;
 use net::wire::memory::{Pieces, network};
@@ -229,7 +229,9 @@ fn paper_venue(world: &World, now: Timestamp) -> Result<PaperVenue, String> {
     let symbols: Vec<GeneratedSymbol> = listings.iter().map(|listing| listing.generated()).collect();
     let market = Market::generated(Generator::new(world.plan.seed, &symbols, MARKET_STEP_MICROS, now));
     let real_time = Some(RealTime { market_from: now, real_from: now, speed: Speed::REAL });
-    let settings =
-        PaperSettings { listings, pace: Pace { real_time, gate: None }, ..PaperSettings::default() };
+    // A real venue remembers an order for days; here some accounts end dozens within the seconds until they are asked about.
+    let limits = PaperLimits { finished_kept: 4_096, ..PaperLimits::default() };
+    let pace = Pace { real_time, gate: None };
+    let settings = PaperSettings { listings, pace, limits, ..PaperSettings::default() };
     PaperVenue::new(settings, market).map_err(|error| error.to_string())
 }

@@ -53,14 +53,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("api", "crash_same_digest", "the_running_state_is"),
         "A change of the number of shards leaves users where they were.",
     ),
-    test(
+    sim(
         "record_applied_though_the_snapshot_holds_it",
-        ("api", "crash_same_digest", "the_running_state_is"),
         "Recovery applies records that a snapshot's user already holds.",
     ),
-    sim(
-        "parked_without_a_second_look",
-        "A shard parks after announcing it without another look at its rings.",
-    ),
-    sim("pending_request_leaked", "A request that finds the password workers busy keeps its place for ever."),
 ];
