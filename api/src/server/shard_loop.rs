@@ -222,7 +222,9 @@ where
     mine.running.store(false, Ordering::Relaxed);
     let log = &shard.journal().log;
     let (shard, lsn, given_up) = (shard.id().0, log.durable().0, log.pending_bytes());
-    if given_up == 0 {
+    if let Some(failure) = log.failure() {
+        tracing::warn!(shard, lsn, %failure, "shard stopped; what was not durable when its log failed was never acknowledged");
+    } else if given_up == 0 {
         tracing::info!(shard, lsn, "shard stopped; its log is flushed");
     } else {
         tracing::warn!(
