@@ -90,6 +90,8 @@ impl Judge {
         while !wrong.is_empty() {
             let Some(last) = undo.pop_back() else { break };
             through = last.lsn - 1;
+            // Whose subscription may be among what is lost does not have to be decided on.
+            self.audience.values_mut().for_each(|(_, users)| users.retain(|user| *user != last.user));
             let versions = self.versions.get_mut(&last.user);
             if let Some(versions) = versions {
                 if versions.back().is_some_and(|version| version.from == last.index) {
