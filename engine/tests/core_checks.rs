@@ -197,6 +197,20 @@ fn the_cool_down_ends_120_minutes_after_the_close() {
 }
 
 #[test]
+fn a_close_leaves_the_cool_down_of_another_symbol() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    for (name, price) in [("BTCUSDT", "20000"), ("ETHUSDT", "1500")] {
+        desk.open(user, LONG, name, price);
+        desk.close_by_hand(user, name).unwrap();
+        desk.exit(user, price);
+    }
+    for name in ["BTCUSDT", "ETHUSDT"] {
+        let signal = desk.send(LONG, name);
+        assert_eq!(desk.skip(user, signal), Skip::Cooldown, "{name}");
+    }
+}
+
+#[test]
 fn the_global_halt_and_the_latches_release() {
     let (mut desk, user) = Desk::with_trader(Settings::default());
     desk.halt(user, Latch::User, true);

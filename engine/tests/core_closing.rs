@@ -337,6 +337,17 @@ fn a_close_with_nothing_to_reduce_waits_for_the_fill_that_made_it_so() {
 }
 
 #[test]
+fn a_signals_close_that_found_nothing_to_reduce_is_no_failure() {
+    // CASES.md O5: its stop was faster.
+    let (mut desk, user, _) = opened(LONG);
+    let signal = desk.send(SignalKind::CloseAll, "BTCUSDT");
+    let (stop, close) = (desk.order(user, Leg::Stop).new.id, desk.close_order(user).id);
+    desk.venue_fills(stop, "19590", "0.75", true);
+    desk.venue_rejects(close, VenueReason::NothingToReduce);
+    assert_eq!(desk.skip(user, signal), Skip::NoPosition);
+}
+
+#[test]
 fn a_stop_that_fills_first_ends_the_close_and_the_position_is_closed_once() {
     let (mut desk, user, _) = opened(LONG);
     desk.close_by_hand(user, "BTCUSDT").unwrap();

@@ -78,6 +78,13 @@ fn a_gain_that_just_makes_good_the_loss_costs_nothing() {
 }
 
 #[test]
+fn a_user_who_never_lost_carries_nothing() {
+    let (mut desk, user) = trader();
+    gain(&mut desk, user, 7);
+    assert_eq!(desk.user(user).carried_losses, []);
+}
+
+#[test]
 fn deposits_are_no_profit() {
     let (mut desk, user) = trader();
     recharge(&mut desk, user, 1, "100000").unwrap();

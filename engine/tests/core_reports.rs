@@ -256,6 +256,18 @@ fn an_entry_filled_in_part_and_ended_is_a_position_of_that_part() {
 }
 
 #[test]
+fn an_order_and_its_receipt_tell_the_time_of_the_first_fill() {
+    let (mut desk, user, entry) = entering();
+    desk.wait(SECOND);
+    let first = desk.now;
+    desk.venue_fills(entry, "20000", "0.3", false);
+    desk.wait(SECOND);
+    desk.venue_fills(entry, "20000", "0.2", false);
+    assert_eq!(desk.order(user, Leg::Entry).filled_at, first);
+    assert_eq!(desk.outcome(user, entry.signal).filled_at, first);
+}
+
+#[test]
 fn an_entry_filled_without_a_fee_and_closed_is_a_position_that_was() {
     let (mut desk, user, entry) = entering();
     desk.venue_fills_at(entry, price("20000"), quantity("0.3"), Money::ZERO, false);

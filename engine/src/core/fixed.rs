@@ -368,6 +368,7 @@ mod tests {
         for (text, units) in [
             ("9.2e-7", 92),
             ("1E3", 1000 * UNIT),
+            ("1e+003", 1000 * UNIT),
             (" 5 ", 5 * UNIT),
             ("+.5", UNIT / 2),
             ("1.", UNIT),
@@ -385,6 +386,7 @@ mod tests {
             ("-", ParseError::NotANumber),
             (".", ParseError::NotANumber),
             ("e5", ParseError::NotANumber),
+            ("e1234", ParseError::NotANumber),
             ("1e", ParseError::NotANumber),
             ("12x", ParseError::NotANumber),
             ("1.2.3", ParseError::NotANumber),
@@ -394,6 +396,7 @@ mod tests {
             ("0.000000001", ParseError::TooPrecise),
             ("92233720368.54775808", ParseError::OutOfRange),
             ("1e400", ParseError::OutOfRange),
+            ("1e99999999999999999999", ParseError::OutOfRange),
             ("99999999999999999999999999999999999999", ParseError::OutOfRange),
         ] {
             assert_eq!(parse_units(text), Err(error), "{text:?}");
