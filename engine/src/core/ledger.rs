@@ -265,6 +265,13 @@ mod tests {
             ledger.post(Timestamp(n), EntryKey::Recharge(n), Currency::Brl, &lines);
         }
         assert_eq!(ledger.statement().len(), STATEMENT_MAX);
+        assert_eq!(ledger.entries(), 133);
+        let all = Money::from_whole(133);
+        let balances = [
+            (Currency::Brl, LedgerAccount::Real, all),
+            (Currency::Brl, LedgerAccount::Outside, all.negated()),
+        ];
+        assert_eq!(ledger.balances(), balances);
         assert_eq!(ledger.balance(Currency::Brl, LedgerAccount::Real), Money::from_whole(133));
         assert_eq!(ledger.balance(Currency::Usd, LedgerAccount::Real), Money::ZERO);
         assert_eq!(ledger.sum_units(Currency::Brl), 0);
