@@ -446,23 +446,3 @@ fn every_movement_is_a_balanced_entry_with_a_unique_key() {
     keys.dedup();
     assert_eq!(keys.len(), all);
 }
-
-#[test]
-fn statements_keep_their_words() {
-    let codes = Currency::ALL.map(Currency::as_str);
-    assert_eq!(codes, ["BRL", "USD", "USDT", "USDT-PAPER"]);
-    for (account, name) in [
-        (LedgerAccount::Wallet(1), "wallet:1"),
-        (LedgerAccount::Real, "real"),
-        (LedgerAccount::Credit, "credit"),
-        (LedgerAccount::Commission, "commission"),
-        (LedgerAccount::Debt, "debt"),
-        (LedgerAccount::Outside, "outside"),
-        (LedgerAccount::VenueProfit, "venue_profit"),
-        (LedgerAccount::VenueFee, "venue_fee"),
-        (LedgerAccount::VenueFunding, "venue_funding"),
-        (LedgerAccount::Revenue, "company_revenue"),
-    ] {
-        assert_eq!(account.name(), name);
-    }
-}

@@ -268,6 +268,15 @@ fn an_order_and_its_receipt_tell_the_time_of_the_first_fill() {
 }
 
 #[test]
+fn the_average_price_of_an_order_is_that_of_its_fills() {
+    let (mut desk, user, entry) = entering();
+    assert_eq!(desk.order(user, Leg::Entry).average_price(), None);
+    desk.venue_fills(entry, "20000", "0.3", false);
+    desk.venue_fills(entry, "20001", "0.1", false);
+    assert_eq!(desk.order(user, Leg::Entry).average_price(), Some(price("20000.25")));
+}
+
+#[test]
 fn an_entry_filled_without_a_fee_and_closed_is_a_position_that_was() {
     let (mut desk, user, entry) = entering();
     desk.venue_fills_at(entry, price("20000"), quantity("0.3"), Money::ZERO, false);
