@@ -15,8 +15,8 @@ use api::reads::{Found, Question};
 use api::server::inside::nobody;
 use api::server::shard_loop::Inside;
 use api::server::{MarketSource, Server, ServerConfig, start};
-use crash::load::Load;
-use crash::people::{People, RULES};
+use crash::load::{Load, post_signal};
+use crash::people::{People, RULES, SYMBOLS, signal_body};
 use crash::promises::Promises;
 use crash::server::Place;
 use crash::settled::settle;
@@ -87,6 +87,18 @@ fn snapshots_taken(server: &Server) -> Vec<u64> {
     server.gauges.shards.iter().map(|shard| shard.snapshot_lsn.load(Ordering::Relaxed)).collect()
 }
 
+/// Has every shard take a snapshot, and waits for it.
+fn take_snapshots(server: &Server) {
+    let before = snapshots_taken(server);
+    for shard in (0..server.shards()).map(ShardId) {
+        server.lines.tell(shard, Inside::Snapshot).expect("the line has room");
+    }
+    wait_until("every shard has a snapshot of its own", || {
+        let now = snapshots_taken(server);
+        now.iter().zip(&before).any(|(now, before)| now == before).then(|| format!("{before:?} {now:?}"))
+    });
+}
+
 #[test]
 fn the_running_state_is_the_recovered_one_with_any_number_of_shards() {
     let seed = seed();
@@ -105,11 +117,17 @@ fn the_running_state_is_the_recovered_one_with_any_number_of_shards() {
         server.stop().expect("it ends in order");
     });
 
-    // What the stop interrupted is taken up and finished; then nothing changes any more.
+    // What the stop interrupted is taken up and finished; then nothing changes any more. One more signal, so that there is
+    // something that only this server's snapshot can have told.
     let server = begin(2);
+    settle(&mut client(&server), &people.traders);
+    let body = signal_body(&people.flood, "last", "close", SYMBOLS[0]);
+    let last = load.note("last".to_owned(), None, false, body);
+    assert_eq!(post_signal(&mut client(&server), &promises, &last), Some(true));
     settle(&mut client(&server), &people.traders);
     let digest = live_digest(&server);
     assert_eq!(live_digest(&server), digest, "nothing happens by itself");
+    take_snapshots(&server);
     server.stop().expect("it ends in order");
     assert_eq!(place.digest(), digest, "what is on the disk is what was running");
 
@@ -117,14 +135,7 @@ fn the_running_state_is_the_recovered_one_with_any_number_of_shards() {
         let server = begin(shards);
         settle(&mut client(&server), &people.traders);
         assert_eq!(live_digest(&server), digest, "running with {shards} shards");
-        let before = snapshots_taken(&server);
-        for shard in (0..shards).map(ShardId) {
-            server.lines.tell(shard, Inside::Snapshot).expect("the line has room");
-        }
-        wait_until("every shard has a snapshot of its own", || {
-            let now = snapshots_taken(&server);
-            now.iter().zip(&before).any(|(now, before)| now == before).then(|| format!("{before:?} {now:?}"))
-        });
+        take_snapshots(&server);
         assert_eq!(live_digest(&server), digest, "after a snapshot of {shards} shards");
         server.stop().expect("it ends in order");
         assert_eq!(place.digest(), digest, "after {shards} shards have stopped");

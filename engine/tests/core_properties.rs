@@ -334,9 +334,11 @@ fn flatten(world: &mut World) {
                 let _ = world.desk.run(close);
                 world.desk.drive_close(user, &position);
             }
-            let orders: Vec<_> = world.desk.user(user).orders.iter().map(|o| o.new).collect();
-            for order in orders {
-                if is_close(order.id.leg) {
+            // A venue that told of more than was ordered has nothing left to fill: such an order ends instead.
+            let orders = world.desk.user(user).orders.iter();
+            let orders: Vec<_> = orders.map(|o| (o.new, o.filled < o.new.quantity)).collect();
+            for (order, fillable) in orders {
+                if is_close(order.id.leg) && fillable {
                     let live: Vec<u8> =
                         (0..=u8::MAX).filter(|pick| world.order(*pick) == Some(order.id)).collect();
                     if let Some(pick) = live.first() {
@@ -350,6 +352,10 @@ fn flatten(world: &mut World) {
         if !left {
             return;
         }
+    }
+    for user in &world.users {
+        let user = world.desk.user(*user);
+        eprintln!("{:?}: {:?}\n{:?}", user.id, user.positions, user.orders);
     }
     panic!("a position that cannot be closed");
 }

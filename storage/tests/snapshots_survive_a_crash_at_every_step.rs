@@ -93,3 +93,16 @@ fn pruning_keeps_exactly_what_the_given_snapshot_needs() {
     check(&disk, &home, Lsn(200), "all that is left");
     assert_eq!(block_on(prune(&disk, &home, &second)).unwrap(), storage::Pruned::default());
 }
+
+#[test]
+fn a_finished_snapshot_stays_whatever_power_does() {
+    for seed in 0..64 {
+        let (disk, home) = shard(seed);
+        let (mut log, _) = start(&disk, &home);
+        append_blocks(&mut log, payloads(100));
+        let snapshot = try_snapshot(&disk, &home, &log, Lsn(101), &sections(Lsn(101))).unwrap();
+        disk.power_cycle();
+        let found = recovered(&disk, &home).recovered.snapshot.map(|found| found.start());
+        assert_eq!(found, Some(Lsn(101)), "seed {seed}: {} is gone", snapshot.path().display());
+    }
+}

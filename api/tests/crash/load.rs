@@ -60,7 +60,8 @@ impl Load<'_> {
         plan.into_iter().map(|(sender, source, opens, body)| self.note(sender, source, opens, body)).collect()
     }
 
-    fn note(&self, sender: String, source: Option<usize>, opens: bool, body: String) -> Planned {
+    /// Notes a signal as sent.
+    pub fn note(&self, sender: String, source: Option<usize>, opens: bool, body: String) -> Planned {
         let sent = Sent {
             source,
             opens,

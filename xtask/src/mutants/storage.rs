@@ -75,7 +75,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "snapshot_name_not_synced",
-        ("storage", "acknowledged_records_survive_any_crash", "acknowledged"),
+        ("storage", "snapshots_survive_a_crash_at_every_step", "a_finished_snapshot_stays"),
         "The directory is not synced after a snapshot got its name.",
     ),
     test(
