@@ -300,7 +300,7 @@ impl Walk {
 }
 
 /// The block at `offset`, checked whole, or what is wrong with it.
-async fn read_block<F: DiskFile>(
+pub(crate) async fn read_block<F: DiskFile>(
     window: &mut Window<F>,
     offset: u64,
     identity: &LogIdentity,

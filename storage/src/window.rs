@@ -28,6 +28,12 @@ impl<F: DiskFile> Window<F> {
         self.len
     }
 
+    /// The next range is read again, whatever is in memory.
+    pub(crate) fn forget(&mut self) {
+        self.chunk.clear();
+        self.lead = 0;
+    }
+
     pub(crate) async fn close(self) -> io::Result<()> {
         self.file.close().await
     }

@@ -1,0 +1,351 @@
+//! Reading a shard's log while it is being written, and finding where to begin.
+//!
+//! **Runs on**: any thread that has the disk. **Owns**: one open segment and a chunk of it.
+//! **Invariants**: gives records in order, each once, and never one beyond what the caller says is durable: what is in flight
+//! may be torn, or may never be acknowledged. The chain of sequences decides as in [`crate::recover`]; what is durable and not
+//! found is an error, never stepped over.
+//! **Bounds**: one chunk of a segment in memory; pages of a torn write are looked through to the end of their segment.
+//! **Never**: writes.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use engine::seam::Disk;
+
+use crate::block::{self, BlockFault, BlockHeader};
+use crate::error::{RecoverError, StorageError};
+use crate::generation::ShardHome;
+use crate::identity::{BlockSequence, Epoch, Generation, Lsn, SegmentNumber};
+use crate::limits::PAGE_BYTES;
+use crate::path;
+use crate::scan::{covering, first_lsn};
+use crate::snapshot::DurableSnapshot;
+use crate::snapshot_file;
+use crate::window::Window;
+
+/// See the module's head.
+pub struct Follower<D: Disk> {
+    disk: D,
+    home: ShardHome,
+    segment: SegmentNumber,
+    window: Window<D::File>,
+    /// Where the next block is looked for.
+    offset: u64,
+    /// What it must be, when that is known.
+    sequence: Option<BlockSequence>,
+    epoch: Epoch,
+    /// The next record to give.
+    next: Lsn,
+}
+
+async fn open<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    number: SegmentNumber,
+) -> Result<Window<D::File>, StorageError> {
+    let path = home.dir().join(path::segment_name(number));
+    let file = disk.open(&path).await.map_err(StorageError::io("open", &path))?;
+    Window::new(file).await.map_err(StorageError::io("measure", &path))
+}
+
+async fn listed<D: Disk>(disk: &D, home: &ShardHome) -> Result<(Vec<SegmentNumber>, Vec<Lsn>), StorageError> {
+    let names = disk.list(home.dir()).await.map_err(StorageError::io("list", home.dir()))?;
+    let mut segments: Vec<_> = names.iter().filter_map(|name| path::parse_segment(name)).collect();
+    segments.sort_unstable();
+    let mut snapshots: Vec<_> = names.iter().filter_map(|name| path::parse_snapshot(name)).collect();
+    snapshots.sort_unstable_by(|a, b| b.cmp(a));
+    Ok((segments, snapshots))
+}
+
+impl<D: Disk> Follower<D> {
+    /// One whose first record is `from`.
+    ///
+    /// # Errors
+    /// [`StorageError::NoBase`] when the log does not reach back that far, else [`StorageError::Io`].
+    pub async fn open(disk: D, home: &ShardHome, from: Lsn) -> Result<Self, StorageError> {
+        let (segments, _) = listed(&disk, home).await?;
+        let Some(place) = covering(&disk, home.dir(), home.identity(), &segments, from).await? else {
+            let first = match segments.first() {
+                Some(&number) => first_lsn(&disk, home.dir(), home.identity(), number).await?,
+                None => None,
+            };
+            let (dir, first) = (home.dir().to_owned(), first.unwrap_or_default());
+            return Err(StorageError::NoBase { dir, first, detail: format!("record {from} is wanted") });
+        };
+        let segment = segments[place];
+        let window = open(&disk, home, segment).await?;
+        let offset = PAGE_BYTES as u64;
+        let home = home.clone();
+        Ok(Self { disk, home, segment, window, offset, sequence: None, epoch: Epoch(0), next: from })
+    }
+
+    /// The next record it gives.
+    #[must_use]
+    pub fn next_lsn(&self) -> Lsn {
+        self.next
+    }
+
+    fn path(&self) -> PathBuf {
+        self.home.dir().join(path::segment_name(self.segment))
+    }
+
+    /// Gives records up to `durable`, at most `records_max` of them and no more once they have `bytes_max` bytes; how many.
+    /// Fewer than there are only for these bounds.
+    ///
+    /// # Errors
+    /// [`StorageError::Corruption`] when what is durable is not there; [`StorageError::Io`].
+    pub async fn next(
+        &mut self,
+        durable: Lsn,
+        records_max: usize,
+        bytes_max: usize,
+        visit: &mut impl FnMut(Lsn, &[u8]),
+    ) -> Result<usize, StorageError> {
+        let (mut records, mut bytes) = (0, 0);
+        while self.next <= durable && records < records_max && bytes < bytes_max {
+            let header = self.find(durable).await?;
+            let path = self.path();
+            let block = self.window.at(self.offset, header.bytes()).await;
+            let block = block.map_err(StorageError::io("read", &path))?;
+            let mut whole = true;
+            for (place, (_, record)) in block::records(block, &header).enumerate() {
+                let lsn = Lsn(header.first_lsn.0 + place as u64);
+                if lsn < self.next {
+                    continue;
+                }
+                if lsn > durable || records == records_max || bytes >= bytes_max {
+                    whole = false;
+                    break;
+                }
+                visit(lsn, record);
+                (records, bytes) = (records + 1, bytes + record.len());
+                self.next = lsn.next();
+            }
+            if whole {
+                self.offset += header.padded_bytes() as u64;
+                self.sequence = Some(header.sequence.next());
+                self.epoch = header.epoch;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Stands at the next block of the chain and gives its header. There is one: something durable is in it or after it.
+    async fn find(&mut self, durable: Lsn) -> Result<BlockHeader, StorageError> {
+        let mut first_fault: Option<(PathBuf, u64, BlockFault)> = None;
+        loop {
+            let fault = match self.look().await? {
+                Ok(header) => {
+                    let path = self.path();
+                    self.check_chain(&header, &path)?;
+                    return Ok(header);
+                }
+                Err(fault) => fault,
+            };
+            let blank = fault == BlockFault::Blank;
+            if first_fault.as_ref().is_none_or(|(_, _, first)| *first == BlockFault::Blank && !blank) {
+                first_fault = Some((self.path(), self.offset, fault));
+            }
+            if self.go_over().await? {
+                continue;
+            }
+            self.offset += PAGE_BYTES as u64;
+            if self.offset >= self.window.len() {
+                let (path, offset, fault) = first_fault.expect("it was just set");
+                let reason =
+                    format!("{fault}; record {} belongs here or after, and {durable} is durable", self.next);
+                return Err(StorageError::corrupt(&path, offset, reason));
+            }
+        }
+    }
+
+    /// The block at `offset`, read anew when what is in memory may be older than it.
+    async fn look(&mut self) -> Result<Result<BlockHeader, BlockFault>, StorageError> {
+        let path = self.path();
+        for fresh in [false, true] {
+            if self.offset >= self.window.len() {
+                return Ok(Err(BlockFault::Blank));
+            }
+            if fresh {
+                self.window.forget();
+            }
+            let (identity, segment) = (*self.home.identity(), self.segment);
+            let found = crate::scan::read_block(&mut self.window, self.offset, &identity, segment).await;
+            let found = found.map_err(StorageError::io("read", &path))?;
+            if found.is_ok() || fresh {
+                return Ok(found);
+            }
+        }
+        unreachable!("the second look returns")
+    }
+
+    /// Goes over to the next segment, when the chain goes on at its beginning.
+    async fn go_over(&mut self) -> Result<bool, StorageError> {
+        let number = self.segment.next();
+        let path = self.home.dir().join(path::segment_name(number));
+        let file = match self.disk.open(&path).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StorageError::io("open", &path)(error)),
+        };
+        let mut window = Window::new(file).await.map_err(StorageError::io("measure", &path))?;
+        let identity = *self.home.identity();
+        let found = crate::scan::read_block(&mut window, PAGE_BYTES as u64, &identity, number).await;
+        let found = found.map_err(StorageError::io("read", &path))?;
+        let goes_on = found.is_ok_and(|header| {
+            self.sequence.map_or(header.first_lsn <= self.next, |sequence| header.sequence == sequence)
+        });
+        let spent = if goes_on {
+            (self.segment, self.offset) = (number, PAGE_BYTES as u64);
+            std::mem::replace(&mut self.window, window)
+        } else {
+            window
+        };
+        spent.close().await.map_err(StorageError::io("close", &path))?;
+        Ok(goes_on)
+    }
+
+    fn check_chain(&self, header: &BlockHeader, path: &std::path::Path) -> Result<(), StorageError> {
+        let right = self.sequence.is_none_or(|sequence| sequence == header.sequence);
+        if right && header.epoch >= self.epoch && header.first_lsn <= self.next {
+            return Ok(());
+        }
+        let reason = format!(
+            "block {} (record {}) of epoch {} is where block {:?} (record {}) of epoch {} or later belongs",
+            header.sequence, header.first_lsn, header.epoch, self.sequence, self.next, self.epoch
+        );
+        Err(StorageError::corrupt(path, self.offset, reason))
+    }
+}
+
+/// Where a copy of the state can begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// With nothing: the log is whole.
+    Beginning,
+    /// With a snapshot.
+    Snapshot(BaseSnapshot),
+}
+
+/// A snapshot to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseSnapshot(DurableSnapshot);
+
+impl BaseSnapshot {
+    /// The first record after it; its users may hold more.
+    #[must_use]
+    pub fn start(&self) -> Lsn {
+        self.0.start
+    }
+
+    /// The last record that any of its users holds.
+    #[must_use]
+    pub fn reflects(&self) -> Lsn {
+        self.0.reflects
+    }
+
+    /// What it says about itself.
+    #[must_use]
+    pub fn durable(&self) -> &DurableSnapshot {
+        &self.0
+    }
+
+    /// Reads its sections.
+    ///
+    /// # Errors
+    /// [`StorageError`]; sections given before it are void.
+    pub async fn sections<D: Disk>(
+        &self,
+        disk: &D,
+        home: &ShardHome,
+        visit: &mut impl FnMut(&[u8]),
+    ) -> Result<(), StorageError> {
+        let section = &mut |_, _, bytes: &[u8]| {
+            visit(bytes);
+            Ok::<_, Infallible>(())
+        };
+        let read =
+            snapshot_file::read(disk, &self.0.path, self.0.start, Some(home.identity()), section).await;
+        read.map(|_| ()).map_err(certain)
+    }
+}
+
+fn certain(error: RecoverError<Infallible>) -> StorageError {
+    match error {
+        RecoverError::Storage(error) => error,
+        RecoverError::Visitor { source, .. } => match source {},
+    }
+}
+
+/// Whether the log is whole from its first record on.
+async fn is_whole<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    segments: &[SegmentNumber],
+) -> Result<bool, StorageError> {
+    if home.identity().generation != Generation(1) || segments.first() != Some(&SegmentNumber(1)) {
+        return Ok(false);
+    }
+    Ok(first_lsn(disk, home.dir(), home.identity(), SegmentNumber(1)).await? == Some(Lsn(1)))
+}
+
+/// The snapshots that are whole and that the log reaches back to, newest first, as long as `wanted` says no.
+async fn choose<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    (segments, snapshots): (&[SegmentNumber], &[Lsn]),
+    mut wanted: impl FnMut(&DurableSnapshot) -> bool,
+) -> Result<Option<DurableSnapshot>, StorageError> {
+    for &start in snapshots {
+        let file = home.dir().join(path::snapshot_name(start));
+        let mut only_check = |_, _, _: &[u8]| Ok::<_, Infallible>(());
+        let read = snapshot_file::read(disk, &file, start, Some(home.identity()), &mut only_check).await;
+        let snapshot = match read.map_err(certain) {
+            Ok(snapshot) => snapshot,
+            Err(StorageError::Corruption(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        if wanted(&snapshot) && covering(disk, home.dir(), home.identity(), segments, start).await?.is_some()
+        {
+            return Ok(Some(snapshot));
+        }
+    }
+    Ok(None)
+}
+
+/// Where a copy of the state as of record `at` can begin: the newest snapshot that shows nothing after it.
+///
+/// # Errors
+/// [`StorageError::NoBase`] when there is none and the log is not whole.
+pub async fn base_for<D: Disk>(disk: &D, home: &ShardHome, at: Lsn) -> Result<Base, StorageError> {
+    let (segments, snapshots) = listed(disk, home).await?;
+    let chosen = choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= at).await?;
+    if let Some(snapshot) = chosen {
+        return Ok(Base::Snapshot(BaseSnapshot(snapshot)));
+    }
+    if is_whole(disk, home, &segments).await? {
+        return Ok(Base::Beginning);
+    }
+    let first = snapshots.last().copied().unwrap_or_default();
+    let detail = format!("nothing from before record {} is left", at.next());
+    Err(StorageError::NoBase { dir: home.dir().to_owned(), first, detail })
+}
+
+/// The oldest place that a history can begin at.
+///
+/// # Errors
+/// [`StorageError::NoBase`].
+pub async fn oldest_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, StorageError> {
+    let (segments, mut snapshots) = listed(disk, home).await?;
+    if is_whole(disk, home, &segments).await? {
+        return Ok(Base::Beginning);
+    }
+    snapshots.reverse();
+    match choose(disk, home, (&segments, &snapshots), |_| true).await? {
+        Some(snapshot) => Ok(Base::Snapshot(BaseSnapshot(snapshot))),
+        None => {
+            let detail = "there is no usable snapshot".to_owned();
+            Err(StorageError::NoBase { dir: home.dir().to_owned(), first: Lsn(0), detail })
+        }
+    }
+}

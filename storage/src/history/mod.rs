@@ -1,0 +1,23 @@
+//! History in Postgres: what the logs say, as rows.
+//!
+//! A shard never waits for any of this. Its log is the queue; [`Projection`] turns records into rows, [`Projector`] brings
+//! them into a database behind the [`History`] seam, in transactions that also say how far the log is with them. So each
+//! event arrives exactly once, whatever breaks in between.
+
+mod batch;
+mod month;
+mod progress;
+mod projection;
+mod projector;
+mod rows;
+mod seam;
+mod tables;
+pub mod tuple;
+
+pub use batch::{Batch, Latest, Place, TableRows};
+pub use month::Month;
+pub use progress::{Progress, ProgressReport};
+pub use projection::Projection;
+pub use projector::{Projector, Sizes};
+pub use seam::{History, HistoryError, Pause};
+pub use tables::{Growth, Table};

@@ -1,0 +1,299 @@
+//! The projector of one shard: reads its log, turns records into rows, brings them into the database, again and again.
+//!
+//! **Runs on**: the projectors' thread; a shard never waits for it. **Owns**: the copy of the state, the batch under way.
+//! **Invariants**: where the database stands is asked after every failure and never assumed. If it has the batch, the batch is
+//! forgotten; if it stands where the batch begins, the batch is written again; if it stands elsewhere (a replica that missed
+//! the tail was promoted), everything is rebuilt for that place from a snapshot and the log. A record that the database
+//! refuses is found by halving batches, noted there by its position, and passed over.
+//! **Bounds**: [`Sizes`]; back-off between failures up to [`BACK_OFF_MAX`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use engine::core::codec::CodecError;
+use engine::seam::{Disk, Nanos};
+
+use super::batch::{Batch, Place};
+use super::progress::Progress;
+use super::projection::Projection;
+use super::seam::{History, HistoryError, Pause};
+use crate::error::StorageError;
+use crate::follow::{Base, Follower, base_for, oldest_base};
+use crate::generation::ShardHome;
+use crate::identity::Lsn;
+
+/// How long it waits after the first failure; doubled with each, and varied by half.
+const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
+/// The longest it waits.
+const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
+/// How long it waits for new records when there are none.
+const IDLE: Nanos = Nanos::from_millis(5);
+/// Users of a batch of a history that begins in the middle.
+const USERS_AT_ONCE: usize = 100;
+
+/// How large a batch may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Records.
+    pub records_max: usize,
+    /// Bytes of records.
+    pub bytes_max: usize,
+    /// How long the first record of a batch waits for others when there are no more.
+    pub linger: Nanos,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { records_max: 20_000, bytes_max: 16 << 20, linger: Nanos::from_millis(20) }
+    }
+}
+
+/// Why a projector cannot go on for now.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error(transparent)]
+    Log(#[from] StorageError),
+    #[error("record {lsn} of the log cannot be read: {cause}")]
+    Record { lsn: Lsn, cause: CodecError },
+    #[error(
+        "the database holds records up to {found}, and the log ends at {durable}: the data directory was put back to an \
+         earlier point. Give a new database, or put the database back as well"
+    )]
+    Ahead { found: Lsn, durable: Lsn },
+}
+
+/// See the module's head.
+pub struct Projector<D: Disk, H, P> {
+    disk: D,
+    home: ShardHome,
+    history: H,
+    pause: P,
+    sizes: Sizes,
+    /// The bound of records while a refused one is looked for.
+    records_max: usize,
+    projection: Option<(Projection, Follower<D>)>,
+    /// A batch that was sent and whose fate is not known.
+    pending: Option<Batch>,
+    failures: u32,
+    noise: u64,
+}
+
+impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
+    /// The projector of the shard in `home`.
+    #[must_use]
+    pub fn new(disk: D, home: ShardHome, history: H, pause: P, sizes: Sizes) -> Self {
+        let noise = home.identity().salt.0 ^ u64::from(home.identity().shard.0);
+        let records_max = sizes.records_max;
+        Self {
+            disk,
+            home,
+            history,
+            pause,
+            sizes,
+            records_max,
+            projection: None,
+            pending: None,
+            failures: 0,
+            noise,
+        }
+    }
+
+    fn place(&self) -> Place {
+        let identity = self.home.identity();
+        Place { generation: identity.generation, shard: identity.shard, salt: identity.salt }
+    }
+
+    /// Works until `stop` is set; then the batch that waits is not written.
+    pub async fn run(&mut self, progress: &Progress, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let Err(trouble) = self.work(progress, stop).await else { return };
+            progress.failed(&trouble.to_string());
+            self.failures = self.failures.saturating_add(1);
+            let mut wait = self.back_off();
+            // In small steps, so that a stop is not waited for.
+            while wait > Nanos(0) && !stop.load(Ordering::Relaxed) {
+                let step = wait.min(Nanos::from_millis(50));
+                self.pause.pause(step).await;
+                wait = wait.since(step);
+            }
+        }
+    }
+
+    /// The next wait: doubled with each failure, and somewhere in its upper half, so that shards do not come back together.
+    fn back_off(&mut self) -> Nanos {
+        let doubled = BACK_OFF_MIN.0 << (self.failures - 1).min(20);
+        let whole = doubled.min(BACK_OFF_MAX.0);
+        // Marsaglia's xorshift; only to spread the shards.
+        self.noise = self.noise.max(1);
+        self.noise ^= self.noise << 13;
+        self.noise ^= self.noise >> 7;
+        self.noise ^= self.noise << 17;
+        Nanos(whole / 2 + self.noise % (whole / 2))
+    }
+
+    async fn work(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
+        let found = self.history.position(self.place()).await?;
+        progress.stands(found);
+        self.settle(found);
+        if self.projection.is_none() {
+            self.rebuild(found, progress).await?;
+        }
+        self.follow(progress, stop).await
+    }
+
+    /// What the database's position says about the batch under way and the copy of the state.
+    fn settle(&mut self, found: Option<Lsn>) {
+        let expected = match &self.pending {
+            Some(batch) if batch.partial => {
+                // Rows of a history that begins in the middle may be written twice, but not twice in part.
+                self.projection = None;
+                self.pending = None;
+                return;
+            }
+            Some(batch) if found == Some(batch.through) => {
+                self.pending = None;
+                return;
+            }
+            Some(batch) => batch.after,
+            None => match &self.projection {
+                Some((projection, _)) => projection.waiting().after,
+                None => return,
+            },
+        };
+        if found != expected {
+            self.pending = None;
+            self.projection = None;
+        }
+    }
+
+    /// Makes the copy of the state that belongs to a database which stands at `found`.
+    async fn rebuild(&mut self, found: Option<Lsn>, progress: &Progress) -> Result<(), Trouble> {
+        let durable = progress.durable();
+        if let Some(found) = found.filter(|found| *found > durable) {
+            return Err(Trouble::Ahead { found, durable });
+        }
+        let base = match found {
+            Some(found) => base_for(&self.disk, &self.home, found).await?,
+            None => oldest_base(&self.disk, &self.home).await?,
+        };
+        let mut projection = Projection::new(self.place());
+        let mut start = Lsn(1);
+        let mut bad = None;
+        if let Base::Snapshot(snapshot) = &base {
+            start = snapshot.start();
+            snapshot
+                .sections(&self.disk, &self.home, &mut |section| {
+                    if bad.is_none() {
+                        bad = projection.load(section).err();
+                    }
+                })
+                .await?;
+        }
+        if let Some(cause) = bad {
+            return Err(Trouble::Record { lsn: start, cause });
+        }
+        projection.begin(Lsn(start.0 - 1), found);
+        let mut follower = Follower::open(self.disk.clone(), &self.home, start).await?;
+        if let (None, Base::Snapshot(_)) = (found, &base) {
+            for batch in projection.begin_in_the_middle(USERS_AT_ONCE) {
+                self.history.write(&batch).await?;
+            }
+        }
+        while let Some(found) = found.filter(|found| projection.through() < *found) {
+            let (records, bytes) = (self.sizes.records_max, self.sizes.bytes_max);
+            read(&mut projection, &mut follower, found, (records, bytes), false).await?;
+        }
+        self.projection = Some((projection, follower));
+        Ok(())
+    }
+
+    async fn follow(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
+        let mut waiting_since = self.pause.now();
+        while !stop.load(Ordering::Relaxed) {
+            if self.pending.is_some() {
+                self.write(progress).await?;
+                continue;
+            }
+            let durable = progress.durable();
+            let (projection, follower) = self.projection.as_mut().expect("it was made before");
+            let held = projection.waiting().records;
+            if held == 0 {
+                waiting_since = self.pause.now();
+            }
+            if projection.through() < durable && held < self.records_max {
+                let most = (self.records_max - held, self.sizes.bytes_max);
+                read(projection, follower, durable, most, true).await?;
+            }
+            let held = projection.waiting().records;
+            let caught_up = projection.through() == durable;
+            let late = self.pause.now().since(waiting_since) >= self.sizes.linger;
+            if held > 0 && (held >= self.records_max || !caught_up || late) {
+                self.pending = Some(projection.take());
+            } else {
+                self.pause.pause(IDLE).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, progress: &Progress) -> Result<(), Trouble> {
+        let batch = self.pending.as_ref().expect("the caller looked");
+        match self.history.write(batch).await {
+            Ok(()) => {}
+            Err(HistoryError::Refused(why)) => return self.refused(&why, progress).await,
+            Err(error) => return Err(error.into()),
+        }
+        self.failures = 0;
+        self.records_max = (self.records_max * 2).min(self.sizes.records_max);
+        progress.written(batch);
+        self.pending = None;
+        Ok(())
+    }
+
+    /// Looks for the record that the database refuses: half as many at once from where it stands, until it is one.
+    async fn refused(&mut self, why: &str, progress: &Progress) -> Result<(), Trouble> {
+        let batch = self.pending.take().expect("the caller looked");
+        if batch.records > 1 {
+            self.projection = None;
+            self.records_max = (batch.records / 2).max(1);
+            tracing::warn!(
+                records = batch.records, after = ?batch.after, through = %batch.through, why,
+                "the database refuses a row of a batch; it is looked for"
+            );
+            return self.rebuild(batch.after, progress).await;
+        }
+        let place = batch.place;
+        tracing::error!(
+            generation = %place.generation, shard = %place.shard, record = %batch.through, why,
+            "the database refuses this record: it is noted in coinbitclub.refused_records and passed over"
+        );
+        if let Err(error) = self.history.pass_over(place, batch.after, batch.through, why).await {
+            // Whether it was noted is not known: the database is asked, and the record tried again if it was not.
+            self.projection = None;
+            return Err(error.into());
+        }
+        progress.passed_over(batch.through);
+        Ok(())
+    }
+}
+
+/// Reads records on, up to `until`.
+async fn read<D: Disk>(
+    projection: &mut Projection,
+    follower: &mut Follower<D>,
+    until: Lsn,
+    (records_max, bytes_max): (usize, usize),
+    rows: bool,
+) -> Result<(), Trouble> {
+    let mut bad = None;
+    let visit = &mut |lsn: Lsn, bytes: &[u8]| {
+        if bad.is_none()
+            && let Err(cause) = projection.record(lsn, bytes, rows)
+        {
+            bad = Some(Trouble::Record { lsn, cause });
+        }
+    };
+    follower.next(until, records_max, bytes_max, visit).await?;
+    bad.map_or(Ok(()), Err)
+}

@@ -1,0 +1,66 @@
+//! The seam to the database: a real one is [`crate::postgres`], another is in the simulator.
+
+use std::future::Future;
+
+use engine::seam::Nanos;
+
+use super::batch::{Batch, Place};
+use crate::identity::Lsn;
+
+/// Why something did not come into the database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// It was not reached, or was lost in the middle, or is busy, full or read-only: whether the last write happened is not
+    /// known. Asking for the position tells.
+    #[error("the database is not there: {0}")]
+    Unreachable(String),
+    /// It stands elsewhere than the batch begins: another primary, or another projector.
+    #[error("the database stands at record {found:?}, and this batch goes on after {expected:?}")]
+    Moved {
+        /// Where it stands.
+        found: Option<Lsn>,
+        /// Where the batch begins.
+        expected: Option<Lsn>,
+    },
+    /// It belongs to another data directory.
+    #[error("the database holds the history of another data directory ({0})")]
+    Foreign(String),
+    /// It does not take these rows, now or later.
+    #[error("the database refuses a row: {0}")]
+    Refused(String),
+}
+
+/// One shard's way into the database.
+pub trait History {
+    /// How far the log is in it: the last record, or none. Connects where there is no connection.
+    ///
+    /// # Errors
+    /// [`HistoryError::Unreachable`] or [`HistoryError::Foreign`].
+    fn position(&mut self, place: Place) -> impl Future<Output = Result<Option<Lsn>, HistoryError>>;
+
+    /// Writes a batch, and how far the log is with it, in one transaction.
+    ///
+    /// # Errors
+    /// [`HistoryError`]; after all but `Unreachable` nothing was written.
+    fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), HistoryError>>;
+
+    /// Notes a record that is refused, and passes over it, in one transaction.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    fn pass_over(
+        &mut self,
+        place: Place,
+        after: Option<Lsn>,
+        lsn: Lsn,
+        why: &str,
+    ) -> impl Future<Output = Result<(), HistoryError>>;
+}
+
+/// Waiting, as the thread of the projector does it.
+pub trait Pause: Clone {
+    /// Returns after at least `span`.
+    fn pause(&self, span: Nanos) -> impl Future<Output = ()>;
+    /// A monotonic clock.
+    fn now(&self) -> Nanos;
+}

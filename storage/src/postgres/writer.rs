@@ -1,0 +1,312 @@
+//! Batches into the primary: each one transaction, rows by binary COPY, how far the log is with them in the same.
+//!
+//! Rows that cannot be there yet go straight into their table; rows that may be there go into a table of the connection's own
+//! first, and from there in one statement per table. That is what measured fastest (docs/history.md).
+//!
+//! **Runs on**: the projector's thread. **Owns**: one connection to the primary.
+//! **Invariants**: the transaction begins by locking the shard's line of `projector_progress` and looking where it stands, so
+//! that a second projector, or a batch written twice, changes nothing. **Bounds**: [`TIMEOUT`] for anything.
+//! **Never**: writes outside a transaction, but for making partitions, which may be made twice.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::SinkExt;
+use sha2::{Digest, Sha256};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::connect::{Connected, Role, Target, connect};
+use crate::history::tuple::{COPY_HEADER, COPY_TRAILER};
+use crate::history::{Batch, History, HistoryError, Month, Place, Table, TableRows};
+use crate::identity::{Lsn, Salt};
+
+/// Nothing the writer waits for takes longer; a connection that has not answered by then is given up.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes handed to the connection at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// See the module's head.
+pub struct Writer {
+    target: Target,
+    connected: Option<Connected>,
+    /// Partitions that are known to be there.
+    months: BTreeSet<(Table, Month)>,
+}
+
+/// What tells logs apart without giving the salt away, in hexadecimal digits.
+fn fingerprint(salt: Salt) -> String {
+    Sha256::digest(salt.0.to_le_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What an error of the database means for the projector.
+fn meaning(error: tokio_postgres::Error) -> HistoryError {
+    let text = match error.as_db_error() {
+        // The detail names the key that is there twice, or the line of the COPY.
+        Some(db) => [Some(db.message()), db.detail(), db.where_()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; "),
+        None => error.to_string(),
+    };
+    match error.code().map(SqlState::code) {
+        // Data exceptions, broken constraints, limits of the program: the same rows will fail again.
+        Some(code) if ["22", "23", "54"].contains(&&code[..2]) => {
+            HistoryError::Refused(format!("{code}: {text}"))
+        }
+        Some(code) => HistoryError::Unreachable(format!("{code}: {text}")),
+        None => HistoryError::Unreachable(text),
+    }
+}
+
+impl Writer {
+    /// A writer to the primary among `target`'s hosts. Connects when it is first asked.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self { target, connected: None, months: BTreeSet::new() }
+    }
+
+    async fn client(&mut self) -> Result<&Client, HistoryError> {
+        if self.connected.as_ref().is_none_or(|connected| connected.client.is_closed()) {
+            self.connected = None;
+            self.months.clear();
+            let unreachable =
+                |error: super::connect::ConnectError| HistoryError::Unreachable(error.to_string());
+            let connected = connect(&self.target, Role::Primary, TIMEOUT).await.map_err(unreachable)?;
+            connected.client.batch_execute(&staging()).await.map_err(meaning)?;
+            self.connected = Some(connected);
+        }
+        let connected = self.connected.as_ref().expect("it was just made");
+        Ok(&connected.client)
+    }
+
+    /// Waits for `work` so long; a connection that was given up or lost is closed, so that nothing of it happens later.
+    async fn bounded<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let done = tokio::time::timeout(TIMEOUT, work(self)).await;
+        let done = done.unwrap_or_else(|_| {
+            Err(HistoryError::Unreachable(format!("no answer for {} s", TIMEOUT.as_secs())))
+        });
+        if matches!(done, Err(HistoryError::Unreachable(_))) {
+            self.connected = None;
+        }
+        done
+    }
+
+    async fn make_months(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        let missing: Vec<_> = batch.months.difference(&self.months).copied().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // Two shards that make the same partition at once would fail each other.
+        let mut text = String::from("BEGIN; SELECT pg_advisory_xact_lock(724066118);");
+        for (table, month) in &missing {
+            let (name, suffix) = (table.name(), month.suffix());
+            text += &format!(
+                "CREATE TABLE IF NOT EXISTS coinbitclub.{name}_p{suffix} PARTITION OF coinbitclub.{name} \
+                 FOR VALUES FROM ('{}Z') TO ('{}Z');",
+                month.first_day() + " 00:00:00",
+                month.next().first_day() + " 00:00:00",
+            );
+        }
+        text += "COMMIT";
+        let client = self.client().await?;
+        if let Err(error) = client.batch_execute(&text).await {
+            let error = meaning(error);
+            client.batch_execute("ROLLBACK").await.map_err(meaning)?;
+            return Err(error);
+        }
+        self.months.extend(missing);
+        Ok(())
+    }
+
+    /// One transaction: looks where the log stands, does `work`, and moves the log's line to `through` where that is told.
+    async fn transaction(
+        &mut self,
+        place: Place,
+        (after, through): (Option<Lsn>, Option<Lsn>),
+        work: impl AsyncFnOnce(&Client) -> Result<(), tokio_postgres::Error>,
+    ) -> Result<(), HistoryError> {
+        let client = self.client().await?;
+        client.batch_execute("BEGIN").await.map_err(meaning)?;
+        let done = async {
+            let found = standing(client, place, " FOR NO KEY UPDATE").await?;
+            if found != after {
+                return Err(HistoryError::Moved { found, expected: after });
+            }
+            work(client).await.map_err(meaning)?;
+            if let Some(through) = through {
+                advance(client, place, after, through).await?;
+            }
+            client.batch_execute("COMMIT").await.map_err(meaning)
+        };
+        match done.await {
+            Err(error) if !matches!(error, HistoryError::Unreachable(_)) => {
+                client.batch_execute("ROLLBACK").await.map_err(meaning)?;
+                Err(error)
+            }
+            done => done,
+        }
+    }
+}
+
+/// Where the log stands.
+async fn standing(client: &Client, place: Place, lock: &str) -> Result<Option<Lsn>, HistoryError> {
+    let (generation, shard) = (place.generation, place.shard);
+    let question = format!(
+        "SELECT lsn, encode(salt, 'hex') FROM coinbitclub.projector_progress \
+         WHERE generation = {generation} AND shard = {shard}{lock}"
+    );
+    let answer = client.simple_query(&question).await.map_err(meaning)?;
+    let Some(row) = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }) else {
+        return Ok(None);
+    };
+    if row.get(1) != Some(fingerprint(place.salt).as_str()) {
+        return Err(HistoryError::Foreign(format!(
+            "shard {shard} of generation {generation} of another log"
+        )));
+    }
+    let lsn = row.get(0).and_then(|text| text.parse().ok());
+    lsn.map(|lsn| Some(Lsn(lsn)))
+        .ok_or_else(|| HistoryError::Unreachable("a position that is none".to_owned()))
+}
+
+/// Moves the log's line. One that is not where it was belongs to another projector by now.
+async fn advance(
+    client: &Client,
+    place: Place,
+    after: Option<Lsn>,
+    through: Lsn,
+) -> Result<(), HistoryError> {
+    let (generation, shard) = (place.generation, place.shard);
+    let text = match after {
+        None => format!(
+            "INSERT INTO coinbitclub.projector_progress (generation, shard, lsn, salt) \
+             VALUES ({generation}, {shard}, {through}, '\\x{}') ON CONFLICT DO NOTHING",
+            fingerprint(place.salt)
+        ),
+        Some(after) => format!(
+            "UPDATE coinbitclub.projector_progress SET lsn = {through}, updated_at = now() \
+             WHERE generation = {generation} AND shard = {shard} AND lsn = {after}"
+        ),
+    };
+    let done = client.simple_query(&text).await.map_err(meaning)?;
+    if done.iter().any(|message| matches!(message, SimpleQueryMessage::CommandComplete(1))) {
+        return Ok(());
+    }
+    Err(HistoryError::Moved { found: standing(client, place, "").await?, expected: after })
+}
+
+/// A table of the connection's own for each table whose rows may be there already.
+fn staging() -> String {
+    Table::ALL
+        .iter()
+        .map(|table| {
+            let name = table.name();
+            format!("CREATE TEMP TABLE stage_{name} (LIKE coinbitclub.{name}) ON COMMIT DELETE ROWS;")
+        })
+        .collect()
+}
+
+/// Tuples into a table.
+async fn copy<'a>(
+    client: &Client,
+    table: &str,
+    columns: &str,
+    tuples: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), tokio_postgres::Error> {
+    let sink =
+        client.copy_in::<_, Bytes>(&format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")).await?;
+    let mut sink = pin!(sink);
+    let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + 1024);
+    chunk.put_slice(COPY_HEADER);
+    for tuple in tuples {
+        chunk.put_slice(tuple);
+        if chunk.len() >= CHUNK_BYTES {
+            sink.feed(chunk.split().freeze()).await?;
+        }
+    }
+    chunk.put_slice(&COPY_TRAILER);
+    sink.send(chunk.freeze()).await?;
+    sink.close().await
+}
+
+/// The rows of one table.
+async fn write_table(client: &Client, table: Table, rows: &TableRows) -> Result<(), tokio_postgres::Error> {
+    let (name, columns) = (table.name(), table.columns().join(", "));
+    let place = format!("coinbitclub.{name}");
+    if !rows.appended.is_empty() {
+        copy(client, &place, &columns, rows.appended.chunks(CHUNK_BYTES)).await?;
+    }
+    let of = |fresh: bool| {
+        rows.latest.values().filter(move |row| row.fresh == fresh).map(|row| row.tuple.as_slice())
+    };
+    if of(true).next().is_some() {
+        copy(client, &place, &columns, of(true)).await?;
+    }
+    if of(false).next().is_some() {
+        copy(client, &format!("stage_{name}"), &columns, of(false)).await?;
+        let (key, rest) = table.columns().split_at(table.key());
+        let rest: Vec<String> = rest.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+        let then =
+            if rest.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", rest.join(", ")) };
+        let key = key.join(", ");
+        let merge = format!(
+            "INSERT INTO {place} ({columns}) SELECT {columns} FROM stage_{name} ON CONFLICT ({key}) DO {then}"
+        );
+        client.batch_execute(&merge).await?;
+    }
+    Ok(())
+}
+
+impl History for Writer {
+    async fn position(&mut self, place: Place) -> Result<Option<Lsn>, HistoryError> {
+        self.bounded(async |writer| standing(writer.client().await?, place, "").await).await
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        self.bounded(async |writer| {
+            writer.make_months(batch).await?;
+            let through = (!batch.partial).then_some(batch.through);
+            writer
+                .transaction(batch.place, (batch.after, through), async |client| {
+                    for table in Table::ALL {
+                        write_table(client, table, &batch.tables[table.place()]).await?;
+                    }
+                    Ok(())
+                })
+                .await
+        })
+        .await
+    }
+
+    async fn pass_over(
+        &mut self,
+        place: Place,
+        after: Option<Lsn>,
+        lsn: Lsn,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        let (generation, shard) = (place.generation, place.shard);
+        // A literal: quotes doubled, NUL is not in a message of the database.
+        let why = why.replace('\'', "''");
+        let text = format!(
+            "INSERT INTO coinbitclub.refused_records (generation, shard, lsn, error) \
+             VALUES ({generation}, {shard}, {lsn}, '{why}') ON CONFLICT DO NOTHING"
+        );
+        self.bounded(async |writer| {
+            writer
+                .transaction(place, (after, Some(lsn)), async |client| client.batch_execute(&text).await)
+                .await
+        })
+        .await
+    }
+}
