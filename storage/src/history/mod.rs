@@ -11,6 +11,7 @@ mod projection;
 mod projector;
 mod rows;
 mod seam;
+pub mod sim_database;
 mod tables;
 pub mod tuple;
 

@@ -17,11 +17,11 @@ use engine::core::position::{CloseReason, Order, Position};
 use engine::core::state::{IdMap, State, UserIndex};
 use engine::core::user::{Skip, User};
 
-use super::batch::{Batch, Place};
+use super::batch::{Batch, Place, TableRows};
 use super::rows::{self, Fee, Line, json_text, venue};
 use super::tables::Table;
 use super::tuple::Tuple;
-use crate::identity::Lsn;
+use crate::identity::{Generation, Lsn, Salt, ShardNumber};
 
 /// See the module's head.
 pub struct Projection {
@@ -403,6 +403,23 @@ fn put_entry(batch: &mut Batch, user: UserId, entry: &engine::core::ledger::Entr
         };
         batch.put(Table::Postings, entry.at, rows::posting(&line), true);
     }
+}
+
+/// The rows that a user's state tells by itself.
+pub(super) fn rows_of(user: &User) -> Vec<(Table, Vec<u8>)> {
+    let place = Place { generation: Generation(0), shard: ShardNumber(0), salt: Salt(0) };
+    let mut batch = Batch::new(place, None, Lsn(0));
+    batch.may_repeat = true;
+    whole_user(&mut batch, user);
+    let opening = (Table::Postings.place(), 0_u64.to_be_bytes());
+    let of = |table: Table, rows: TableRows| rows.latest.into_values().map(move |row| (table, row.tuple));
+    Table::ALL
+        .into_iter()
+        .zip(batch.tables)
+        .flat_map(|(table, rows)| of(table, rows))
+        // The balances that a history in the middle begins with are no rows of one that has everything.
+        .filter(|(table, row)| table.place() != opening.0 || row[2 + 12 + 12 + 4..][..8] != opening.1)
+        .collect()
 }
 
 /// All that a user's state holds.

@@ -27,6 +27,8 @@ const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
 const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
 /// How long it waits for new records when there are none.
 const IDLE: Nanos = Nanos::from_millis(5);
+/// How often a database that gets nothing is asked where it stands: it may have been put back by a fail-over.
+const ASK_EVERY: Nanos = Nanos::from_millis(1_000);
 /// Users of a batch of a history that begins in the middle.
 const USERS_AT_ONCE: usize = 100;
 
@@ -199,6 +201,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             for batch in projection.begin_in_the_middle(USERS_AT_ONCE) {
                 self.history.write(&batch).await?;
             }
+            // Where the history begins is told even if nothing comes after it.
+            self.pending = Some(projection.take());
         }
         while let Some(found) = found.filter(|found| projection.through() < *found) {
             let (records, bytes) = (self.sizes.records_max, self.sizes.bytes_max);
@@ -210,9 +214,11 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
 
     async fn follow(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
         let mut waiting_since = self.pause.now();
+        let mut heard = waiting_since;
         while !stop.load(Ordering::Relaxed) {
             if self.pending.is_some() {
                 self.write(progress).await?;
+                heard = self.pause.now();
                 continue;
             }
             let durable = progress.durable();
@@ -230,6 +236,14 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             let late = self.pause.now().since(waiting_since) >= self.sizes.linger;
             if held > 0 && (held >= self.records_max || !caught_up || late) {
                 self.pending = Some(projection.take());
+            } else if self.pause.now().since(heard) >= ASK_EVERY {
+                let (projection, _) = self.projection.as_ref().expect("it was made before");
+                let expected = projection.waiting().after;
+                let found = self.history.position(self.place()).await?;
+                if found != expected {
+                    return Err(HistoryError::Moved { found, expected }.into());
+                }
+                heard = self.pause.now();
             } else {
                 self.pause.pause(IDLE).await;
             }

@@ -1,0 +1,271 @@
+//! A database in memory, for the simulator and for tests: keeps what is committed, has a standby that may miss the tail, and
+//! fails as a real one does.
+//!
+//! **Invariants**: a batch is taken whole or not at all; a row that is there already is refused in a table that is appended to.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use engine::core::ids::UserId;
+use engine::core::user::User;
+
+use super::batch::{Batch, Place};
+use super::projection::rows_of;
+use super::seam::{History, HistoryError};
+use super::tables::{Growth, Table};
+use super::tuple;
+use crate::identity::Lsn;
+
+/// What one server holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Contents {
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    progress: BTreeMap<(u32, u16), (Lsn, u64)>,
+    refused: BTreeSet<(u32, u16, Lsn)>,
+}
+
+/// What happens to the next write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFault {
+    /// It is lost before it was committed.
+    LostBefore,
+    /// It is committed, and the answer is lost.
+    LostAfter,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    primary: Contents,
+    standby: Contents,
+    /// Committed, and not yet at the standby.
+    behind: VecDeque<Batch>,
+    down: bool,
+    fault: Option<WriteFault>,
+    /// Rows whose bytes hold this are refused.
+    poison: Option<Vec<u8>>,
+    commits: u64,
+}
+
+/// See the module's head. Cheap to clone; clones are the same database.
+#[derive(Clone, Debug, Default)]
+pub struct SimDatabase(Rc<RefCell<Inside>>);
+
+impl Contents {
+    /// Takes a batch, or says why not.
+    fn take(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        let mut next = Vec::new();
+        for table in Table::ALL {
+            let rows = &batch.tables[table.place()];
+            let mut bytes = rows.appended.as_slice();
+            while !bytes.is_empty() {
+                let (_, rest) = tuple::split(bytes).expect("a batch holds whole tuples");
+                let row = &bytes[..bytes.len() - rest.len()];
+                let key = row[2..tuple::prefix_bytes(row, table.key())].to_vec();
+                next.push(((table, key), row.to_vec(), true));
+                bytes = rest;
+            }
+            for (key, latest) in &rows.latest {
+                next.push(((table, key.clone()), latest.tuple.clone(), latest.fresh));
+            }
+        }
+        for (key, _, new) in &next {
+            if *new && self.rows.contains_key(key) {
+                return Err(HistoryError::Refused(format!("{}: a key is there twice", key.0.name())));
+            }
+        }
+        self.rows.extend(next.into_iter().map(|(key, row, _)| (key, row)));
+        if !batch.partial {
+            self.advance(batch.place, batch.through);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, place: Place, through: Lsn) {
+        self.progress.insert((place.generation.0, place.shard.0), (through, place.salt.0));
+    }
+
+    fn stands(&self, place: Place) -> Result<Option<Lsn>, HistoryError> {
+        match self.progress.get(&(place.generation.0, place.shard.0)) {
+            Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
+            found => Ok(found.map(|(lsn, _)| *lsn)),
+        }
+    }
+}
+
+impl SimDatabase {
+    /// Takes it away or brings it back.
+    pub fn set_down(&self, down: bool) {
+        self.0.borrow_mut().down = down;
+    }
+
+    /// What happens to the next write.
+    pub fn set_fault(&self, fault: WriteFault) {
+        self.0.borrow_mut().fault = Some(fault);
+    }
+
+    /// Rows that hold these bytes are refused.
+    pub fn set_poison(&self, bytes: Option<&[u8]>) {
+        self.0.borrow_mut().poison = bytes.map(<[u8]>::to_vec);
+    }
+
+    /// The standby gets everything but the last `missing` commits.
+    pub fn replicate(&self, missing: usize) {
+        let mut inside = self.0.borrow_mut();
+        while inside.behind.len() > missing {
+            let batch = inside.behind.pop_front().expect("it was counted");
+            inside.standby.take(&batch).expect("the primary took it");
+        }
+    }
+
+    /// The standby becomes the primary; what it does not have is lost.
+    pub fn fail_over(&self) {
+        let mut inside = self.0.borrow_mut();
+        inside.primary = inside.standby.clone();
+        inside.behind.clear();
+    }
+
+    /// How far the only log in it is.
+    #[must_use]
+    pub fn stands(&self) -> Option<Lsn> {
+        self.0.borrow().primary.progress.values().map(|(lsn, _)| *lsn).next()
+    }
+
+    /// Commits so far.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.0.borrow().commits
+    }
+
+    /// Records that were passed over.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Lsn> {
+        self.0.borrow().primary.refused.iter().map(|(_, _, lsn)| *lsn).collect()
+    }
+
+    /// Rows of a table.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> usize {
+        self.0.borrow().primary.rows.keys().filter(|(of, _)| *of == table).count()
+    }
+
+    /// All rows, in the order of their keys.
+    #[must_use]
+    pub fn contents(&self) -> Vec<(Table, Vec<u8>)> {
+        self.0.borrow().primary.rows.iter().map(|((table, _), row)| (*table, row.clone())).collect()
+    }
+
+    /// Compares with what the engine holds: every row that the state can tell, and every balance to the last unit.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn compare<'a>(&self, users: impl Iterator<Item = &'a User>) -> Result<(), String> {
+        let inside = self.0.borrow();
+        let rows = &inside.primary.rows;
+        let mut sums: BTreeMap<(u64, String, String), i128> = BTreeMap::new();
+        for ((_, _), row) in rows.range((Table::Postings, Vec::new())..(Table::AuditTrail, Vec::new())) {
+            let (fields, _) = tuple::split(row).ok_or("a posting is not whole")?;
+            let field = |place: usize| fields[place].ok_or_else(|| format!("a posting without field {place}"));
+            let user = u64::from_be_bytes(field(1)?.try_into().map_err(|_| "a user of eight bytes")?);
+            let text = |place: usize| Ok::<_, String>(String::from_utf8_lossy(field(place)?).into_owned());
+            let amount = tuple::numeric_units(field(6)?).ok_or("an amount that is none")?;
+            *sums.entry((user, text(5)?, text(4)?)).or_default() += i128::from(amount);
+        }
+        for user in users {
+            for (currency, account, balance) in user.ledger.balances() {
+                let key = (user.id.0, currency.as_str().to_owned(), account.name());
+                let sum = sums.remove(&key).unwrap_or_default();
+                if sum != i128::from(balance.units()) {
+                    return Err(format!("{key:?}: the database sums to {sum}, the ledger has {balance}"));
+                }
+            }
+            for (table, row) in rows_of(user) {
+                let key = row[2..tuple::prefix_bytes(&row, table.key())].to_vec();
+                let found = rows.get(&(table, key));
+                // The state keeps the beginning of a long body, the history all of it.
+                let same = found == Some(&row) || (table == Table::Signals && found.is_some());
+                if !same {
+                    return Err(format!("{} of {}: {found:02x?} is not {row:02x?}", table.name(), user.id));
+                }
+            }
+        }
+        match sums.into_iter().find(|(_, sum)| *sum != 0) {
+            Some((key, sum)) => Err(format!("{key:?}: {sum} that no ledger has")),
+            None => Ok(()),
+        }
+    }
+
+    /// Users that the database knows.
+    #[must_use]
+    pub fn users(&self) -> Vec<UserId> {
+        let inside = self.0.borrow();
+        let users = inside.primary.rows.keys().filter(|(table, _)| *table == Table::Users);
+        users.map(|(_, key)| UserId(u64::from_be_bytes(key[4..12].try_into().expect("a bigint")))).collect()
+    }
+}
+
+impl Inside {
+    fn up(&self) -> Result<(), HistoryError> {
+        if self.down { Err(HistoryError::Unreachable("it is down".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl History for SimDatabase {
+    async fn position(&mut self, place: Place) -> Result<Option<Lsn>, HistoryError> {
+        let inside = self.0.borrow();
+        inside.up()?;
+        inside.primary.stands(place)
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        let mut inside = self.0.borrow_mut();
+        inside.up()?;
+        let fault = inside.fault.take();
+        if fault == Some(WriteFault::LostBefore) {
+            return Err(HistoryError::Unreachable("the connection was lost".to_owned()));
+        }
+        let found = inside.primary.stands(batch.place)?;
+        if found != batch.after {
+            return Err(HistoryError::Moved { found, expected: batch.after });
+        }
+        if let Some(poison) = &inside.poison {
+            let holds = |bytes: &[u8]| bytes.windows(poison.len()).any(|window| window == poison);
+            let hit = batch.tables.iter().any(|rows| {
+                holds(&rows.appended) || rows.latest.values().any(|latest| holds(&latest.tuple))
+            });
+            if hit {
+                return Err(HistoryError::Refused("a value that does not fit".to_owned()));
+            }
+        }
+        inside.primary.take(batch)?;
+        inside.behind.push_back(batch.clone());
+        inside.commits += 1;
+        match fault {
+            Some(_) => Err(HistoryError::Unreachable("the answer was lost".to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    async fn pass_over(
+        &mut self,
+        place: Place,
+        after: Option<Lsn>,
+        lsn: Lsn,
+        _: &str,
+    ) -> Result<(), HistoryError> {
+        let mut inside = self.0.borrow_mut();
+        inside.up()?;
+        let found = inside.primary.stands(place)?;
+        if found != after {
+            return Err(HistoryError::Moved { found, expected: after });
+        }
+        inside.primary.refused.insert((place.generation.0, place.shard.0, lsn));
+        inside.primary.advance(place, lsn);
+        // To the standby it comes as a batch without rows.
+        let batch = Batch::new(place, after, lsn);
+        inside.behind.push_back(batch);
+        Ok(())
+    }
+}
+
+const _: () = assert!(matches!(Table::Postings.growth(), Growth::Append), "postings are never written again");

@@ -1,0 +1,287 @@
+//! Whatever people, programs and venues do, and whatever happens to the database: in the end it holds every event once, and its
+//! sums are the ledger's, entry by entry.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../../engine/tests/desk/mod.rs"]
+mod desk;
+mod rig;
+#[path = "../../engine/tests/desk/steps.rs"]
+mod steps;
+#[path = "../../engine/tests/desk/world.rs"]
+mod world;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use engine::core::codec::Encoder;
+use engine::core::user::User;
+use engine::seam::Nanos;
+use proptest::prelude::*;
+use rig::{SimLog, flush, shard, start, try_snapshot};
+use steps::{Step, step};
+use storage::history::sim_database::{SimDatabase, WriteFault};
+use storage::history::{Pause, Progress, Projector, Sizes, Table};
+use storage::sim_disk::SimDisk;
+use storage::{DurableSnapshot, Lsn, ShardHome, prune};
+use world::World;
+
+/// A clock that moves when somebody waits.
+#[derive(Clone, Default)]
+struct Ticks(Rc<Cell<u64>>);
+
+impl Pause for Ticks {
+    async fn pause(&self, span: Nanos) {
+        self.0.set(self.0.get() + span.0);
+        let mut waited = false;
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(self.0.get())
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Step(Step),
+    /// The projector gets so many turns.
+    Turns(u16),
+    /// The database goes away or comes back.
+    Down(bool),
+    Fault(bool),
+    /// The standby, which has all but so many commits, takes over.
+    FailOver(usize),
+    /// A snapshot, and perhaps everything pruned that the database does not need any more.
+    Snapshot(bool),
+    /// The projector's process ends; another begins.
+    Restart,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        60 => step().prop_map(Happening::Step),
+        12 => (1..400_u16).prop_map(Happening::Turns),
+        2 => any::<bool>().prop_map(Happening::Down),
+        2 => any::<bool>().prop_map(Happening::Fault),
+        1 => (0..4_usize).prop_map(Happening::FailOver),
+        3 => any::<bool>().prop_map(Happening::Snapshot),
+        1 => Just(Happening::Restart),
+    ]
+}
+
+/// A desk whose records go to a log on a simulated disk, and a projector that follows it.
+struct Place {
+    world: World,
+    disk: SimDisk,
+    home: ShardHome,
+    log: SimLog,
+    logged: usize,
+    database: SimDatabase,
+    progress: Rc<Progress>,
+    stop: Rc<AtomicBool>,
+    snapshots: Vec<DurableSnapshot>,
+    sizes: Sizes,
+}
+
+type Running = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+impl Place {
+    fn new(records_max: usize) -> Self {
+        let (disk, home) = shard(7);
+        let (log, _) = start(&disk, &home);
+        let mut place = Self {
+            world: World::new(1),
+            disk,
+            home,
+            log,
+            logged: 0,
+            database: SimDatabase::default(),
+            progress: Rc::new(Progress::default()),
+            stop: Rc::new(AtomicBool::new(false)),
+            snapshots: Vec::new(),
+            sizes: Sizes { records_max, bytes_max: 1 << 20, linger: Nanos::from_millis(20) },
+        };
+        place.commit();
+        place
+    }
+
+    fn projector(&self) -> Running {
+        let (disk, home, database) = (self.disk.clone(), self.home.clone(), self.database.clone());
+        let (progress, stop, sizes) = (Rc::clone(&self.progress), Rc::clone(&self.stop), self.sizes);
+        Box::pin(async move {
+            let mut projector = Projector::new(disk, home, database, Ticks::default(), sizes);
+            projector.run(&progress, &stop).await;
+        })
+    }
+
+    /// What the desk recorded becomes durable.
+    fn commit(&mut self) {
+        for record in &self.world.desk.log[self.logged..] {
+            self.log.append(record).unwrap();
+        }
+        self.logged = self.world.desk.log.len();
+        flush(&mut self.log).unwrap();
+        self.progress.set_durable(self.log.durable());
+    }
+
+    fn snapshot(&mut self, prune_behind: bool) {
+        let mut encoder = Encoder::default();
+        let as_of = self.log.durable().0;
+        let users = self.world.desk.states[0].users();
+        let sections: Vec<Vec<u8>> = users.iter().map(|user| encoder.user(user, as_of).to_vec()).collect();
+        let snapshot = try_snapshot(&self.disk, &self.home, &self.log, Lsn(as_of + 1), &sections).unwrap();
+        self.snapshots.push(snapshot);
+        if prune_behind {
+            let projected = self.progress.projected();
+            if let Some(base) = self.snapshots.iter().rev().find(|snapshot| snapshot.reflects() <= projected) {
+                storage::sim_disk::block_on(prune(&self.disk, &self.home, base)).unwrap();
+            }
+        }
+    }
+
+    fn users(&self) -> impl Iterator<Item = &User> {
+        self.world.desk.states[0].users().iter()
+    }
+}
+
+fn turns(running: &mut Running, count: u32) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..count).any(|_| pin!(&mut *running).poll(&mut context).is_ready())
+}
+
+/// Lets the projector work until the database has everything.
+fn drain(place: &Place, running: &mut Running) {
+    for _ in 0..2_000 {
+        if place.database.stands() == Some(place.log.durable()) {
+            return;
+        }
+        assert!(!turns(running, 100), "the projector goes on for ever");
+    }
+    panic!("the database does not get everything: {:?}", place.progress.report());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_event_arrives_once_whatever_happens(
+        happenings in prop::collection::vec(happening(), 1..250),
+        records_max in 1..60_usize,
+    ) {
+        let mut place = Place::new(records_max);
+        let mut running = place.projector();
+        // A log that was pruned for a database which then loses its tail cannot bring it back: that is what the hold is for.
+        let may_prune = !happenings.iter().any(|one| matches!(one, Happening::FailOver(1..)));
+        for happening in happenings {
+            match happening {
+                Happening::Step(step) => {
+                    place.world.step(&step);
+                    place.commit();
+                }
+                Happening::Turns(count) => {
+                    turns(&mut running, u32::from(count));
+                }
+                Happening::Down(down) => place.database.set_down(down),
+                Happening::Fault(after) => {
+                    place.database.set_fault(if after { WriteFault::LostAfter } else { WriteFault::LostBefore });
+                }
+                Happening::FailOver(missing) => {
+                    place.database.replicate(missing);
+                    place.database.fail_over();
+                }
+                Happening::Snapshot(pruned) => place.snapshot(pruned && may_prune),
+                Happening::Restart => running = place.projector(),
+            }
+        }
+        place.database.set_down(false);
+        drain(&place, &mut running);
+        place.database.compare(place.users()).unwrap();
+        prop_assert_eq!(place.database.users().len(), place.users().count());
+        prop_assert!(place.database.refused().is_empty());
+        place.stop.store(true, Ordering::Relaxed);
+        prop_assert!(turns(&mut running, 1_000), "it stops when it is told");
+    }
+
+    #[test]
+    fn the_rows_do_not_depend_on_how_records_are_batched(steps in prop::collection::vec(step(), 1..150)) {
+        let mut all = Vec::new();
+        for records_max in [1, 7, 10_000] {
+            let mut place = Place::new(records_max);
+            let mut running = place.projector();
+            for (number, step) in steps.iter().enumerate() {
+                place.world.step(step);
+                place.commit();
+                turns(&mut running, if number % 5 == 0 { 60 } else { 0 });
+            }
+            drain(&place, &mut running);
+            all.push(place.database.contents());
+        }
+        prop_assert!(all[0] == all[1] && all[1] == all[2]);
+    }
+
+    #[test]
+    fn a_history_that_begins_in_the_middle_has_the_balances(
+        before in prop::collection::vec(step(), 1..150),
+        after in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut place = Place::new(10);
+        for n in 0..70 {
+            place.world.desk.sign_up(&format!("filler{n}@example.com"), "UTC");
+            place.commit();
+        }
+        for step in &before {
+            place.world.step(step);
+            place.commit();
+        }
+        place.snapshot(false);
+        let base = place.snapshots.last().unwrap().clone();
+        for step in &after[..after.len() / 2] {
+            place.world.step(step);
+            place.commit();
+        }
+        // The log no longer reaches back to its beginning: the fillers alone take more than a segment.
+        let first = rig::segment_path(1);
+        storage::sim_disk::block_on(prune(&place.disk, &place.home, &base)).unwrap();
+        prop_assert!(place.disk.read(&first).is_none());
+        let mut running = place.projector();
+        drain(&place, &mut running);
+        for step in &after[after.len() / 2..] {
+            place.world.step(step);
+            place.commit();
+        }
+        drain(&place, &mut running);
+        place.database.compare(place.users()).unwrap();
+    }
+}
+
+/// A row that the database does not take is found, named by its record, and everything else arrives.
+#[test]
+fn a_record_that_is_refused_is_passed_over_alone() {
+    let mut place = Place::new(64);
+    let email = "poison@example.com";
+    for n in 0..30 {
+        place.world.desk.sign_up(&format!("before{n}@example.com"), "UTC");
+    }
+    place.world.desk.sign_up(email, "UTC");
+    for n in 0..30 {
+        place.world.desk.sign_up(&format!("after{n}@example.com"), "UTC");
+    }
+    place.commit();
+    let refused = place.world.desk.log.iter().position(|record| {
+        record.windows(email.len()).any(|window| window == email.as_bytes())
+    });
+    place.database.set_poison(Some(email.as_bytes()));
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    assert_eq!(place.database.refused(), [Lsn(refused.unwrap() as u64 + 1)]);
+    assert_eq!(place.progress.report().refused, 1);
+    assert_eq!(place.database.rows(Table::Users), place.users().count() - 1);
+}
