@@ -4,6 +4,7 @@
 
 #[path = "../../engine/tests/desk/mod.rs"]
 mod desk;
+mod projecting;
 mod rig;
 #[path = "../../engine/tests/desk/steps.rs"]
 mod steps;
@@ -17,17 +18,13 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use engine::core::codec::Encoder;
-use engine::core::user::User;
 use engine::seam::Nanos;
+use projecting::Logged;
 use proptest::prelude::*;
-use rig::{SimLog, flush, shard, start, try_snapshot};
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, WriteFault};
-use storage::history::{Pause, Progress, Projector, Sizes, Table};
-use storage::sim_disk::SimDisk;
-use storage::{DurableSnapshot, Lsn, ShardHome, prune};
-use world::World;
+use storage::history::{Pause, Projector, Sizes, Table};
+use storage::{Lsn, prune};
 
 /// A clock that moves when somebody waits.
 #[derive(Clone, Default)]
@@ -77,40 +74,34 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// A desk whose records go to a log on a simulated disk, and a projector that follows it.
+/// A desk with a log, a database, and a projector's settings.
 struct Place {
-    world: World,
-    disk: SimDisk,
-    home: ShardHome,
-    log: SimLog,
-    logged: usize,
+    logged: Logged,
     database: SimDatabase,
-    progress: Rc<Progress>,
     stop: Rc<AtomicBool>,
-    snapshots: Vec<DurableSnapshot>,
     sizes: Sizes,
+}
+
+impl std::ops::Deref for Place {
+    type Target = Logged;
+    fn deref(&self) -> &Logged {
+        &self.logged
+    }
+}
+
+impl std::ops::DerefMut for Place {
+    fn deref_mut(&mut self) -> &mut Logged {
+        &mut self.logged
+    }
 }
 
 type Running = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 impl Place {
     fn new(records_max: usize) -> Self {
-        let (disk, home) = shard(7);
-        let (log, _) = start(&disk, &home);
-        let mut place = Self {
-            world: World::new(1),
-            disk,
-            home,
-            log,
-            logged: 0,
-            database: SimDatabase::default(),
-            progress: Rc::new(Progress::default()),
-            stop: Rc::new(AtomicBool::new(false)),
-            snapshots: Vec::new(),
-            sizes: Sizes { records_max, bytes_max: 1 << 20, linger: Nanos::from_millis(20) },
-        };
-        place.commit();
-        place
+        let sizes = Sizes { records_max, bytes_max: 1 << 20, linger: Nanos::from_millis(20) };
+        let stop = Rc::new(AtomicBool::new(false));
+        Self { logged: Logged::new(), database: SimDatabase::default(), stop, sizes }
     }
 
     fn projector(&self) -> Running {
@@ -120,35 +111,6 @@ impl Place {
             let mut projector = Projector::new(disk, home, database, Ticks::default(), sizes);
             projector.run(&progress, &stop).await;
         })
-    }
-
-    /// What the desk recorded becomes durable.
-    fn commit(&mut self) {
-        for record in &self.world.desk.log[self.logged..] {
-            self.log.append(record).unwrap();
-        }
-        self.logged = self.world.desk.log.len();
-        flush(&mut self.log).unwrap();
-        self.progress.set_durable(self.log.durable());
-    }
-
-    fn snapshot(&mut self, prune_behind: bool) {
-        let mut encoder = Encoder::default();
-        let as_of = self.log.durable().0;
-        let users = self.world.desk.states[0].users();
-        let sections: Vec<Vec<u8>> = users.iter().map(|user| encoder.user(user, as_of).to_vec()).collect();
-        let snapshot = try_snapshot(&self.disk, &self.home, &self.log, Lsn(as_of + 1), &sections).unwrap();
-        self.snapshots.push(snapshot);
-        if prune_behind {
-            let projected = self.progress.projected();
-            if let Some(base) = self.snapshots.iter().rev().find(|snapshot| snapshot.reflects() <= projected) {
-                storage::sim_disk::block_on(prune(&self.disk, &self.home, base)).unwrap();
-            }
-        }
-    }
-
-    fn users(&self) -> impl Iterator<Item = &User> {
-        self.world.desk.states[0].users().iter()
     }
 }
 
@@ -275,9 +237,12 @@ fn a_record_that_is_refused_is_passed_over_alone() {
         place.world.desk.sign_up(&format!("after{n}@example.com"), "UTC");
     }
     place.commit();
-    let refused = place.world.desk.log.iter().position(|record| {
-        record.windows(email.len()).any(|window| window == email.as_bytes())
-    });
+    let refused = place
+        .world
+        .desk
+        .log
+        .iter()
+        .position(|record| record.windows(email.len()).any(|window| window == email.as_bytes()));
     place.database.set_poison(Some(email.as_bytes()));
     let mut running = place.projector();
     drain(&place, &mut running);

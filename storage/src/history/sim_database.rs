@@ -165,7 +165,8 @@ impl SimDatabase {
         let mut sums: BTreeMap<(u64, String, String), i128> = BTreeMap::new();
         for ((_, _), row) in rows.range((Table::Postings, Vec::new())..(Table::AuditTrail, Vec::new())) {
             let (fields, _) = tuple::split(row).ok_or("a posting is not whole")?;
-            let field = |place: usize| fields[place].ok_or_else(|| format!("a posting without field {place}"));
+            let field =
+                |place: usize| fields[place].ok_or_else(|| format!("a posting without field {place}"));
             let user = u64::from_be_bytes(field(1)?.try_into().map_err(|_| "a user of eight bytes")?);
             let text = |place: usize| Ok::<_, String>(String::from_utf8_lossy(field(place)?).into_owned());
             let amount = tuple::numeric_units(field(6)?).ok_or("an amount that is none")?;
@@ -230,9 +231,10 @@ impl History for SimDatabase {
         }
         if let Some(poison) = &inside.poison {
             let holds = |bytes: &[u8]| bytes.windows(poison.len()).any(|window| window == poison);
-            let hit = batch.tables.iter().any(|rows| {
-                holds(&rows.appended) || rows.latest.values().any(|latest| holds(&latest.tuple))
-            });
+            let hit = batch
+                .tables
+                .iter()
+                .any(|rows| holds(&rows.appended) || rows.latest.values().any(|latest| holds(&latest.tuple)));
             if hit {
                 return Err(HistoryError::Refused("a value that does not fit".to_owned()));
             }

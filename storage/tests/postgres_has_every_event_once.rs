@@ -1,0 +1,252 @@
+//! The projector against real servers: the primary is stopped, killed and failed over to a replica that misses the tail, locked
+//! by others and cut off in the middle of batches; in the end every row is there once, byte for byte what the engine holds.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod cluster;
+#[path = "../../engine/tests/desk/mod.rs"]
+mod desk;
+mod projecting;
+mod rig;
+#[path = "../../engine/tests/desk/steps.rs"]
+mod steps;
+#[path = "../../engine/tests/desk/world.rs"]
+mod world;
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, NAME, Node};
+use engine::seam::Nanos;
+use futures_util::StreamExt;
+use projecting::Logged;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use steps::step;
+use storage::history::sim_database::SimDatabase;
+use storage::history::tuple;
+use storage::history::{History, Pause, Progress, Projector, Sizes, Table};
+use storage::postgres::connect::{Role, Target, connect};
+use storage::postgres::migrate::{MIGRATIONS, migrate};
+use storage::postgres::writer::Writer;
+
+/// Nothing here takes longer, however busy the machine.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+#[derive(Clone, Copy)]
+struct RealTime(Instant);
+
+impl Pause for RealTime {
+    async fn pause(&self, span: Nanos) {
+        tokio::time::sleep(Duration::from_nanos(span.0)).await;
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap())
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// A desk with random people at it; steps are drawn from a seed.
+struct Desk {
+    logged: Logged,
+    runner: TestRunner,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        Self { logged: Logged::new(), runner: TestRunner::new_with_rng(Config::default(), rng) }
+    }
+
+    fn work(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let step = step().new_tree(&mut self.runner).unwrap().current();
+            self.logged.world.step(&step);
+        }
+        self.logged.commit();
+    }
+
+    fn projector<H: History>(
+        &self,
+        history: H,
+        records_max: usize,
+    ) -> Projector<storage::sim_disk::SimDisk, H, RealTime> {
+        let sizes = Sizes { records_max, bytes_max: 1 << 20, linger: Nanos::from_millis(5) };
+        let pause = RealTime(Instant::now());
+        Projector::new(self.logged.disk.clone(), self.logged.home.clone(), history, pause, sizes)
+    }
+
+    /// Waits until the projector says that everything is in the database.
+    async fn drained(&self) {
+        let deadline = Instant::now() + WAIT_MAX;
+        while self.logged.progress.projected() != self.logged.log.durable() {
+            assert!(Instant::now() < deadline, "not everything arrives: {:?}", self.logged.progress.report());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Makes the schema.
+async fn prepare(url: &str) {
+    let target = Target::parse(url, None).unwrap();
+    let connected = connect(&target, Role::Primary, Duration::from_secs(20)).await.unwrap();
+    migrate(&connected.client, MIGRATIONS).await.unwrap();
+}
+
+/// Every row of a table, as COPY gives it.
+async fn rows(url: &str, table: Table) -> Vec<Vec<u8>> {
+    let target = Target::parse(url, None).unwrap();
+    let connected = connect(&target, Role::Any, Duration::from_secs(20)).await.unwrap();
+    // The database writes JSON in its own order of keys.
+    let columns: Vec<String> = table
+        .columns()
+        .iter()
+        .map(|column| match *column {
+            "settings" | "detail" => format!("NULL AS {column}"),
+            column => column.to_owned(),
+        })
+        .collect();
+    let question = format!(
+        "COPY (SELECT {} FROM coinbitclub.{}) TO STDOUT (FORMAT binary)",
+        columns.join(", "),
+        table.name()
+    );
+    let stream = connected.client.copy_out(&question).await.unwrap();
+    let chunks: Vec<_> = stream.map(|chunk| chunk.unwrap()).collect().await;
+    let all: Vec<u8> = chunks.concat();
+    let mut rest = &all[tuple::COPY_HEADER.len()..];
+    let mut rows = Vec::new();
+    while rest != tuple::COPY_TRAILER {
+        let (_, after) = tuple::split(rest).unwrap();
+        rows.push(rest[..rest.len() - after.len()].to_vec());
+        rest = after;
+    }
+    rows.sort_unstable();
+    rows
+}
+
+/// The row with its JSON taken out.
+fn without_json(table: Table, row: &[u8]) -> Vec<u8> {
+    let (fields, _) = tuple::split(row).unwrap();
+    let mut bytes = row[..2].to_vec();
+    for (field, column) in fields.iter().zip(table.columns()) {
+        match field.filter(|_| !matches!(*column, "settings" | "detail")) {
+            Some(field) => {
+                bytes.extend_from_slice(&i32::try_from(field.len()).unwrap().to_be_bytes());
+                bytes.extend_from_slice(field);
+            }
+            None => bytes.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+    bytes
+}
+
+/// Compares the servers' rows with those that a simulated database gets from the same log, and that one with the engine.
+async fn compare(desk: &Desk, url: &str) {
+    let simulated = SimDatabase::default();
+    let (stop, progress) = (AtomicBool::new(false), Progress::default());
+    progress.set_durable(desk.logged.log.durable());
+    let mut projector = desk.projector(simulated.clone(), 10_000);
+    let watch = async {
+        let deadline = Instant::now() + WAIT_MAX;
+        while simulated.stands() != Some(desk.logged.log.durable()) {
+            assert!(Instant::now() < deadline, "the simulated database does not get everything");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    futures_lite::future::zip(projector.run(&progress, &stop), watch).await;
+    simulated.compare(desk.logged.users()).unwrap();
+    let contents = simulated.contents();
+    for table in Table::ALL {
+        let of_table = contents.iter().filter(|(of, _)| *of == table);
+        let mut expected: Vec<Vec<u8>> = of_table.map(|(_, row)| without_json(table, row)).collect();
+        expected.sort_unstable();
+        let found = rows(url, table).await;
+        assert_eq!(found.len(), expected.len(), "rows of {}", table.name());
+        assert!(found == expected, "{} differs", table.name());
+    }
+}
+
+/// The sums that an operator would look at, by the database itself.
+fn sums_are_the_ledgers(desk: &Desk, node: &Node) {
+    assert_eq!(node.psql("SELECT count(*) FROM (SELECT 1 FROM coinbitclub.postings GROUP BY currency HAVING sum(amount) <> 0) x"), "0");
+    for user in desk.logged.users() {
+        for (currency, account, balance) in user.ledger.balances() {
+            let question = format!(
+                "SELECT coalesce(sum(amount), 0) = {balance} FROM coinbitclub.postings \
+                 WHERE user_id = {} AND currency = '{}' AND account = '{}'",
+                user.id.0,
+                currency.as_str(),
+                account.name()
+            );
+            assert_eq!(node.psql(&question), "t", "{} {} {}", user.id, currency.as_str(), account.name());
+        }
+    }
+}
+
+#[test]
+fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
+    let mut cluster = Cluster::start(1);
+    let [primary, replica] = [0, 1].map(|node| cluster.nodes[node].port);
+    let both = format!("postgresql://{NAME}@127.0.0.1:{primary},127.0.0.1:{replica}/{NAME}");
+    let mut desk = Desk::new();
+    run(async {
+        prepare(&both).await;
+        let stop = Rc::new(AtomicBool::new(false));
+        let mut projector = desk.projector(Writer::new(Target::parse(&both, None).unwrap()), 40);
+        let progress = Rc::clone(&desk.logged.progress);
+        let told = Rc::clone(&stop);
+        let driver = async {
+            desk.work(400);
+            desk.drained().await;
+            compare(&desk, &cluster.primary().url()).await;
+
+            // Killed in the middle of work, and back.
+            desk.work(400);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            cluster.primary().kill();
+            desk.work(300);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(desk.logged.progress.report().failing.is_some(), "an operator can see it");
+            cluster.primary().restart();
+            desk.work(100);
+            desk.drained().await;
+            compare(&desk, &cluster.primary().url()).await;
+            assert_eq!(desk.logged.progress.report().failing, None);
+
+            // A foreign client holds a lock for a while.
+            let locker = Target::parse(&cluster.primary().url(), None).unwrap();
+            let locker = connect(&locker, Role::Any, Duration::from_secs(20)).await.unwrap();
+            let lock = "BEGIN; LOCK TABLE coinbitclub.signals IN ACCESS EXCLUSIVE MODE";
+            locker.client.batch_execute(lock).await.unwrap();
+            desk.work(300);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(desk.logged.progress.projected() < desk.logged.log.durable(), "the lock was real");
+            locker.client.batch_execute("ROLLBACK").await.unwrap();
+            desk.drained().await;
+
+            // The replica is away while more is committed; then the primary is lost and the replica takes over.
+            cluster.replica(1).kill();
+            desk.work(300);
+            desk.drained().await;
+            let before = desk.logged.progress.projected();
+            cluster.primary().kill();
+            cluster.replica(1).restart();
+            cluster.replica(1).promote();
+            let missing = "SELECT max(lsn) FROM coinbitclub.projector_progress";
+            let found: u64 = cluster.replica(1).psql(missing).parse().unwrap();
+            desk.work(200);
+            desk.drained().await;
+            assert!(found < before.0, "the tail was missing: {found} of {before}");
+            compare(&desk, &cluster.replica(1).url()).await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        futures_lite::future::zip(projector.run(&progress, &told), driver).await;
+    });
+    sums_are_the_ledgers(&desk, cluster.replica(1));
+}
