@@ -14,9 +14,12 @@ CREATE TABLE coinbitclub.projector_progress (
     shard       integer     NOT NULL,
     lsn         bigint      NOT NULL,
     salt        bytea       NOT NULL,
+    complete    boolean     NOT NULL DEFAULT false,
     updated_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (generation, shard)
 );
+COMMENT ON COLUMN coinbitclub.projector_progress.complete IS
+    'All of this log is here, and it has ended: the next generation''s logs go on from it.';
 COMMENT ON COLUMN coinbitclub.projector_progress.salt IS 'Of the log: rows of another data directory are not mixed in.';
 
 -- Records that the database refused, one by one, with why. An operator looks at these.

@@ -331,6 +331,25 @@ pub async fn base_for<D: Disk>(disk: &D, home: &ShardHome, at: Lsn) -> Result<Ba
     Err(StorageError::NoBase { dir: home.dir().to_owned(), first, detail })
 }
 
+/// What may be removed behind the last but one snapshot `previous`, when everything after record `hold` has to stay for
+/// whoever follows: behind the newest snapshot that shows nothing after it. `None`: nothing yet.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn removable_behind<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    previous: &DurableSnapshot,
+    hold: Lsn,
+) -> Result<Option<DurableSnapshot>, StorageError> {
+    if previous.reflects <= hold {
+        return Ok(Some(previous.clone()));
+    }
+    let (segments, mut snapshots) = listed(disk, home).await?;
+    snapshots.retain(|start| *start < previous.start);
+    choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= hold).await
+}
+
 /// The oldest place that a history can begin at.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use exchange::market::{Gate, MarketFile, Speed, symbol_from_file_name};
 use exchange::paper::FundingTable;
 
 use super::ServerArgs;
+use super::postgres;
 use super::rules_file;
 use crate::server::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 
@@ -69,6 +70,9 @@ pub fn config(args: &ServerArgs, data: &Path, gate: Option<Arc<Gate>>) -> Result
     config.pin = !args.no_pin;
     config.segment_bytes = args.segment_mib << 20;
     config.snapshot_log_bytes = args.snapshot_mib << 20;
+    if let Some(url) = &args.postgres_primary {
+        config.postgres = Some(postgres::target(url).map_err(|why| format!("--postgres-primary: {why}"))?);
+    }
     if let Some(path) = &args.rules {
         config.rules = rules_file::read(path)?;
     }

@@ -9,6 +9,7 @@ pub mod demo_users;
 pub mod log;
 pub mod market;
 pub mod metrics;
+pub mod postgres;
 pub mod rules_file;
 pub mod serve;
 pub mod sim;
@@ -101,6 +102,10 @@ pub struct ServerArgs {
     /// Mebibytes of log between two snapshots, at least.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     pub snapshot_mib: u64,
+    /// Write history to this database: postgresql://user@host1,host2/name, of which the primary is found. The password is in
+    /// COINBITCLUB_POSTGRES_PASSWORD or a file, see docs/history.md.
+    #[arg(long, value_name = "URL", env = "COINBITCLUB_POSTGRES_PRIMARY")]
+    pub postgres_primary: Option<String>,
 }
 
 /// `serve`.

@@ -137,7 +137,9 @@ where
         entropy: from.entropy,
         started: from.started,
     });
-    let snapshots = Snapshots::new(from.disk, from.home, from.snapshot_log_bytes, from.back.found.snapshot);
+    let history = from.gauges.history_of(from.id.place());
+    let snapshots =
+        Snapshots::new(from.disk, from.home, from.snapshot_log_bytes, from.back.found.snapshot, history);
     Ok(LoopParts {
         runtime: from.runtime,
         clock: from.clock,

@@ -37,6 +37,7 @@ use super::config::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 use super::failing_disk::FailingDisk as HostDisk;
 use super::gateway::VenueGateway;
 use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
+use super::history;
 use super::housekeeping::{self, Housekeeping};
 use super::inside::{INSIDE_RING, Lines};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
@@ -196,12 +197,27 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         config.spin_micros = 0;
     }
     let config = &config;
-    let homes = open_homes(&config.data, u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX))?;
+    let mut wished = u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX);
+    let mut plan = plan;
+    if let Some(primary) = &config.postgres {
+        let shards = history::shards_to_start(primary, &config.data, wished);
+        if shards != wished {
+            wished = shards;
+            plan = tuning::plan_for_host(Some(usize::from(shards)))
+                .map_err(|e| StartError::from_text("CPUs", e))?;
+        }
+    }
+    let homes = open_homes(&config.data, wished)?;
     lock.remove_empty_directories().map_err(|e| StartError::from_text("data directory", e))?;
     let shards = u16::try_from(homes.len()).map_err(|e| StartError::from_text("shards", e))?;
 
     let stop = Arc::new(AtomicBool::new(false));
-    let gauges = Arc::new(Gauges::new(homes.len()));
+    let gauges = match config.postgres {
+        Some(_) => Gauges::with_history(homes.len()),
+        None => Gauges::new(homes.len()),
+    };
+    let gauges = Arc::new(gauges);
+    let history_homes = homes.clone();
     let (hash_sender, hash_jobs) = hashing::queue();
     let dummy_hash = hashing::hash_password("no user has this password", &mut HostEntropy)
         .map_err(|e| StartError::from_text("password hashing", e))?;
@@ -290,11 +306,21 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         }),
     };
     let cpu = plan.housekeeping.filter(|_| config.pin);
-    let others = vec![
+    let mut others = vec![
         spawn("housekeeping", cpu, move || housekeeping::run(housekeeping))?,
         spawn("passwords", cpu, move || hashing::run(&hash_jobs, &mut returns, &mut HostEntropy))?,
     ];
     drop(hash_sender);
+    if let Some(primary) = config.postgres.clone() {
+        let (gauges, stop) = (Arc::clone(&gauges), Arc::clone(&stop));
+        others.push(spawn("history", cpu, move || {
+            let Some(history) = &gauges.history else { return };
+            if let Err(error) = history::run(&primary, history_homes, &history.shards, &stop) {
+                let why = format!("the thread of the history could not begin: {error}");
+                history.shards.iter().for_each(|progress| progress.failed(&why));
+            }
+        })?);
+    }
     tracing::info!(%address, shards, users = recovery.users, records = recovery.records, "serving");
     Ok(Server { address, tls, lines, gauges, recovery, dump, stop, shards: threads, others, _lock: lock })
 }

@@ -8,6 +8,7 @@ use engine::core::instrument::Symbol;
 use engine::core::rules::Rules;
 use exchange::market::{Gate, MarketFile, Speed};
 use exchange::paper::FundingTable;
+use storage::postgres::connect::Target;
 
 /// Bytes of log after which a shard takes a snapshot, at least; and at least as many as the last snapshot had, so that
 /// snapshots cost no more than the log itself.
@@ -78,6 +79,8 @@ pub struct ServerConfig {
     pub segment_bytes: u64,
     /// Bytes of log between snapshots, at least.
     pub snapshot_log_bytes: u64,
+    /// The database that history is written to.
+    pub postgres: Option<Target>,
 }
 
 impl ServerConfig {
@@ -98,6 +101,7 @@ impl ServerConfig {
             rules: Rules::default(),
             segment_bytes: 64 << 20,
             snapshot_log_bytes: SNAPSHOT_LOG_BYTES_MIN,
+            postgres: None,
         }
     }
 }

@@ -22,6 +22,10 @@ use crate::web::gauges::{Gauges, Latencies, LatencyRow, QUANTILES};
 const LOOK: Duration = Duration::from_millis(50);
 /// How often it measures.
 const MEASURE: Duration = Duration::from_secs(1);
+/// Used part of the disk at which opens are stopped while the database is behind (DOMAIN.md: WAL disk, critical).
+const BACKLOG_FULL_PERCENT: u64 = 90;
+/// And at which they go on.
+const BACKLOG_ROOM_PERCENT: u64 = 85;
 /// How long it waits for a shard's histograms.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -88,11 +92,43 @@ impl Housekeeping {
             let _ = self.lines.tell(ShardId(shard), Inside::Latencies(Arc::clone(&latencies)));
         }
         self.measure_process();
+        self.watch_backlog();
         let (longest, stalled) = (self.watchdog)();
         let longest = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
         self.gauges.process.stall_max_micros.fetch_max(longest, Ordering::Relaxed);
         if self.gauges.process.stalled_shards.swap(stalled, Ordering::Relaxed) == 0 && stalled > 0 {
             tracing::error!(shards = stalled, micros = longest, "a shard takes no turns");
+        }
+    }
+
+    /// Stops opens while the logs that wait for the database fill the disk: closes and what they need go on. Told again each
+    /// time: a shard whose line was full hears it a second later.
+    fn watch_backlog(&self) {
+        let (process, Some(history)) = (&self.gauges.process, &self.gauges.history) else { return };
+        let (free, all) =
+            (process.disk_free_bytes.load(Ordering::Relaxed), process.disk_bytes.load(Ordering::Relaxed));
+        if all == 0 {
+            return;
+        }
+        let behind = history.shards.iter().any(|shard| shard.projected() < shard.durable());
+        let used_percent = (all - free.min(all)).saturating_mul(100) / all;
+        let before = history.opens_stopped.load(Ordering::Relaxed);
+        let stop = opens_stop(before, behind, used_percent);
+        if stop != before {
+            history.opens_stopped.store(stop, Ordering::Relaxed);
+            if stop {
+                tracing::error!(
+                    used_percent,
+                    "opens are stopped: logs that wait for the database fill the disk. Bring the database back, or make room"
+                );
+            } else {
+                tracing::info!(used_percent, "opens go on");
+            }
+        }
+        if stop || before {
+            for shard in 0..self.lines.shards() {
+                let _ = self.lines.tell(ShardId(shard), Inside::StopOpens(stop));
+            }
         }
     }
 
@@ -108,6 +144,12 @@ impl Housekeeping {
             process.disk_bytes.store(all, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether opens are stopped: from [`BACKLOG_FULL_PERCENT`] of the disk on while the database is behind, until there is some
+/// room or it is not.
+fn opens_stop(stopped: bool, behind: bool, used_percent: u64) -> bool {
+    behind && used_percent >= if stopped { BACKLOG_ROOM_PERCENT } else { BACKLOG_FULL_PERCENT }
 }
 
 fn rows(histograms: &Histograms) -> Vec<LatencyRow> {
@@ -133,4 +175,17 @@ fn rows(histograms: &Histograms) -> Vec<LatencyRow> {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_stop_only_for_a_backlog_on_a_full_disk() {
+        assert!(!opens_stop(false, true, 89) && opens_stop(false, true, 90));
+        assert!(!opens_stop(false, false, 99), "a disk that others fill is no reason");
+        assert!(opens_stop(true, true, 86) && !opens_stop(true, true, 84), "not to and fro");
+        assert!(!opens_stop(true, false, 99), "the database has everything");
+    }
 }

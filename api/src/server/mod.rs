@@ -1,7 +1,7 @@
 //! A running server: its shards, and the threads around them.
 //!
-//! **Runs on**: [`start`] on the caller's thread; then one pinned thread per shard, one for passwords and one for
-//! housekeeping.
+//! **Runs on**: [`start`] on the caller's thread; then one pinned thread per shard, one for passwords, one for
+//! housekeeping and, with Postgres, one for history.
 //! **Invariants**: nothing is served before every shard has recovered; a start that fails leaves the data as it was.
 
 pub mod assembly;
@@ -12,6 +12,7 @@ pub mod dump;
 pub mod failing_disk;
 pub mod gateway;
 pub mod hashing;
+pub mod history;
 pub mod housekeeping;
 pub mod inside;
 pub mod journal;

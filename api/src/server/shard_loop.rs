@@ -59,6 +59,8 @@ pub enum Inside {
     Latencies(Arc<Latencies>),
     /// Take a snapshot now.
     Snapshot,
+    /// Opens are stopped, or go on: the logs that wait for the database fill the disk.
+    StopOpens(bool),
 }
 
 /// A shard's ends of the rings to other threads of the process.
@@ -132,6 +134,7 @@ where
     let tls_metrics = parts.tls_metrics;
     let mut network_published_at: Option<Nanos> = None;
     let mine = &gauges.shards[shard.id().place()];
+    let history = gauges.history_of(shard.id().place());
     let returns: Rc<Returns<D>> = Rc::new(Returns {
         tasks: Cell::new(0),
         flushed: RefCell::new(None),
@@ -156,7 +159,7 @@ where
         }
         desk.set_time(now);
         let network = wire.poll(now.mono.0, &mut desk)?;
-        let inside = take_inside(&mut rings, &mut desk, &mut wire, &mut snapshots);
+        let inside = take_inside(&mut rings, &mut shard, &mut desk, &mut wire, &mut snapshots);
         for out in desk.outgoing().drain(..) {
             match out.target {
                 Target::Owner => shard.ask(now, out.ask, out.reply),
@@ -178,6 +181,9 @@ where
         }
         let snapshotting = snapshots.step(&mut shard, &runtime, &returns.notify, now, mine);
         publish(mine, &shard, &wire, &desk, market_ticks);
+        if let Some(history) = &history {
+            history.set_durable(shard.journal().log.durable());
+        }
         if network_published_at.is_none_or(|at| now.mono.since(at) > NETWORK_PUBLISH) {
             network_published_at = Some(now.mono);
             mine.network.publish(&wire.metrics(), &desk.connection_metrics(), &tls_metrics(&wire));
@@ -248,8 +254,9 @@ pub(super) fn moment(clock: &impl Clock) -> Moment {
     Moment { mono: clock.monotonic(), wall: Timestamp(clock.wall_micros()) }
 }
 
-fn take_inside<D: Disk, E: Entropy>(
+fn take_inside<D: Disk, G: Gateway, E: Entropy>(
     rings: &mut Rings,
+    shard: &mut Shard<ServerReads, LogJournal<D>, G>,
     desk: &mut Desk<E>,
     wire: &mut impl Wire,
     snapshots: &mut Snapshots<D>,
@@ -263,6 +270,7 @@ fn take_inside<D: Disk, E: Entropy>(
             Inside::Ask(target, ask, answer) => desk.ask_inside(target, *ask, answer),
             Inside::Latencies(latencies) => desk.set_latencies(latencies),
             Inside::Snapshot => snapshots.want(),
+            Inside::StopOpens(stop) => shard.stop_opens(stop),
         }
     }
     while taken < INSIDE_MAX

@@ -6,12 +6,15 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::seam::{Disk, Runtime};
 use engine::shard::ports::{Gateway, Moment};
 use engine::shard::runtime::notify::Notify;
 use engine::shard::worker::Shard;
+use storage::follow::removable_behind;
+use storage::history::Progress;
 use storage::{DurableSnapshot, Lsn, ShardHome, SnapshotWriter, StorageError, prune};
 
 use super::journal::LogJournal;
@@ -49,12 +52,20 @@ pub struct Snapshots<D: Disk> {
     brought: Rc<RefCell<Option<Brought<D>>>>,
     last: Option<DurableSnapshot>,
     log_bytes_at_last: u64,
+    /// How far the database is, where there is one: what it may still need is not removed.
+    history: Option<Arc<Progress>>,
 }
 
 impl<D: Disk> Snapshots<D> {
     /// Snapshots for the shard in `home`, the newest of which is `last`.
     #[must_use]
-    pub fn new(disk: D, home: ShardHome, log_bytes_min: u64, last: Option<DurableSnapshot>) -> Self {
+    pub fn new(
+        disk: D,
+        home: ShardHome,
+        log_bytes_min: u64,
+        last: Option<DurableSnapshot>,
+        history: Option<Arc<Progress>>,
+    ) -> Self {
         Self {
             disk,
             home,
@@ -64,6 +75,7 @@ impl<D: Disk> Snapshots<D> {
             brought: Rc::new(RefCell::new(None)),
             last,
             log_bytes_at_last: 0,
+            history,
         }
     }
 
@@ -149,12 +161,13 @@ impl<D: Disk> Snapshots<D> {
                 }
                 let position = log.position();
                 let (disk, home, previous) = (self.disk.clone(), self.home.clone(), self.last.clone());
+                let hold = self.history.as_ref().map_or(Lsn(u64::MAX), |history| history.hold(now.mono));
                 self.spawn(runtime, notify, async move {
                     match writer.finish(shows, position).await {
                         Ok(snapshot) => {
                             // Two are kept: damage to the newest costs a longer recovery and nothing else.
                             if let Some(previous) = previous
-                                && let Err(error) = prune(&disk, &home, &previous).await
+                                && let Err(error) = remove_behind(&disk, &home, &previous, hold).await
                             {
                                 tracing::warn!(%error, "old segments were not removed; the next snapshot tries again");
                             }
@@ -206,6 +219,18 @@ impl<D: Disk> Snapshots<D> {
             *brought.borrow_mut() = Some(result);
             notify.notify();
         }));
+    }
+}
+
+async fn remove_behind<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    previous: &DurableSnapshot,
+    hold: Lsn,
+) -> Result<(), StorageError> {
+    match removable_behind(disk, home, previous, hold).await? {
+        Some(base) => prune(disk, home, &base).await.map(|_| ()),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,10 @@
 //! **Runs on**: written by the shards' loops (log figures) and the housekeeping thread (process figures, latencies); read by
 //! any. **Never**: a lock, or a figure nobody measured: what is not known yet is absent.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use storage::history::Progress;
 
 use super::network::NetworkGauges;
 
@@ -63,6 +66,17 @@ pub struct Gauges {
     pub shards: Box<[ShardGauges]>,
     /// The process.
     pub process: ProcessGauges,
+    /// History in Postgres, where it is set up.
+    pub history: Option<HistoryGauges>,
+}
+
+/// Figures of the history in Postgres.
+#[derive(Debug)]
+pub struct HistoryGauges {
+    /// How far it is, by shard.
+    pub shards: Box<[Arc<Progress>]>,
+    /// Opens are stopped, because the logs that wait for the database fill the disk.
+    pub opens_stopped: AtomicBool,
 }
 
 impl Gauges {
@@ -72,7 +86,24 @@ impl Gauges {
         Self {
             shards: (0..shards).map(|_| ShardGauges::default()).collect(),
             process: ProcessGauges::default(),
+            history: None,
         }
+    }
+
+    /// The same, with a history in Postgres.
+    #[must_use]
+    pub fn with_history(shards: usize) -> Self {
+        let history = HistoryGauges {
+            shards: (0..shards).map(|_| Arc::default()).collect(),
+            opens_stopped: AtomicBool::new(false),
+        };
+        Self { history: Some(history), ..Self::new(shards) }
+    }
+
+    /// A shard's part of the history.
+    #[must_use]
+    pub fn history_of(&self, shard: usize) -> Option<Arc<Progress>> {
+        self.history.as_ref().map(|history| Arc::clone(&history.shards[shard]))
     }
 
     /// Whether every shard runs, has a working log and takes turns.

@@ -10,9 +10,10 @@ use engine::shard::lanes::Lane;
 use engine::shard::limits::LANE_CAPACITY;
 use engine::shard::metrics::Counters;
 use serde_json::{Map, Value, json};
+use storage::history::ProgressReport;
 
 use super::flows::GatherFlow;
-use super::gauges::{Gauges, Latencies, QUANTILES};
+use super::gauges::{Gauges, HistoryGauges, Latencies, QUANTILES};
 use crate::reads::{CLOSE_REASONS, decimal};
 
 /// What the documents are made from besides the shards' answers.
@@ -100,6 +101,30 @@ fn shards_json(gather: &GatherFlow, source: &Source<'_>) -> Value {
         .collect()
 }
 
+/// How far the database is, by shard; null without one.
+fn history_json(source: &Source<'_>) -> Value {
+    let Some(history) = &source.gauges.history else { return Value::Null };
+    let shards: Vec<_> = history
+        .shards
+        .iter()
+        .map(|progress| {
+            let report = progress.report();
+            json!({
+                "durable_lsn": report.durable.0,
+                "projected_lsn": report.projected.0,
+                "behind_records": report.durable.0.saturating_sub(report.projected.0),
+                "projected_at_micros": report.projected_at,
+                "rows": report.rows,
+                "batches": report.batches,
+                "failures": report.failures,
+                "refused_records": report.refused,
+                "failing": report.failing,
+            })
+        })
+        .collect();
+    json!({ "opens_stopped": history.opens_stopped.load(Ordering::Relaxed), "shards": shards })
+}
+
 /// `/api/enterprise/status`.
 #[must_use]
 pub fn status(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
@@ -140,6 +165,7 @@ pub fn status(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
         "shards_answered": gather.shards.len(),
         "shards_silent": gather.silent,
         "process": process_json(source),
+        "history": history_json(source),
         "books": books,
         "shards": shards_json(gather, source),
     });
@@ -243,6 +269,30 @@ fn seconds(ns: u64) -> String {
     format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
 }
 
+fn write_history(out: &mut Vec<u8>, history: &HistoryGauges) -> std::io::Result<()> {
+    type Row = (&'static str, &'static str, fn(&ProgressReport) -> u64);
+    let rows: [Row; 6] = [
+        ("history_projected_lsn", "gauge", |r| r.projected.0),
+        ("history_behind_records", "gauge", |r| r.durable.0.saturating_sub(r.projected.0)),
+        ("history_rows_total", "counter", |r| r.rows),
+        ("history_failures_total", "counter", |r| r.failures),
+        ("history_refused_records_total", "counter", |r| r.refused),
+        ("history_failing", "gauge", |r| u64::from(r.failing.is_some())),
+    ];
+    let reports: Vec<_> = history.shards.iter().map(|progress| progress.report()).collect();
+    for (name, kind, value) in rows {
+        writeln!(out, "# TYPE coinbitclub_{name} {kind}")?;
+        for (shard, report) in reports.iter().enumerate() {
+            writeln!(out, "coinbitclub_{name}{{shard=\"{shard}\"}} {}", value(report))?;
+        }
+    }
+    let stopped = u64::from(history.opens_stopped.load(Ordering::Relaxed));
+    writeln!(
+        out,
+        "# TYPE coinbitclub_history_opens_stopped gauge\ncoinbitclub_history_opens_stopped {stopped}"
+    )
+}
+
 fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
     use super::gauges::ShardGauges;
     type Row = (&'static str, &'static str, fn(&ShardGauges) -> u64);
@@ -262,6 +312,9 @@ fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
         for (shard, gauges) in source.gauges.shards.iter().enumerate() {
             writeln!(out, "coinbitclub_{name}{{shard=\"{shard}\"}} {}", value(gauges))?;
         }
+    }
+    if let Some(history) = &source.gauges.history {
+        write_history(out, history)?;
     }
     super::network::write_text(out, source.gauges.shards.iter().map(|gauges| &gauges.network))?;
     let process = &source.gauges.process;

@@ -17,8 +17,8 @@ pub mod tuple;
 
 pub use batch::{Batch, Latest, Place, TableRows};
 pub use month::Month;
-pub use progress::{Progress, ProgressReport};
+pub use progress::{KEPT, Progress, ProgressReport};
 pub use projection::Projection;
 pub use projector::{Projector, Sizes};
-pub use seam::{History, HistoryError, Pause};
+pub use seam::{History, HistoryError, Pause, Standing};
 pub use tables::{Growth, Table};

@@ -2,11 +2,19 @@
 //!
 //! **Runs on**: any thread. **Bounds**: the last failure's text, replaced by the next one.
 
-use std::sync::Mutex;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use engine::seam::Nanos;
 
 use super::batch::Batch;
 use crate::identity::Lsn;
+
+/// The log is kept for so long after it came into the database: a replica that takes over within that time gets what it missed.
+pub const KEPT: Nanos = Nanos::from_millis(600_000);
+/// Between two of the places that are remembered for it.
+const SAMPLE_EVERY: Nanos = Nanos::from_millis(30_000);
 
 /// See the module's head.
 #[derive(Debug)]
@@ -21,6 +29,8 @@ pub struct Progress {
     failures: AtomicU64,
     refused: AtomicU64,
     failing: Mutex<Option<String>>,
+    /// Where the database stood, and when.
+    samples: Mutex<VecDeque<(Nanos, Lsn)>>,
 }
 
 impl Default for Progress {
@@ -34,6 +44,7 @@ impl Default for Progress {
             failures: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failing: Mutex::new(None),
+            samples: Mutex::new(VecDeque::new()),
         }
     }
 }
@@ -71,17 +82,39 @@ impl Progress {
         Lsn(self.durable.load(Ordering::Acquire))
     }
 
-    /// The last record in the database, as far as is known; what comes after it has to stay in the log.
+    /// The last record in the database, as far as is known.
     #[must_use]
     pub fn projected(&self) -> Lsn {
         Lsn(self.projected.load(Ordering::Acquire))
+    }
+
+    /// What comes after this record has to stay in the log: it was not in the database [`KEPT`] ago.
+    #[must_use]
+    pub fn hold(&self, now: Nanos) -> Lsn {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.iter().rev().find(|(at, _)| now.since(*at) >= KEPT).map_or(Lsn(0), |(_, lsn)| *lsn)
+    }
+
+    fn sample(&self, now: Nanos, lsn: Lsn) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        // A database that was put back does not have what it had.
+        while samples.back().is_some_and(|(_, later)| *later > lsn) {
+            samples.pop_back();
+        }
+        if samples.back().is_none_or(|(at, _)| now.since(*at) >= SAMPLE_EVERY) {
+            samples.push_back((now, lsn));
+        }
+        // One from before the time that counts is enough.
+        while samples.get(1).is_some_and(|(at, _)| now.since(*at) >= KEPT) {
+            samples.pop_front();
+        }
     }
 
     /// All of it.
     #[must_use]
     pub fn report(&self) -> ProgressReport {
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
-        let failing = self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ProgressReport {
             durable: self.durable(),
             projected: self.projected(),
@@ -95,7 +128,7 @@ impl Progress {
     }
 
     fn set_failing(&self, failing: Option<&str>) {
-        let mut place = self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut place = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match (place.as_deref(), failing) {
             (None, Some(why)) => tracing::warn!(why, "history is not written; the log keeps it"),
             (Some(_), None) => tracing::info!("history is written again"),
@@ -106,25 +139,47 @@ impl Progress {
         }
     }
 
-    pub(super) fn stands(&self, found: Option<Lsn>) {
-        self.projected.store(found.unwrap_or(Lsn(0)).0, Ordering::Release);
+    pub(super) fn stands(&self, found: Option<Lsn>, now: Nanos) {
+        let found = found.unwrap_or(Lsn(0));
+        self.projected.store(found.0, Ordering::Release);
+        self.sample(now, found);
     }
 
-    pub(super) fn failed(&self, why: &str) {
+    /// Something does not work; what, for people.
+    pub fn failed(&self, why: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.set_failing(Some(why));
     }
 
-    pub(super) fn written(&self, batch: &Batch) {
-        self.projected.store(batch.through.0, Ordering::Release);
+    pub(super) fn written(&self, batch: &Batch, now: Nanos) {
+        self.stands(Some(batch.through), now);
         self.projected_at.store(batch.at.0, Ordering::Relaxed);
         self.rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.set_failing(None);
     }
 
-    pub(super) fn passed_over(&self, lsn: Lsn) {
+    pub(super) fn passed_over(&self, lsn: Lsn, now: Nanos) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        self.stands(Some(lsn));
+        self.stands(Some(lsn), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_kept_for_a_database_that_may_be_put_back() {
+        let progress = Progress::default();
+        let at = |seconds: u64| Nanos::from_millis(seconds * 1_000);
+        for minute in 0..30 {
+            progress.stands(Some(Lsn(minute)), at(minute * 60));
+        }
+        assert_eq!(progress.projected(), Lsn(29));
+        assert_eq!(progress.hold(at(29 * 60)), Lsn(19), "ten minutes ago");
+        progress.stands(Some(Lsn(5)), at(30 * 60));
+        assert_eq!(progress.hold(at(30 * 60)), Lsn(0), "what it had it does not have any more");
+        assert_eq!(progress.hold(at(40 * 60)), Lsn(5));
     }
 }

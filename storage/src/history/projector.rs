@@ -15,7 +15,7 @@ use engine::seam::{Disk, Nanos};
 use super::batch::{Batch, Place};
 use super::progress::Progress;
 use super::projection::Projection;
-use super::seam::{History, HistoryError, Pause};
+use super::seam::{History, HistoryError, Pause, Standing};
 use crate::error::StorageError;
 use crate::follow::{Base, Follower, base_for, oldest_base};
 use crate::generation::ShardHome;
@@ -136,8 +136,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
 
     async fn work(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
         let found = self.history.position(self.place()).await?;
-        progress.stands(found);
-        self.settle(found);
+        progress.stands(found.record(), self.pause.now());
+        self.settle(found.record());
         if self.projection.is_none() {
             self.rebuild(found, progress).await?;
         }
@@ -170,8 +170,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
     }
 
     /// Makes the copy of the state that belongs to a database which stands at `found`.
-    async fn rebuild(&mut self, found: Option<Lsn>, progress: &Progress) -> Result<(), Trouble> {
-        let durable = progress.durable();
+    async fn rebuild(&mut self, standing: Standing, progress: &Progress) -> Result<(), Trouble> {
+        let (durable, found) = (progress.durable(), standing.record());
         if let Some(found) = found.filter(|found| *found > durable) {
             return Err(Trouble::Ahead { found, durable });
         }
@@ -197,10 +197,12 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
         projection.begin(Lsn(start.0 - 1), found);
         let mut follower = Follower::open(self.disk.clone(), &self.home, start).await?;
-        if let (None, Base::Snapshot(_)) = (found, &base) {
+        if let (Standing::Nothing, Base::Snapshot(_)) = (standing, &base) {
             for batch in projection.begin_in_the_middle(USERS_AT_ONCE) {
                 self.history.write(&batch).await?;
             }
+        }
+        if found.is_none() {
             // Where the history begins is told even if nothing comes after it.
             self.pending = Some(projection.take());
         }
@@ -239,7 +241,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             } else if self.pause.now().since(heard) >= ASK_EVERY {
                 let (projection, _) = self.projection.as_ref().expect("it was made before");
                 let expected = projection.waiting().after;
-                let found = self.history.position(self.place()).await?;
+                let found = self.history.position(self.place()).await?.record();
                 if found != expected {
                     return Err(HistoryError::Moved { found, expected }.into());
                 }
@@ -260,7 +262,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
         self.failures = 0;
         self.records_max = (self.records_max * 2).min(self.sizes.records_max);
-        progress.written(batch);
+        progress.written(batch, self.pause.now());
         self.pending = None;
         Ok(())
     }
@@ -275,7 +277,9 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 records = batch.records, after = ?batch.after, through = %batch.through, why,
                 "the database refuses a row of a batch; it is looked for"
             );
-            return self.rebuild(batch.after, progress).await;
+            // Everything is asked and made anew, without a growing wait: there are some halves to go.
+            self.failures = 0;
+            return Err(HistoryError::Refused(why.to_owned()).into());
         }
         let place = batch.place;
         tracing::error!(
@@ -287,7 +291,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             self.projection = None;
             return Err(error.into());
         }
-        progress.passed_over(batch.through);
+        progress.passed_over(batch.through, self.pause.now());
         Ok(())
     }
 }

@@ -22,21 +22,43 @@ pub enum HistoryError {
         /// Where the batch begins.
         expected: Option<Lsn>,
     },
-    /// It belongs to another data directory.
-    #[error("the database holds the history of another data directory ({0})")]
+    /// It belongs to another data directory, or lacks what was between.
+    #[error("the database's history does not belong to these logs: {0}")]
     Foreign(String),
     /// It does not take these rows, now or later.
     #[error("the database refuses a row: {0}")]
     Refused(String),
 }
 
+/// How far a log is in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no history at all.
+    Nothing,
+    /// There is none of this log, and all of those that it goes on from.
+    Earlier,
+    /// Up to this record.
+    At(Lsn),
+}
+
+impl Standing {
+    /// The last record of this log that is in the database.
+    #[must_use]
+    pub fn record(self) -> Option<Lsn> {
+        match self {
+            Self::At(lsn) => Some(lsn),
+            Self::Nothing | Self::Earlier => None,
+        }
+    }
+}
+
 /// One shard's way into the database.
 pub trait History {
-    /// How far the log is in it: the last record, or none. Connects where there is no connection.
+    /// How far the log is in it. Connects where there is no connection.
     ///
     /// # Errors
     /// [`HistoryError::Unreachable`] or [`HistoryError::Foreign`].
-    fn position(&mut self, place: Place) -> impl Future<Output = Result<Option<Lsn>, HistoryError>>;
+    fn position(&mut self, place: Place) -> impl Future<Output = Result<Standing, HistoryError>>;
 
     /// Writes a batch, and how far the log is with it, in one transaction.
     ///

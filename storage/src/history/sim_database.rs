@@ -12,7 +12,7 @@ use engine::core::user::User;
 
 use super::batch::{Batch, Place};
 use super::projection::rows_of;
-use super::seam::{History, HistoryError};
+use super::seam::{History, HistoryError, Standing};
 use super::tables::{Growth, Table};
 use super::tuple;
 use crate::identity::Lsn;
@@ -22,6 +22,8 @@ use crate::identity::Lsn;
 struct Contents {
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     progress: BTreeMap<(u32, u16), (Lsn, u64)>,
+    /// The generations of which everything is here.
+    complete: BTreeSet<u32>,
     refused: BTreeSet<(u32, u16, Lsn)>,
 }
 
@@ -125,6 +127,11 @@ impl SimDatabase {
         inside.behind.clear();
     }
 
+    /// All of a generation is here, and it has ended.
+    pub fn set_complete(&self, generation: u32) {
+        self.0.borrow_mut().primary.complete.insert(generation);
+    }
+
     /// How far the only log in it is.
     #[must_use]
     pub fn stands(&self) -> Option<Lsn> {
@@ -212,10 +219,19 @@ impl Inside {
 }
 
 impl History for SimDatabase {
-    async fn position(&mut self, place: Place) -> Result<Option<Lsn>, HistoryError> {
+    async fn position(&mut self, place: Place) -> Result<Standing, HistoryError> {
         let inside = self.0.borrow();
         inside.up()?;
-        inside.primary.stands(place)
+        let generation = place.generation.0;
+        let earlier = inside.primary.progress.keys().map(|(of, _)| *of).filter(|of| *of < generation).max();
+        match (inside.primary.stands(place)?, earlier) {
+            (Some(lsn), _) => Ok(Standing::At(lsn)),
+            (None, None) => Ok(Standing::Nothing),
+            (None, Some(of)) if of + 1 == generation && inside.primary.complete.contains(&of) => {
+                Ok(Standing::Earlier)
+            }
+            (None, Some(of)) => Err(HistoryError::Foreign(format!("it ends in generation {of}"))),
+        }
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {

@@ -20,8 +20,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::connect::{Connected, Role, Target, connect};
 use crate::history::tuple::{COPY_HEADER, COPY_TRAILER};
-use crate::history::{Batch, History, HistoryError, Month, Place, Table, TableRows};
-use crate::identity::{Lsn, Salt};
+use crate::history::{Batch, History, HistoryError, Month, Place, Standing, Table, TableRows};
+use crate::identity::{Generation, Lsn, Salt};
 
 /// Nothing the writer waits for takes longer; a connection that has not answered by then is given up.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -179,6 +179,40 @@ async fn standing(client: &Client, place: Place, lock: &str) -> Result<Option<Ls
         .ok_or_else(|| HistoryError::Unreachable("a position that is none".to_owned()))
 }
 
+/// Whether the logs are there that a log of this generation, which is not, goes on from.
+async fn earlier(client: &Client, generation: Generation) -> Result<Standing, HistoryError> {
+    let question = format!(
+        "SELECT generation, bool_and(complete) FROM coinbitclub.projector_progress \
+         WHERE generation < {generation} GROUP BY generation ORDER BY generation DESC LIMIT 1"
+    );
+    let answer = client.simple_query(&question).await.map_err(meaning)?;
+    let Some(row) = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }) else {
+        return Ok(Standing::Nothing);
+    };
+    let (found, complete) = (row.get(0).unwrap_or_default(), row.get(1) == Some("t"));
+    if complete && found.parse() == Ok(generation.0 - 1) {
+        return Ok(Standing::Earlier);
+    }
+    Err(HistoryError::Foreign(format!(
+        "it ends in generation {found}{}, and the logs are of generation {generation}: what was between is not in them any \
+         more. Give a new database",
+        if complete { "" } else { ", before its end" }
+    )))
+}
+
+/// Says that everything in the logs of a generation is in the database, and that they have ended.
+///
+/// # Errors
+/// [`HistoryError`].
+pub async fn complete(client: &Client, generation: Generation) -> Result<(), HistoryError> {
+    let text =
+        format!("UPDATE coinbitclub.projector_progress SET complete = true WHERE generation = {generation}");
+    client.batch_execute(&text).await.map_err(meaning)
+}
+
 /// Moves the log's line. One that is not where it was belongs to another projector by now.
 async fn advance(
     client: &Client,
@@ -268,8 +302,15 @@ async fn write_table(client: &Client, table: Table, rows: &TableRows) -> Result<
 }
 
 impl History for Writer {
-    async fn position(&mut self, place: Place) -> Result<Option<Lsn>, HistoryError> {
-        self.bounded(async |writer| standing(writer.client().await?, place, "").await).await
+    async fn position(&mut self, place: Place) -> Result<Standing, HistoryError> {
+        self.bounded(async |writer| {
+            let client = writer.client().await?;
+            match standing(client, place, "").await? {
+                Some(lsn) => Ok(Standing::At(lsn)),
+                None => earlier(client, place.generation).await,
+            }
+        })
+        .await
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {

@@ -91,6 +91,8 @@ pub struct ShardParts<R: Reads, J, G> {
 pub struct Shard<R: Reads, J, G> {
     state: State,
     rules: Rules,
+    /// What the rules say of the global halt; see [`Shard::stop_opens`].
+    halted_by_rules: bool,
     journal: J,
     gateway: G,
     mesh: Mesh<R>,
@@ -123,6 +125,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     pub fn new(parts: ShardParts<R, J, G>) -> Self {
         Self {
             state: parts.state,
+            halted_by_rules: parts.rules.halted,
             rules: parts.rules,
             journal: parts.journal,
             gateway: parts.gateway,
@@ -198,6 +201,11 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             self.start_fan_out(order);
         }
         Ok(())
+    }
+
+    /// Stops opens, whatever the rules say, or lets the rules decide again. Closes are not touched.
+    pub fn stop_opens(&mut self, stop: bool) {
+        self.rules.halted = self.halted_by_rules || stop;
     }
 
     /// Which shard this is.
