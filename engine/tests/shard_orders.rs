@@ -59,6 +59,27 @@ fn an_order_without_an_answer_is_queried_and_never_sent_again() {
 }
 
 #[test]
+fn a_report_that_tells_nothing_is_no_answer() {
+    let (mut desk, hand, entry, _) = entered();
+    let VenueReport::Filled { id, fill, .. } = filled(&desk, entry) else { unreachable!("a fill") };
+    hand.told.borrow_mut().push(VenueReport::Filled { id, fill: Fill { number: 2, ..fill }, last: true });
+    settle(&mut desk, &hand);
+    let late = Nanos::from_micros(ORDER_ANSWER_MAX_MICROS).plus(ORDER_SWEEP_SPAN);
+    settle_at(&mut desk, &hand, later(late));
+    assert_eq!(desk.gateway().queried, [entry], "the second fill came without the first");
+}
+
+#[test]
+fn queries_are_repeated_until_they_are_answered() {
+    let (mut desk, hand, entry, _) = entered();
+    for times in 1..=3 {
+        let late = ORDER_ANSWER_MAX_MICROS + ORDER_SWEEP_SPAN.as_micros();
+        settle_at(&mut desk, &hand, later(Nanos::from_micros(times * late)));
+        assert_eq!(desk.gateway().queried, vec![entry; usize::try_from(times).expect("small")]);
+    }
+}
+
+#[test]
 fn a_refused_close_is_tried_again_after_a_while() {
     let (mut desk, hand, entry, source) = entered();
     hand.told.borrow_mut().push(filled(&desk, entry));

@@ -13,7 +13,14 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("openssl", "openssl", "a TLS peer, and certificates for tests"),
     ("curl", "curl", "a client of the served pages over TLS"),
     ("systemd-analyze", "systemd", "the check of the unit file"),
+    ("pkill", "procps", "ending a database server with all its processes"),
+    (POSTGRES, "postgresql", "a primary and replicas of the tests' own, on loopback"),
 ];
+
+/// The server's programs are not on the path: Debian keeps those of each version in a directory of its own.
+const POSTGRES: &str = "initdb";
+/// Where those directories are.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
 /// Rust components, by the command that shows them to be there.
 const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
@@ -73,6 +80,12 @@ fn missing_packages() -> Vec<&'static str> {
 }
 
 fn on_path(program: &str) -> bool {
+    if program == POSTGRES
+        && let Ok(versions) = std::fs::read_dir(POSTGRES_VERSIONS)
+        && versions.flatten().any(|version| version.path().join("bin").join(program).is_file())
+    {
+        return true;
+    }
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()))
 }

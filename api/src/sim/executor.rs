@@ -73,13 +73,12 @@ pub(super) enum Stopped {
     TimeOver,
     /// Nothing can ever happen again.
     Dead,
-    /// More polls than any run needs without the time getting anywhere: tasks wake each other for ever.
+    /// Busy for longer than any load keeps a shard busy: tasks wake each other for ever.
     Livelock,
 }
 
-/// Polls in one span of virtual time of [`LIVELOCK_SPAN_NS`] from which a run counts as a livelock.
-const LIVELOCK_POLLS: u64 = 2_000_000;
-const LIVELOCK_SPAN_NS: u64 = 1_000_000_000;
+/// Virtual time without a moment in which no task is ready from which a run counts as a livelock.
+const LIVELOCK_SPAN_NS: u64 = 20_000_000_000;
 
 impl Executor {
     pub(super) fn new(seed: u64, poll_ns_max: u64) -> Rc<Self> {
@@ -204,7 +203,7 @@ impl Executor {
 
     /// Runs until the condition holds or the time is over.
     pub(super) fn run(&self, until: Nanos, done: impl Fn() -> bool) -> Stopped {
-        let (mut span_from, mut span_polls) = (self.now_ns.get(), 0_u64);
+        let mut busy_since = self.now_ns.get();
         loop {
             if done() {
                 return Stopped::Done;
@@ -212,11 +211,7 @@ impl Executor {
             if self.now_ns.get() >= until.0 {
                 return Stopped::TimeOver;
             }
-            if self.now_ns.get() > span_from + LIVELOCK_SPAN_NS {
-                (span_from, span_polls) = (self.now_ns.get(), 0);
-            }
-            span_polls += 1;
-            if span_polls > LIVELOCK_POLLS {
+            if self.now_ns.get() > busy_since + LIVELOCK_SPAN_NS {
                 return Stopped::Livelock;
             }
             if self.poll_one() {
@@ -229,6 +224,7 @@ impl Executor {
             if self.look() {
                 continue;
             }
+            busy_since = self.now_ns.get();
             let next = self.timers.borrow().keys().next().map(|(at, _)| *at);
             let starved_until = self.starved.get().map(|(_, until)| until);
             match next.into_iter().chain(starved_until).min() {
@@ -414,6 +410,18 @@ mod tests {
         assert_eq!(order_of(7), order_of(7));
         assert_ne!(order_of(7), order_of(8));
         assert_eq!(order_of(7).len(), 15);
+    }
+
+    #[test]
+    fn tasks_that_wake_each_other_for_ever_are_noticed() {
+        let executor = Executor::new(3, 2_000);
+        let inner = Rc::clone(&executor);
+        executor.spawn(Owner::World, async move {
+            loop {
+                inner.turn().await;
+            }
+        });
+        assert_eq!(executor.run(Nanos(u64::MAX), || false), Stopped::Livelock);
     }
 
     #[test]

@@ -172,17 +172,26 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         self.gateway.poll(now.wall, TURN_REPORTS, &mut |report| reports.push(report));
         for report in reports.drain(..) {
             self.counters.reports += 1;
-            let sent_at = match &report {
+            let answered = match &report {
                 VenueReport::Accepted { id, .. }
                 | VenueReport::Rejected { id, .. }
                 | VenueReport::Filled { id, .. }
-                | VenueReport::Ended { id, .. } => self.in_flight.remove(id).unwrap_or_default(),
-                _ => Timestamp(0),
+                | VenueReport::Ended { id, .. } => self.in_flight.remove(id).map(|at| (*id, at)),
+                _ => None,
             };
+            let sent_at = answered.map_or(Timestamp(0), |(_, at)| at);
             let command = Command::Report { report, sent_at };
             let (_, result) = self.decide_one(now, clock, &command, Track::Report)?;
             match result {
-                Ok(Reply::Ignored) => self.counters.reports_ignored += 1,
+                Ok(Reply::Ignored) => {
+                    self.counters.reports_ignored += 1;
+                    // A report that told nothing (the second fill before the first) is no answer: the order is asked about.
+                    if let Some((id, at)) = answered
+                        && matches!(self.order_state(id), Some(OrderState::Pending | OrderState::Unknown))
+                    {
+                        self.in_flight.insert(id, at);
+                    }
+                }
                 Ok(_) => {}
                 Err(refusal) => tracing::error!(?report, %refusal, "a venue's report is about nobody here"),
             }

@@ -224,7 +224,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
     }
 
-    fn order_state(&self, id: ClientOrderId) -> Option<OrderState> {
+    pub(super) fn order_state(&self, id: ClientOrderId) -> Option<OrderState> {
         self.state.by_id(id.account.user)?.order(id).map(|order| order.state)
     }
 }
