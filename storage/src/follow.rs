@@ -150,7 +150,8 @@ impl<D: Disk> Follower<D> {
                 continue;
             }
             self.offset += PAGE_BYTES as u64;
-            if self.offset >= self.window.len() {
+            // The next segment may begin with a torn write as well.
+            if self.offset >= self.window.len() && !self.enter_next().await? {
                 let (path, offset, fault) = first_fault.expect("it was just set");
                 let reason =
                     format!("{fault}; record {} belongs here or after, and {durable} is durable", self.next);
@@ -179,16 +180,31 @@ impl<D: Disk> Follower<D> {
         unreachable!("the second look returns")
     }
 
+    /// The next segment, when there is one.
+    async fn next_segment(&self) -> Result<Option<Window<D::File>>, StorageError> {
+        let path = self.home.dir().join(path::segment_name(self.segment.next()));
+        match self.disk.open(&path).await {
+            Ok(file) => Window::new(file).await.map(Some).map_err(StorageError::io("measure", &path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::io("open", &path)(error)),
+        }
+    }
+
+    /// Looks on in the next segment, whatever it begins with. False when there is none.
+    async fn enter_next(&mut self) -> Result<bool, StorageError> {
+        let Some(window) = self.next_segment().await? else { return Ok(false) };
+        let path = self.path();
+        let spent = std::mem::replace(&mut self.window, window);
+        (self.segment, self.offset) = (self.segment.next(), PAGE_BYTES as u64);
+        spent.close().await.map_err(StorageError::io("close", &path))?;
+        Ok(true)
+    }
+
     /// Goes over to the next segment, when the chain goes on at its beginning.
     async fn go_over(&mut self) -> Result<bool, StorageError> {
         let number = self.segment.next();
         let path = self.home.dir().join(path::segment_name(number));
-        let file = match self.disk.open(&path).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(StorageError::io("open", &path)(error)),
-        };
-        let mut window = Window::new(file).await.map_err(StorageError::io("measure", &path))?;
+        let Some(mut window) = self.next_segment().await? else { return Ok(false) };
         let identity = *self.home.identity();
         let found = crate::scan::read_block(&mut window, PAGE_BYTES as u64, &identity, number).await;
         let found = found.map_err(StorageError::io("read", &path))?;
@@ -348,6 +364,22 @@ pub async fn removable_behind<D: Disk>(
     let (segments, mut snapshots) = listed(disk, home).await?;
     snapshots.retain(|start| *start < previous.start);
     choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= hold).await
+}
+
+/// Where the logs of a generation that goes on from another begin: the snapshot that it was made with.
+///
+/// # Errors
+/// [`StorageError::NoBase`] when that is not there, or damaged.
+pub async fn seed_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, StorageError> {
+    let (segments, snapshots) = listed(disk, home).await?;
+    let chosen = choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.segment == SegmentNumber(0));
+    match chosen.await? {
+        Some(snapshot) => Ok(Base::Snapshot(BaseSnapshot(snapshot))),
+        None => {
+            let detail = "the snapshot that this generation began with is wanted".to_owned();
+            Err(StorageError::NoBase { dir: home.dir().to_owned(), first: Lsn(0), detail })
+        }
+    }
 }
 
 /// The oldest place that a history can begin at.

@@ -99,7 +99,12 @@ type Running = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 impl Place {
     fn new(records_max: usize) -> Self {
-        let sizes = Sizes { records_max, bytes_max: 1 << 20, linger: Nanos::from_millis(20) };
+        let sizes = Sizes {
+            records_max,
+            bytes_max: 1 << 20,
+            linger: Nanos::from_millis(20),
+            idle: Nanos::from_millis(5),
+        };
         let stop = Rc::new(AtomicBool::new(false));
         Self { logged: Logged::new(), database: SimDatabase::default(), stop, sizes }
     }

@@ -75,7 +75,12 @@ impl Desk {
         history: H,
         records_max: usize,
     ) -> Projector<storage::sim_disk::SimDisk, H, RealTime> {
-        let sizes = Sizes { records_max, bytes_max: 1 << 20, linger: Nanos::from_millis(5) };
+        let sizes = Sizes {
+            records_max,
+            bytes_max: 1 << 20,
+            linger: Nanos::from_millis(5),
+            idle: Nanos::from_millis(5),
+        };
         let pause = RealTime(Instant::now());
         Projector::new(self.logged.disk.clone(), self.logged.home.clone(), history, pause, sizes)
     }

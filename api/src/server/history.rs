@@ -3,20 +3,18 @@
 //! **Runs on**: a thread of its own on the housekeeping CPU. **Never**: keeps a shard, or the start of the server, waiting:
 //! a database that is not there is tried again, and the logs keep what it misses.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::seam::{Clock, Nanos};
 use engine::shard::runtime::HostClock;
-use storage::history::{Pause, Progress, Projector, Sizes};
-use storage::inspect::{Found, inspect};
+use storage::history::{Pause, Progress, Projector, Sizes, bring_all, run_all};
 use storage::postgres::connect::{Role, Target, connect};
 use storage::postgres::migrate::{MIGRATIONS, migrate};
-use storage::postgres::writer::{Writer, complete};
-use storage::{DataDirectory, Generation, Lsn, ReadOnlyDisk, ShardHome};
+use storage::postgres::writer::Writer;
+use storage::{DataDirectory, ReadOnlyDisk, ShardHome};
 
 /// How long one try to bring the schema up to date may take to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -60,80 +58,24 @@ pub fn run(
                 Projector::new(ReadOnlyDisk, home, Writer::new(primary.clone()), TokioPause, Sizes::default())
             })
             .collect();
-        let mut running: Vec<_> = projectors
-            .iter_mut()
-            .zip(progress)
-            .map(|(projector, progress)| Box::pin(projector.run(progress, stop)))
-            .collect();
-        // All of them, each polled when anything happens: they are few.
-        std::future::poll_fn(|context| {
-            running.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if running.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
+        run_all(&mut projectors, progress, stop).await;
     });
     Ok(())
 }
 
 /// How long the history of a set of shards that ends is waited for.
-const FINISH_MAX: Duration = Duration::from_secs(60);
+const FINISH_MAX: Nanos = Nanos::from_millis(60_000);
 
-/// The last record of a log that nobody writes to.
-fn last_record(home: &ShardHome) -> Result<Lsn, String> {
-    let mut last = Lsn(0);
-    let visit = |found: Found<'_>| {
-        match found {
-            Found::Record { lsn, .. } => last = last.max(lsn),
-            Found::Snapshot(snapshot) => last = last.max(snapshot.reflects()),
-            _ => {}
-        }
-        Ok::<_, Infallible>(())
-    };
-    futures_lite::future::block_on(inspect(&ReadOnlyDisk, home.dir(), visit))
-        .map_err(|error| error.to_string())?;
-    Ok(last)
-}
-
-/// Says in the database that the logs of this generation have ended and are all there.
-fn close(primary: &Target, generation: Generation) -> Result<(), String> {
+/// Brings everything in the logs of `homes` into the database, before another number of shards begins logs of its own.
+fn finish(primary: &Target, homes: &[ShardHome]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
         let connected =
             connect(primary, Role::Primary, CONNECT_MAX).await.map_err(|error| error.to_string())?;
-        complete(&connected.client, generation).await.map_err(|error| error.to_string())
+        migrate(&connected.client, MIGRATIONS).await.map_err(|error| error.to_string())?;
+        drop(connected);
+        bring_all(&ReadOnlyDisk, homes, || Writer::new(primary.clone()), TokioPause, FINISH_MAX).await
     })
-}
-
-/// Brings everything in the logs of `homes` into the database, before another number of shards begins logs of its own.
-///
-/// # Errors
-/// Why it is not there after [`FINISH_MAX`].
-pub fn finish(primary: &Target, homes: Vec<ShardHome>) -> Result<(), String> {
-    let generation = homes.first().map_or(Generation(0), |home| home.identity().generation);
-    let ends = homes.iter().map(last_record).collect::<Result<Vec<_>, _>>()?;
-    let progress: Vec<Arc<Progress>> = homes.iter().map(|_| Arc::default()).collect();
-    for (progress, end) in progress.iter().zip(&ends) {
-        progress.set_durable(*end);
-    }
-    let stop = AtomicBool::new(false);
-    let there = || progress.iter().zip(&ends).all(|(progress, end)| progress.projected() >= *end);
-    std::thread::scope(|scope| {
-        let worker = scope.spawn(|| run(primary, homes, &progress, &stop));
-        let deadline = Instant::now() + FINISH_MAX;
-        while !there() && Instant::now() < deadline && !worker.is_finished() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        stop.store(true, Ordering::Relaxed);
-        worker
-            .join()
-            .map_err(|_| "the history's thread panicked".to_owned())?
-            .map_err(|error| error.to_string())
-    })?;
-    if there() {
-        return close(primary, generation);
-    }
-    let failing = progress.iter().find_map(|progress| progress.report().failing);
-    Err(failing.unwrap_or_else(|| format!("it takes longer than {} s", FINISH_MAX.as_secs())))
 }
 
 /// Brings the schema up to date, however often it takes. False when the server ends first.
@@ -170,7 +112,7 @@ pub fn shards_to_start(primary: &Target, data: &Path, wished: u16) -> u16 {
     if before == wished {
         return wished;
     }
-    match finish(primary, homes) {
+    match finish(primary, &homes) {
         Ok(()) => wished,
         Err(why) => {
             tracing::warn!(

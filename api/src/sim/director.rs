@@ -11,11 +11,14 @@ use std::sync::atomic::Ordering;
 
 use engine::core::ids::{AccountId, SignalId, Timestamp};
 use engine::seam::Nanos;
+use storage::history::Progress;
+use storage::history::sim_database::WriteFault;
 use storage::sim_disk::SimRandom;
 
 use super::client::Client;
 use super::damage::Damage;
 use super::faults::{Fault, Situation, unreachable};
+use super::history;
 use super::people;
 use super::seams::EPOCH_MICROS;
 use super::server;
@@ -47,6 +50,7 @@ pub(super) struct Director {
     damage: Option<Damage>,
     full_until: Option<Nanos>,
     venue_until: Option<Nanos>,
+    database_until: Option<Nanos>,
     /// A start may fail: a fault of the disk struck since it began.
     start_may_fail: bool,
     unprotected: BTreeMap<(AccountId, SignalId), Nanos>,
@@ -66,6 +70,7 @@ impl Director {
             damage: None,
             full_until: None,
             venue_until: None,
+            database_until: None,
             start_may_fail: false,
             unprotected: BTreeMap::new(),
             healing: false,
@@ -107,10 +112,25 @@ impl Director {
         })
         .await;
         world.settled.set(true);
+        let marks: Vec<_> = self.history(Progress::durable);
+        let world = Rc::clone(&self.world);
+        self.wait("the database to get everything", SETTLE_MAX, || {
+            let life = world.life.borrow();
+            let history = life.as_ref().and_then(|life| life.gauges.history.as_ref());
+            history.is_none_or(|history| history::has(&history.shards, &marks))
+        })
+        .await;
         self.wait("the last pages", SETTLE_MAX, || world.clients_left.get() == 0).await;
         self.receipts().await;
         self.restart_in_order().await;
         self.world.finished.set(true);
+    }
+
+    /// Something of each shard's history.
+    fn history<T>(&self, of: impl Fn(&Progress) -> T) -> Vec<T> {
+        let life = self.world.life.borrow();
+        let history = life.as_ref().and_then(|life| life.gauges.history.as_ref());
+        history.into_iter().flat_map(|history| history.shards.iter().map(|progress| of(progress))).collect()
     }
 
     /// Everything is healed; the server is brought back, and stays.
@@ -119,6 +139,10 @@ impl Director {
         self.world.disk.controls.heal();
         self.world.disk.inner.set_capacity(u64::MAX);
         self.world.venue.heal();
+        if let Some(database) = &self.world.database {
+            database.set_down(false);
+        }
+        self.database_until = None;
         self.world.resets.set(0);
         self.world.stalled_readers.set(0);
         self.world.resends.set(0);
@@ -136,8 +160,11 @@ impl Director {
             if self.now().since(since) > limit {
                 let flags = self.world.judge.borrow().flags();
                 let stage = self.world.stage.get();
-                let what =
-                    format!("waited {} s for {what}: {stage:?}, {flags:?}", limit.as_micros() / 1_000_000);
+                let histories = self.history(Progress::report);
+                let what = format!(
+                    "waited {} s for {what}: {stage:?}, {flags:?}, {histories:?}",
+                    limit.as_micros() / 1_000_000
+                );
                 self.world.judge.borrow_mut().violate(what);
                 return;
             }
@@ -152,6 +179,12 @@ impl Director {
         if self.full_until.is_some_and(|until| now >= until) {
             self.full_until = None;
             self.world.disk.inner.set_capacity(u64::MAX);
+        }
+        if self.database_until.is_some_and(|until| now >= until)
+            && let Some(database) = &self.world.database
+        {
+            self.database_until = None;
+            database.set_down(false);
         }
         if self.venue_until.is_some_and(|until| now >= until) {
             self.venue_until = None;
@@ -284,7 +317,10 @@ impl Director {
             };
             // What a power failure leaves of damaged bytes that were not synced cannot be mended.
             let on_damage = self.damage.is_some() && fault == Fault::PowerLoss;
-            !(out_of_place || on_damage || full && fault == Fault::DiskFull)
+            let of_database =
+                matches!(fault, Fault::DatabaseDown | Fault::DatabaseAnswer | Fault::DatabaseFailOver);
+            let no_database = of_database && self.world.database.is_none();
+            !(out_of_place || no_database || on_damage || full && fault == Fault::DiskFull)
         };
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);
@@ -380,12 +416,33 @@ impl Director {
                 world.venue.twice_one_in.set(1 + self.random.below(3));
                 self.venue_until = Some(now.plus(self.span(500, 6_000)));
             }
+            Fault::DatabaseDown | Fault::DatabaseAnswer | Fault::DatabaseFailOver => {
+                world.strike(fault);
+                self.disturb_database(fault);
+            }
             Fault::VenueBusy => {
                 let span = self.span(50, 6_000);
                 world.strike(fault);
                 let wall = Timestamp(EPOCH_MICROS + now.plus(span).as_micros());
                 world.venue.busy_until.set(wall);
                 world.disturb(span.plus(Nanos::from_millis(8_000)).plus(CATCH_UP));
+            }
+        }
+    }
+
+    fn disturb_database(&mut self, fault: Fault) {
+        let Some(database) = self.world.database.clone() else { return };
+        match fault {
+            Fault::DatabaseDown => {
+                database.set_down(true);
+                self.database_until = Some(self.now().plus(self.span(50, 8_000)));
+            }
+            Fault::DatabaseAnswer if self.random.one_in(2) => database.set_fault(WriteFault::LostAfter),
+            Fault::DatabaseAnswer => database.set_fault(WriteFault::LostBefore),
+            _ => {
+                let missing = usize::try_from(self.random.below(4)).expect("small");
+                database.replicate(missing);
+                database.fail_over();
             }
         }
     }

@@ -94,6 +94,12 @@ named! {
         Refused = "refused",
         /// The venue takes no requests for a while.
         VenueBusy = "venue-busy",
+        /// The database is not there for a while.
+        DatabaseDown = "database-down",
+        /// The database loses a batch, or the answer to one that it has committed.
+        DatabaseAnswer = "database-answer",
+        /// A standby that misses up to three batches takes over.
+        DatabaseFailOver = "database-fail-over",
     }
 }
 
@@ -138,9 +144,10 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let venue = matches!(fault, AnswerLost | OrderLost | AnswerLate | AnswerTwice | Refused | VenueBusy);
     let process = matches!(fault, Kill | Stop);
     let disk = matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull | DiskStalls);
+    let database = matches!(fault, DatabaseDown | DatabaseAnswer | DatabaseFailOver);
     let client = matches!(fault, Reset | StalledReader | SlowNetwork | Resent | Hostile);
     match situation {
-        Down if at_rest || matches!(fault, PowerLoss | ClockSet) => None,
+        Down if at_rest || database || matches!(fault, PowerLoss | ClockSet) => None,
         Down => Some("there is no process"),
         _ if at_rest => Some("only while the server is down"),
         Quiet if matches!(fault, SyncFails | SyncLate | WriteFails) => Some("a write is under way then"),

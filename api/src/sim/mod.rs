@@ -8,7 +8,8 @@
 //! **Checked**: see `judge` (each decision and state against the [`model`], each answer and page against the decisions, nothing
 //! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
 //! (a start fails only for a reason that was given, a position without a live stop is closed in time, after the faults
-//! everything settles within a bound, an orderly stop loses nothing), `executor` (nobody waits for ever, nobody spins).
+//! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows
+//! and sums are the engine's), `executor` (nobody waits for ever, nobody spins).
 //!
 //! # The fault model
 //!
@@ -32,8 +33,12 @@
 //!   or twice; requests are not taken for up to 6 s. *Never*: reports of one account out of order; a report lost of an order
 //!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues).
 //!
+//! - **Database** (in half of the seeds: `history`): it is not there for up to 8 s; a batch is lost, or the answer to one that it
+//!   has; a standby that misses up to three batches takes over. *Never*: a committed batch in part; rows that it refuses (those
+//!   are a test of storage's).
+//!
 //! **Runs on**: the caller's thread alone; children of one process each run seeds side by side ([`fleet`]).
-//! **Bounds**: a run has at most 60 s of load and must have settled 400 s after it, in virtual time.
+//! **Bounds**: a run has at most 40 s of load; then clients get 400 s to finish and the server 400 s to settle, in virtual time.
 
 mod client;
 mod damage;
@@ -43,6 +48,7 @@ mod executor;
 pub mod faults;
 pub mod fleet;
 mod gateway;
+mod history;
 mod intent;
 mod judge;
 pub mod model;

@@ -11,6 +11,7 @@ use super::director::Director;
 use super::disk::FaultyDisk;
 use super::executor::{Executor, Owner, Stopped};
 use super::faults::{Coverage, Fault, Strikes};
+use super::history;
 use super::judge::Judge;
 use super::plan::{Overrides, Plan};
 use super::server;
@@ -56,6 +57,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     let world = Rc::new(World {
         disk: FaultyDisk::new(seed, &executor, plan.disk_ns_max),
         venue: Rc::new(venue::Controls::new(!seed)),
+        database: history::draw(&mut plan.random(555)),
         executor: Rc::clone(&executor),
         judge: Rc::clone(&judge),
         plan,
@@ -102,6 +104,11 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     }
     server::end(&world);
     executor.end();
+    if !world.is_over()
+        && let Err(what) = history::compare(&world)
+    {
+        judge.borrow_mut().violate(what);
+    }
     let mut judge = judge.borrow_mut();
     let coverage = world.strikes.0.borrow().clone();
     Outcome {

@@ -30,6 +30,7 @@ use storage::Salt;
 use super::executor::Owner;
 use super::faults::Fault;
 use super::gateway::WatchedGateway;
+use super::history;
 use super::seams::{Line, SimClock, SimEntropy, SimRuntime, SimWire};
 use super::venue::FaultyVenue;
 use super::world::{Life, Stage, World};
@@ -80,8 +81,10 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
     let disk = world.disk.clone();
     let mut random = world.plan.random(1_000 + u64::from(life));
     let salt = || Salt(random.next_u64());
+    let shards = history::shards_to_start(world, shards).await;
     let homes = open_directory(&disk, Path::new(DATA), shards, salt).await?;
     world.homes.borrow_mut().clone_from(&homes);
+    let history_homes = homes.clone();
     let mut bells = Vec::new();
     let mut ringers = Vec::new();
     for _ in 0..shards {
@@ -89,7 +92,10 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         bells.push(bell);
         ringers.push(ringer);
     }
-    let gauges = Arc::new(Gauges::new(usize::from(shards)));
+    let gauges = Arc::new(match world.database {
+        Some(_) => Gauges::with_history(usize::from(shards)),
+        None => Gauges::new(usize::from(shards)),
+    });
     let stop = Arc::new(AtomicBool::new(false));
     let (hash_sender, hash_jobs) = hashing::queue();
     let (mut lines, mut returns, mut inside_senders) = (Vec::new(), Vec::new(), Vec::new());
@@ -174,6 +180,9 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         });
     }
     world.executor.spawn(Owner::Life(life, u16::MAX), hash(Rc::clone(world), hash_jobs, returns));
+    if let Some(history) = &gauges.history {
+        history::begin(world, life, &history_homes, &history.shards);
+    }
     let want_snapshot = snapshot_asker(inside_senders);
     *world.life.borrow_mut() = Some(Life { number: life, shards, lines, gauges, stop, ended, want_snapshot });
     world.stage.set(Stage::Up);

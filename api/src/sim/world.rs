@@ -21,6 +21,7 @@ use super::seams::{EPOCH_MICROS, Line};
 use super::venue;
 use crate::web::gauges::Gauges;
 use storage::ShardHome;
+use storage::history::sim_database::SimDatabase;
 
 /// How far the server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(super) struct World {
     pub(super) judge: Rc<RefCell<Judge>>,
     pub(super) disk: FaultyDisk,
     pub(super) venue: Rc<venue::Controls>,
+    /// The database that history is written to, where the seed has one.
+    pub(super) database: Option<SimDatabase>,
     pub(super) strikes: Strikes,
     pub(super) stage: Cell<Stage>,
     pub(super) life: RefCell<Option<Life>>,

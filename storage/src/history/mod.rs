@@ -5,6 +5,7 @@
 //! event arrives exactly once, whatever breaks in between.
 
 mod batch;
+mod bring_all;
 mod month;
 mod progress;
 mod projection;
@@ -16,6 +17,7 @@ mod tables;
 pub mod tuple;
 
 pub use batch::{Batch, Latest, Place, TableRows};
+pub use bring_all::{bring_all, run_all};
 pub use month::Month;
 pub use progress::{KEPT, Progress, ProgressReport};
 pub use projection::Projection;

@@ -82,6 +82,13 @@ impl Progress {
         Lsn(self.durable.load(Ordering::Acquire))
     }
 
+    /// Whether the database was found to have everything up to here, also when that is nothing.
+    #[must_use]
+    pub fn is_at(&self, end: Lsn) -> bool {
+        let asked = !self.samples.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        asked && self.projected() >= end
+    }
+
     /// The last record in the database, as far as is known.
     #[must_use]
     pub fn projected(&self) -> Lsn {

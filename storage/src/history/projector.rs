@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::projection::Projection;
 use super::seam::{History, HistoryError, Pause, Standing};
 use crate::error::StorageError;
-use crate::follow::{Base, Follower, base_for, oldest_base};
+use crate::follow::{Base, Follower, base_for, oldest_base, seed_base};
 use crate::generation::ShardHome;
 use crate::identity::Lsn;
 
@@ -25,8 +25,6 @@ use crate::identity::Lsn;
 const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
 /// The longest it waits.
 const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
-/// How long it waits for new records when there are none.
-const IDLE: Nanos = Nanos::from_millis(5);
 /// How often a database that gets nothing is asked where it stands: it may have been put back by a fail-over.
 const ASK_EVERY: Nanos = Nanos::from_millis(1_000);
 /// Users of a batch of a history that begins in the middle.
@@ -41,11 +39,18 @@ pub struct Sizes {
     pub bytes_max: usize,
     /// How long the first record of a batch waits for others when there are no more.
     pub linger: Nanos,
+    /// How long it waits for new records when there are none.
+    pub idle: Nanos,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { records_max: 20_000, bytes_max: 16 << 20, linger: Nanos::from_millis(20) }
+        Self {
+            records_max: 20_000,
+            bytes_max: 16 << 20,
+            linger: Nanos::from_millis(20),
+            idle: Nanos::from_millis(5),
+        }
     }
 }
 
@@ -177,6 +182,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
         let base = match found {
             Some(found) => base_for(&self.disk, &self.home, found).await?,
+            None if standing == Standing::Earlier => seed_base(&self.disk, &self.home).await?,
             None => oldest_base(&self.disk, &self.home).await?,
         };
         let mut projection = Projection::new(self.place());
@@ -247,7 +253,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 }
                 heard = self.pause.now();
             } else {
-                self.pause.pause(IDLE).await;
+                self.pause.pause(self.sizes.idle).await;
             }
         }
         Ok(())

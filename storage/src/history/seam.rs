@@ -66,6 +66,13 @@ pub trait History {
     /// [`HistoryError`]; after all but `Unreachable` nothing was written.
     fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), HistoryError>>;
 
+    /// Says that these logs, all of a generation, have ended with these records and are in the database: the next generation's
+    /// history goes on from there.
+    ///
+    /// # Errors
+    /// [`HistoryError::Moved`] when one of them is not there (any more), [`HistoryError::Unreachable`].
+    fn complete(&mut self, ends: &[(Place, Lsn)]) -> impl Future<Output = Result<(), HistoryError>>;
+
     /// Notes a record that is refused, and passes over it, in one transaction.
     ///
     /// # Errors

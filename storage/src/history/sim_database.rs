@@ -127,9 +127,10 @@ impl SimDatabase {
         inside.behind.clear();
     }
 
-    /// All of a generation is here, and it has ended.
-    pub fn set_complete(&self, generation: u32) {
-        self.0.borrow_mut().primary.complete.insert(generation);
+    /// How far a log is in it.
+    #[must_use]
+    pub fn stands_at(&self, place: Place) -> Option<Lsn> {
+        self.0.borrow().primary.stands(place).ok().flatten()
     }
 
     /// How far the only log in it is.
@@ -262,6 +263,25 @@ impl History for SimDatabase {
             Some(_) => Err(HistoryError::Unreachable("the answer was lost".to_owned())),
             None => Ok(()),
         }
+    }
+
+    async fn complete(&mut self, ends: &[(Place, Lsn)]) -> Result<(), HistoryError> {
+        let mut inside = self.0.borrow_mut();
+        inside.up()?;
+        for (place, end) in ends {
+            let found = inside.primary.stands(*place)?;
+            if found != Some(*end) {
+                return Err(HistoryError::Moved { found, expected: Some(*end) });
+            }
+        }
+        let generations = ends.iter().map(|(place, _)| place.generation.0);
+        inside.primary.complete.extend(generations.clone());
+        // What ends a generation is not lost with a tail: it is waited for until the standby has it.
+        while let Some(batch) = inside.behind.pop_front() {
+            inside.standby.take(&batch)?;
+        }
+        inside.standby.complete.extend(generations);
+        Ok(())
     }
 
     async fn pass_over(

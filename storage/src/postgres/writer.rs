@@ -203,16 +203,6 @@ async fn earlier(client: &Client, generation: Generation) -> Result<Standing, Hi
     )))
 }
 
-/// Says that everything in the logs of a generation is in the database, and that they have ended.
-///
-/// # Errors
-/// [`HistoryError`].
-pub async fn complete(client: &Client, generation: Generation) -> Result<(), HistoryError> {
-    let text =
-        format!("UPDATE coinbitclub.projector_progress SET complete = true WHERE generation = {generation}");
-    client.batch_execute(&text).await.map_err(meaning)
-}
-
 /// Moves the log's line. One that is not where it was belongs to another projector by now.
 async fn advance(
     client: &Client,
@@ -325,6 +315,28 @@ impl History for Writer {
                     Ok(())
                 })
                 .await
+        })
+        .await
+    }
+
+    async fn complete(&mut self, ends: &[(Place, Lsn)]) -> Result<(), HistoryError> {
+        self.bounded(async |writer| {
+            let client = writer.client().await?;
+            client.batch_execute("BEGIN").await.map_err(meaning)?;
+            for (place, end) in ends {
+                let found = standing(client, *place, " FOR NO KEY UPDATE").await?;
+                if found != Some(*end) {
+                    client.batch_execute("ROLLBACK").await.map_err(meaning)?;
+                    return Err(HistoryError::Moved { found, expected: Some(*end) });
+                }
+                let (generation, shard) = (place.generation, place.shard);
+                let text = format!(
+                    "UPDATE coinbitclub.projector_progress SET complete = true \
+                     WHERE generation = {generation} AND shard = {shard}"
+                );
+                client.batch_execute(&text).await.map_err(meaning)?;
+            }
+            client.batch_execute("COMMIT").await.map_err(meaning)
         })
         .await
     }

@@ -1,0 +1,129 @@
+//! The history under the simulator: projectors of each life write to a database that outlives them all, and that fails.
+//!
+//! **Runs on**: the simulator's thread. **Checks**: at the end, when the database is whole, it holds what the engine holds, row by
+//! row and to the last unit of every balance.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use engine::core::user::User;
+use engine::seam::Nanos;
+use storage::history::sim_database::SimDatabase;
+use storage::history::{Pause, Progress, Projector, Sizes, bring_all};
+use storage::sim_disk::block_on;
+use storage::{DataDirectory, ShardHome};
+
+use super::executor::{Executor, Owner};
+use super::world::World;
+use crate::server::recovery::recover_shard;
+
+/// Batches are small here, so that there are many places to fail at.
+const SIZES: Sizes = Sizes {
+    records_max: 50,
+    bytes_max: 1 << 20,
+    linger: Nanos::from_millis(20),
+    idle: Nanos::from_millis(200),
+};
+/// How long the end of a set of shards waits for the database before it keeps its number.
+const FINISH_MAX: Nanos = Nanos::from_millis(10_000);
+/// Time of the last check, which nobody else sees.
+const CHECK_MAX: Nanos = Nanos::from_millis(600_000);
+
+/// Virtual time.
+#[derive(Clone)]
+struct Virtual(Rc<Executor>);
+
+impl Pause for Virtual {
+    async fn pause(&self, span: Nanos) {
+        self.0.sleep(span).await;
+    }
+    fn now(&self) -> Nanos {
+        self.0.now()
+    }
+}
+
+/// Time that passes when somebody waits.
+#[derive(Clone, Default)]
+struct Ticks(Rc<Cell<u64>>);
+
+impl Pause for Ticks {
+    async fn pause(&self, span: Nanos) {
+        self.0.set(self.0.get() + span.0);
+        let mut waited = false;
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut waited, true) {
+                return std::task::Poll::Ready(());
+            }
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+    fn now(&self) -> Nanos {
+        Nanos(self.0.get())
+    }
+}
+
+/// Begins a projector of each shard, as tasks of the life.
+pub(super) fn begin(world: &World, life: u32, homes: &[ShardHome], progress: &[Arc<Progress>]) {
+    let Some(database) = &world.database else { return };
+    for ((home, progress), shard) in homes.iter().zip(progress).zip(0_u16..) {
+        let (disk, pause) = (world.disk.clone(), Virtual(Rc::clone(&world.executor)));
+        let mut projector = Projector::new(disk, home.clone(), database.clone(), pause, SIZES);
+        let progress = Arc::clone(progress);
+        world.executor.spawn(Owner::Life(life, shard), async move {
+            // A life ends with its tasks.
+            projector.run(&progress, &AtomicBool::new(false)).await;
+        });
+    }
+}
+
+/// With how many shards to start: as many as wished, once the database has everything of another number; see
+/// `server::history`.
+pub(super) async fn shards_to_start(world: &World, wished: u16) -> u16 {
+    let Some(database) = &world.database else { return wished };
+    let looked = DataDirectory::look(&world.disk, std::path::Path::new(super::server::DATA)).await;
+    let Ok(Some(homes)) = looked else { return wished };
+    let before = u16::try_from(homes.len()).unwrap_or(wished);
+    if before == wished {
+        return wished;
+    }
+    let pause = Virtual(Rc::clone(&world.executor));
+    match bring_all(&world.disk, &homes, || database.clone(), pause, FINISH_MAX).await {
+        Ok(()) => wished,
+        Err(_) => before,
+    }
+}
+
+/// After the run: the database gets what is left, and is compared with what the files hold.
+pub(super) fn compare(world: &World) -> Result<(), String> {
+    let Some(database) = &world.database else { return Ok(()) };
+    database.set_down(false);
+    let disk = &world.disk.inner;
+    disk.kill_process();
+    let homes = world.homes.borrow().clone();
+    let mut users: Vec<User> = Vec::new();
+    for home in &homes {
+        users.extend(
+            block_on(recover_shard(disk, home)).map_err(|error| error.to_string())?.state.into_users(),
+        );
+    }
+    let brought = block_on(bring_all(disk, &homes, || database.clone(), Ticks::default(), CHECK_MAX));
+    brought.map_err(|why| format!("the database does not get everything: {why}"))?;
+    if !database.refused().is_empty() {
+        return Err(format!("the database refused records {:?}", database.refused()));
+    }
+    database.compare(users.iter()).map_err(|what| format!("the history is not what the engine holds: {what}"))
+}
+
+/// Whether the database has what was durable at `marks`.
+pub(super) fn has(progress: &[Arc<Progress>], marks: &[storage::Lsn]) -> bool {
+    progress.iter().zip(marks).all(|(progress, mark)| progress.projected() >= *mark)
+}
+
+/// A database for half of the seeds: with one, nothing is pruned for ten minutes.
+pub(super) fn draw(world_random: &mut storage::sim_disk::SimRandom) -> Option<SimDatabase> {
+    world_random.one_in(2).then(SimDatabase::default)
+}

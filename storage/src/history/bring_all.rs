@@ -1,0 +1,114 @@
+//! All logs of a generation into the database, before another generation begins.
+//!
+//! **Invariants**: nobody writes to these logs any more; the generation is called complete only when everything is there.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use engine::seam::{Disk, Nanos};
+
+use super::batch::Place;
+use super::progress::Progress;
+use super::projector::{Projector, Sizes};
+use super::seam::{History, Pause};
+use crate::error::RecoverError;
+use crate::generation::ShardHome;
+use crate::identity::Lsn;
+use crate::inspect::{Found, inspect};
+
+/// How often it looks whether all is there.
+const LOOK: Nanos = Nanos::from_millis(20);
+
+/// The last record of a log that nobody writes to, or what is damaged in it.
+async fn last_record<D: Disk>(disk: &D, home: &ShardHome) -> Result<Lsn, String> {
+    let (mut last, mut damage) = (Lsn(0), None);
+    let visit = |found: Found<'_>| {
+        match found {
+            Found::Record { lsn, .. } => last = last.max(lsn),
+            Found::Snapshot(snapshot) => last = last.max(snapshot.reflects()),
+            // What follows was not looked at: the end is not known.
+            Found::Damage(error) => damage = Some(error.to_string()),
+            _ => {}
+        }
+        Ok::<_, Infallible>(())
+    };
+    match inspect(disk, home.dir(), visit).await {
+        Ok(_) => damage.map_or(Ok(last), Err),
+        Err(RecoverError::Storage(error)) => Err(error.to_string()),
+        Err(RecoverError::Visitor { source, .. }) => match source {},
+    }
+}
+
+/// Runs several projectors side by side until all have ended.
+pub async fn run_all<D: Disk, H: History, P: Pause>(
+    projectors: &mut [Projector<D, H, P>],
+    progress: &[impl AsRef<Progress>],
+    stop: &AtomicBool,
+) {
+    let mut running: Vec<_> = projectors
+        .iter_mut()
+        .zip(progress)
+        .map(|(projector, progress)| Box::pin(projector.run(progress.as_ref(), stop)))
+        .collect();
+    // Each is polled when anything happens: they are few.
+    std::future::poll_fn(|context| {
+        running.retain_mut(|one| one.as_mut().poll(context).is_pending());
+        if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Brings everything in the logs of `homes` into the database and says that it is complete.
+///
+/// # Errors
+/// Why not all of it is there within `limit`.
+pub async fn bring_all<D: Disk, H: History, P: Pause>(
+    disk: &D,
+    homes: &[ShardHome],
+    history: impl Fn() -> H,
+    pause: P,
+    limit: Nanos,
+) -> Result<(), String> {
+    let mut ends = Vec::new();
+    for home in homes {
+        ends.push(last_record(disk, home).await?);
+    }
+    let progress: Vec<std::sync::Arc<Progress>> = homes.iter().map(|_| Default::default()).collect();
+    for (progress, end) in progress.iter().zip(&ends) {
+        progress.set_durable(*end);
+    }
+    let stop = AtomicBool::new(false);
+    let mut projectors: Vec<_> = homes
+        .iter()
+        .map(|home| Projector::new(disk.clone(), home.clone(), history(), pause.clone(), Sizes::default()))
+        .collect();
+    let there = || progress.iter().zip(&ends).all(|(progress, end)| progress.is_at(*end));
+    let watch = async {
+        let since = pause.now();
+        while !there() && pause.now().since(since) < limit {
+            pause.pause(LOOK).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (mut watch, mut work) = (Box::pin(watch), Box::pin(run_all(&mut projectors, &progress, &stop)));
+    let mut watching = true;
+    std::future::poll_fn(|context| {
+        if watching && watch.as_mut().poll(context).is_ready() {
+            watching = false;
+        }
+        work.as_mut().poll(context)
+    })
+    .await;
+    if !there() {
+        let failing = progress.iter().find_map(|progress| progress.report().failing);
+        return Err(failing.unwrap_or_else(|| "it takes too long".to_owned()));
+    }
+    let places = homes.iter().map(|home| {
+        let identity = home.identity();
+        Place { generation: identity.generation, shard: identity.shard, salt: identity.salt }
+    });
+    let ends: Vec<_> = places.zip(ends.iter().copied()).collect();
+    history().complete(&ends).await.map_err(|error| error.to_string())
+}
