@@ -64,19 +64,32 @@ impl<D: Disk> Follower<D> {
     /// [`StorageError::NoBase`] when the log does not reach back that far, else [`StorageError::Io`].
     pub async fn open(disk: D, home: &ShardHome, from: Lsn) -> Result<Self, StorageError> {
         let (segments, _) = listed(&disk, home).await?;
-        let Some(place) = covering(&disk, home.dir(), home.identity(), &segments, from).await? else {
-            let first = match segments.first() {
-                Some(&number) => first_lsn(&disk, home.dir(), home.identity(), number).await?,
-                None => None,
-            };
-            let (dir, first) = (home.dir().to_owned(), first.unwrap_or_default());
-            return Err(StorageError::NoBase { dir, first, detail: format!("record {from} is wanted") });
+        let offset = PAGE_BYTES as u64;
+        let found = covering(&disk, home.dir(), home.identity(), &segments, from).await?;
+        let (place, sequence) = match found {
+            Some(place) => (place, None),
+            // The very first block may be a torn write that was stepped over: the chain begins with the first good one.
+            None if segments.first() == Some(&SegmentNumber(1)) => (0, Some(BlockSequence(1))),
+            None => return Err(Self::reaches_not(&disk, home, &segments, from).await?),
         };
         let segment = segments[place];
         let window = open(&disk, home, segment).await?;
-        let offset = PAGE_BYTES as u64;
         let home = home.clone();
-        Ok(Self { disk, home, segment, window, offset, sequence: None, epoch: Epoch(0), next: from })
+        Ok(Self { disk, home, segment, window, offset, sequence, epoch: Epoch(0), next: from })
+    }
+
+    async fn reaches_not(
+        disk: &D,
+        home: &ShardHome,
+        segments: &[SegmentNumber],
+        from: Lsn,
+    ) -> Result<StorageError, StorageError> {
+        let first = match segments.first() {
+            Some(&number) => first_lsn(disk, home.dir(), home.identity(), number).await?,
+            None => None,
+        };
+        let (dir, first) = (home.dir().to_owned(), first.unwrap_or_default());
+        Ok(StorageError::NoBase { dir, first, detail: format!("record {from} is wanted") })
     }
 
     /// The next record it gives.
@@ -302,7 +315,9 @@ async fn is_whole<D: Disk>(
     if home.identity().generation != Generation(1) || segments.first() != Some(&SegmentNumber(1)) {
         return Ok(false);
     }
-    Ok(first_lsn(disk, home.dir(), home.identity(), SegmentNumber(1)).await? == Some(Lsn(1)))
+    // A first block that is torn was stepped over by the first start.
+    let first = first_lsn(disk, home.dir(), home.identity(), SegmentNumber(1)).await?;
+    Ok(first.is_none_or(|first| first == Lsn(1)))
 }
 
 /// The snapshots that are whole and that the log reaches back to, newest first, as long as `wanted` says no.
@@ -366,20 +381,45 @@ pub async fn removable_behind<D: Disk>(
     choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= hold).await
 }
 
-/// Where the logs of a generation that goes on from another begin: the snapshot that it was made with.
+/// Where the logs of a generation that goes on from another begin: a snapshot of everything before its first record.
 ///
 /// # Errors
-/// [`StorageError::NoBase`] when that is not there, or damaged.
+/// [`StorageError::NoBase`] when that is not there (any more), or damaged.
 pub async fn seed_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, StorageError> {
     let (segments, snapshots) = listed(disk, home).await?;
-    let chosen = choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.segment == SegmentNumber(0));
-    match chosen.await? {
+    let begins = first_record(disk, home, &segments).await?;
+    // A snapshot of the running shard that shows nothing more has the same name, and replaces the first one.
+    let is_first = |snapshot: &DurableSnapshot| {
+        snapshot.reflects.next() == snapshot.start && begins.is_none_or(|first| first == snapshot.start)
+    };
+    match choose(disk, home, (&segments, &snapshots), is_first).await? {
         Some(snapshot) => Ok(Base::Snapshot(BaseSnapshot(snapshot))),
         None => {
             let detail = "the snapshot that this generation began with is wanted".to_owned();
             Err(StorageError::NoBase { dir: home.dir().to_owned(), first: Lsn(0), detail })
         }
     }
+}
+
+/// The number that the first record of a whole log has or will have; `None` when there is no block yet, or no first segment.
+async fn first_record<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    segments: &[SegmentNumber],
+) -> Result<Option<Lsn>, StorageError> {
+    if segments.first() != Some(&SegmentNumber(1)) {
+        return Ok(None);
+    }
+    let path = home.dir().join(path::segment_name(SegmentNumber(1)));
+    let mut window = open(disk, home, SegmentNumber(1)).await?;
+    let (mut offset, mut found) = (PAGE_BYTES as u64, None);
+    while found.is_none() && offset < window.len() {
+        let block = crate::scan::read_block(&mut window, offset, home.identity(), SegmentNumber(1)).await;
+        found = block.map_err(StorageError::io("read", &path))?.ok().map(|header| header.first_lsn);
+        offset += PAGE_BYTES as u64;
+    }
+    window.close().await.map_err(StorageError::io("close", &path))?;
+    Ok(found)
 }
 
 /// The oldest place that a history can begin at.

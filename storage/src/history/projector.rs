@@ -116,6 +116,10 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         while !stop.load(Ordering::Relaxed) {
             let Err(trouble) = self.work(progress, stop).await else { return };
             progress.failed(&trouble.to_string());
+            if !matches!(trouble, Trouble::History(_)) {
+                // Where the follower stands after damage is not where it belongs once that is mended.
+                (self.projection, self.pending) = (None, None);
+            }
             self.failures = self.failures.saturating_add(1);
             let mut wait = self.back_off();
             // In small steps, so that a stop is not waited for.
