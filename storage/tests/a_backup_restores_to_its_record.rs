@@ -106,7 +106,8 @@ fn copy(disk: &SimDisk, from: &str, to: &str, last: u64) -> Result<Survey, Stora
 async fn copying(disk: SimDisk, from: PathBuf, to: PathBuf, last: u64) -> Result<Survey, StorageError> {
     let mut attempts = 0;
     loop {
-        let error = match Survey::take(&disk, &from, &mut |_, lsn: Lsn, _: &[u8]| lsn.0 <= last).await {
+        let error = match Survey::take(&disk, &from, &mut |_, lsn: Lsn, _: Option<&[u8]>| lsn.0 <= last).await
+        {
             Ok(survey) => match survey.copy(&disk, &from, &disk, &to).await {
                 Ok(()) => return Ok(survey),
                 Err(error) => {

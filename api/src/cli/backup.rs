@@ -94,7 +94,8 @@ impl CutByTime {
     }
 
     /// Whether a record is kept.
-    pub(crate) fn keeps(&mut self, shard: ShardNumber, lsn: Lsn, bytes: &[u8]) -> bool {
+    pub(crate) fn keeps(&mut self, shard: ShardNumber, lsn: Lsn, bytes: Option<&[u8]>) -> bool {
+        let Some(bytes) = bytes else { return false };
         let record = match decode_record(bytes) {
             Ok(record) => record,
             Err(error) => {
@@ -151,7 +152,7 @@ async fn copy(
     let mut tries = 1;
     loop {
         let mut cut = CutByTime::new(now_micros());
-        let mut keep = |shard, lsn, bytes: &[u8]| cut.keeps(shard, lsn, bytes);
+        let mut keep = |shard, lsn, bytes: Option<&[u8]>| cut.keeps(shard, lsn, bytes);
         let error = match Survey::take(source, data, &mut keep).await {
             Ok(survey) => {
                 cut.readable()?;
@@ -247,8 +248,9 @@ async fn restored_states(
     work: &Path,
     scratch: &Path,
 ) -> Result<Vec<(u64, ManifestState)>, String> {
-    let survey =
-        Survey::take(disk, work, &mut |_, _, _: &[u8]| true).await.map_err(|error| error.to_string())?;
+    let survey = Survey::take(disk, work, &mut |_, _, _: Option<&[u8]>| true)
+        .await
+        .map_err(|error| error.to_string())?;
     survey.copy(disk, work, disk, scratch).await.map_err(|error| error.to_string())?;
     states(disk, scratch).await
 }

@@ -91,16 +91,17 @@ async fn run(
     let points = points(&args, &manifest)?;
     let until = args.at.map(|at| u64::try_from(at.as_microsecond()).unwrap_or(0));
     let mut cut = CutByTime::new(until.unwrap_or(u64::MAX));
-    let mut keep = |shard: ShardNumber, lsn: Lsn, bytes: &[u8]| match decode_record(bytes) {
-        Ok(record) => {
-            let kept = record.at.0 <= until.unwrap_or(u64::MAX)
-                && points.get(&shard.0).is_none_or(|last| lsn.0 <= *last);
+    let wanted = |shard: ShardNumber, lsn: Lsn| points.get(&shard.0).is_none_or(|last| lsn.0 <= *last);
+    let mut keep = |shard: ShardNumber, lsn: Lsn, bytes: Option<&[u8]>| match bytes.map(decode_record) {
+        None => until.is_none() && wanted(shard, lsn),
+        Some(Ok(record)) => {
+            let kept = record.at.0 <= until.unwrap_or(u64::MAX) && wanted(shard, lsn);
             if kept {
                 cut.note(shard, record.at.0);
             }
             kept
         }
-        Err(error) => {
+        Some(Err(error)) => {
             cut.unreadable.get_or_insert((shard, lsn, error));
             false
         }

@@ -36,9 +36,10 @@ use std::path::Path;
 /// How often a survey or a copy begins anew because the server has removed, renamed or added something meanwhile.
 pub const TRIES_MAX: u32 = 16;
 
-/// Which records a copy may end with: the last one for which this says true is the last one copied.
-pub trait Keep: FnMut(ShardNumber, Lsn, &[u8]) -> bool {}
-impl<T: FnMut(ShardNumber, Lsn, &[u8]) -> bool> Keep for T {}
+/// Which records a copy may end with: the last one for which this says true is the last one copied. Asked without bytes for
+/// the record before the first that is there.
+pub trait Keep: FnMut(ShardNumber, Lsn, Option<&[u8]>) -> bool {}
+impl<T: FnMut(ShardNumber, Lsn, Option<&[u8]>) -> bool> Keep for T {}
 
 /// A data directory that was looked at for a copy.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ impl Survey {
         let mut shards = Vec::new();
         for home in homes(root, &current) {
             let shard = home.identity().shard;
-            let mut keep = |lsn, bytes: &[u8]| keep(shard, lsn, bytes);
+            let mut keep = |lsn, bytes: Option<&[u8]>| keep(shard, lsn, bytes);
             match survey::settled(disk, &home, &mut keep).await {
                 Ok(survey) => shards.push(survey),
                 Err(error) => {

@@ -9,7 +9,6 @@ use crate::block::BlockHeader;
 use crate::error::{RecoverError, StorageError};
 use crate::generation::ShardHome;
 use crate::identity::{BlockSequence, Generation, Lsn, SegmentNumber};
-use crate::limits::PAGE_BYTES;
 use crate::path;
 use crate::scan::{ScanEvent, ScanPlan, covering, scan};
 use crate::snapshot::DurableSnapshot;
@@ -73,27 +72,42 @@ struct Met {
     cut: Option<Cut>,
     block: Option<(SegmentNumber, u64, BlockHeader)>,
     newest: Lsn,
+    /// The copy may end with the record before the first block.
+    may_end_before: bool,
+    kept: bool,
+    refused: bool,
 }
 
 impl Met {
-    fn event(&mut self, event: &ScanEvent<'_>, keep: &mut impl FnMut(Lsn, &[u8]) -> bool) {
+    /// No record was wanted, and the one before the first is not known to be either.
+    fn begins_too_late(&self) -> bool {
+        self.refused && !self.kept && !self.may_end_before
+    }
+
+    fn event(&mut self, event: &ScanEvent<'_>, keep: &mut impl FnMut(Lsn, Option<&[u8]>) -> bool) {
         match *event {
             ScanEvent::Block { offset, header, .. } => {
                 let (segment, before) = (header.segment, Lsn(header.first_lsn.0 - 1));
                 self.block = Some((segment, offset, *header));
                 self.newest = Lsn(header.next_lsn().0 - 1);
-                let cut = self.cut.get_or_insert(Cut {
-                    segment,
-                    bytes: PAGE_BYTES as u64,
-                    part: None,
-                    last: before,
-                });
+                // The first block stays, without its records if need be: it says where the chain goes on.
+                let first = Cut { segment, bytes: offset, part: Some((*header, 0)), last: before };
+                if self.cut.is_none() {
+                    self.may_end_before = keep(before, None);
+                }
+                let cut = self.cut.get_or_insert(first);
                 // The first block of a start holds nothing: it belongs to what is before it.
                 if header.records == 0 && cut.last == before {
-                    (cut.segment, cut.bytes) = (segment, offset + header.padded_bytes() as u64);
+                    let bytes = offset + header.padded_bytes() as u64;
+                    (cut.segment, cut.bytes, cut.part) = (segment, bytes, None);
                 }
             }
-            ScanEvent::Record { lsn, bytes, .. } if keep(lsn, bytes) => {
+            ScanEvent::Record { lsn, bytes, .. } => {
+                if !keep(lsn, Some(bytes)) {
+                    self.refused = true;
+                    return;
+                }
+                self.kept = true;
                 let (segment, offset, header) = self.block.expect("a record's block comes before it");
                 let whole = header.next_lsn() == lsn.next();
                 let kept = u32::try_from(lsn.0 + 1 - header.first_lsn.0).expect("records of one block");
@@ -117,7 +131,7 @@ impl Met {
 pub(super) async fn settled<D: Disk>(
     disk: &D,
     home: &ShardHome,
-    keep: &mut impl FnMut(Lsn, &[u8]) -> bool,
+    keep: &mut impl FnMut(Lsn, Option<&[u8]>) -> bool,
 ) -> Result<ShardSurvey, StorageError> {
     let mut broke_at = None;
     let mut tries = 1;
@@ -145,7 +159,7 @@ pub(super) async fn settled<D: Disk>(
 async fn survey<D: Disk>(
     disk: &D,
     home: &ShardHome,
-    keep: &mut impl FnMut(Lsn, &[u8]) -> bool,
+    keep: &mut impl FnMut(Lsn, Option<&[u8]>) -> bool,
     met: &mut Met,
 ) -> Result<ShardSurvey, StorageError> {
     let (dir, identity) = (home.dir(), home.identity());
@@ -206,10 +220,11 @@ fn finish(
         let detail = "no whole snapshot was found".to_owned();
         return Err(StorageError::NoBase { dir: home.dir().to_owned(), first: Lsn(0), detail });
     };
-    if last < earliest {
+    let too_early = met.begins_too_late() && !from_nothing;
+    if last < earliest || too_early {
         return Err(StorageError::Setting {
             name: "the last record to copy",
-            value: last.0,
+            value: last.0.min(earliest.0.saturating_sub(1)),
             range: format!(
                 "in {} at least {earliest}, the earliest point its snapshots allow, and at most {newest}",
                 home.dir().display()
