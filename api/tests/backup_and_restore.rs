@@ -10,14 +10,21 @@ use std::time::Duration;
 
 use crash::check::Check;
 use crash::files::{contents, flip};
-use crash::load::Load;
-use crash::people::{People, RULES};
-use crash::promises::Promises;
+use crash::load::{Load, post_signal};
+use crash::people::{People, RULES, SYMBOLS, signal_body};
+use crash::promises::{Promises, locked};
 use crash::server::Place;
-use crash::{Repeat, seed};
+use crash::{Repeat, seed, wait_until};
+use net::http::client::Client;
 
-/// For how long a server is loaded before it is backed up, and while it is.
+/// For how long a server is loaded before it is backed up.
 const LOAD: Duration = Duration::from_millis(500);
+/// Connections that go on while backups are taken.
+const SENDERS: usize = 3;
+/// Backups.
+const BACKUPS: usize = 4;
+/// Signals that are sent again to what was restored.
+const REPEATED: usize = 30;
 
 fn run(arguments: &[&str], paths: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
@@ -65,7 +72,7 @@ fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
     let promises = Mutex::new(Promises::default());
     let address = server.address;
     let load = Load { people: &people, promises: &promises, address, round: 0, seed };
-    // The first half of the load is promised to be in the backup; the second runs while backups are taken.
+    // What this load was promised is in every backup; the next one, of signals only, runs while they are taken.
     load.run(|| {
         std::thread::sleep(LOAD);
         server.kill();
@@ -73,30 +80,69 @@ fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
     promises.lock().expect("nobody failed").server_gone();
     server = place.start(2);
     let others = Mutex::new(Promises::default());
-    let busy = Load { people: &people, promises: &others, address: server.address, round: 1, seed: !seed };
-    let backups: Vec<PathBuf> = (0..4).map(|n| dir.path().join(format!("backup-{n}"))).collect();
-    busy.run(|| {
-        for to in &backups {
-            done(&backup(&place, to));
+    let busy = Load { people: &people, promises: &others, address: server.address, round: 1, seed };
+    let mut backups: Vec<(PathBuf, Promises)> = Vec::new();
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (busy, mut client) = (&busy, server.client());
+            scope.spawn(move || flood(busy, &mut client, sender));
         }
-        assert!(refused(&restore(&backups[0], &place.data(), &[])).contains("in use by another"));
+        for n in 0..BACKUPS {
+            wait_until("more is acknowledged", || {
+                let count = locked(&others).count;
+                (count < (n as u64 + 1) * 100).then(|| format!("{count} answers"))
+            });
+            let to = dir.path().join(format!("backup-{n}"));
+            let known = acknowledged(&locked(&others));
+            done(&backup(&place, &to));
+            backups.push((to, known));
+        }
+        assert!(refused(&restore(&backups[0].0, &place.data(), &[])).contains("in use by another"));
         server.kill();
     });
 
-    for (n, from) in backups.iter().enumerate() {
+    for (n, (from, known)) in backups.into_iter().enumerate() {
         let again = Place { root: dir.path().join(format!("again-{n}")), ..place.clone() };
-        done(&restore(from, &again.data(), &[]));
-        assert!(!dir.path().join(format!("backup-{n}.verify")).exists());
-        assert!(!dir.path().join(format!("backup-{n}.incomplete")).exists());
-        let digest = again.digest();
-        assert_eq!(digest, again.digest());
+        std::fs::create_dir(&again.root).expect("a directory");
+        done(&restore(&from, &again.data(), &[]));
+        let server = again.start(3);
+        let mut client = server.client();
+        let signals: Vec<_> =
+            known.signals.iter().map(|(sender, sent)| (sender.clone(), sent.body.clone())).collect();
+        assert!(signals.len() == REPEATED, "{} signals had been acknowledged", signals.len());
+        let known = Mutex::new(known);
+        for signal in &signals {
+            // Fails when it is taken as a new one.
+            assert_eq!(post_signal(&mut client, &known, signal), Some(true));
+        }
         if n == 0 {
-            let server = again.start(3);
             let mut known = promises.lock().expect("nobody failed");
             assert!(known.count > 100, "the load was real: {}", known.count);
             Check::new(&server, &people, &mut known, seed, 0).all();
         }
     }
+}
+
+/// Sends signals until the server is gone.
+fn flood(load: &Load<'_>, client: &mut Client, sender: usize) {
+    for n in 0_u64.. {
+        let body_sender = format!("busy-{sender}-{n:08}");
+        let action = if n % 3 == 2 { "close" } else { "buy" };
+        let body = signal_body(&load.people.flood, &body_sender, action, SYMBOLS[(n % 5) as usize]);
+        let signal = load.note(body_sender, None, n % 3 != 2, body);
+        if post_signal(client, load.promises, &signal).is_none() {
+            return;
+        }
+    }
+}
+
+/// The newest acknowledged signals, as promises to somebody who will be asked again.
+fn acknowledged(promises: &Promises) -> Promises {
+    let mut known = Promises::default();
+    let answered = promises.signals.iter().rev().filter(|(_, sent)| sent.id.is_some());
+    known.signals.extend(answered.take(REPEATED).map(|(sender, sent)| (sender.clone(), sent.clone())));
+    known.server_gone();
+    known
 }
 
 #[test]
