@@ -213,3 +213,41 @@ proptest! {
         world.check("/backup", last);
     }
 }
+
+/// Steps that a copy makes in the next test, at most.
+const STEPS_MAX: usize = 400;
+
+#[test]
+fn the_server_may_rotate_snapshot_and_prune_after_any_step_of_the_copy() {
+    for snapshots in [false, true] {
+        for steps in 0..STEPS_MAX {
+            let mut world = World::new(7);
+            world.append(80_000);
+            flush(&mut world.log).unwrap();
+            world.snapshot();
+            world.append(80_000);
+            flush(&mut world.log).unwrap();
+            let acknowledged = world.log.durable().0;
+            let copying =
+                copying(world.disk.clone(), PathBuf::from(ROOT), PathBuf::from("/backup"), u64::MAX);
+            let mut copying = pin!(copying);
+            let mut context = Context::from_waker(Waker::noop());
+            if (0..steps).any(|_| copying.as_mut().poll(&mut context).is_ready()) {
+                assert!(steps > 20, "a copy takes steps");
+                break;
+            }
+            // Fills the segment, so that what follows is in one that had been prepared and listed before.
+            for _ in 0..6 {
+                world.append(80_000);
+                flush(&mut world.log).unwrap();
+                if snapshots {
+                    world.snapshot();
+                }
+            }
+            let survey = block_on(copying).unwrap();
+            let last = survey.shards()[0].range().last.0;
+            assert!(last >= acknowledged, "after {steps} steps: {last} of {acknowledged}");
+            world.check("/backup", last);
+        }
+    }
+}
