@@ -144,6 +144,8 @@ pub(super) async fn settled<D: Disk>(
         let again = match &error {
             StorageError::Corruption(_) => broke_at.is_none_or(|before| met.reached() > before),
             StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            // Newer snapshots had the log pruned between the look at the snapshots and the look at the log.
+            StorageError::NoBase { .. } => true,
             _ => false,
         };
         if !again || tries == TRIES_MAX {
