@@ -24,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backup;
 mod batch;
 mod block;
 mod current;

@@ -81,7 +81,8 @@ fn wanted(args: &InspectArgs, user: &str) -> bool {
     args.user.as_ref().is_none_or(|wanted| wanted == user)
 }
 
-fn on_executor<T: Send + 'static, F>(
+/// Runs a body that needs a disk on an executor of its own, and waits for it.
+pub(crate) fn on_executor<T: Send + 'static, F>(
     body: impl FnOnce(engine::shard::runtime::GlommioRuntime) -> F + Send + 'static,
 ) -> Result<T, String>
 where

@@ -3,6 +3,8 @@
 //! **Invariants**: what programs read goes to standard output, everything else to standard error; a failure exits with 1 and
 //! a message that says what to do, a wrong use with 2.
 
+pub mod backup;
+pub mod backup_manifest;
 pub mod demo;
 pub mod demo_report;
 pub mod demo_users;
@@ -10,6 +12,7 @@ pub mod log;
 pub mod market;
 pub mod metrics;
 pub mod postgres;
+pub mod restore;
 pub mod rules_file;
 pub mod serve;
 pub mod sim;
@@ -40,6 +43,10 @@ enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// Copies a data directory, also while its server runs, and verifies the copy by restoring it.
+    Backup(backup::BackupArgs),
+    /// Makes a data directory from a backup, whole or up to a point in time.
+    Restore(restore::RestoreArgs),
     /// The running server's histograms.
     Metrics {
         #[command(subcommand)]
@@ -192,6 +199,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Log { command: LogCommand::Inspect(args) } => log::inspect(&args),
         Command::Log { command: LogCommand::Digest { dir } } => log::digest(&dir),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => restore::restore(&args),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
         Command::Sim(args) => {
             return sim::sim(&args).unwrap_or_else(|message| {

@@ -32,13 +32,23 @@ pub struct GlommioDisk {
     runtime: GlommioRuntime,
     /// Directories whose device glommio knows; see [`GlommioDisk::probe`].
     probed: Rc<RefCell<Vec<PathBuf>>>,
+    /// Opens existing files for reading only; see [`GlommioDisk::reading`].
+    reads_only: bool,
 }
 
 impl GlommioDisk {
     /// The disk for tasks of this executor.
     #[must_use]
     pub fn new(runtime: &GlommioRuntime) -> Self {
-        Self { runtime: runtime.clone(), probed: Rc::default() }
+        Self { runtime: runtime.clone(), probed: Rc::default(), reads_only: false }
+    }
+
+    /// The disk for looking at files that another process is writing to: existing ones are opened for reading only, and
+    /// nothing waits for that process's writes or makes it wait. Reads are direct as always: through the page cache, a
+    /// reader can make the kernel report the writer's next sync as failed.
+    #[must_use]
+    pub fn reading(runtime: &GlommioRuntime) -> Self {
+        Self { reads_only: true, ..Self::new(runtime) }
     }
 
     /// Lets glommio find out whether the device under `path` can be polled, before the first file is opened there.
@@ -52,8 +62,9 @@ impl GlommioDisk {
         if self.probed.borrow().contains(&dir) {
             return Ok(());
         }
-        let path = path.to_owned();
+        let (path, reads_only) = (path.to_owned(), self.reads_only);
         let nameless = move || match fs::metadata(path) {
+            Err(error) if reads_only => Err(error),
             Ok(found) if found.len() >= DISK_ALIGNMENT as u64 => Ok(None),
             _ => filled_file(&dir).map(Some),
         };
@@ -150,6 +161,9 @@ impl Disk for GlommioDisk {
     type File = GlommioFile;
 
     async fn open(&self, path: &Path) -> io::Result<GlommioFile> {
+        if self.reads_only {
+            return self.open_as(path, OpenOptions::new().read(true)).await;
+        }
         let opened = self.open_as(path, OpenOptions::new().read(true).write(true)).await?;
         opened.await_earlier_writes().await;
         Ok(opened)

@@ -1,0 +1,193 @@
+//! A server under load is backed up, killed and restored: everything it had acknowledged before is there. A backup of which
+//! one byte is another one is refused, by the file's name, before anything is written.
+
+mod crash;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crash::check::Check;
+use crash::files::{contents, flip};
+use crash::load::{Load, post_signal};
+use crash::people::{People, RULES, SYMBOLS, signal_body};
+use crash::promises::{Promises, locked};
+use crash::server::Place;
+use crash::{Repeat, seed, wait_until};
+use net::http::client::Client;
+
+/// For how long a server is loaded before it is backed up.
+const LOAD: Duration = Duration::from_millis(500);
+/// Connections that go on while backups are taken.
+const SENDERS: usize = 3;
+/// Backups.
+const BACKUPS: usize = 4;
+/// Signals that are sent again to what was restored.
+const REPEATED: usize = 30;
+
+fn run(arguments: &[&str], paths: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
+    command.args(arguments).env_remove("COINBITCLUB_DATA_DIR");
+    for (name, path) in paths {
+        command.arg(name).arg(path);
+    }
+    command.output().expect("the binary starts")
+}
+
+fn done(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn refused(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn backup(place: &Place, to: &Path) -> Output {
+    run(&["backup"], &[("--data", &place.data()), ("--to", to)])
+}
+
+fn restore(from: &Path, data: &Path, more: &[&str]) -> Output {
+    let mut arguments = vec!["restore"];
+    arguments.extend(more);
+    run(&arguments, &[("--from", from), ("--data", data)])
+}
+
+fn end_of(log: &serde_json::Value, name: &str) -> u64 {
+    log[name].as_u64().expect("a number")
+}
+
+#[test]
+fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
+    let seed = seed();
+    let command = format!("COINBITCLUB_SEED={seed} cargo test -p coinbitclub --test backup_and_restore");
+    let _repeat = Repeat { command };
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path(), RULES);
+    let mut server = place.start(2);
+    let people = People::gather(&mut server.client());
+    let promises = Mutex::new(Promises::default());
+    let address = server.address;
+    let load = Load { people: &people, promises: &promises, address, round: 0, seed };
+    // What this load was promised is in every backup; the next one, of signals only, runs while they are taken.
+    load.run(|| {
+        std::thread::sleep(LOAD);
+        server.kill();
+    });
+    promises.lock().expect("nobody failed").server_gone();
+    server = place.start(2);
+    let others = Mutex::new(Promises::default());
+    let busy = Load { people: &people, promises: &others, address: server.address, round: 1, seed };
+    let mut backups: Vec<(PathBuf, Promises)> = Vec::new();
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (busy, mut client) = (&busy, server.client());
+            scope.spawn(move || flood(busy, &mut client, sender));
+        }
+        for n in 0..BACKUPS {
+            wait_until("more is acknowledged", || {
+                let count = locked(&others).count;
+                (count < (n as u64 + 1) * 100).then(|| format!("{count} answers"))
+            });
+            let to = dir.path().join(format!("backup-{n}"));
+            let known = acknowledged(&locked(&others));
+            done(&backup(&place, &to));
+            backups.push((to, known));
+        }
+        assert!(refused(&restore(&backups[0].0, &place.data(), &[])).contains("in use by another"));
+        server.kill();
+    });
+
+    for (n, (from, known)) in backups.into_iter().enumerate() {
+        let again = Place { root: dir.path().join(format!("again-{n}")), ..place.clone() };
+        std::fs::create_dir(&again.root).expect("a directory");
+        done(&restore(&from, &again.data(), &[]));
+        let server = again.start(3);
+        let mut client = server.client();
+        let signals: Vec<_> =
+            known.signals.iter().map(|(sender, sent)| (sender.clone(), sent.body.clone())).collect();
+        assert!(signals.len() == REPEATED, "{} signals had been acknowledged", signals.len());
+        let known = Mutex::new(known);
+        for signal in &signals {
+            // Fails when it is taken as a new one.
+            assert_eq!(post_signal(&mut client, &known, signal), Some(true));
+        }
+        if n == 0 {
+            let mut known = promises.lock().expect("nobody failed");
+            assert!(known.count > 100, "the load was real: {}", known.count);
+            Check::new(&server, &people, &mut known, seed, 0).all();
+        }
+    }
+}
+
+/// Sends signals until the server is gone.
+fn flood(load: &Load<'_>, client: &mut Client, sender: usize) {
+    for n in 0_u64.. {
+        let body_sender = format!("busy-{sender}-{n:08}");
+        let action = if n % 3 == 2 { "close" } else { "buy" };
+        let body = signal_body(&load.people.flood, &body_sender, action, SYMBOLS[(n % 5) as usize]);
+        let signal = load.note(body_sender, None, n % 3 != 2, body);
+        if post_signal(client, load.promises, &signal).is_none() {
+            return;
+        }
+    }
+}
+
+/// The newest acknowledged signals, as promises to somebody who will be asked again.
+fn acknowledged(promises: &Promises) -> Promises {
+    let mut known = Promises::default();
+    let answered = promises.signals.iter().rev().filter(|(_, sent)| sent.id.is_some());
+    known.signals.extend(answered.take(REPEATED).map(|(sender, sent)| (sender.clone(), sent.clone())));
+    known.server_gone();
+    known
+}
+
+#[test]
+fn a_backup_with_another_byte_is_refused_and_a_point_in_time_is_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path(), RULES);
+    let server = place.start(2);
+    People::gather(&mut server.client());
+    let from = dir.path().join("backup");
+    done(&backup(&place, &from));
+    assert!(server.stop().success());
+    assert!(refused(&backup(&place, &from)).contains("not empty"));
+
+    let data = dir.path().join("restored");
+    let files = contents(&from);
+    assert!(files.len() >= 4, "CURRENT, the manifest and two shards: {:?}", files.keys());
+    for (path, bytes) in &files {
+        // Every byte of what is small, some of the rest: each takes a run of the program.
+        let step = (bytes.len() / 12).max(1);
+        for at in (0..bytes.len()).step_by(step).chain([bytes.len() - 1]) {
+            flip(path, at);
+            let said = refused(&restore(&from, &data, &[]));
+            assert!(said.contains(&path.display().to_string()), "byte {at} of {}: {said}", path.display());
+            flip(path, at);
+        }
+    }
+    assert_eq!(contents(&from), files);
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("it is there").flatten().map(|e| e.path()).collect();
+    assert!(!left.iter().any(|path| path.display().to_string().contains("restored")), "{left:?}");
+
+    let text = std::fs::read(from.join("MANIFEST.json")).expect("the manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let log = &manifest["manifest"]["logs"][0];
+    let (first, last) = (end_of(log, "first_lsn"), end_of(log, "last_lsn"));
+    for lsn in [first, first + 1, u64::midpoint(first, last), last - 1, last] {
+        let data = dir.path().join(format!("to-{lsn}"));
+        let said = done(&restore(&from, &data, &["--shard-lsn", &format!("0:{lsn}")]));
+        assert!(said.contains(&format!("shard 0 to record {lsn} ")), "{said}");
+    }
+    let beyond = restore(&from, &data, &["--shard-lsn", &format!("0:{}", last + 1)]);
+    assert!(refused(&beyond).contains(&format!("from record {first}, the earliest possible, to {last}")));
+
+    // At the time of its own last record a shard loses nothing.
+    let at = log["last_at"].as_str().expect("a time");
+    let said = done(&restore(&from, &data, &["--at", at]));
+    assert!(said.contains(&format!("shard 0 to record {last} of {at}")), "{said}");
+}
