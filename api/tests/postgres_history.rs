@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use api::server::recovery::recover_shard;
-use cluster::{Cluster, NAME, Node};
+use cluster::{Cluster, Node};
 use crash::calls::get;
 use crash::load::Load;
 use crash::people::{People, RULES};
@@ -101,10 +101,10 @@ fn every_acknowledged_event_is_in_the_database_once_whatever_was_killed() {
     let seed = seed();
     let command = format!("COINBITCLUB_SEED={seed} cargo test -p coinbitclub --test postgres_history");
     let _repeat = Repeat { command };
-    let mut cluster = Cluster::start(0);
+    let cluster = Cluster::start(0);
     let dir = tempfile::tempdir().expect("a directory");
     let mut place = Place::new(dir.path(), RULES);
-    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url()]);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
     let mut server = place.start(2);
     let people = People::gather(&mut server.client());
     let promises = Mutex::new(Promises::default());
@@ -142,17 +142,18 @@ fn every_acknowledged_event_is_in_the_database_once_whatever_was_killed() {
 
 #[test]
 fn a_server_starts_and_trades_without_its_database_and_keeps_its_shards() {
-    let mut cluster = Cluster::start(0);
+    let cluster = Cluster::start(0);
     let dir = tempfile::tempdir().expect("a directory");
     let mut place = Place::new(dir.path(), RULES);
-    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url()]);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
     cluster.primary().stop();
     let server = place.start(2);
     let people = People::gather(&mut server.client());
     wait_until("the status says what fails", || {
         let status = get(&mut server.client(), "/api/enterprise/status", "");
         let failing = &status["history"]["shards"][0]["failing"];
-        (!failing.as_str().is_some_and(|why| why.contains(NAME))).then(|| status["history"].to_string())
+        (!failing.as_str().is_some_and(|why| why.contains("PostgreSQL")))
+            .then(|| status["history"].to_string())
     });
     assert!(server.stop().success());
     cluster.primary().restart();

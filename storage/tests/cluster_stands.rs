@@ -1,35 +1,92 @@
-//! The servers of the other tests do what they are there for: stream, survive kill -9, take over.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! The ground of every test that needs PostgreSQL: replicas follow, a killed primary comes back, a replica takes over.
 
 mod cluster;
 
-use cluster::{Cluster, wait_until};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-fn sees(cluster: &mut Cluster, node: usize, rows: &str) {
-    let node = &cluster.nodes[node];
-    wait_until("the row arrives", || match node.try_psql(cluster::NAME, "SELECT count(*) FROM t") {
-        Ok(count) if count == rows => Ok(()),
-        other => Err(format!("{}: {other:?}", node.name)),
-    });
+use cluster::{Cluster, Options, wait_for};
+
+#[test]
+fn rows_reach_both_replicas_and_outlive_a_kill_and_a_promotion() {
+    let cluster = Cluster::start_with(&Options { replicas: 2, scram: true, ..Options::default() });
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql("create table rows (number int primary key); insert into rows values (1)");
+    for replica in [first, second] {
+        cluster.catch_up(replica, primary);
+        assert_eq!(replica.psql("select number from rows"), "1");
+        assert!(replica.try_psql("insert into rows values (9)").unwrap_err().contains("read-only"));
+    }
+
+    first.pause_replay();
+    primary.psql("insert into rows values (2)");
+    cluster.catch_up(second, primary);
+    assert_eq!(first.psql("select max(number) from rows"), "1");
+    first.resume_replay();
+    cluster.catch_up(first, primary);
+    assert_eq!(first.psql("select max(number) from rows"), "2");
+
+    let url = primary.url();
+    primary.kill();
+    assert!(primary.try_psql("select 1").is_err());
+    primary.restart();
+    assert_eq!(primary.url(), url, "an address stays valid");
+    assert_eq!(primary.psql("select max(number) from rows"), "2");
+    primary.psql("insert into rows values (3)");
+    cluster.catch_up(first, primary);
+
+    primary.kill();
+    first.promote();
+    first.psql("insert into rows values (4)");
+    cluster.rejoin(primary, first);
+    cluster.catch_up(primary, first);
+    assert_eq!(primary.psql("select pg_is_in_recovery(), max(number) from rows"), "t|4");
 }
 
 #[test]
-fn a_primary_streams_to_its_replicas_and_one_takes_over() {
-    let mut cluster = Cluster::start(2);
-    cluster.primary().psql("CREATE TABLE t (n int); INSERT INTO t VALUES (1)");
-    for replica in [1, 2] {
-        sees(&mut cluster, replica, "1");
-        assert_eq!(cluster.replica(replica).psql("SELECT pg_is_in_recovery()"), "t");
+fn a_frozen_server_takes_connections_and_answers_none() {
+    let cluster = Cluster::start(0);
+    let primary = cluster.primary();
+    primary.pause();
+    // The kernel still completes the handshake.
+    assert!(TcpStream::connect(("127.0.0.1", primary.port())).is_ok());
+    assert!(primary.try_psql("select 1").unwrap_err().contains("timeout expired"));
+    primary.resume();
+    wait_for("a server that goes on answers", || primary.try_psql("select 1") == Ok("1".to_owned()));
+    primary.stop();
+    assert!(primary.try_psql("select 1").unwrap_err().contains("Connection refused"));
+}
+
+/// Set for the process that is to be killed.
+const VICTIM: &str = "COINBITCLUB_TEST_VICTIM";
+
+#[test]
+fn what_a_killed_test_run_leaves_behind_is_removed() {
+    if std::env::var_os(VICTIM).is_some() {
+        let cluster = Cluster::start(1);
+        println!("cluster {} {}", cluster.directory().display(), cluster.primary().port());
+        wait_for("this process is killed", || false);
     }
-    cluster.primary().kill();
-    cluster.primary().restart();
-    cluster.primary().psql("INSERT INTO t VALUES (2)");
-    sees(&mut cluster, 1, "2");
-    cluster.replica(2).pause();
-    cluster.replica(2).resume();
-    sees(&mut cluster, 2, "2");
-    cluster.primary().stop();
-    cluster.replica(1).promote();
-    cluster.replica(1).psql("INSERT INTO t VALUES (3)");
-    sees(&mut cluster, 1, "3");
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "what_a_killed_test_run_leaves_behind_is_removed", "--nocapture"])
+        .env(VICTIM, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+    let line = lines.map(Result::unwrap).find(|line| line.contains("cluster /")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().rev().collect();
+    let (port, directory): (u16, _) = (words[0].parse().unwrap(), Path::new(words[1]));
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    assert!(
+        TcpStream::connect(("127.0.0.1", port)).is_ok() && directory.exists(),
+        "servers outlive their test"
+    );
+
+    let _next = Cluster::start(0);
+    assert!(!directory.exists());
+    wait_for("the server is gone", || TcpStream::connect(("127.0.0.1", port)).is_err());
 }

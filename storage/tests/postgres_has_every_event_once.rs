@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, NAME, Node};
+use cluster::{Cluster, DATABASE, Node, USER};
 use engine::seam::Nanos;
 use futures_util::StreamExt;
 use projecting::Logged;
@@ -26,8 +26,10 @@ use steps::step;
 use storage::history::sim_database::SimDatabase;
 use storage::history::tuple;
 use storage::history::{History, Pause, Progress, Projector, Sizes, Table};
-use storage::postgres::connect::{Role, Target, connect};
-use storage::postgres::migrate::{MIGRATIONS, migrate};
+use storage::postgres::MIGRATIONS;
+use storage::postgres::connect::{Role, connect};
+use storage::postgres::migrate::migrate;
+use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
 
 /// Nothing here takes longer, however busy the machine.
@@ -95,13 +97,6 @@ impl Desk {
     }
 }
 
-/// Makes the schema.
-async fn prepare(url: &str) {
-    let target = Target::parse(url, None).unwrap();
-    let connected = connect(&target, Role::Primary, Duration::from_secs(20)).await.unwrap();
-    migrate(&connected.client, MIGRATIONS).await.unwrap();
-}
-
 /// Every row of a table, as COPY gives it.
 async fn rows(url: &str, table: Table) -> Vec<Vec<u8>> {
     let target = Target::parse(url, None).unwrap();
@@ -120,7 +115,7 @@ async fn rows(url: &str, table: Table) -> Vec<Vec<u8>> {
         columns.join(", "),
         table.name()
     );
-    let stream = connected.client.copy_out(&question).await.unwrap();
+    let stream = connected.copy_out(&question).await.unwrap();
     let chunks: Vec<_> = stream.map(|chunk| chunk.unwrap()).collect().await;
     let all: Vec<u8> = chunks.concat();
     let mut rest = &all[tuple::COPY_HEADER.len()..];
@@ -196,12 +191,12 @@ fn sums_are_the_ledgers(desk: &Desk, node: &Node) {
 
 #[test]
 fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
-    let mut cluster = Cluster::start(1);
-    let [primary, replica] = [0, 1].map(|node| cluster.nodes[node].port);
-    let both = format!("postgresql://{NAME}@127.0.0.1:{primary},127.0.0.1:{replica}/{NAME}");
+    let cluster = Cluster::start(1);
+    let (primary, replica) = (cluster.primary().port(), cluster.replica(1).port());
+    let both = format!("postgresql://{USER}@127.0.0.1:{primary},127.0.0.1:{replica}/{DATABASE}");
     let mut desk = Desk::new();
     run(async {
-        prepare(&both).await;
+        migrate(&Target::parse(&both, None).unwrap(), MIGRATIONS).await.unwrap();
         let stop = Rc::new(AtomicBool::new(false));
         let mut projector = desk.projector(Writer::new(Target::parse(&both, None).unwrap()), 40);
         let progress = Rc::clone(&desk.logged.progress);
@@ -209,7 +204,7 @@ fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
         let driver = async {
             desk.work(400);
             desk.drained().await;
-            compare(&desk, &cluster.primary().url()).await;
+            compare(&desk, &cluster.primary().url_without_password()).await;
 
             // Killed in the middle of work, and back.
             desk.work(400);
@@ -221,18 +216,18 @@ fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
             cluster.primary().restart();
             desk.work(100);
             desk.drained().await;
-            compare(&desk, &cluster.primary().url()).await;
+            compare(&desk, &cluster.primary().url_without_password()).await;
             assert_eq!(desk.logged.progress.report().failing, None);
 
             // A foreign client holds a lock for a while.
-            let locker = Target::parse(&cluster.primary().url(), None).unwrap();
+            let locker = Target::parse(&cluster.primary().url_without_password(), None).unwrap();
             let locker = connect(&locker, Role::Any, Duration::from_secs(20)).await.unwrap();
             let lock = "BEGIN; LOCK TABLE coinbitclub.signals IN ACCESS EXCLUSIVE MODE";
-            locker.client.batch_execute(lock).await.unwrap();
+            locker.batch_execute(lock).await.unwrap();
             desk.work(300);
             tokio::time::sleep(Duration::from_millis(300)).await;
             assert!(desk.logged.progress.projected() < desk.logged.log.durable(), "the lock was real");
-            locker.client.batch_execute("ROLLBACK").await.unwrap();
+            locker.batch_execute("ROLLBACK").await.unwrap();
             desk.drained().await;
 
             // The replica is away while more is committed; then the primary is lost and the replica takes over.
@@ -248,7 +243,7 @@ fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
             desk.work(200);
             desk.drained().await;
             assert!(found < before.0, "the tail was missing: {found} of {before}");
-            compare(&desk, &cluster.replica(1).url()).await;
+            compare(&desk, &cluster.replica(1).url_without_password()).await;
             stop.store(true, Ordering::Relaxed);
         };
         futures_lite::future::zip(projector.run(&progress, &told), driver).await;

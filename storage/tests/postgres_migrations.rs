@@ -1,62 +1,101 @@
-//! The schema is brought up to date once, by whoever comes first, and nothing that does not belong together is.
+//! Migrations are applied in order and once, whoever else starts, and a database they do not explain is left alone.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "cluster/mod.rs"]
 mod cluster;
 
 use std::time::Duration;
 
-use cluster::Cluster;
-use storage::postgres::connect::{Connected, Role, Target, connect};
-use storage::postgres::migrate::{MIGRATIONS, Migration, migrate};
+use cluster::{Cluster, Node};
+use storage::postgres::migrate::{MigrateError, Migrated, Migration, migrate, migrate_within};
+use storage::postgres::target::Target;
 
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+const FIRST: Migration = Migration { number: 1, name: "rows", sql: "create table coinbitclub.rows (n int);" };
+const SECOND: Migration = Migration {
+    number: 2,
+    name: "seed",
+    sql: "select pg_sleep(0.2);\ninsert into coinbitclub.rows values (7);",
+};
+const BROKEN: Migration = Migration {
+    number: 3,
+    name: "broken",
+    sql: "insert into coinbitclub.rows values (8);\nselect ü, nonsense;\n",
+};
+const LIST: &[Migration] = &[FIRST, SECOND];
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-async fn connected(url: &str) -> Connected {
-    let target = Target::parse(url, None).unwrap();
-    connect(&target, Role::Primary, Duration::from_secs(20)).await.unwrap()
+fn target(node: &Node) -> Target {
+    Target::parse(&node.url_without_password(), None).unwrap()
 }
 
-#[test]
-fn each_is_applied_once_and_a_changed_or_newer_one_is_refused() {
-    let mut cluster = Cluster::start(0);
-    let url = cluster.primary().url();
-    let first = Migration { number: 1, name: "one", sql: "CREATE TABLE coinbitclub.one (n int)" };
-    let second = Migration { number: 2, name: "two", sql: "CREATE TABLE coinbitclub.two (n int)" };
-    let broken =
-        Migration { number: 3, name: "three", sql: "CREATE TABLE coinbitclub.three (n int); SELECT 1/0" };
-    run(async {
-        let (one, other) = (connected(&url).await, connected(&url).await);
-        let both = [first, second];
-        let counts =
-            futures_lite::future::zip(migrate(&one.client, &both), migrate(&other.client, &both)).await;
-        assert_eq!(counts.0.unwrap() + counts.1.unwrap(), 2, "two servers that start together");
-        assert_eq!(migrate(&one.client, &both).await.unwrap(), 0);
-
-        let error = migrate(&one.client, &[first, second, broken]).await.unwrap_err().to_string();
-        assert!(error.contains("migration 3 (three)") && error.contains("division by zero"), "{error}");
-        let changed = Migration { sql: "CREATE TABLE coinbitclub.one (m int)", ..first };
-        let error = migrate(&one.client, &[changed, second]).await.unwrap_err().to_string();
-        assert!(error.contains("migration 1 (one) was applied with other contents"), "{error}");
-        let error = migrate(&one.client, &[first]).await.unwrap_err().to_string();
-        assert!(error.contains("has migration 2") && error.contains("up to 1"), "{error}");
-    });
-    assert_eq!(
-        cluster.primary().psql("SELECT to_regclass('coinbitclub.three') IS NULL"),
-        "t",
-        "all or nothing"
-    );
-    assert_eq!(cluster.primary().psql("SELECT count(*) FROM coinbitclub.schema_migrations"), "2");
+fn refused(node: &Node, list: &[Migration]) -> String {
+    block_on(migrate(&target(node), list)).unwrap_err().to_string()
 }
 
 #[test]
-fn the_schema_can_be_made() {
-    let mut cluster = Cluster::start(0);
-    let url = cluster.primary().url();
-    run(async {
-        let one = connected(&url).await;
-        assert_eq!(migrate(&one.client, MIGRATIONS).await.unwrap(), MIGRATIONS.len());
+fn migrations_are_applied_once_and_only_to_a_database_they_explain() {
+    let cluster = Cluster::start(1);
+    let primary = cluster.primary();
+    let target = target(primary);
+
+    // Two servers that start together.
+    let mut applied = std::thread::scope(|scope| {
+        let server = || scope.spawn(|| block_on(migrate(&target, LIST)).unwrap());
+        [server(), server()].map(|server| server.join().unwrap())
     });
-    assert_eq!(MIGRATIONS.iter().map(|one| one.number).collect::<Vec<_>>(), [1]);
+    applied.sort_by_key(|migrated| migrated.applied);
+    assert_eq!(applied, [Migrated { number: 2, applied: 0 }, Migrated { number: 2, applied: 2 }]);
+    assert_eq!(primary.psql("select n from coinbitclub.rows"), "7");
+    let records =
+        "select number, name, sha256, applied_at <= now() from coinbitclub.schema_migrations order by 1";
+    let (one, two) = (FIRST.sha256(), SECOND.sha256());
+    assert_eq!(primary.psql(records), format!("1|rows|{one}|t\n2|seed|{two}|t"));
+    assert_eq!(one.len(), 64);
+
+    // One that fails leaves nothing of itself, says where, and frees the lock.
+    let error = refused(primary, &[FIRST, SECOND, BROKEN]);
+    assert!(error.contains("0003_broken, line 2,") && error.contains("does not exist"), "{error}");
+    assert_eq!(primary.psql("select count(*) from coinbitclub.rows"), "1");
+    assert_eq!(block_on(migrate(&target, LIST)).unwrap(), Migrated { number: 2, applied: 0 });
+
+    // Lists and databases that do not belong together.
+    let error = refused(primary, &[FIRST, BROKEN]);
+    assert!(error.contains("0003_broken stands where number 2"), "{error}");
+    let error = refused(primary, &[FIRST]);
+    assert!(error.contains("is at 0002_seed") && error.contains("up to 0001"), "{error}");
+    let edited = Migration { sql: "create table coinbitclub.rows (n bigint);", ..FIRST };
+    let error = refused(primary, &[edited, SECOND]);
+    assert!(error.contains("0001_rows was applied on 20") && error.contains(&edited.sha256()), "{error}");
+    let renamed = Migration { name: "lines", ..FIRST };
+    let error = refused(primary, &[renamed, SECOND]);
+    assert!(error.contains("0001_lines") && error.contains("as rows"), "{error}");
+    primary.psql("delete from coinbitclub.schema_migrations where number = 1");
+    let error = refused(primary, LIST);
+    assert!(error.contains("has 0002_seed but no record of migration 0001"), "{error}");
+
+    // A replica cannot be migrated.
+    let error = refused(cluster.replica(1), LIST);
+    assert!(error.contains("takes no writes"), "{error}");
+}
+
+#[test]
+fn a_server_that_migrates_for_ever_is_not_waited_for_for_ever() {
+    let cluster = Cluster::start(0);
+    let target = target(cluster.primary());
+    block_on(async {
+        let (holder, connection) =
+            tokio_postgres::connect(&cluster.primary().url(), tokio_postgres::NoTls).await.unwrap();
+        let driver = tokio::spawn(connection);
+        holder.execute("select pg_advisory_lock($1)", &[&0x6362_636d_6967_7261_i64]).await.unwrap();
+        let error = migrate_within(&target, LIST, Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(error, MigrateError::Locked(_)), "{error}");
+        assert!(error.to_string().contains("50ms"), "{error}");
+        drop(holder);
+        driver.await.unwrap().unwrap();
+        assert_eq!(migrate(&target, LIST).await.unwrap().applied, 2);
+    });
 }

@@ -1,6 +1,6 @@
 //! The programs the steps need; what is missing is installed when this is root on a Debian or Ubuntu.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::steps::Outcome;
@@ -13,13 +13,11 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("openssl", "openssl", "a TLS peer, and certificates for tests"),
     ("curl", "curl", "a client of the served pages over TLS"),
     ("systemd-analyze", "systemd", "the check of the unit file"),
-    ("pkill", "procps", "ending a database server with all its processes"),
-    (POSTGRES, "postgresql", "a primary and replicas of the tests' own, on loopback"),
+    ("psql", "postgresql-client", "the tests of history ask the database with it"),
+    ("initdb", "postgresql", "the tests of history start a primary and replicas of their own"),
 ];
 
-/// The server's programs are not on the path: Debian keeps those of each version in a directory of its own.
-const POSTGRES: &str = "initdb";
-/// Where those directories are.
+/// Where Debian keeps programs that are not on the path: one directory for each version of PostgreSQL.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
 /// Rust components, by the command that shows them to be there.
@@ -76,16 +74,21 @@ pub(crate) fn has_nightly() -> bool {
 }
 
 fn missing_packages() -> Vec<&'static str> {
-    PROGRAMS.iter().filter(|(program, ..)| !on_path(program)).map(|&(_, package, _)| package).collect()
+    PROGRAMS.iter().filter(|(program, ..)| !is_there(program)).map(|&(_, package, _)| package).collect()
+}
+
+/// Whether a program can be run, on the path or as a server's program of PostgreSQL.
+fn is_there(program: &str) -> bool {
+    on_path(program) || in_a_version(Path::new(POSTGRES_VERSIONS), program)
+}
+
+fn in_a_version(versions: &Path, program: &str) -> bool {
+    let Ok(entries) = versions.read_dir() else { return false };
+    let mut places = entries.flatten().map(|entry| -> PathBuf { entry.path().join("bin").join(program) });
+    places.any(|place| place.is_file())
 }
 
 fn on_path(program: &str) -> bool {
-    if program == POSTGRES
-        && let Ok(versions) = std::fs::read_dir(POSTGRES_VERSIONS)
-        && versions.flatten().any(|version| version.path().join("bin").join(program).is_file())
-    {
-        return true;
-    }
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()))
 }
@@ -149,6 +152,18 @@ mod tests {
         assert!(on_path("sh"));
         assert!(!on_path("no-such-program-here"));
         assert!(!on_path(""));
+    }
+
+    #[test]
+    fn a_program_of_any_version_of_postgresql_is_found() {
+        let versions = std::env::temp_dir().join(format!("coinbitclub-versions-{}", std::process::id()));
+        std::fs::create_dir_all(versions.join("15/bin")).unwrap();
+        std::fs::create_dir_all(versions.join("17")).unwrap();
+        assert!(!in_a_version(&versions, "initdb"));
+        std::fs::write(versions.join("15/bin/initdb"), "").unwrap();
+        assert!(in_a_version(&versions, "initdb"));
+        assert!(!in_a_version(&versions.join("nonexistent"), "initdb"));
+        std::fs::remove_dir_all(versions).unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use engine::core::instrument::Symbol;
 use engine::core::rules::Rules;
 use exchange::market::{Gate, MarketFile, Speed};
 use exchange::paper::FundingTable;
-use storage::postgres::connect::Target;
+use storage::postgres::target::Target;
 
 /// Bytes of log after which a shard takes a snapshot, at least; and at least as many as the last snapshot had, so that
 /// snapshots cost no more than the log itself.

@@ -11,13 +11,12 @@ use std::time::Duration;
 use engine::seam::{Clock, Nanos};
 use engine::shard::runtime::HostClock;
 use storage::history::{Pause, Progress, Projector, Sizes, bring_all, run_all};
-use storage::postgres::connect::{Role, Target, connect};
-use storage::postgres::migrate::{MIGRATIONS, migrate};
+use storage::postgres::MIGRATIONS;
+use storage::postgres::migrate::migrate;
+use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
 use storage::{DataDirectory, ReadOnlyDisk, ShardHome};
 
-/// How long one try to bring the schema up to date may take to connect.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Between two tries.
 const TRY_AGAIN: Nanos = Nanos::from_millis(2_000);
 /// How often a wait looks whether the server ends.
@@ -70,10 +69,7 @@ const FINISH_MAX: Nanos = Nanos::from_millis(60_000);
 fn finish(primary: &Target, homes: &[ShardHome]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
-        let connected =
-            connect(primary, Role::Primary, CONNECT_MAX).await.map_err(|error| error.to_string())?;
-        migrate(&connected.client, MIGRATIONS).await.map_err(|error| error.to_string())?;
-        drop(connected);
+        migrate(primary, MIGRATIONS).await.map_err(|error| error.to_string())?;
         bring_all(&ReadOnlyDisk, homes, || Writer::new(primary.clone()), TokioPause, FINISH_MAX).await
     })
 }
@@ -81,17 +77,12 @@ fn finish(primary: &Target, homes: &[ShardHome]) -> Result<(), String> {
 /// Brings the schema up to date, however often it takes. False when the server ends first.
 async fn schema(primary: &Target, progress: &[Arc<Progress>], stop: &AtomicBool) -> bool {
     while !stop.load(Ordering::Relaxed) {
-        let done = async {
-            let connected =
-                connect(primary, Role::Primary, CONNECT_MAX).await.map_err(|error| error.to_string())?;
-            migrate(&connected.client, MIGRATIONS).await.map_err(|error| error.to_string())
-        };
-        match done.await {
-            Ok(applied) => {
-                tracing::info!(database = %primary, applied, "the database's schema is up to date");
+        match migrate(primary, MIGRATIONS).await {
+            Ok(migrated) => {
+                tracing::info!(places = ?primary.places(), applied = migrated.applied, "the database's schema is up to date");
                 return true;
             }
-            Err(why) => progress.iter().for_each(|progress| progress.failed(&why)),
+            Err(why) => progress.iter().for_each(|progress| progress.failed(&why.to_string())),
         }
         let mut waited = Nanos(0);
         while waited < TRY_AGAIN && !stop.load(Ordering::Relaxed) {

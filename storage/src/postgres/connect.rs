@@ -1,224 +1,229 @@
-//! Where a database is, and connecting to it.
+//! One connection to the host that has the asked role.
 //!
-//! **Invariants**: a password is never in a URL, a log line or an error; without TLS only a host of this machine is spoken to,
-//! unless the URL says `sslmode=disable`.
+//! **Runs on**: the housekeeping thread's tokio runtime, which drives the connection's bytes in a task of its own.
+//! **Owns**: the task: it ends when the [`Connected`] is dropped, whatever the server does.
+//! **Invariants**: a connection that is handed out was in the asked role a moment ago and has the target's settings.
+//! **Bounds**: the whole takes the given time at most; each host gets its share of what is left.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::time::Instant;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
 
-use super::tls::Tls;
+use super::target::{SessionSettings, Target, chain, place};
 
-/// A statement that takes longer is ended by the server.
-pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// A transaction in which nothing happens for so long is ended by the server: it would hold locks (CASES.md D5).
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A peer that acknowledges nothing for this long is gone: the kernel would try for a quarter of an hour.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+/// An idle connection asks after this long whether its peer is there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
 
-/// Which server is meant, of several hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the server must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The one that takes writes.
+    /// Takes writes (`target_session_attrs=read-write`).
     Primary,
-    /// Any.
+    /// Replays another's log.
+    Replica,
+    /// Either.
     Any,
 }
 
-/// A database: user, hosts and name from a URL, the password from elsewhere.
-#[derive(Clone)]
-pub struct Target {
-    config: Config,
-    tls: Option<Tls>,
-    shown: String,
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", self.shown)
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
-
-/// Why a URL is not a database of ours.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a database: {0}")]
-pub struct TargetError(String);
-
-/// Why there is no connection.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{target}: {reason}")]
-pub struct ConnectError {
-    /// The database, without its password.
-    pub target: String,
-    /// What the last host said.
-    pub reason: String,
-}
-
-/// A connection. Dropping it ends the connection at once, and with it whatever the server is doing for it.
+/// A connection.
+#[derive(Debug)]
 pub struct Connected {
-    /// What statements go through.
-    pub client: Client,
+    client: Client,
+    place: String,
+    in_recovery: bool,
+    system_identifier: i64,
     task: JoinHandle<()>,
+}
+
+impl Connected {
+    /// `host:port`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whether the server was a replica when the connection was made.
+    pub fn in_recovery(&self) -> bool {
+        self.in_recovery
+    }
+
+    /// What `initdb` has given the cluster: a primary and its replicas share it.
+    pub fn system_identifier(&self) -> i64 {
+        self.system_identifier
+    }
+}
+
+impl Deref for Connected {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Connected {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
+        // A server that does not read would keep a polite farewell waiting for ever.
         self.task.abort();
     }
 }
 
-fn is_here(host: &Host) -> bool {
-    match host {
-        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-        Host::Unix(_) => true,
+/// Why no host would do: each that was tried, with its reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConnectError {
+    /// What was looked for.
+    pub role: Role,
+    /// `host:port` and what went wrong there.
+    pub tried: Vec<(String, ConnectFault)>,
+}
+
+/// What went wrong with one host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectFault {
+    /// No answer in its share of the time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The network, TLS, or the server's refusal, in their words.
+    #[error("{0}")]
+    Failed(String),
+    /// A replica, or a primary that is set to refuse writes.
+    #[error("takes no writes")]
+    NotPrimary,
+    /// Not replaying anyone's log.
+    #[error("is a primary, not a replica")]
+    NotReplica,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.role {
+            Role::Primary => "no primary of PostgreSQL",
+            Role::Replica => "no replica of PostgreSQL",
+            Role::Any => "no PostgreSQL",
+        })?;
+        let mut before = ": ";
+        for (place, fault) in &self.tried {
+            write!(formatter, "{before}{place}: {fault}")?;
+            before = "; ";
+        }
+        Ok(())
     }
 }
 
-impl Target {
-    /// Reads `postgresql://user@host1:5432,host2:5432/name?sslmode=verify-full&sslrootcert=/path/ca.pem`.
-    ///
-    /// `sslmode` is `disable` or `verify-full` (`require` means the same); without it a host of this machine is spoken to without
-    /// TLS, every other with it. `sslrootcert` names a file with root certificates; else the system's are used.
-    ///
-    /// # Errors
-    /// [`TargetError`] with what is wrong and what to write instead.
-    pub fn parse(url: &str, password: Option<&str>) -> Result<Self, TargetError> {
-        let wrong = |text: &str| TargetError(text.to_owned());
-        if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
-            return Err(wrong("begin with postgresql://user@host:port/name"));
-        }
-        let (place, query) = url.split_once('?').unwrap_or((url, ""));
-        let (mut kept, mut mode, mut roots) = (Vec::new(), None, None);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("sslmode", value)) => mode = Some(value.to_owned()),
-                Some(("sslrootcert", value)) => roots = Some(PathBuf::from(value)),
-                Some(("password", _)) => return Err(no_password()),
-                _ => kept.push(pair),
-            }
-        }
-        let plain = if kept.is_empty() { place.to_owned() } else { format!("{place}?{}", kept.join("&")) };
-        // The text of a parse error may hold what was parsed.
-        let mut config: Config = plain.parse().map_err(|_| wrong("the URL cannot be read"))?;
-        if config.get_password().is_some() {
-            return Err(no_password());
-        }
-        if config.get_hosts().is_empty() || config.get_user().is_none() {
-            return Err(wrong("a user and a host are needed: postgresql://user@host:port/name"));
-        }
-        let with_tls = match mode.as_deref() {
-            None => !config.get_hosts().iter().all(is_here),
-            Some("disable") => false,
-            Some("require" | "verify-full") => true,
-            Some(other) => {
-                return Err(TargetError(format!("sslmode={other}: write disable or verify-full")));
-            }
-        };
-        let tls = with_tls.then(|| Tls::new(roots.as_deref())).transpose().map_err(TargetError)?;
-        config.ssl_mode(if with_tls { SslMode::Require } else { SslMode::Disable });
-        config.application_name("coinbitclub").keepalives_idle(Duration::from_secs(15));
-        if let Some(password) = password {
-            config.password(password);
-        }
-        let shown = place.to_owned();
-        Ok(Self { config, tls, shown })
-    }
-}
+impl std::error::Error for ConnectError {}
 
-fn no_password() -> TargetError {
-    TargetError(
-        "a password in a URL shows up in process lists: give it as COINBITCLUB_POSTGRES_PASSWORD or in a file named by \
-         COINBITCLUB_POSTGRES_PASSWORD_FILE"
-            .to_owned(),
-    )
-}
-
-/// Connects to the first of the target's hosts that is there and has the role. Each host has `timeout` to answer. Needs a tokio
-/// runtime, which the connection lives on.
+/// Connects to the first host of `target` that has the role, within `timeout`.
 ///
 /// # Errors
-/// [`ConnectError`].
+/// [`ConnectError`]: no host has it, answers, or lets us in.
 pub async fn connect(target: &Target, role: Role, timeout: Duration) -> Result<Connected, ConnectError> {
-    let failed = |reason: String| ConnectError { target: target.shown.clone(), reason };
-    let mut config = target.config.clone();
-    config.connect_timeout(timeout);
-    config.target_session_attrs(match role {
-        Role::Primary => TargetSessionAttrs::ReadWrite,
-        Role::Any => TargetSessionAttrs::Any,
-    });
-    let error = |error: tokio_postgres::Error| {
-        failed(error.as_db_error().map_or_else(|| chain(&error), |db| db.message().to_owned()))
-    };
-    // A server may accept and then say nothing: the library's timeout is for the first packet only.
-    let all = timeout * u32::try_from(target.config.get_hosts().len()).unwrap_or(1);
-    let silent = |_| failed(format!("no answer for {} s", all.as_secs()));
-    let connected = match &target.tls {
-        None => {
-            let (client, connection) =
-                tokio::time::timeout(all, config.connect(NoTls)).await.map_err(silent)?.map_err(error)?;
-            Connected { client, task: tokio::spawn(async move { drop(connection.await) }) }
-        }
-        Some(tls) => {
-            let (client, connection) = tokio::time::timeout(all, config.connect(tls.clone()))
-                .await
-                .map_err(silent)?
-                .map_err(error)?;
-            Connected { client, task: tokio::spawn(async move { drop(connection.await) }) }
-        }
-    };
-    let settings = format!(
-        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET TimeZone = 'UTC'",
-        STATEMENT_TIMEOUT.as_millis(),
-        IDLE_TIMEOUT.as_millis()
-    );
-    let set = tokio::time::timeout(timeout, connected.client.batch_execute(&settings)).await;
-    set.map_err(silent)?.map_err(error)?;
-    Ok(connected)
+    let end = Instant::now() + timeout;
+    let mut tried = Vec::with_capacity(target.hosts.len());
+    for (index, (host, port)) in target.hosts.iter().enumerate() {
+        let hosts_left = u32::try_from(target.hosts.len() - index).expect("HOSTS_MAX is small");
+        let share = end.saturating_duration_since(Instant::now()) / hosts_left;
+        let fault = match tokio::time::timeout(share, open(target, host, *port, role)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(fault)) => fault,
+            Err(_) => ConnectFault::TimedOut(share),
+        };
+        tried.push((place(host, *port), fault));
+    }
+    Err(ConnectError { role, tried })
 }
 
-/// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
+async fn open(target: &Target, host: &Host, port: u16, role: Role) -> Result<Connected, ConnectFault> {
+    let config = config_for(target, host, port);
+    let (client, task) = match &target.tls {
+        None => {
+            let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+            (client, drive(connection, place(host, port)))
+        }
+        Some(tls) => {
+            let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
+            (client, drive(connection, place(host, port)))
+        }
+    };
+    // From here on a drop ends the task.
+    let mut connected =
+        Connected { client, place: place(host, port), in_recovery: false, system_identifier: 0, task };
+    let messages = connected.simple_query(&greeting(&target.settings)).await.map_err(failed)?;
+    let row = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let cell = |index| row.and_then(|row| row.get(index)).unwrap_or_default();
+    connected.in_recovery = cell(0) == "t";
+    connected.system_identifier =
+        cell(1).parse().map_err(|_| ConnectFault::Failed("has no system identifier".to_owned()))?;
+    match role {
+        Role::Primary if connected.in_recovery || cell(2) == "on" => Err(ConnectFault::NotPrimary),
+        Role::Replica if !connected.in_recovery => Err(ConnectFault::NotReplica),
+        _ => Ok(connected),
     }
+}
+
+fn config_for(target: &Target, host: &Host, port: u16) -> Config {
+    let mut config = target.config.clone();
+    match host {
+        Host::Tcp(name) => config.host(name),
+        Host::Unix(path) => config.host_path(path),
+    };
+    config
+        .port(port)
+        .tcp_user_timeout(UNACKNOWLEDGED_MAX)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES);
+    config
+}
+
+/// The task that moves a connection's bytes.
+fn drive<T>(connection: tokio_postgres::Connection<Socket, T>, place: String) -> JoinHandle<()>
+where
+    T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(place, error = chain(&error), "a connection to PostgreSQL ended");
+        }
+    })
+}
+
+/// Settings and questions in one round trip. Its statements are one transaction, whose own mode was set before.
+fn greeting(settings: &SessionSettings) -> String {
+    let mut text = String::from("set timezone = 'UTC'");
+    let (statement, idle) = (settings.statement_timeout, settings.idle_in_transaction_timeout);
+    write!(
+        text,
+        "; set statement_timeout = {}; set idle_in_transaction_session_timeout = {}; set synchronous_commit = {}; \
+         set default_transaction_read_only = {}; \
+         select pg_is_in_recovery(), system_identifier, current_setting('transaction_read_only') \
+         from pg_control_system()",
+        statement.as_millis(),
+        idle.as_millis(),
+        settings.synchronous_commit.word(),
+        settings.read_only
+    )
+    .expect("writing to a String cannot fail");
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_not_taken_from_a_url_and_never_shown() {
-        for url in ["postgresql://u:hunter2@localhost/d", "postgresql://u@localhost/d?password=hunter2"] {
-            let error = Target::parse(url, None).unwrap_err().to_string();
-            assert!(error.contains("COINBITCLUB_POSTGRES_PASSWORD") && !error.contains("hunter2"), "{error}");
-        }
-        let target = Target::parse("postgresql://u@localhost/d", Some("hunter2")).unwrap();
-        assert!(!format!("{target:?} {target}").contains("hunter2"));
-    }
-
-    #[test]
-    fn without_tls_only_this_machine_is_spoken_to() {
-        let tls = |url: &str| Target::parse(url, None).map(|target| target.tls.is_some());
-        assert_eq!(tls("postgresql://u@127.0.0.1:5432,[::1]:5433/d"), Ok(false));
-        assert_eq!(tls("postgresql://u@db.example.com/d?sslmode=disable"), Ok(false));
-        let error = tls("postgresql://u@localhost/d?sslmode=prefer").unwrap_err().to_string();
-        assert!(error.contains("verify-full"), "{error}");
-        let error = tls("postgresql://u@db.example.com/d?sslrootcert=/nowhere.pem").unwrap_err().to_string();
-        assert!(error.contains("/nowhere.pem"), "{error}");
-        assert!(tls("mysql://u@localhost/d").is_err() && tls("postgresql:///d").is_err());
-    }
+fn failed(error: tokio_postgres::Error) -> ConnectFault {
+    ConnectFault::Failed(chain(&error))
 }

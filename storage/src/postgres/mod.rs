@@ -1,9 +1,21 @@
-//! PostgreSQL: connecting, migrating, writing history to the primary and reading it from replicas.
+//! PostgreSQL: where it is, connections to it, the schema's migrations, writing history to the primary and reading it from
+//! replicas.
 //!
-//! **Runs on**: threads of their own, each with a tokio current-thread runtime; never on a shard.
-//! **Never**: decides about money or risk.
+//! **Runs on**: threads with a tokio runtime of their own (current-thread); never a shard.
+//! **Owns**: nothing by itself; each connection belongs to who asked for it.
+//! **Invariants**: a password comes from the environment or a file and is never in an address, an error or a log.
+//! **Bounds**: every wait has a limit, which the constant beside it names.
+//! **Never**: decides about money or risk: what is written and read here is history.
 
 pub mod connect;
 pub mod migrate;
+pub mod password;
+pub mod replicas;
+pub mod target;
 mod tls;
 pub mod writer;
+
+use migrate::Migration;
+
+/// The schema, step by step.
+pub const MIGRATIONS: &[Migration] = crate::migrations![(1, "history", "0001_history.sql")];

@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::connect::{Connected, Role, Target, connect};
+use super::connect::{ConnectError, Connected, Role, connect};
+use super::target::Target;
 use crate::history::tuple::{COPY_HEADER, COPY_TRAILER};
 use crate::history::{Batch, History, HistoryError, Month, Place, Standing, Table, TableRows};
 use crate::identity::{Generation, Lsn, Salt};
@@ -70,17 +71,15 @@ impl Writer {
     }
 
     async fn client(&mut self) -> Result<&Client, HistoryError> {
-        if self.connected.as_ref().is_none_or(|connected| connected.client.is_closed()) {
+        if self.connected.as_ref().is_none_or(|connected| connected.is_closed()) {
             self.connected = None;
             self.months.clear();
-            let unreachable =
-                |error: super::connect::ConnectError| HistoryError::Unreachable(error.to_string());
+            let unreachable = |error: ConnectError| HistoryError::Unreachable(error.to_string());
             let connected = connect(&self.target, Role::Primary, TIMEOUT).await.map_err(unreachable)?;
-            connected.client.batch_execute(&staging()).await.map_err(meaning)?;
+            connected.batch_execute(&staging()).await.map_err(meaning)?;
             self.connected = Some(connected);
         }
-        let connected = self.connected.as_ref().expect("it was just made");
-        Ok(&connected.client)
+        Ok(self.connected.as_ref().expect("it was just made"))
     }
 
     /// Waits for `work` so long; a connection that was given up or lost is closed, so that nothing of it happens later.

@@ -1,0 +1,335 @@
+//! Reads go to healthy replicas, elsewhere when one fails, and never show less than their token.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "cluster/mod.rs"]
+mod cluster;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster::{Cluster, Node, WAIT_MAX};
+use storage::postgres::replicas::{
+    GATE_MAX, ReadError, Readers, ReadersOptions, ReplicaState, STATEMENTS_MAX, Source, Token,
+};
+use storage::postgres::target::Target;
+use storage::{Generation, Lsn, ShardNumber};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+const ONE: Source = Source::Replica(1);
+const TWO: Source = Source::Replica(2);
+const SCHEMA: &str = "create schema coinbitclub; \
+     create table coinbitclub.projector_progress \
+       (generation bigint, shard int, lsn bigint not null, primary key (generation, shard)); \
+     insert into coinbitclub.projector_progress values (3, 1, 0); \
+     create table rows (lsn bigint)";
+
+fn target(node: &Node) -> Target {
+    Target::parse(&node.url_without_password(), None).unwrap()
+}
+
+fn options(primary: &Node, replicas: &[&Node]) -> ReadersOptions {
+    ReadersOptions {
+        health_interval: Duration::from_millis(200),
+        // Where no server is silent, none must seem so on a machine that does much else.
+        gate_max: WAIT_MAX,
+        ..ReadersOptions::new(target(primary), replicas.iter().map(|node| target(node)).collect())
+    }
+}
+
+/// Runs a test beside the watch.
+fn with<T>(options: ReadersOptions, test: impl AsyncFnOnce(Readers) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = LocalSet::new();
+    let readers = Readers::new(options);
+    let watched = readers.clone();
+    let _watch = local.spawn_local(async move { watched.watch().await });
+    local.block_on(&runtime, async {
+        until("the primary is looked at", async || {
+            readers.primary_fault().is_none_or(|fault| !fault.contains("not been looked at"))
+        })
+        .await;
+        test(readers).await
+    })
+}
+
+fn token(lsn: u64) -> Option<Token> {
+    Some(Token { generation: Generation(3), shard: ShardNumber(1), lsn: Lsn(lsn) })
+}
+
+/// A write as the projector makes it: the row and the progress in one transaction.
+fn write(primary: &Node, lsn: u64) -> Result<String, String> {
+    primary.try_psql(&format!(
+        "insert into rows values ({lsn}); update coinbitclub.projector_progress set lsn = {lsn}"
+    ))
+}
+
+async fn read(readers: &Readers, lsn: Option<u64>) -> Result<(i64, Source), ReadError> {
+    let sql = "select coalesce(max(lsn), 0) from rows";
+    readers.read(lsn.and_then(token), async |session| Ok(session.query(sql, &[]).await?[0].get(0))).await
+}
+
+/// The sources of some reads, each of which must have shown its token. A machine that does much else may let a server
+/// seem to be gone for a moment, so a read is asked again.
+async fn sources(readers: &Readers, lsn: u64) -> BTreeSet<Source> {
+    let mut seen = BTreeSet::new();
+    for _ in 0..8 {
+        let mut answer = None;
+        until("some server answers", async || {
+            answer = read(readers, Some(lsn)).await.ok();
+            answer.is_some()
+        })
+        .await;
+        let (shown, source) = answer.unwrap();
+        assert!(shown >= i64::try_from(lsn).unwrap(), "{source} shows {shown} for the token {lsn}");
+        seen.insert(source);
+    }
+    seen
+}
+
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + WAIT_MAX;
+    while !condition().await {
+        assert!(Instant::now() < end, "not within {WAIT_MAX:?}: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_sources(readers: &Readers, lsn: u64, expected: &[Source]) {
+    let expected: BTreeSet<Source> = expected.iter().copied().collect();
+    until(&format!("reads come from {expected:?}, states {:?}", readers.states()), async || {
+        sources(readers, lsn).await == expected
+    })
+    .await;
+}
+
+#[test]
+fn reads_go_elsewhere_while_a_replica_is_paused_frozen_or_stopped() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql(SCHEMA);
+    write(primary, 1).unwrap();
+    let options = ReadersOptions { gate_max: GATE_MAX, ..options(primary, &[first, second]) };
+    with(options, async |readers| {
+        until_sources(&readers, 1, &[ONE, TWO]).await;
+
+        first.pause_replay();
+        write(primary, 2).unwrap();
+        let seen = sources(&readers, 2).await;
+        assert!(!seen.contains(&ONE), "it does not show this yet: {seen:?}");
+        until("it shows the one before", async || sources(&readers, 1).await.contains(&ONE)).await;
+        first.resume_replay();
+        until_sources(&readers, 2, &[ONE, TWO]).await;
+
+        // Nobody shows what is not there yet, and memory answers.
+        until("all are behind", async || matches!(read(&readers, Some(3)).await, Err(ReadError::Behind)))
+            .await;
+        let elsewhere = Some(Token { generation: Generation(4), shard: ShardNumber(1), lsn: Lsn(0) });
+        until("another set of shards is none of theirs", async || {
+            matches!(readers.read(elsewhere, async |_| Ok(())).await, Err(ReadError::Behind))
+        })
+        .await;
+
+        first.pause();
+        until_sources(&readers, 2, &[TWO]).await;
+        assert!(matches!(readers.states()[0], ReplicaState::Unreachable(_)), "{:?}", readers.states());
+        first.resume();
+        until_sources(&readers, 2, &[ONE, TWO]).await;
+
+        second.stop();
+        until_sources(&readers, 2, &[ONE]).await;
+        first.kill();
+        until_sources(&readers, 2, &[Source::Primary]).await;
+        primary.kill();
+        let error = read(&readers, None).await.unwrap_err();
+        assert!(matches!(error, ReadError::Unavailable(_)), "{error}");
+        for node in [primary, first, second] {
+            node.restart();
+        }
+        until_sources(&readers, 2, &[ONE, TWO]).await;
+
+        // A replica that becomes a primary is none any more.
+        first.promote();
+        until_sources(&readers, 2, &[TWO]).await;
+        until("it is refused", async || matches!(readers.states()[0], ReplicaState::Refused(_))).await;
+    });
+}
+
+#[test]
+fn a_replica_that_is_too_far_behind_is_left_alone() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql(SCHEMA);
+    let lag_max = Duration::from_millis(400);
+    with(ReadersOptions { lag_max, ..options(primary, &[first, second]) }, async |readers| {
+        until_sources(&readers, 0, &[ONE, TWO]).await;
+        first.pause_replay();
+        write(primary, 1).unwrap();
+        until("it is behind", async || {
+            let _answer = read(&readers, None).await;
+            matches!(readers.states()[0], ReplicaState::Behind { .. })
+        })
+        .await;
+        until_sources(&readers, 0, &[TWO]).await;
+        first.resume_replay();
+        until_sources(&readers, 1, &[ONE, TWO]).await;
+        // A quiet primary leaves nobody behind.
+        sleep(lag_max * 3).await;
+        until_sources(&readers, 1, &[ONE, TWO]).await;
+    });
+}
+
+#[test]
+fn what_is_no_replica_of_the_primary_is_refused() {
+    let (cluster, other) = (Cluster::start(0), Cluster::start(1));
+    cluster.primary().psql(SCHEMA);
+    other.primary().psql(SCHEMA);
+    with(options(cluster.primary(), &[cluster.primary(), other.replica(1)]), async |readers| {
+        until_sources(&readers, 0, &[Source::Primary]).await;
+        until("both are judged", async || !readers.states().contains(&ReplicaState::Unknown)).await;
+        let states: Vec<String> = readers.states().iter().map(ToString::to_string).collect();
+        assert!(
+            states[0].contains("refused") && states[0].contains("is a primary, not a replica"),
+            "{states:?}"
+        );
+        assert!(states[1].contains("refused") && states[1].contains("another cluster"), "{states:?}");
+        assert_eq!(sources(&readers, 0).await, BTreeSet::from([Source::Primary]));
+    });
+    // An identifier that is known from before outweighs a primary that appears.
+    let known = ReadersOptions { system_identifier: Some(1), ..options(cluster.primary(), &[]) };
+    with(known, async |readers| {
+        until("it is judged", async || readers.primary_fault().is_some_and(|fault| fault.contains("was 1")))
+            .await;
+        assert!(matches!(read(&readers, None).await, Err(ReadError::Unavailable(_))));
+    });
+}
+
+#[test]
+fn the_primary_answers_no_more_reads_than_its_budget() {
+    let cluster = Cluster::start(0);
+    let primary = cluster.primary();
+    primary.psql(SCHEMA);
+    let statement_timeout = WAIT_MAX;
+    let options = ReadersOptions { primary_reads_max: 1, statement_timeout, ..options(primary, &[]) };
+    with(options, async |readers| {
+        until_sources(&readers, 0, &[Source::Primary]).await;
+        let (holder, connection) =
+            tokio_postgres::connect(&primary.url(), tokio_postgres::NoTls).await.unwrap();
+        let _driver = tokio::spawn(connection);
+        holder.execute("select pg_advisory_lock(1)", &[]).await.unwrap();
+        let long = readers.clone();
+        let long = tokio::task::spawn_local(async move {
+            let sql = "select pg_advisory_lock_shared(1)";
+            long.read(None, async |session| session.query(sql, &[]).await.map(|rows| rows.len())).await
+        });
+        let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+        until("the first read waits", async || {
+            holder.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 1
+        })
+        .await;
+        assert!(matches!(read(&readers, None).await, Err(ReadError::Busy)));
+        holder.execute("select pg_advisory_unlock(1)", &[]).await.unwrap();
+        assert_eq!(long.await.unwrap().unwrap(), (1, Source::Primary));
+        assert!(read(&readers, None).await.is_ok(), "the budget is free again");
+        let insert = "insert into rows values (1)";
+        let error = readers.read(None, async |session| session.query(insert, &[]).await).await.unwrap_err();
+        assert!(
+            error.to_string().contains("read-only"),
+            "a primary that is only read from takes no writes: {error}"
+        );
+    });
+}
+
+#[test]
+fn statements_are_prepared_once_and_have_a_limit() {
+    let cluster = Cluster::start(1);
+    cluster.primary().psql(SCHEMA);
+    let statement_timeout = Duration::from_millis(300);
+    let options = ReadersOptions { statement_timeout, ..options(cluster.primary(), &[cluster.replica(1)]) };
+    with(options, async |readers| {
+        until_sources(&readers, 0, &[ONE]).await;
+        let failed = async |sql: &'static str| {
+            readers.read(None, async |session| session.query(sql, &[]).await).await.unwrap_err()
+        };
+        for (sql, part) in
+            [("select nonsense", "does not exist"), ("select pg_sleep(60)", "statement timeout")]
+        {
+            let error = failed(sql).await;
+            assert!(matches!(error, ReadError::Query(_)) && error.to_string().contains(part), "{error}");
+        }
+        assert_eq!(readers.states(), [ReplicaState::Healthy], "the server is not to blame");
+        let (counted, _) = readers
+            .read(None, async |session| {
+                let sql =
+                    "select prepare_time::text from pg_prepared_statements where statement like '%twice%'";
+                let first = session.query(sql, &[]).await?[0].get::<_, String>(0);
+                let again = session.query(sql, &[]).await?[0].get::<_, String>(0);
+                for number in 0..STATEMENTS_MAX * 2 {
+                    session.query(&format!("select {number}"), &[]).await?;
+                }
+                let all = session.query("select count(*) from pg_prepared_statements", &[]).await?;
+                Ok((first == again, all[0].get::<_, i64>(0)))
+            })
+            .await
+            .unwrap();
+        assert!(counted.0, "prepared once");
+        assert!(counted.1 <= i64::try_from(STATEMENTS_MAX).unwrap(), "{counted:?}");
+    });
+}
+
+#[test]
+fn no_read_shows_less_than_its_token_whatever_happens_to_the_servers() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql(SCHEMA);
+    let (written, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for lsn in (1..).take_while(|_| !over.load(Ordering::Relaxed)) {
+                if write(primary, lsn).is_ok() {
+                    written.store(lsn, Ordering::Release);
+                }
+            }
+        });
+        let chaos = scope.spawn(|| {
+            for node in [first, second] {
+                node.pause_replay();
+                let paused_at = written.load(Ordering::Acquire);
+                cluster::wait_for("writes go on", || written.load(Ordering::Acquire) > paused_at + 3);
+                node.resume_replay();
+                node.kill();
+                node.restart();
+                node.pause();
+                let frozen_at = written.load(Ordering::Acquire);
+                cluster::wait_for("writes go on", || written.load(Ordering::Acquire) > frozen_at + 3);
+                node.resume();
+            }
+        });
+        let options = ReadersOptions { gate_max: GATE_MAX, ..options(primary, &[first, second]) };
+        let counts = with(options, async |readers| {
+            let mut counts = (0, 0);
+            let mut seen = BTreeSet::new();
+            let end = Instant::now() + WAIT_MAX;
+            while !chaos.is_finished() || !seen.contains(&ONE) || !seen.contains(&TWO) {
+                assert!(Instant::now() < end, "sources {seen:?}, states {:?}", readers.states());
+                let lsn = written.load(Ordering::Acquire);
+                match read(&readers, Some(lsn)).await {
+                    Ok((shown, source)) => {
+                        assert!(shown >= i64::try_from(lsn).unwrap(), "{source} shows {shown} for {lsn}");
+                        seen.insert(source);
+                        counts.0 += 1;
+                    }
+                    Err(ReadError::Query(error)) => panic!("{error:?}"),
+                    Err(_) => counts.1 += 1,
+                }
+                // The servers need the processors too.
+                sleep(Duration::from_millis(1)).await;
+            }
+            counts
+        });
+        over.store(true, Ordering::Relaxed);
+        assert!(counts.0 > 0, "{counts:?}");
+    });
+}
