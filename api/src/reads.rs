@@ -16,6 +16,8 @@ use engine::core::user::{Outcome, OutcomeKind, User};
 use engine::shard::ports::Reads;
 use serde::Serialize;
 
+use crate::web::history::{HistoryQuestion, HistoryRows};
+
 /// Users one question looks at.
 pub const PAGE_USERS_MAX: u32 = 512;
 
@@ -41,6 +43,8 @@ pub enum Question {
     Digests(u32),
     /// Sums of the books of users from a place on.
     Audit(u32),
+    /// What the state keeps of a user's history.
+    History(Box<HistoryQuestion>),
 }
 
 /// A page about one user.
@@ -79,6 +83,8 @@ pub enum Found {
     Digests(Vec<(UserId, [u8; 32])>, Option<u32>),
     /// Sums, and the next place.
     Audit(Box<Audit>, Option<u32>),
+    /// A part of a history, where the state keeps any of that kind.
+    History(Option<Box<HistoryRows>>),
 }
 
 /// What the source's shard knows of a signal.
@@ -227,6 +233,10 @@ impl Reads for ServerReads {
                 users.iter().for_each(|user| audit.add_user(user));
                 Found::Audit(Box::new(audit), next)
             }
+            Question::History(question) => match state.by_id(question.user) {
+                Some(user) => Found::History(question.from_memory(user).map(Box::new)),
+                None => Found::Nothing,
+            },
         }
     }
 }

@@ -73,6 +73,10 @@ pub fn config(args: &ServerArgs, data: &Path, gate: Option<Arc<Gate>>) -> Result
     if let Some(url) = &args.postgres_primary {
         config.postgres = Some(postgres::target(url).map_err(|why| format!("--postgres-primary: {why}"))?);
     }
+    for url in &args.postgres_replicas {
+        let replica = postgres::target(url).map_err(|why| format!("--postgres-replica: {why}"))?;
+        config.postgres_replicas.push(replica);
+    }
     if let Some(path) = &args.rules {
         config.rules = rules_file::read(path)?;
     }

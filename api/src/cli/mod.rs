@@ -113,6 +113,9 @@ pub struct ServerArgs {
     /// COINBITCLUB_POSTGRES_PASSWORD or a file, see docs/history.md.
     #[arg(long, value_name = "URL", env = "COINBITCLUB_POSTGRES_PRIMARY")]
     pub postgres_primary: Option<String>,
+    /// Read history from this replica; may be given several times.
+    #[arg(long = "postgres-replica", value_name = "URL", requires = "postgres_primary")]
+    pub postgres_replicas: Vec<String>,
 }
 
 /// `serve`.

@@ -22,6 +22,7 @@ use storage::{DataDirectory, Log, LogOptions, Salt, ShardHome};
 
 use super::hashing::HashJob;
 use super::journal::LogJournal;
+use super::readers::HistorySender;
 use super::recovery::{FoundShard, reshard};
 use super::shard_loop::{LoopParts, Rings};
 use super::snapshots::Snapshots;
@@ -85,6 +86,8 @@ pub struct Assembly<RT, D: Disk, G, W, E, C> {
     pub rings: Rings,
     /// The password workers.
     pub hashing: crossbeam_channel::Sender<HashJob>,
+    /// The readers of the history, where there is a database.
+    pub history: Option<HistorySender>,
     /// A hash that no password has.
     pub dummy_hash: String,
     /// Shared figures.
@@ -132,6 +135,7 @@ where
         shard: from.id,
         shards: from.shards,
         hashing: from.hashing,
+        history: from.history,
         dummy_hash: from.dummy_hash,
         gauges: Arc::clone(&from.gauges),
         entropy: from.entropy,

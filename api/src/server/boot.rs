@@ -29,6 +29,7 @@ use net::wire::{ListenOptions, Listener, WireConfig, listen};
 use ringbuf::doorbell::{Ringer, doorbell};
 use ringbuf::mesh::{Port, mesh};
 use ringbuf::spsc::ring;
+use storage::postgres::replicas::ReadersOptions;
 use storage::{DirectoryLock, Salt, ShardHome};
 
 use super::assembly::{Assembly, assemble, open_directory};
@@ -40,6 +41,7 @@ use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::history;
 use super::housekeeping::{self, Housekeeping};
 use super::inside::{INSIDE_RING, Lines};
+use super::readers::{self, HistorySender};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
 use crate::reads::ServerReads;
@@ -160,6 +162,7 @@ struct ShardSetup {
     listeners: Vec<Listener>,
     tls: Option<Arc<TlsServerConfig>>,
     hashing: crossbeam_channel::Sender<HashJob>,
+    history: Option<HistorySender>,
     dummy_hash: String,
     gauges: Arc<Gauges>,
     stop: Arc<AtomicBool>,
@@ -213,7 +216,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
 
     let stop = Arc::new(AtomicBool::new(false));
     let gauges = match config.postgres {
-        Some(_) => Gauges::with_history(homes.len()),
+        Some(_) => Gauges::with_history(homes.len(), homes[0].identity().generation),
         None => Gauges::new(homes.len()),
     };
     let gauges = Arc::new(gauges);
@@ -231,6 +234,8 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         }
         None => (None, None),
     };
+    let (history_sender, history_jobs) = tokio::sync::mpsc::channel(readers::QUEUE_MAX);
+    let history_sender = config.postgres.is_some().then_some(history_sender);
     let (found_sender, found) = mpsc::channel();
     let (ready_sender, ready) = mpsc::channel();
 
@@ -267,6 +272,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
             listeners,
             tls: tls_config.clone(),
             hashing: hash_sender.clone(),
+            history: history_sender.clone(),
             dummy_hash: dummy_hash.clone(),
             gauges: Arc::clone(&gauges),
             stop: Arc::clone(&stop),
@@ -312,10 +318,12 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     ];
     drop(hash_sender);
     if let Some(primary) = config.postgres.clone() {
-        let (gauges, stop) = (Arc::clone(&gauges), Arc::clone(&stop));
+        let (gauges, stop, lines) = (Arc::clone(&gauges), Arc::clone(&stop), lines.clone());
+        let read = ReadersOptions::new(primary.clone(), config.postgres_replicas.clone());
         others.push(spawn("history", cpu, move || {
             let Some(history) = &gauges.history else { return };
-            if let Err(error) = history::run(&primary, history_homes, &history.shards, &stop) {
+            let reading = history::Reading { options: read, jobs: history_jobs, lines };
+            if let Err(error) = history::run(&primary, history_homes, &history.shards, reading, &stop) {
                 let why = format!("the thread of the history could not begin: {error}");
                 history.shards.iter().for_each(|progress| progress.failed(&why));
             }
@@ -493,6 +501,7 @@ async fn assemble_on_host(
         ringers: setup.ringers,
         rings: setup.rings,
         hashing: setup.hashing,
+        history: setup.history,
         dummy_hash: setup.dummy_hash,
         gauges: setup.gauges,
         stop: setup.stop,

@@ -81,6 +81,8 @@ pub struct ServerConfig {
     pub snapshot_log_bytes: u64,
     /// The database that history is written to.
     pub postgres: Option<Target>,
+    /// Its replicas, which history is read from.
+    pub postgres_replicas: Vec<Target>,
 }
 
 impl ServerConfig {
@@ -102,6 +104,7 @@ impl ServerConfig {
             segment_bytes: 64 << 20,
             snapshot_log_bytes: SNAPSHOT_LOG_BYTES_MIN,
             postgres: None,
+            postgres_replicas: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that brings the logs into Postgres, one projector per shard, all on one tokio runtime.
+//! The thread that brings the logs into Postgres, one projector per shard, and reads from it, all on one tokio runtime.
 //!
 //! **Runs on**: a thread of its own on the housekeeping CPU. **Never**: keeps a shard, or the start of the server, waiting:
 //! a database that is not there is tried again, and the logs keep what it misses.
@@ -13,9 +13,13 @@ use engine::shard::runtime::HostClock;
 use storage::history::{Pause, Progress, Projector, Sizes, bring_all, run_all};
 use storage::postgres::MIGRATIONS;
 use storage::postgres::migrate::migrate;
+use storage::postgres::replicas::{Readers, ReadersOptions};
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
 use storage::{DataDirectory, ReadOnlyDisk, ShardHome};
+
+use super::inside::Lines;
+use super::readers::{self, HistoryJob};
 
 /// Between two tries.
 const TRY_AGAIN: Nanos = Nanos::from_millis(2_000);
@@ -36,7 +40,17 @@ impl Pause for TokioPause {
     }
 }
 
-/// Runs until `stop` is set.
+/// What reading needs.
+pub struct Reading {
+    /// Where from.
+    pub options: ReadersOptions,
+    /// Questions of the shards.
+    pub jobs: tokio::sync::mpsc::Receiver<HistoryJob>,
+    /// The way back.
+    pub lines: Lines,
+}
+
+/// Runs until `stop` is set: projectors, one for each shard, and the readers.
 ///
 /// # Errors
 /// The runtime could not be made.
@@ -44,20 +58,27 @@ pub fn run(
     primary: &Target,
     homes: Vec<ShardHome>,
     progress: &[Arc<Progress>],
+    reading: Reading,
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        if !schema(primary, progress, stop).await {
-            return;
-        }
-        let mut projectors: Vec<_> = homes
-            .into_iter()
-            .map(|home| {
-                Projector::new(ReadOnlyDisk, home, Writer::new(primary.clone()), TokioPause, Sizes::default())
-            })
-            .collect();
-        run_all(&mut projectors, progress, stop).await;
+        let write = async {
+            if !schema(primary, progress, stop).await {
+                return;
+            }
+            let mut projectors: Vec<_> = homes
+                .into_iter()
+                .map(|home| {
+                    let writer = Writer::new(primary.clone());
+                    Projector::new(ReadOnlyDisk, home, writer, TokioPause, Sizes::default())
+                })
+                .collect();
+            run_all(&mut projectors, progress, stop).await;
+        };
+        let readers = Readers::new(reading.options);
+        let read = readers::run(&readers, reading.jobs, &reading.lines, stop);
+        futures_lite::future::zip(write, read).await;
     });
     Ok(())
 }

@@ -32,6 +32,7 @@ use super::snapshots::Snapshots;
 use crate::reads::{Found, Question, ServerReads};
 use crate::web::desk::{Desk, Target};
 use crate::web::gauges::{Gauges, Latencies, ShardGauges};
+use crate::web::history::HistoryRows;
 
 /// Longest park, so that gauges and time-outs are looked at even on an idle server.
 const PARK_MAX: Nanos = Nanos::from_millis(250);
@@ -61,6 +62,8 @@ pub enum Inside {
     Snapshot,
     /// Opens are stopped, or go on: the logs that wait for the database fill the disk.
     StopOpens(bool),
+    /// What the database said to a question of this key.
+    History(u64, Result<Box<HistoryRows>, String>),
 }
 
 /// A shard's ends of the rings to other threads of the process.
@@ -168,6 +171,10 @@ where
         }
         let more = shard.turn(now, &clock);
         take_flushed(&mut shard, &returns, &clock, mine);
+        if let Some(history) = &history {
+            // Before answers leave: their position must cover what they say.
+            history.set_durable(shard.journal().log.durable());
+        }
         take_prepared(&mut shard, &returns, now, &mut space_retry_at, mine);
         let mut answers = std::mem::take(shard.answers());
         for (reply, answer) in answers.drain(..) {
@@ -181,9 +188,6 @@ where
         }
         let snapshotting = snapshots.step(&mut shard, &runtime, &returns.notify, now, mine);
         publish(mine, &shard, &wire, &desk, market_ticks);
-        if let Some(history) = &history {
-            history.set_durable(shard.journal().log.durable());
-        }
         if network_published_at.is_none_or(|at| now.mono.since(at) > NETWORK_PUBLISH) {
             network_published_at = Some(now.mono);
             mine.network.publish(&wire.metrics(), &desk.connection_metrics(), &tls_metrics(&wire));
@@ -271,6 +275,7 @@ fn take_inside<D: Disk, G: Gateway, E: Entropy>(
             Inside::Latencies(latencies) => desk.set_latencies(latencies),
             Inside::Snapshot => snapshots.want(),
             Inside::StopOpens(stop) => shard.stop_opens(stop),
+            Inside::History(key, read) => desk.history_read(key, read, wire),
         }
     }
     while taken < INSIDE_MAX

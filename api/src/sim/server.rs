@@ -93,7 +93,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         ringers.push(ringer);
     }
     let gauges = Arc::new(match world.database {
-        Some(_) => Gauges::with_history(usize::from(shards)),
+        Some(_) => Gauges::with_history(usize::from(shards), homes[0].identity().generation),
         None => Gauges::new(usize::from(shards)),
     });
     let stop = Arc::new(AtomicBool::new(false));
@@ -158,6 +158,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
             ringers,
             rings,
             hashing: hash_sender.clone(),
+            history: None,
             dummy_hash: "hash of nothing".to_owned(),
             gauges: Arc::clone(&gauges),
             stop: Arc::clone(&stop),

@@ -13,18 +13,22 @@ use engine::core::command::{Command, Refusal, Reply};
 use engine::core::ids::UserId;
 use engine::seam::Entropy;
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
-use engine::shard::ports::{Moment, ShardId};
+use engine::shard::ports::{Moment, ShardId, owner};
 use net::http::{HttpDate, Limits, ReplyMode, Request, response};
 use net::server::{RequestId, Requested, Server, ServerLimits, ServerMetrics, Service};
 use net::wire::{Arrival, ConnId, Ending, Stream, Wire, WireEvents};
 use slab::Slab;
+use storage::ShardNumber;
+use storage::postgres::replicas::Token;
 
 use super::flows::{Figures, GatherFlow, ReceiptFlow};
 use super::gauges::{Gauges, Latencies};
+use super::history::{HistoryQuestion, HistoryRows, position_text};
 use super::routes::{Proof, Routed, route};
 use super::{metrics_text, render, token};
 use crate::reads::{Audit, Found, Question};
 use crate::server::hashing::{HashDone, HashJob, HashWork};
+use crate::server::readers::{HistoryJob, HistorySender};
 
 /// Requests under way on a shard.
 pub const PENDING_MAX: usize = 32_768;
@@ -56,8 +60,8 @@ pub struct Outgoing {
 }
 
 enum Pending {
-    /// The answer is the response.
-    Plain(Http),
+    /// The answer is the response; it is about this user.
+    Plain(Http, UserId),
     /// The response to a created source carries its secret.
     Secret(Http, String),
     /// A log-in: reading the hash, then verifying, then opening a session.
@@ -72,6 +76,8 @@ enum Pending {
     Receipt(Box<ReceiptFlow>),
     /// Figures that are being put together.
     Gather(Box<GatherFlow>),
+    /// A history: the state's part is asked for, then the database's.
+    History { http: Http, question: Box<HistoryQuestion>, memory: Option<Box<HistoryRows>> },
     /// Somebody inside the process waits.
     Inside(Sender<Answer<Found>>),
 }
@@ -85,6 +91,7 @@ pub struct Desk<E> {
     pending: Slab<Pending>,
     outgoing: Vec<Outgoing>,
     hashing: Sender<HashJob>,
+    history: Option<HistorySender>,
     dummy_hash: Rc<str>,
     gauges: Arc<Gauges>,
     latencies: Arc<Latencies>,
@@ -102,6 +109,8 @@ pub struct DeskParts<E> {
     pub shards: u16,
     /// The password workers.
     pub hashing: Sender<HashJob>,
+    /// The readers of the history, where there is a database.
+    pub history: Option<HistorySender>,
     /// A hash that no password has: verifying against it takes as long as any other.
     pub dummy_hash: String,
     /// Shared figures.
@@ -124,6 +133,7 @@ impl<E: Entropy> Desk<E> {
             pending: Slab::new(),
             outgoing: Vec::new(),
             hashing: parts.hashing,
+            history: parts.history,
             dummy_hash: parts.dummy_hash.into(),
             gauges: parts.gauges,
             latencies: Arc::new(Latencies::default()),
@@ -220,7 +230,13 @@ impl<E: Entropy> Desk<E> {
             return Some(Instant::Busy);
         }
         match routed {
-            Routed::Ask(ask) => self.send(ask, Pending::Plain(http)),
+            Routed::Ask(ask) => {
+                let user = ask.user;
+                self.send(ask, Pending::Plain(http, user));
+            }
+            Routed::History(ask, question) => {
+                self.send(ask, Pending::History { http, question, memory: None });
+            }
             Routed::CreateSource(ask, secret) => self.send(ask, Pending::Secret(http, secret)),
             Routed::SignUp(body) => {
                 let pending = Pending::SignUp { http, email: body.email, zone: body.zone };
@@ -300,7 +316,8 @@ impl<E: Entropy> Desk<E> {
             (Some(Pending::SignUp { http, email, zone }), HashDone::Hashed(password)) => {
                 let user = UserId::from_email(&email);
                 let command = Command::SignUp { email, password, zone };
-                self.send(Ask { auth: Auth::Open, op: Op::Command(command), user }, Pending::Plain(http));
+                let ask = Ask { auth: Auth::Open, op: Op::Command(command), user };
+                self.send(ask, Pending::Plain(http, user));
             }
             (Some(Pending::LogIn { http, user, .. }), HashDone::Verified(true)) => {
                 let token = token::new_session(user, &mut self.entropy);
@@ -325,9 +342,13 @@ impl<E: Entropy> Desk<E> {
     pub fn answer(&mut self, reply: ReplyTo, answer: Answer<Found>, wire: &mut impl Wire) {
         let Some(pending) = self.take(reply) else { return };
         match pending {
-            Pending::Plain(http) => {
-                self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &answer));
+            Pending::Plain(http, user) => {
+                let position = self.position_of(user);
+                self.respond(wire, http, |out, mode, date| {
+                    render::answer_at(out, mode, date, &answer, position.as_deref());
+                });
             }
+            Pending::History { http, question, .. } => self.history_step(http, question, answer, wire),
             Pending::Secret(http, secret) => self.respond(wire, http, |out, mode, date| match &answer {
                 Answer::Decided(Ok(Reply::Source(id))) => {
                     let body = format!("{{\"id\":\"{id}\",\"secret\":\"{secret}\"}}");
@@ -386,6 +407,78 @@ impl<E: Entropy> Desk<E> {
             let gauges = Arc::clone(&self.gauges);
             self.respond(wire, http, |out, mode, date| instant.write(out, mode, date, &gauges));
         }
+    }
+
+    /// How far the log of a user's shard is: everything that was answered about them so far is in it.
+    fn position_of(&self, user: UserId) -> Option<String> {
+        let history = self.gauges.history.as_ref()?;
+        let shard = owner(user, self.shards);
+        let lsn = history.shards[shard.place()].durable();
+        Some(position_text(Token { generation: history.generation, shard: ShardNumber(shard.0), lsn }))
+    }
+
+    /// The state's part is there, and the session is valid: now the database is asked, where there is one.
+    fn history_step(
+        &mut self,
+        http: Http,
+        question: Box<HistoryQuestion>,
+        answer: Answer<Found>,
+        wire: &mut impl Wire,
+    ) {
+        let memory = match answer {
+            Answer::Read(Found::History(memory)) => memory,
+            other => {
+                return self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &other));
+            }
+        };
+        let Some(readers) = self.history.clone() else {
+            return self.history_answer(
+                http,
+                &question,
+                memory,
+                "history is kept in Postgres, and none is set up",
+                wire,
+            );
+        };
+        let wanted = question.clone();
+        let reply = self.keep(Pending::History { http, question, memory });
+        let job = HistoryJob { shard: self.shard, key: reply.0, question: wanted };
+        if readers.try_send(job).is_err()
+            && let Some(Pending::History { http, question, memory }) = self.take(reply)
+        {
+            self.history_answer(http, &question, memory, "too many read the history; nothing happened", wire);
+        }
+    }
+
+    /// Takes what the database said.
+    pub fn history_read(&mut self, key: u64, read: Result<Box<HistoryRows>, String>, wire: &mut impl Wire) {
+        let Some(Pending::History { http, question, memory }) = self.take(ReplyTo(key)) else { return };
+        match read {
+            Ok(rows) => self.history_answer(http, &question, Some(rows), "", wire),
+            Err(why) => self.history_answer(http, &question, memory, &why, wire),
+        }
+    }
+
+    fn history_answer(
+        &mut self,
+        http: Http,
+        question: &HistoryQuestion,
+        rows: Option<Box<HistoryRows>>,
+        otherwise: &str,
+        wire: &mut impl Wire,
+    ) {
+        let csv = question.csv;
+        self.respond(wire, http, |out, mode, date| match rows {
+            None => render::error(out, mode, date, 503, "history_unavailable", otherwise, Some(5)),
+            Some(rows) if csv => {
+                let mut head = response::begin(out, 200, mode, date).header("X-Source", rows.source());
+                if let Some(next) = rows.next() {
+                    head = head.header("X-Next-Cursor", next);
+                }
+                head.body_with("text/csv; charset=utf-8", |out| out.extend_from_slice(&rows.csv()));
+            }
+            Some(rows) => render::json(out, mode, date, 200, &rows.json()),
+        });
     }
 
     fn receipt_step(&mut self, mut flow: Box<ReceiptFlow>, answer: Answer<Found>, wire: &mut impl Wire) {

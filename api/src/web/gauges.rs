@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use storage::Generation;
 use storage::history::Progress;
 
 use super::network::NetworkGauges;
@@ -73,6 +74,8 @@ pub struct Gauges {
 /// Figures of the history in Postgres.
 #[derive(Debug)]
 pub struct HistoryGauges {
+    /// The set of shards.
+    pub generation: Generation,
     /// How far it is, by shard.
     pub shards: Box<[Arc<Progress>]>,
     /// Opens are stopped, because the logs that wait for the database fill the disk.
@@ -92,8 +95,9 @@ impl Gauges {
 
     /// The same, with a history in Postgres.
     #[must_use]
-    pub fn with_history(shards: usize) -> Self {
+    pub fn with_history(shards: usize, generation: Generation) -> Self {
         let history = HistoryGauges {
+            generation,
             shards: (0..shards).map(|_| Arc::default()).collect(),
             opens_stopped: AtomicBool::new(false),
         };

@@ -11,6 +11,7 @@ pub mod bodies;
 pub mod desk;
 pub mod flows;
 pub mod gauges;
+pub mod history;
 pub mod metrics_text;
 pub mod network;
 pub mod render;

@@ -55,8 +55,19 @@ pub fn json(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, status: u16, bo
 
 /// Writes what a command's answer says.
 pub fn answer(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, answer: &Answer<Found>) {
+    answer_at(out, mode, date, answer, None);
+}
+
+/// The same, with the position in the log that a reader of the history has to wait for to see it.
+pub fn answer_at(
+    out: &mut Vec<u8>,
+    mode: ReplyMode,
+    date: &HttpDate,
+    answer: &Answer<Found>,
+    position: Option<&str>,
+) {
     match answer {
-        Answer::Decided(Ok(reply)) => decided(out, mode, date, *reply),
+        Answer::Decided(Ok(reply)) => decided(out, mode, date, *reply, position),
         Answer::Decided(Err(refusal)) => refused(out, mode, date, *refusal),
         Answer::Read(Found::Json(body)) => json(out, mode, date, 200, body),
         Answer::Read(_) => error(out, mode, date, 404, "not_found", "no such thing", None),
@@ -89,7 +100,7 @@ fn refused(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, refusal: Refusal
     error(out, mode, date, refusal.status(), refusal.code(), &refusal.to_string(), retry_after);
 }
 
-fn decided(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, reply: Reply) {
+fn decided(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, reply: Reply, position: Option<&str>) {
     use std::io::Write;
     let status = match reply {
         Reply::User(_) | Reply::Account(_) | Reply::Source(_) => 201,
@@ -101,7 +112,11 @@ fn decided(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, reply: Reply) {
         let message = format!("the signal was older than it may be when it came; recorded as {id}");
         return error(out, mode, date, status, "signal_expired", &message, None);
     }
-    response::begin(out, status, mode, date).body_with(JSON, |out| {
+    let mut head = response::begin(out, status, mode, date);
+    if let Some(position) = position {
+        head = head.header("X-Position", position);
+    }
+    head.body_with(JSON, |out| {
         let written = match reply {
             Reply::Signal { id, repeat } => write!(out, "{{\"id\":\"{id}\",\"duplicate\":{repeat}}}"),
             Reply::User(id) => write!(out, "{{\"id\":\"{id}\"}}"),

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::bodies::{self, BodyError};
 use super::flows::{Figures, RECEIPT_ROWS_DEFAULT};
+use super::history::HistoryQuestion;
 use super::token;
 use crate::reads::{Page, Question};
 use crate::signal;
@@ -38,6 +39,8 @@ pub enum Routed {
         /// Rows to leave out first.
         offset: usize,
     },
+    /// A user's history: first what the state keeps of it, which also proves the session.
+    History(Ask<Question>, Box<HistoryQuestion>),
     /// Figures over all shards.
     Gather(Figures),
     /// `/health`.
@@ -134,6 +137,9 @@ fn with_session(
     get: bool,
     entropy: &mut impl Entropy,
 ) -> Routed {
+    if let ("history", Some(what), None) = path {
+        return history(request, what, get);
+    }
     let page = match path {
         ("me", None, None) => Some(Page::Profile),
         ("orders", None, None) => Some(Page::Orders),
@@ -196,6 +202,23 @@ fn with_session(
     match command {
         Ok(command) => Routed::Ask(Ask { auth, op: Op::Command(command), user }),
         Err(error) => error.into(),
+    }
+}
+
+fn history(request: &Request<'_>, what: &str, get: bool) -> Routed {
+    if !get {
+        return Routed::MethodNotAllowed("GET");
+    }
+    let Some((user, session)) = bearer(request).and_then(token::parse_session) else {
+        return unauthorized("log in and send the token as `Authorization: Bearer …`");
+    };
+    match HistoryQuestion::parse(what, Some(request.head.query), user) {
+        Ok(Some(question)) => {
+            let op = Op::Question(Question::History(Box::new(question.clone())));
+            Routed::History(Ask { auth: Auth::Session(user, session), op, user }, Box::new(question))
+        }
+        Ok(None) => not_found(),
+        Err(message) => Routed::Error { status: 400, code: "invalid", message },
     }
 }
 

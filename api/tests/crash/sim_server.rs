@@ -263,6 +263,7 @@ async fn begin(
         ringers: vec![None],
         rings: Rings { inside, hashed, bell },
         hashing: hashing::queue().0,
+        history: None,
         dummy_hash: String::new(),
         gauges,
         stop,

@@ -1,6 +1,7 @@
 //! Requests to the JSON API. The bytes are a request without what frames it: a line `METHOD target`, lines
 //! `name:value`, an empty line, the body.
 
+use api::web::history::ROWS_MAX;
 use api::web::routes::{Proof, Routed, route};
 use api::web::token::parse_secret;
 use engine::core::command::Command;
@@ -118,6 +119,13 @@ fn look(request: &Request<'_>) -> Seen {
             }
             check_ids(&ask.user.to_string());
             format!("{ask:?}")
+        }
+        Routed::History(ask, question) => {
+            check_ids(&ask.user.to_string());
+            // What was asked goes into the statement's parameters, never into its text.
+            assert!(question.statement().len() < 4_000 && !question.statement().contains(CREDENTIAL));
+            assert!((1..=ROWS_MAX).contains(&question.limit) && question.from >= 0 && question.to >= 0);
+            format!("{ask:?} {question:?}")
         }
         Routed::CreateSource(ask, secret) => {
             let (owner, digest) = parse_secret(&secret).expect("a new secret is one");

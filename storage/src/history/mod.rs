@@ -22,5 +22,6 @@ pub use month::Month;
 pub use progress::{KEPT, Progress, ProgressReport};
 pub use projection::Projection;
 pub use projector::{Projector, Sizes};
+pub use rows::leg_word;
 pub use seam::{History, HistoryError, Pause, Standing};
 pub use tables::{Growth, Table};

@@ -26,7 +26,9 @@ pub(super) const fn venue(kind: VenueKind) -> &'static str {
     }
 }
 
-const fn leg(leg: Leg) -> &'static str {
+/// The leg's word, as it is in the database.
+#[must_use]
+pub const fn leg_word(leg: Leg) -> &'static str {
     match leg {
         Leg::Entry => "entry",
         Leg::Stop => "stop",
@@ -168,7 +170,7 @@ pub(super) fn order(order: &Order) -> Vec<u8> {
         .text(&new.id.to_string())
         .big(new.id.account.user.0)
         .small(new.id.account.index);
-    row.text(&new.id.signal.to_string()).text(&order.position.to_string()).text(leg(new.id.leg));
+    row.text(&new.id.signal.to_string()).text(&order.position.to_string()).text(leg_word(new.id.leg));
     row.text(new.symbol.as_str()).text(new.side.as_str()).text(kind);
     row.numeric_or_null(price.map(|price| price.units())).numeric(new.quantity.units());
     row.boolean(new.reduce_only).small(new.leverage);

@@ -1,0 +1,184 @@
+//! History over HTTP: from replicas, from the primary when they are away, from memory when nobody is there; every kind and form,
+//! page by page, and never less than the position that is asked for.
+
+#[path = "../../storage/tests/cluster/mod.rs"]
+mod cluster;
+mod crash;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use cluster::Cluster;
+use crash::calls::{call, get, list, text};
+use crash::load::Load;
+use crash::people::{People, Person, RULES, subscription};
+use crash::promises::Promises;
+use crash::server::{Place, Server};
+use crash::settled::settle;
+use crash::wait_until;
+use engine::core::ids::UserId;
+use serde_json::{Value, json};
+
+const KINDS: [&str; 9] = [
+    "orders",
+    "fills",
+    "positions",
+    "ledger",
+    "receipts",
+    "fees",
+    "performance",
+    "performance?by=symbol",
+    "performance?by=strategy",
+];
+
+fn history(server: &Server, person: &Person, what: &str) -> Value {
+    get(&mut server.client(), &format!("/api/history/{what}"), &person.token)
+}
+
+fn source(server: &Server, person: &Person, what: &str) -> String {
+    text(&history(server, person, what), "source").to_owned()
+}
+
+/// Trades for a while, and has everything in the database.
+fn trade(place: &Place) -> (Server, People) {
+    let server = place.start(2);
+    let people = People::gather(&mut server.client());
+    let promises = Mutex::new(Promises::default());
+    let load = Load { people: &people, promises: &promises, address: server.address, round: 0, seed: 7 };
+    load.run(|| {
+        wait_until("some trade", || {
+            let count = promises.lock().expect("nobody failed").count;
+            (count < 150).then(|| count.to_string())
+        });
+        server.stop();
+    });
+    let server = place.start(2);
+    settle(&mut server.client(), &people.traders);
+    (server, people)
+}
+
+fn projected(server: &Server) {
+    wait_until("the database has everything", || {
+        let status = get(&mut server.client(), "/api/enterprise/status", "");
+        list(&status["history"], "shards")
+            .iter()
+            .find(|shard| shard["behind_records"] != 0)
+            .map(Value::to_string)
+    });
+}
+
+/// All rows of a kind, a few at a time.
+fn all(server: &Server, person: &Person, what: &str, id: &str) -> Vec<String> {
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = history(server, person, &format!("{what}?limit=3{cursor}"));
+        rows.extend(list(&page, "rows").iter().map(|row| row[id].to_string()));
+        assert!(list(&page, "rows").len() <= 3);
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return rows,
+        }
+    }
+}
+
+#[test]
+fn from_replicas_then_the_primary_then_memory() {
+    let cluster = Cluster::start(2);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut place = Place::new(dir.path(), RULES);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
+    for replica in [1, 2] {
+        let url = cluster.replica(replica).url_without_password();
+        place.arguments.extend(["--postgres-replica".to_owned(), url]);
+    }
+    let (server, people) = trade(&place);
+    projected(&server);
+    let trader = &people.traders[0];
+    for replica in [1, 2] {
+        cluster.catch_up(cluster.replica(replica), cluster.primary());
+    }
+    wait_until("the replicas are known to be well", || {
+        let source = source(&server, trader, "orders");
+        (!source.starts_with("replica-")).then_some(source)
+    });
+
+    // Every kind, whole, each row once.
+    let user = UserId::from_email(&trader.email).0;
+    for (kind, id) in [("orders", "order_id"), ("receipts", "signal_id"), ("positions", "position_id")] {
+        let rows = all(&server, trader, kind, id);
+        let count = format!("SELECT count(*) FROM coinbitclub.{kind} WHERE user_id = {user}");
+        assert_eq!(rows.len().to_string(), cluster.primary().psql(&count), "{kind}");
+        assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len(), "{kind}: no row twice");
+        assert!(!rows.is_empty(), "{kind}: there was trade");
+    }
+    for kind in KINDS {
+        let page = history(&server, trader, kind);
+        assert!(text(&page, "source").starts_with("replica-"), "{kind}: {page}");
+        let csv =
+            if kind.contains('?') { format!("{kind}&format=csv") } else { format!("{kind}?format=csv") };
+        let path = format!("/api/history/{csv}");
+        let authorization = format!("Bearer {}", trader.token);
+        let answer = server.client().request("GET", &path, &[("Authorization", &authorization)], &[]);
+        let answer = answer.expect("it answers");
+        assert_eq!(answer.status, 200, "{csv}");
+        assert_eq!(answer.text().lines().count(), list(&page, "rows").len() + 1, "{csv}");
+    }
+    // A trader sees no one else's.
+    let other = all(&server, &people.traders[1], "orders", "order_id");
+    assert!(all(&server, trader, "orders", "order_id").iter().all(|id| !other.contains(id)));
+
+    // Written just now, and read from whoever has it already.
+    let authorization = format!("Bearer {}", trader.token);
+    for leverage in [3, 4] {
+        let body = subscription(0, &people.sources[0], leverage).to_string();
+        let headers = [("Authorization", authorization.as_str())];
+        let answer = server.client().request("POST", "/api/subscriptions", &headers, body.as_bytes());
+        let answer = answer.expect("it answers");
+        let position = answer.header("x-position").expect("an answer to a write says where it is").to_owned();
+        let page = history(&server, trader, &format!("orders?position={position}"));
+        assert_ne!(page["source"], json!("memory"));
+    }
+    let (status, error) =
+        call(&mut server.client(), "GET", "/api/history/orders?limit=0", &trader.token, &Value::Null);
+    assert_eq!((status, error["error"]["code"].as_str()), (400, Some("invalid")));
+    let (status, _) = call(&mut server.client(), "GET", "/api/history/orders", "nonsense", &Value::Null);
+    assert_eq!(status, 401);
+
+    // One replica away, then both, then the primary.
+    cluster.replica(1).kill();
+    wait_until("the other replica answers", || {
+        let source = source(&server, trader, "fills");
+        (source != "replica-2").then_some(source)
+    });
+    cluster.replica(2).kill();
+    wait_until("the primary answers", || {
+        let (_, page) = call(&mut server.client(), "GET", "/api/history/fills", &trader.token, &Value::Null);
+        (page["source"] != "primary").then(|| page.to_string())
+    });
+    cluster.primary().kill();
+    wait_until("memory answers", || {
+        let source = source(&server, trader, "orders");
+        (source != "memory").then_some(source)
+    });
+    let (status, error) =
+        call(&mut server.client(), "GET", "/api/history/fills", &trader.token, &Value::Null);
+    assert_eq!((status, error["error"]["code"].as_str()), (503, Some("history_unavailable")));
+    server.stop();
+}
+
+#[test]
+fn without_postgres_what_the_state_keeps() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path(), RULES);
+    let (server, people) = trade(&place);
+    for kind in ["orders", "positions", "ledger", "receipts"] {
+        let page = history(&server, &people.traders[0], kind);
+        assert_eq!(page["source"], "memory", "{kind}");
+        assert!(!list(&page, "rows").is_empty(), "{kind}");
+        assert_eq!(page["next"], Value::Null);
+    }
+    let path = "/api/history/performance";
+    let (status, error) = call(&mut server.client(), "GET", path, &people.traders[0].token, &Value::Null);
+    assert_eq!((status, error["error"]["code"].as_str()), (503, Some("history_unavailable")));
+    server.stop();
+}
