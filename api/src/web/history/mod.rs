@@ -1,0 +1,288 @@
+//! Questions about a user's history: what may be asked, and the statement that answers it.
+//!
+//! **Runs on**: shards read the question and write the answer; the statement runs on the readers' thread.
+//! **Bounds**: [`ROWS_MAX`] rows an answer; the rest is another page, from the answer's `next`.
+//! **Never**: puts what a caller wrote into a statement: it goes in as a parameter.
+
+use engine::core::ids::UserId;
+use storage::postgres::replicas::Token;
+use storage::{Generation, Lsn, ShardNumber};
+
+mod columns;
+mod memory;
+mod rows;
+
+use columns::{Form, is_amount};
+pub use rows::HistoryRows;
+
+/// Rows of an answer at most.
+pub const ROWS_MAX: usize = 10_000;
+/// Rows when nothing is asked for.
+pub const ROWS_DEFAULT: usize = 100;
+/// The last instant that is asked for: the end of the year 9999, in microseconds.
+const END_MICROS: i64 = 253_402_300_799_000_000;
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Orders, by when they were decided.
+    Orders,
+    /// Executions.
+    Fills,
+    /// Positions, by when they were decided.
+    Positions,
+    /// The ledger's lines.
+    Ledger,
+    /// What came of signals.
+    Receipts,
+    /// Profit shares.
+    Fees,
+    /// Closed positions summed up.
+    Performance(By),
+}
+
+/// What performance is summed up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Days of the user's own time zone.
+    Day,
+    /// Symbols.
+    Symbol,
+    /// Sources.
+    Strategy,
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuestion {
+    /// About what.
+    pub kind: Kind,
+    /// About whom.
+    pub user: UserId,
+    /// From then on, in microseconds.
+    pub from: i64,
+    /// Before then.
+    pub to: i64,
+    /// After this row of the last answer: its time and its id.
+    pub after: Option<(i64, String)>,
+    /// Rows wanted.
+    pub limit: usize,
+    /// What the answer has to contain.
+    pub position: Option<Token>,
+    /// As CSV.
+    pub csv: bool,
+}
+
+/// A position as text: `generation.shard.record`.
+#[must_use]
+pub fn position_text(token: Token) -> String {
+    format!("{}.{}.{}", token.generation, token.shard, token.lsn)
+}
+
+fn position(text: &str) -> Option<Token> {
+    let mut parts = text.split('.');
+    let token = Token {
+        generation: Generation(parts.next()?.parse().ok()?),
+        shard: ShardNumber(parts.next()?.parse().ok()?),
+        lsn: Lsn(parts.next()?.parse().ok()?),
+    };
+    parts.next().is_none().then_some(token)
+}
+
+fn cursor(text: &str) -> Option<(i64, String)> {
+    let (time, id) = text.split_once('-')?;
+    let plain =
+        id.len() <= 120 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_".contains(&byte));
+    plain.then_some((time.parse().ok()?, id.to_owned()))
+}
+
+impl HistoryQuestion {
+    /// Reads `/api/history/{what}?…`.
+    ///
+    /// # Errors
+    /// Which part is wrong, and what may be written.
+    pub fn parse(what: &str, query: Option<&str>, user: UserId) -> Result<Option<Self>, String> {
+        let kind = match what {
+            "orders" => Kind::Orders,
+            "fills" => Kind::Fills,
+            "positions" => Kind::Positions,
+            "ledger" => Kind::Ledger,
+            "receipts" => Kind::Receipts,
+            "fees" => Kind::Fees,
+            "performance" => Kind::Performance(By::Day),
+            _ => return Ok(None),
+        };
+        let mut question = Self {
+            kind,
+            user,
+            from: 0,
+            to: END_MICROS,
+            after: None,
+            limit: ROWS_DEFAULT,
+            position: None,
+            csv: false,
+        };
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let time = || match value.parse() {
+                Ok(micros) if (0..=END_MICROS).contains(&micros) => Ok(micros),
+                _ => Err(format!("{name}: microseconds since 1970")),
+            };
+            match name {
+                "from" => question.from = time()?,
+                "to" => question.to = time()?,
+                "limit" => match value.parse() {
+                    Ok(limit) if (1..=ROWS_MAX).contains(&limit) => question.limit = limit,
+                    _ => return Err(format!("limit: from 1 to {ROWS_MAX}")),
+                },
+                "cursor" => match cursor(value) {
+                    Some(after) => question.after = Some(after),
+                    None => return Err("cursor: the `next` of an answer".to_owned()),
+                },
+                "position" => match position(value) {
+                    Some(token) => question.position = Some(token),
+                    None => return Err("position: the X-Position of an answer".to_owned()),
+                },
+                "format" => match value {
+                    "json" => question.csv = false,
+                    "csv" => question.csv = true,
+                    _ => return Err("format: json or csv".to_owned()),
+                },
+                "by" if matches!(kind, Kind::Performance(_)) => {
+                    question.kind = Kind::Performance(match value {
+                        "day" => By::Day,
+                        "symbol" => By::Symbol,
+                        "strategy" => By::Strategy,
+                        _ => return Err("by: day, symbol or strategy".to_owned()),
+                    });
+                }
+                _ => {
+                    let known = "from, to, limit, cursor, position and format, and by for performance";
+                    return Err(format!("a parameter that is not known here; there are {known}"));
+                }
+            }
+        }
+        Ok(Some(question))
+    }
+
+    /// The statement. Its parameters: the user, from, to, the cursor's time and id, and the number of rows. Columns are texts, as
+    /// they are shown; after them come the cursor's time and id.
+    #[must_use]
+    pub fn statement(&self) -> String {
+        let (tables, time, id) = match self.kind {
+            Kind::Orders => ("orders t", "decided_at", "order_id"),
+            Kind::Fills => {
+                ("fills t", "at", "replace(order_id, '-', '') || ':' || lpad(number::text, 10, '0')")
+            }
+            Kind::Positions => ("positions t", "decided_at", "position_id || ':' || account"),
+            Kind::Ledger => (
+                "postings t LEFT JOIN coinbitclub.entries e USING (at, user_id, number)",
+                "at",
+                "lpad(number::text, 20, '0') || ':' || line",
+            ),
+            Kind::Receipts => ("receipts t", "decided_at", "signal_id"),
+            Kind::Fees => ("fees t", "at", "position_id || ':' || account"),
+            Kind::Performance(by) => return performance(by),
+        };
+        let micros = |column: &str| format!("((extract(epoch FROM {column}) * 1000000)::bigint)::text");
+        let columns: Vec<String> = self
+            .columns()
+            .iter()
+            .map(|column| match (column.name, column.form) {
+                ("currency", _) => "t.currency".to_owned(),
+                (name, Form::Plain) if name == "at" || name.ends_with("_at") => micros(name),
+                ("account", Form::Text) => "t.account".to_owned(),
+                ("account", Form::Plain) => "t.account::text".to_owned(),
+                (name, Form::Plain) => format!("{name}::text"),
+                (name, Form::Text) if is_amount(name) => format!("trim_scale({name})::text"),
+                (name, Form::Text) => name.to_owned(),
+            })
+            .collect();
+        let instant =
+            |place: u8| format!("timestamptz 'epoch' + ${place}::bigint * interval '1 microsecond'");
+        format!(
+            "SELECT {}, {}, {id} FROM coinbitclub.{tables} WHERE user_id = $1 AND {time} >= {} AND {time} < {} \
+             AND ({time}, {id}) < ({}, $5::text) ORDER BY {time} DESC, {id} DESC LIMIT $6::bigint",
+            columns.join(", "),
+            micros(time),
+            instant(2),
+            instant(3),
+            instant(4),
+        )
+    }
+
+    /// The cursor's time and id, beyond everything for a first page.
+    #[must_use]
+    pub fn cursor(&self) -> (i64, &str) {
+        self.after.as_ref().map_or((END_MICROS, ""), |(time, id)| (*time, id))
+    }
+
+    /// An answer from the statement's rows: one more than asked for says that there are more.
+    #[must_use]
+    pub fn answer(&self, mut rows: Vec<Vec<Option<String>>>, source: String) -> HistoryRows {
+        let width = self.columns().len();
+        let mut next = None;
+        if rows.len() > self.limit {
+            rows.truncate(self.limit);
+            next = rows.last().and_then(|row| match (row.get(width), row.get(width + 1)) {
+                (Some(Some(time)), Some(Some(id))) => Some(format!("{time}-{id}")),
+                _ => None,
+            });
+        }
+        rows.iter_mut().for_each(|row| row.truncate(width));
+        HistoryRows { columns: self.columns(), rows, next, source }
+    }
+}
+
+fn performance(by: By) -> String {
+    let key = match by {
+        // Days of the user's zone, cut at instants (CASES.md Z2).
+        By::Day => {
+            "to_char(f.at AT TIME ZONE (SELECT zone FROM coinbitclub.users u WHERE u.user_id = $1), 'YYYY-MM-DD')"
+        }
+        By::Symbol => "p.symbol",
+        By::Strategy => "left(p.position_id, 12)",
+    };
+    format!(
+        "SELECT {key}, f.currency, count(*)::text, (count(*) FILTER (WHERE f.net > 0))::text, \
+         trim_scale(sum(f.net))::text, trim_scale(sum(f.from_credit + f.from_real + f.owed))::text \
+         FROM coinbitclub.fees f JOIN coinbitclub.positions p \
+         ON p.user_id = f.user_id AND p.position_id = f.position_id AND p.account = f.account \
+         WHERE f.user_id = $1 AND f.at >= timestamptz 'epoch' + $2::bigint * interval '1 microsecond' \
+         AND f.at < timestamptz 'epoch' + $3::bigint * interval '1 microsecond' \
+         AND $4::bigint > 0 AND $5::text IS NOT NULL GROUP BY 1, 2 ORDER BY 1 DESC, 2 LIMIT $6::bigint"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_and_what_is_wrong_is_said() {
+        let parse = |what: &str, query: &str| HistoryQuestion::parse(what, Some(query), UserId(7));
+        let question = parse("orders", "from=1&to=9&limit=50&cursor=5-abc:1&position=1.2.3&format=csv");
+        let question = question.unwrap().unwrap();
+        assert_eq!((question.kind, question.from, question.to, question.limit), (Kind::Orders, 1, 9, 50));
+        assert_eq!(question.cursor(), (5, "abc:1"));
+        assert_eq!(question.position.map(position_text).as_deref(), Some("1.2.3"));
+        assert!(question.csv);
+        assert_eq!(parse("nothing", ""), Ok(None));
+        for (query, part) in [
+            ("limit=0", "limit: from 1"),
+            ("limit=x", "limit: from 1"),
+            ("from=-1", "from: microseconds"),
+            ("cursor=5", "cursor:"),
+            ("cursor=5-a'b", "cursor:"),
+            ("position=1.2", "position:"),
+            ("format=xml", "format:"),
+            ("by=day", "a parameter that is not known here"),
+        ] {
+            let error = parse("orders", query).unwrap_err();
+            assert!(error.starts_with(part), "{query}: {error}");
+        }
+        let performance = parse("performance", "by=strategy").unwrap().unwrap();
+        assert_eq!(performance.kind, Kind::Performance(By::Strategy));
+        assert!(parse("performance", "by=moon").is_err());
+    }
+}
