@@ -75,6 +75,8 @@ impl<D: Disk> DataDirectory<D> {
         disk.create_dir_all(root).await.map_err(StorageError::io("create", root))?;
         let current = match Current::read(&disk, root).await? {
             Some(current) => {
+                // An earlier start may have been killed between naming it and making the name durable.
+                disk.sync_dir(root).await.map_err(StorageError::io("sync", root))?;
                 remove_others(&disk, root, current.generation).await?;
                 current
             }

@@ -89,6 +89,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The generation is switched before its snapshots are durable.",
     ),
     test(
+        "names_of_a_killed_start_not_synced",
+        ("storage", "a_killed_start_leaves_nothing_that_power_takes", "whatever_step"),
+        "A start goes on with a segment whose name an earlier, killed start has not made durable.",
+    ),
+    test(
         "switch_not_synced",
         ("storage", "changing_the_number_of_shards_survives_a_crash_at_every_step", "every_crash_point"),
         "The old generation is removed before the switch is durable.",
