@@ -115,6 +115,13 @@ impl<D: Disk> Snapshots<D> {
                 self.wanted = false;
                 self.log_bytes_at_last = log.stats().bytes;
                 let start = log.next_lsn();
+                if let Some(last) = self.last.as_ref().filter(|last| last.start() == start) {
+                    // Nothing was recorded since. One of the same name that shows more, because records come while it is
+                    // written, would take the place of one that a history in Postgres may still begin with.
+                    gauges.snapshot_lsn.store(last.start().0, Ordering::Relaxed);
+                    self.step = Step::Idle;
+                    return false;
+                }
                 let (disk, home) = (self.disk.clone(), self.home.clone());
                 self.spawn(runtime, notify, async move {
                     match SnapshotWriter::begin(disk, home, start).await {
