@@ -304,7 +304,7 @@ fn an_entry_price_beyond_all_numbers_is_protected_where_it_was_planned() {
 #[test]
 fn a_liquidation_price_is_rounded_towards_the_entry_though_the_tick_is_the_smallest_number() {
     let market = desk::Market::new();
-    let mut instrument = market.instrument(desk::symbol("BTCUSDT")).unwrap().clone();
+    let mut instrument = *market.instrument(desk::symbol("BTCUSDT")).unwrap();
     (instrument.tick, instrument.maintenance) = (Price::from_units(1), Rate::ZERO);
     for (side, at) in [(Side::Buy, "0.66666667"), (Side::Sell, "1.33333333")] {
         assert_eq!(liquidation_price(price("1"), side, 3, &instrument), Some(price(at)), "{side:?}");
