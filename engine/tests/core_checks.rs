@@ -4,6 +4,7 @@ mod desk;
 
 use desk::{Desk, LONG, draft, money, price, quantity, symbol};
 use engine::core::command::{Command, Reply, SignalDraft};
+use engine::core::decide::{Calendar, Context, decide};
 use engine::core::event::{Event, Latch};
 use engine::core::fixed::Money;
 use engine::core::ids::{Timestamp, UserId};
@@ -346,4 +347,91 @@ fn a_loss_of_another_account_is_not_this_ones() {
     desk.subscribe(user, account, Settings::default());
     let signal = desk.send(SignalKind::OpenShort { strong: true }, "ETHUSDT");
     assert_eq!(desk.outcome(user, signal).kind, OutcomeKind::Sent);
+}
+
+#[test]
+fn an_open_loss_of_another_account_is_not_this_ones() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.open(user, LONG, "BTCUSDT", "20000");
+    let account = desk.open_account(user, "10000");
+    desk.subscribe(user, account, Settings::default());
+    desk.market.set_mark("BTCUSDT", Some("18000"));
+    let signal = desk.send(LONG, "ETHUSDT");
+    assert_eq!(desk.outcome(user, signal).kind, OutcomeKind::Sent);
+    assert_eq!(desk.user(user).accounts[usize::from(account)].day_equity, money("10000"));
+}
+
+/// Knows no zone, not even UTC.
+struct NoZone;
+
+impl Calendar for NoZone {
+    fn day_end(&self, _: &str, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+}
+
+#[test]
+fn without_any_calendar_a_day_lasts_24_hours() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    let id = desk.accepted(LONG, "BTCUSDT");
+    let (signal, superseded) = desk.signal(id);
+    let state = desk.state_of(user);
+    let cx = Context { now: desk.now, rules: &desk.rules, market: &desk.market, calendar: &NoZone };
+    let at = state.find(user).unwrap();
+    let mut events = Vec::new();
+    decide(state, &cx, &Command::Offer { at, signal, superseded, source_halted: false }, &mut events)
+        .unwrap();
+    let tomorrow = Timestamp(desk.now.0 + 86_400_000_000);
+    assert!(matches!(events[0], Event::DayOpened { ends_at, .. } if ends_at == tomorrow), "{events:?}");
+}
+
+#[test]
+fn a_real_account_needs_a_trial_or_a_plan_that_has_not_ended_and_paper_needs_none() {
+    let now = desk::NOON.0;
+    for (venue, trial, plan, sent) in [
+        (VenueKind::Paper, 1, 1, true),
+        (VenueKind::Binance, now, 1, true),
+        (VenueKind::Binance, now - 1, 1, false),
+        (VenueKind::Binance, 1, now, true),
+        (VenueKind::Binance, 1, now - 1, false),
+    ] {
+        let (mut desk, user) = Desk::with_trader(Settings::default());
+        desk.edit(user, |u| {
+            u.accounts[0].venue = venue;
+            (u.trial_ends_at, u.plan_ends_at) = (Timestamp(trial), Timestamp(plan));
+            post(u, Currency::Usdt, LedgerAccount::Wallet(0), LedgerAccount::Outside, money("10000"));
+        });
+        let signal = desk.send(LONG, "BTCUSDT");
+        let kind = if sent { OutcomeKind::Sent } else { OutcomeKind::Skipped(Skip::Plan) };
+        assert_eq!(desk.outcome(user, signal).kind, kind, "{venue:?} {trial} {plan}");
+    }
+}
+
+#[test]
+fn a_close_keeps_the_cool_downs_of_other_accounts_and_forgets_those_that_ended() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    let (now, bitcoin) = (desk.now, symbol("BTCUSDT"));
+    let (later, until) = (now.plus_micros(1), now.plus_micros(120 * MINUTE));
+    desk.open(user, LONG, "BTCUSDT", "20000");
+    desk.edit(user, |u| {
+        u.cooldowns = vec![
+            (0, bitcoin, later),
+            (1, bitcoin, later),
+            (1, symbol("ETHUSDT"), now),
+            (0, symbol("SOLUSDT"), now),
+        ];
+    });
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    desk.exit(user, "20000");
+    assert_eq!(desk.user(user).cooldowns, [(1, bitcoin, later), (0, bitcoin, until)]);
+}
+
+#[test]
+fn a_cool_down_of_no_time_is_none() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.rules.cooldown = 0;
+    desk.open(user, LONG, "BTCUSDT", "20000");
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    desk.exit(user, "20000");
+    assert_eq!(desk.user(user).cooldowns, []);
 }

@@ -126,6 +126,14 @@ fn a_user_closes_by_hand_once() {
     assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Err(Refusal::UnknownPosition));
 }
 
+#[test]
+fn a_close_by_hand_finds_a_signals_close_at_work() {
+    let (mut desk, user, _) = opened(LONG);
+    desk.send(SignalKind::CloseLong, "BTCUSDT");
+    assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Err(Refusal::AlreadyClosing));
+    assert_eq!(desk.exit(user, "20000").closed, Some(CloseReason::Signal));
+}
+
 // Never refused.
 
 #[test]

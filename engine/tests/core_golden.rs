@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use desk::{Desk, LONG, SHORT, money};
 use engine::core::apply::apply_record;
-use engine::core::codec::{SCHEMA, decode_record};
+use engine::core::codec::{CodecError, SCHEMA, decode_record};
 use engine::core::command::Command;
 use engine::core::event::{Event, Latch};
 use engine::core::ids::Leg;
@@ -132,4 +132,11 @@ fn every_golden_log_is_read_as_when_it_was_written() {
         }
         assert!(Currency::ALL.iter().all(|currency| state.ledger_sum_units(*currency) == 0));
     }
+}
+
+#[test]
+fn a_newer_layout_is_named_and_not_read() {
+    let mut bytes = life().log[0].clone();
+    bytes[..2].copy_from_slice(&(SCHEMA + 1).to_le_bytes());
+    assert_eq!(decode_record(&bytes), Err(CodecError::Newer { found: SCHEMA + 1 }));
 }

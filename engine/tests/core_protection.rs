@@ -5,10 +5,11 @@ mod desk;
 use desk::{Desk, LONG, SHORT, draft, price, quantity};
 use engine::core::command::{Reply, SignalDraft};
 use engine::core::event::Event;
-use engine::core::fixed::Rate;
+use engine::core::fixed::{Price, Rate};
 use engine::core::ids::{Leg, UserId};
+use engine::core::instrument::MarketView;
 use engine::core::order::{OrderKind, OrderState, Side, VenueReason};
-use engine::core::position::{CloseReason, PositionState};
+use engine::core::position::{CloseReason, PositionState, liquidation_price};
 use engine::core::rules::{SECOND, Settings};
 use engine::core::signal::SignalKind;
 use engine::core::user::Skip;
@@ -298,4 +299,14 @@ fn an_entry_price_beyond_all_numbers_is_protected_where_it_was_planned() {
     let kinds = [Leg::Stop, Leg::TakeProfit].map(|leg| desk.order(user, leg).new.kind);
     let (stop, target) = (planned.stop, planned.take_profit);
     assert_eq!(kinds, [OrderKind::StopMarket(stop), OrderKind::TakeProfitMarket(target)]);
+}
+
+#[test]
+fn a_liquidation_price_is_rounded_towards_the_entry_though_the_tick_is_the_smallest_number() {
+    let market = desk::Market::new();
+    let mut instrument = *market.instrument(desk::symbol("BTCUSDT")).unwrap();
+    (instrument.tick, instrument.maintenance) = (Price::from_units(1), Rate::ZERO);
+    for (side, at) in [(Side::Buy, "0.66666667"), (Side::Sell, "1.33333333")] {
+        assert_eq!(liquidation_price(price("1"), side, 3, &instrument), Some(price(at)), "{side:?}");
+    }
 }

@@ -7,6 +7,7 @@ use engine::core::codec;
 use engine::core::command::{Command, Reply};
 use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, UserId};
+use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
 use engine::core::position::PositionState;
 use engine::core::rules::SECOND;
@@ -394,5 +395,67 @@ proptest! {
             let short = &bytes[..cut.index(length)];
             let _ = (codec::decode_record(short), codec::decode_user(short));
         }
+    }
+}
+
+// What the order and its receipt tell.
+
+#[test]
+fn an_order_tells_when_it_left_as_the_first_report_says() {
+    for accepted_first in [true, false] {
+        let (mut desk, user, entry) = entering();
+        let (first, second) = (desk.now.plus_micros(7), desk.now.plus_micros(9));
+        let accepted = VenueReport::Accepted { id: entry, venue_at: NOON };
+        let filled = VenueReport::Filled { id: entry, fill: fill(1, "20000", "0.3"), last: false };
+        let reports = if accepted_first { [accepted, filled] } else { [filled, accepted] };
+        for (report, sent_at) in reports.into_iter().zip([first, second]) {
+            desk.run(Command::Report { report, sent_at }).unwrap();
+            assert_eq!(desk.order(user, Leg::Entry).sent_at, first, "{report:?}");
+        }
+        assert_eq!(desk.outcome(user, entry.signal).sent_at, first);
+    }
+}
+
+#[test]
+fn the_receipt_of_an_entry_follows_its_order() {
+    let (mut desk, user, entry) = entering();
+    desk.venue_accepts(entry);
+    assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::Sent);
+    desk.venue_fills(entry, "20000", "0.3", false);
+    assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::Sent, "more can fill");
+    desk.venue_cancels(entry, VenueReason::Requested);
+    assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::FilledInPart);
+
+    let (mut desk, user, entry) = entering();
+    desk.venue_cancels(entry, VenueReason::Requested);
+    assert_eq!(desk.outcome(user, entry.signal).kind, OutcomeKind::Failed(VenueReason::Requested));
+}
+
+#[test]
+fn a_fee_is_at_most_what_was_traded() {
+    for (fee, reply) in
+        [("6000.00000001", Reply::Ignored), ("-6000.00000001", Reply::Ignored), ("6000", Reply::Done)]
+    {
+        let (mut desk, _, entry) = entering();
+        let fill = Fill { fee: money(fee), ..fill(1, "20000", "0.3") };
+        assert_eq!(desk.report(VenueReport::Filled { id: entry, fill, last: false }), reply, "{fee}");
+    }
+}
+
+#[test]
+fn a_fill_that_profit_fees_or_wallet_have_no_room_for_is_ignored() {
+    for (at, full) in ["profit", "fees", "wallet"].into_iter().enumerate() {
+        let (mut desk, user, entry) = entering();
+        desk.edit(user, |user| match at {
+            0 => user.positions[0].realised = Money::MAX,
+            1 => user.positions[0].fees = Money::MAX,
+            _ => {
+                let rest = Money::MAX.checked_sub(user.wallet(0)).unwrap();
+                let lines = [(LedgerAccount::Wallet(0), rest), (LedgerAccount::VenueProfit, rest.negated())];
+                user.ledger.post(NOON, EntryKey::Recharge(1), Currency::PaperUsdt, &lines);
+            }
+        });
+        let report = VenueReport::Filled { id: entry, fill: fill(1, "20000", "0.3"), last: false };
+        assert_eq!(desk.report(report), Reply::Ignored, "{full}");
     }
 }

@@ -7,7 +7,7 @@ use engine::core::command::{Command, Refusal, Reply, SignalDraft};
 use engine::core::ids::{Leg, SignalId, SourceId, Timestamp};
 use engine::core::rules::{SECOND, Settings};
 use engine::core::signal::{FanOutCounts, SignalKind};
-use engine::core::user::{BODY_KEPT_MAX, OutcomeKind, SIGNALS_MAX, Skip};
+use engine::core::user::{BODY_KEPT_MAX, DEDUP_MAX, OutcomeKind, SIGNALS_MAX, Seen, Skip};
 
 const CLOSES: [SignalKind; 3] = [SignalKind::CloseLong, SignalKind::CloseShort, SignalKind::CloseAll];
 
@@ -29,6 +29,8 @@ fn an_open_is_valid_for_30_seconds_from_its_own_time() {
     let now = desk.now.0;
     let just = desk.send_draft(at(draft(LONG, "BTCUSDT", 1), Timestamp(now - 30 * SECOND)));
     assert_eq!(desk.outcome(user, just).kind, OutcomeKind::Sent);
+    let reply = desk.accept(at(draft(LONG, "ETHUSDT", 3), Timestamp(now - 30 * SECOND)));
+    assert!(matches!(reply, Ok(Reply::Signal { repeat: false, .. })), "{reply:?}");
     let reply = desk.accept(at(draft(LONG, "ETHUSDT", 2), Timestamp(now - 30 * SECOND - 1)));
     assert!(matches!(reply, Ok(Reply::SignalExpired { .. })), "{reply:?}");
 }
@@ -262,4 +264,47 @@ fn the_receipt_counts_and_is_finished_once() {
     assert_eq!(desk.run(again), Ok(Reply::Ignored));
     let source = desk.state_of(desk.publisher).source(desk.source).unwrap();
     assert_eq!(source.signal(signal.number).unwrap().finished, Some(counts));
+}
+
+#[test]
+fn a_window_begins_with_its_first_open_and_the_next_when_it_ends() {
+    let mut desk = Desk::new();
+    desk.rules.source_opens_max = 2;
+    let begun = desk.now;
+    for (after, refused) in [
+        (0, false),
+        (1, false),
+        (2, true),
+        (60 * SECOND - 1, true),
+        (60 * SECOND, false),
+        (60 * SECOND, false),
+        (60 * SECOND, true),
+        (120 * SECOND - 1, true),
+        (120 * SECOND, false),
+    ] {
+        desk.now = begun.plus_micros(after);
+        let key = desk.key();
+        let reply = desk.accept(draft(LONG, "BTCUSDT", key));
+        assert_eq!(matches!(reply, Err(Refusal::RateLimited { .. })), refused, "{after}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_full_memory_of_keys_takes_the_next_open_when_the_oldest_is_300_seconds_old() {
+    let mut desk = Desk::new();
+    let now = desk.now;
+    desk.edit(desk.publisher, |user| {
+        let source = &mut user.sources[0];
+        for number in 0..u32::try_from(DEDUP_MAX).unwrap() {
+            let mut key = [0xff; 16];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            source.seen.insert(key, Seen { number: 1, at: now, until: Timestamp(u64::MAX) });
+            source.seen_order.push_back(key);
+        }
+    });
+    for (age, refused) in [(0, true), (300 * SECOND - 1, true), (300 * SECOND, false)] {
+        desk.now = now.plus_micros(age);
+        let reply = desk.accept(draft(LONG, "BTCUSDT", 1));
+        assert_eq!(reply == Err(Refusal::RateLimited { retry_after: 1 }), refused, "{age}: {reply:?}");
+    }
 }

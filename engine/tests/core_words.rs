@@ -1,9 +1,17 @@
 //! The words that pages and receipts show. Whoever reads them by program depends on them, so they stay.
 
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+
+use engine::core::command::Refusal;
+use engine::core::fixed::Price;
+use engine::core::ids::{SignalId, SourceId, Timestamp, UserId};
+use engine::core::instrument::Symbol;
 use engine::core::ledger::{Currency, LedgerAccount};
-use engine::core::order::{OrderState, Side, VenueReason};
+use engine::core::order::{OrderKind, OrderState, Side, VenueReason};
 use engine::core::position::{CloseReason, PositionState};
 use engine::core::signal::SignalKind;
+use engine::core::state::IdHasher;
 use engine::core::user::Skip;
 
 #[test]
@@ -147,4 +155,99 @@ fn currencies_and_accounts_of_the_books() {
     ] {
         assert_eq!(account.name(), name);
     }
+}
+
+#[test]
+fn refusals_and_their_statuses() {
+    for (status, word, what) in [
+        (409, "email_taken", Refusal::EmailTaken),
+        (400, "email_invalid", Refusal::EmailInvalid),
+        (400, "zone_invalid", Refusal::ZoneInvalid),
+        (404, "unknown_user", Refusal::UnknownUser),
+        (429, "locked", Refusal::Locked),
+        (404, "unknown_account", Refusal::UnknownAccount),
+        (404, "unknown_source", Refusal::UnknownSource),
+        (400, "unknown_symbol", Refusal::UnknownSymbol),
+        (404, "unknown_position", Refusal::UnknownPosition),
+        (400, "venue_unavailable", Refusal::VenueUnavailable),
+        (422, "limit_reached", Refusal::LimitReached("sources")),
+        (400, "invalid", Refusal::Invalid("name")),
+        (429, "rate_limited", Refusal::RateLimited { retry_after: 1 }),
+        (400, "signal_from_future", Refusal::SignalFromFuture),
+        (409, "already_closing", Refusal::AlreadyClosing),
+        (409, "payment_repeated", Refusal::PaymentRepeated),
+    ] {
+        assert_eq!((what.status(), what.code()), (status, word));
+    }
+}
+
+#[test]
+fn signs_of_sides_and_kinds_that_wait_for_a_price() {
+    assert_eq!((Side::Buy.sign(), Side::Sell.sign()), (1, -1));
+    let one = Price::from_whole(1);
+    let kinds = [
+        OrderKind::Market,
+        OrderKind::Limit(one),
+        OrderKind::StopMarket(one),
+        OrderKind::TakeProfitMarket(one),
+    ];
+    assert_eq!(kinds.map(OrderKind::is_trigger), [false, false, true, true]);
+}
+
+#[test]
+fn a_symbol_is_written_as_it_was_read() {
+    let longest = "S".repeat(Symbol::MAX_BYTES);
+    for text in ["BTCUSDT", "1000PEPEUSDT", "\u{e9}", &longest] {
+        let symbol = Symbol::new(text).expect("a symbol");
+        let (shown, debug) = (symbol.to_string(), format!("{symbol:?}"));
+        assert_eq!((symbol.as_str(), shown.as_str(), debug.as_str()), (text, text, text));
+    }
+}
+
+#[test]
+fn a_time_is_cut_to_whole_milliseconds() {
+    for (micros, millis) in
+        [(0, 0), (999, 0), (1_000, 1), (1_999, 1), (1_673_352_000_123_456, 1_673_352_000_123)]
+    {
+        assert_eq!(Timestamp(micros).millis(), millis, "{micros}");
+    }
+}
+
+#[test]
+fn a_users_id_is_63_bits_of_the_addresss_sha_256() {
+    // The first 16 digits of `printf ana@example.com | sha256sum`, halved.
+    assert_eq!(UserId::from_email("ana@example.com"), UserId(5_125_629_758_138_815_603));
+    // Fixed for ever, high bits and low: the finaliser of MurmurHash3 modulo 4096.
+    assert_eq!(UserId(u64::MAX >> 1).slot(), 3_562);
+}
+
+#[test]
+fn the_first_signal_of_a_source_has_number_one() {
+    let source = SourceId { owner: UserId(7), index: 1 };
+    for (number, read) in [(0, false), (1, true), (u32::MAX, true)] {
+        let id = SignalId { source, number };
+        assert_eq!(SignalId::parse(&id.to_string()), read.then_some(id), "{number}");
+    }
+}
+
+fn hashed(what: impl Hash) -> u64 {
+    let mut hasher = IdHasher::default();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[test]
+fn ids_that_differ_anywhere_hash_apart() {
+    let sources =
+        (0..512).flat_map(|owner| (0..8).map(move |index| SourceId { owner: UserId(owner), index }));
+    let places: HashSet<u64> = sources.map(hashed).collect();
+    assert_eq!(places.len(), 512 * 8, "of sources");
+    let places: HashSet<u64> = (0..4_096_u64).map(|id| hashed(UserId(id << 32)) % 4_096).collect();
+    assert!(
+        places.len() > 2_048,
+        "ids that differ in their high bits lie in {} of 4096 places",
+        places.len()
+    );
+    assert_ne!(hashed(1_u32), hashed(2_u32));
+    assert_ne!(hashed("a"), hashed("b"));
 }

@@ -388,6 +388,8 @@ mod tests {
             ("e5", ParseError::NotANumber),
             ("e1234", ParseError::NotANumber),
             ("1e", ParseError::NotANumber),
+            ("1e--5", ParseError::NotANumber),
+            ("1exxxx", ParseError::NotANumber),
             ("12x", ParseError::NotANumber),
             ("1.2.3", ParseError::NotANumber),
             ("1,5", ParseError::DecimalComma),
@@ -409,6 +411,11 @@ mod tests {
             [(5, 2, 2), (7, 2, 4), (-5, 2, -2), (-7, 2, -4), (6, 4, 2), (9, 4, 2), (11, 4, 3)]
         {
             assert_eq!(mul_div(a, 1, divisor, Rounding::HalfEven), Some(want), "{a}/{divisor}");
+        }
+        for (a, rounding, want) in
+            [(7, Rounding::HalfEven, -4), (7, Rounding::Floor, -4), (7, Rounding::Ceil, -3)]
+        {
+            assert_eq!(mul_div(a, 1, -2, rounding), Some(want), "{a}/-2 {rounding:?}");
         }
         assert_eq!(mul_div(-1, 1, 3, Rounding::Floor), Some(-1));
         assert_eq!(mul_div(-1, 1, 3, Rounding::Ceil), Some(0));

@@ -247,6 +247,9 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ids::UserId;
+    use crate::core::state::State;
+    use crate::core::user::User;
 
     #[test]
     #[should_panic(expected = "unbalanced entry recharge:1")]
@@ -275,5 +278,16 @@ mod tests {
         assert_eq!(ledger.balance(Currency::Brl, LedgerAccount::Real), Money::from_whole(133));
         assert_eq!(ledger.balance(Currency::Usd, LedgerAccount::Real), Money::ZERO);
         assert_eq!(ledger.sum_units(Currency::Brl), 0);
+    }
+
+    #[test]
+    fn books_that_do_not_balance_show_in_their_own_currency() {
+        let mut user = User::new(UserId(1), Timestamp(0));
+        user.ledger.balances.push((Currency::Brl, LedgerAccount::Real, Money::from_units(3)));
+        let state = State::from_users([user.clone()]);
+        for (currency, sum) in [(Currency::Brl, 3), (Currency::Usd, 0)] {
+            assert_eq!(user.ledger.sum_units(currency), sum);
+            assert_eq!(state.ledger_sum_units(currency), sum);
+        }
     }
 }

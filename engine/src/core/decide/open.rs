@@ -313,7 +313,7 @@ fn plan<M: MarketView, C>(
     if quantity < instrument.quantity_min || quantity.is_zero() || cost < instrument.notional_min {
         return Err(Skip::BelowMinimum);
     }
-    Ok(Plan { quantity, leverage, margin: margin_of(cost, leverage), ..protection })
+    Ok(Plan { quantity, margin: margin_of(cost, leverage), ..protection })
 }
 
 /// Stop, target and liquidation at the mark. A plan without a size.

@@ -123,13 +123,7 @@ fn ended<M: MarketView, C: Calendar>(
         Leg::Entry if position.entry_quantity.is_zero() => {
             out.push(Event::EntryVoided { position: position.signal, account: position.account });
         }
-        Leg::Entry => {
-            let mut after = *position;
-            if after.state == PositionState::Opening {
-                after.state = PositionState::Open;
-            }
-            conclude(user, cx, &after, Some(id), CloseReason::Signal, out);
-        }
+        Leg::Entry => conclude(user, cx, position, Some(id), CloseReason::Signal, out),
         Leg::Stop | Leg::TakeProfit => protection_ended(user, cx, position, order, reason, out),
         // The next round of a close is sent by a timer, so that a venue that keeps refusing is not hammered.
         _ => {}
