@@ -54,6 +54,8 @@ pub struct Batch {
     pub through: Lsn,
     /// Records in it.
     pub records: usize,
+    /// Bytes of them in the log.
+    pub record_bytes: usize,
     /// When the last of them was decided.
     pub at: Timestamp,
     /// Whether rows may be in the database already: a history that begins in the middle.
@@ -75,6 +77,7 @@ impl Batch {
             after,
             through,
             records: 0,
+            record_bytes: 0,
             at: Timestamp(0),
             may_repeat: false,
             partial: false,

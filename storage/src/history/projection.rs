@@ -114,6 +114,7 @@ impl Projection {
         self.through = lsn;
         if rows {
             self.batch.records += 1;
+            self.batch.record_bytes += bytes.len();
             self.batch.at = record.at;
         }
         self.batch.through = lsn;

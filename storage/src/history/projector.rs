@@ -1,16 +1,21 @@
-//! The projector of one shard: reads its log, turns records into rows, brings them into the database, again and again.
+//! The projector of one shard: reads its log, turns records into rows, brings them into the database, again and again. While
+//! the database works on a batch, the next one is made.
 //!
 //! **Runs on**: the projectors' thread; a shard never waits for it. **Owns**: the copy of the state, the batch under way.
 //! **Invariants**: where the database stands is asked after every failure and never assumed. If it has the batch, the batch is
 //! forgotten; if it stands where the batch begins, the batch is written again; if it stands elsewhere (a replica that missed
 //! the tail was promoted), everything is rebuilt for that place from a snapshot and the log. A record that the database
 //! refuses is found by halving batches, noted there by its position, and passed over.
-//! **Bounds**: [`Sizes`]; back-off between failures up to [`BACK_OFF_MAX`].
+//! **Bounds**: [`Sizes`], for the batch that is written and for the next; back-off between failures up to [`BACK_OFF_MAX`].
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use engine::core::codec::CodecError;
 use engine::seam::{Disk, Nanos};
+use futures_util::future::join;
 
 use super::batch::{Batch, Place};
 use super::progress::Progress;
@@ -27,6 +32,8 @@ const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
 const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
 /// How often a database that gets nothing is asked where it stands: it may have been put back by a fail-over.
 const ASK_EVERY: Nanos = Nanos::from_millis(1_000);
+/// Records that are read while a batch is written, before the writing goes on: about a millisecond.
+const STEP_RECORDS: usize = 256;
 /// Users of a batch of a history that begins in the middle.
 const USERS_AT_ONCE: usize = 100;
 
@@ -46,7 +53,9 @@ pub struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
-            records_max: 20_000,
+            // A row that changes within a batch is written once: a larger batch writes fewer rows twice
+            // (docs/history-bench.md). Rows take about as many bytes as their records.
+            records_max: 60_000,
             bytes_max: 16 << 20,
             linger: Nanos::from_millis(20),
             idle: Nanos::from_millis(5),
@@ -229,18 +238,19 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         let mut heard = waiting_since;
         while !stop.load(Ordering::Relaxed) {
             if self.pending.is_some() {
-                self.write(progress).await?;
+                self.write(progress, stop).await?;
                 heard = self.pause.now();
+                waiting_since = heard;
                 continue;
             }
             let durable = progress.durable();
             let (projection, follower) = self.projection.as_mut().expect("it was made before");
-            let held = projection.waiting().records;
-            if held == 0 {
+            if projection.waiting().records == 0 {
                 waiting_since = self.pause.now();
             }
-            if projection.through() < durable && held < self.records_max {
-                let most = (self.records_max - held, self.sizes.bytes_max);
+            if projection.through() < durable
+                && let Some(most) = room(projection, self.records_max, self.sizes.bytes_max)
+            {
                 read(projection, follower, durable, most, true).await?;
             }
             let held = projection.waiting().records;
@@ -263,10 +273,34 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         Ok(())
     }
 
-    async fn write(&mut self, progress: &Progress) -> Result<(), Trouble> {
+    async fn write(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
         let batch = self.pending.as_ref().expect("the caller looked");
-        match self.history.write(batch).await {
+        let (projection, follower) = self.projection.as_mut().expect("it was made before");
+        let (records_max, bytes_max) = (self.records_max, self.sizes.bytes_max);
+        let is_written = Cell::new(false);
+        let ahead = async {
+            // A step is never given up half-way: the follower would have given records that nobody took.
+            while !is_written.get() && !stop.load(Ordering::Relaxed) {
+                let durable = progress.durable();
+                let Some((records, bytes)) = room(projection, records_max, bytes_max) else { break };
+                if projection.through() >= durable {
+                    break;
+                }
+                read(projection, follower, durable, (records.min(STEP_RECORDS), bytes), true).await?;
+                give_way().await;
+            }
+            Ok::<_, Trouble>(())
+        };
+        let write = async {
+            let written = self.history.write(batch).await;
+            is_written.set(true);
+            written
+        };
+        let (written, read_ahead) = join(write, ahead).await;
+        match written {
             Ok(()) => {}
+            // The database is asked anew, whatever it said, when the log does not let on what comes next.
+            Err(_) if read_ahead.is_err() => return read_ahead,
             Err(HistoryError::Refused(why)) => return self.refused(&why, progress).await,
             Err(error) => return Err(error.into()),
         }
@@ -274,7 +308,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         self.records_max = (self.records_max * 2).min(self.sizes.records_max);
         progress.written(batch, self.pause.now());
         self.pending = None;
-        Ok(())
+        read_ahead
     }
 
     /// Looks for the record that the database refuses: half as many at once from where it stands, until it is one.
@@ -304,6 +338,27 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         progress.passed_over(batch.through, self.pause.now());
         Ok(())
     }
+}
+
+/// How many records and bytes the waiting batch takes yet; none when it is full.
+fn room(projection: &Projection, records_max: usize, bytes_max: usize) -> Option<(usize, usize)> {
+    let waiting = projection.waiting();
+    let records = records_max.checked_sub(waiting.records)?;
+    let bytes = bytes_max.checked_sub(waiting.record_bytes)?;
+    (records > 0 && bytes > 0).then_some((records, bytes))
+}
+
+/// Lets others on this thread go on.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Reads records on, up to `until`.

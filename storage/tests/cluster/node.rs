@@ -237,7 +237,8 @@ impl Node {
         false
     }
 
-    fn process(&self) -> u32 {
+    /// Its first process.
+    pub(crate) fn process(&self) -> u32 {
         self.running.lock().unwrap().server.as_ref().expect("the server runs").id()
     }
 

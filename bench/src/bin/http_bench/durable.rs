@@ -5,18 +5,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
-use api::server::{self, ServerConfig};
 use bench_support::load::{self, Load};
+use bench_support::orders::{self, Requests};
 use bench_support::sys;
-use engine::core::command::Command;
-use engine::core::ids::{SourceId, UserId};
-use engine::core::rules::Settings;
-use engine::core::user::VenueKind;
-use engine::shard::ask::{Ask, Auth, Op};
-use engine::shard::runtime::HostEntropy;
 use net::http::client::{Client, ClientOptions};
 
 use crate::Cpus;
@@ -34,12 +27,12 @@ pub(crate) fn measure(report: &mut Report, cpus: Cpus, span: Duration) -> Result
     for (name, first) in [("durable signal", USERS as usize), ("durable order", 0)] {
         for connections in CONNECTIONS {
             // A fresh server for each run, so that its stages are this run's.
-            let server = Server::start("durable", cpus.server)?;
+            let server = Server::start(&["durable"], cpus.server)?;
             let secrets = &server.lines[first..first + USERS as usize];
-            let mut templates: HashMap<u32, Template> = HashMap::new();
+            let mut templates: HashMap<u32, Requests> = HashMap::new();
             let mut request = |number: u32, out: &mut Vec<u8>| {
                 let secret = &secrets[number as usize % secrets.len()];
-                templates.entry(number).or_insert_with(|| Template::new(secret, connections)).next(out);
+                templates.entry(number).or_insert_with(|| Requests::new(secret, connections)).next(out);
             };
             let mut load = Load { address: server.address, connections, span, request: &mut request };
             let (mut cpu_ns, process) = (0, server.process());
@@ -100,101 +93,10 @@ fn stages(server: &Server) -> Result<String, String> {
     Ok(text)
 }
 
-/// A connection's requests: an open and a close in turn, each with an id of its own.
-struct Template {
-    open: Vec<u8>,
-    close: Vec<u8>,
-    open_id_at: usize,
-    close_id_at: usize,
-    count: u64,
-}
-
-/// Digits of an id.
-const ID_DIGITS: usize = 16;
-
-impl Template {
-    fn new(secret: &str, round: u32) -> Self {
-        let render = |action: &str| {
-            let zeroes = "0".repeat(ID_DIGITS);
-            let body = format!(
-                "{{\"ticker\":\"BTCUSDT\",\"action\":\"{action}\",\"price\":\"62500\",\"signal_id\":\"r{round}-{zeroes}\",\
-                 \"secret\":\"{secret}\"}}"
-            );
-            let text = format!(
-                "POST /api/webhooks/signal HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: \
-                 {}\r\n\r\n{body}",
-                body.len()
-            );
-            let at = text.find(&zeroes).expect("the id is in the body");
-            (text.into_bytes(), at)
-        };
-        let ((open, open_id_at), (close, close_id_at)) = (render("buy"), render("close"));
-        Self { open, close, open_id_at, close_id_at, count: 0 }
-    }
-
-    fn next(&mut self, out: &mut Vec<u8>) {
-        let (text, at) = if self.count.is_multiple_of(2) {
-            (&self.open, self.open_id_at)
-        } else {
-            (&self.close, self.close_id_at)
-        };
-        let begin = out.len() + at;
-        out.extend_from_slice(text);
-        let mut rest = self.count;
-        for digit in out[begin..begin + ID_DIGITS].iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).expect("a digit");
-            rest /= 10;
-        }
-        self.count += 1;
-    }
-}
-
 /// The whole server: one shard, its log under the current directory.
 pub(crate) fn serve() -> Result<(), String> {
     let dir = std::env::current_dir().map_err(|error| error.to_string())?.join("target/http-bench");
     std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
     let dir = tempfile::tempdir_in(dir).map_err(|error| error.to_string())?;
-    let mut config = ServerConfig::embedded(dir.path().join("data"));
-    config.listen.set_port(0);
-    config.shards = Some(1);
-    config.rules.source_opens_max = u32::MAX;
-    config.rules.repeat_kept_min = 0;
-    config.rules.cooldown = 0;
-    config.snapshot_log_bytes = 1 << 40;
-    let server = server::start(&config).map_err(|error| error.to_string())?;
-    let mut secrets = String::new();
-    for number in 0..USERS + ALONE {
-        secrets.push_str(&publisher(&server, number)?);
-        secrets.push('\n');
-    }
-    std::io::stdout().write_all(secrets.as_bytes()).map_err(|error| error.to_string())?;
-    super::server::say_ready(server.address)?;
-    super::server::wait_for_the_end();
-    server.stop()
-}
-
-/// A user with a source and a paper account; the first [`USERS`] subscribe to themselves.
-fn publisher(server: &server::Server, number: u32) -> Result<String, String> {
-    let email = format!("bench{number}@example.com");
-    let user = UserId::from_email(&email);
-    let secret = api::web::token::new_secret(user, &mut HostEntropy);
-    let digest = engine::core::auth::digest(secret.as_bytes());
-    let mut commands = vec![
-        Command::SignUp { email, password: "none".into(), zone: String::new() },
-        Command::OpenAccount { user, venue: VenueKind::Paper, wallet: None },
-        Command::CreateSource { user, name: "bench".into(), secret: digest },
-    ];
-    if number < USERS {
-        let source = SourceId { owner: user, index: 0 };
-        commands.push(Command::Subscribe { user, source, account: 0, settings: Settings::default() });
-    }
-    let waiting: Vec<_> = commands
-        .into_iter()
-        .map(|command| server.lines.begin(Ask { auth: Auth::Open, op: Op::Command(command), user }))
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
-    for answer in waiting {
-        answer.recv_timeout(Duration::from_secs(10)).map_err(|error| error.to_string())?;
-    }
-    Ok(secret)
+    orders::serve(dir.path().join("data"), None, USERS..USERS + ALONE)
 }

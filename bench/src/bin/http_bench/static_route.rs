@@ -13,8 +13,8 @@ const CONNECTIONS: [u32; 3] = [1, 64, 512];
 
 /// Measures all three servers in turn at each number of connections.
 pub(crate) fn measure(report: &mut Report, nginx: &Nginx, cpus: Cpus, span: Duration) -> Result<(), String> {
-    let bare = Server::start("net", cpus.server)?;
-    let whole = Server::start("durable", cpus.server)?;
+    let bare = Server::start(&["net"], cpus.server)?;
+    let whole = Server::start(&["durable"], cpus.server)?;
     for connections in CONNECTIONS {
         let runs = [
             ("nginx", nginx.worker, format!("http://{}/", nginx.address)),

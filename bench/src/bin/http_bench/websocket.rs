@@ -28,11 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Measures all of it.
 pub(crate) fn measure(report: &mut Report, cpus: Cpus, span: Duration) -> Result<(), String> {
     for connections in [1, 64, 512] {
-        let server = Server::start("net", cpus.server)?;
+        let server = Server::start(&["net"], cpus.server)?;
         report.add(echo(&server, connections, span)?);
     }
     // Memory is read on a server that has done nothing else: freed memory would be used again.
-    let server = Server::start("net", cpus.server)?;
+    let server = Server::start(&["net"], cpus.server)?;
     let before = sys::resident_bytes(server.process());
     let mut crowd = Crowd::open(server.address, IDLE)?;
     let bytes = sys::resident_bytes(server.process()).saturating_sub(before) / u64::from(IDLE);
@@ -41,7 +41,7 @@ pub(crate) fn measure(report: &mut Report, cpus: Cpus, span: Duration) -> Result
     let span = span.min(Duration::from_secs(20));
     let beside = http(&server, span)?;
     drop(crowd);
-    let server = Server::start("net", cpus.server)?;
+    let server = Server::start(&["net"], cpus.server)?;
     let alone = http(&server, span)?;
     #[expect(clippy::cast_precision_loss, reason = "a ratio for a table")]
     let ratio = beside.p99_us as f64 / alone.p99_us.max(1) as f64;
