@@ -55,7 +55,8 @@ fn whatever_step_the_kill_came_at() {
             // A second kill, somewhere in the next start: it must not take what the first one left for granted either.
             killed_after(&disk, steps / 2);
             let context = format!("killed after {steps} steps, seed {seed}");
-            let (mut log, before) = block_on(start(&disk)).unwrap_or_else(|error| panic!("{context}: {error}"));
+            let (mut log, before) =
+                block_on(start(&disk)).unwrap_or_else(|error| panic!("{context}: {error}"));
             assert!(before.is_empty(), "{context}");
             log.append(b"acknowledged").unwrap();
             flush(&mut log).unwrap();
