@@ -32,8 +32,8 @@ const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
 const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
 /// How often a database that gets nothing is asked where it stands: it may have been put back by a fail-over.
 const ASK_EVERY: Nanos = Nanos::from_millis(1_000);
-/// Records that are read while a batch is written, before the writing goes on: about a millisecond.
-const STEP_RECORDS: usize = 256;
+/// Records that are read while a batch is written, before the writing goes on: less than a millisecond.
+const STEP_RECORDS: usize = 128;
 /// Users of a batch of a history that begins in the middle.
 const USERS_AT_ONCE: usize = 100;
 

@@ -15,6 +15,8 @@ pub const COPY_TRAILER: [u8; 2] = [0xff, 0xff];
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The last instant the database has a name for; later ones are `infinity`.
 const LAST_MICROS: i64 = 9_223_371_331_200_000_000 - EPOCH_MICROS;
+/// Most rows are shorter, so that few grow while they are written.
+const USUAL_BYTES: usize = 320;
 /// Decimal places of our numbers.
 const SCALE: u16 = 8;
 
@@ -29,7 +31,9 @@ impl Tuple {
     /// An empty row.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0, 0], fields: 0 }
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        bytes.extend_from_slice(&[0, 0]);
+        Self { bytes, fields: 0 }
     }
 
     fn field(&mut self, bytes: &[u8]) {

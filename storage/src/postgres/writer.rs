@@ -9,6 +9,7 @@
 //! **Never**: writes outside a transaction, but for making partitions, which may be made twice.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use sha2::{Digest, Sha256};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::connect::{ConnectError, Connected, Role, connect};
 use super::target::Target;
@@ -32,9 +33,24 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// See the module's head.
 pub struct Writer {
     target: Target,
-    connected: Option<Connected>,
+    session: Option<Session>,
     /// Partitions that are known to be there.
     months: BTreeSet<(Table, Month)>,
+}
+
+/// A connection with what was made for it.
+struct Session {
+    connected: Connected,
+    /// By [`Table::place`]: the COPY into the table, and the one into the connection's own.
+    copies: Vec<[Statement; 2]>,
+}
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.connected
+    }
 }
 
 /// What tells logs apart without giving the salt away, in hexadecimal digits.
@@ -67,19 +83,27 @@ impl Writer {
     /// A writer to the primary among `target`'s hosts. Connects when it is first asked.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { target, connected: None, months: BTreeSet::new() }
+        Self { target, session: None, months: BTreeSet::new() }
     }
 
-    async fn client(&mut self) -> Result<&Client, HistoryError> {
-        if self.connected.as_ref().is_none_or(|connected| connected.is_closed()) {
-            self.connected = None;
+    async fn client(&mut self) -> Result<&Session, HistoryError> {
+        if self.session.as_ref().is_none_or(|session| session.is_closed()) {
+            self.session = None;
             self.months.clear();
             let unreachable = |error: ConnectError| HistoryError::Unreachable(error.to_string());
             let connected = connect(&self.target, Role::Primary, TIMEOUT).await.map_err(unreachable)?;
             connected.batch_execute(&staging()).await.map_err(meaning)?;
-            self.connected = Some(connected);
+            let mut copies = Vec::new();
+            for table in Table::ALL {
+                let (name, columns) = (table.name(), table.columns().join(", "));
+                let into = |place: &str| format!("COPY {place}{name} ({columns}) FROM STDIN (FORMAT binary)");
+                let direct = connected.prepare(&into("coinbitclub.")).await.map_err(meaning)?;
+                let staged = connected.prepare(&into("stage_")).await.map_err(meaning)?;
+                copies.push([direct, staged]);
+            }
+            self.session = Some(Session { connected, copies });
         }
-        Ok(self.connected.as_ref().expect("it was just made"))
+        Ok(self.session.as_ref().expect("it was just made"))
     }
 
     /// Waits for `work` so long; a connection that was given up or lost is closed, so that nothing of it happens later.
@@ -92,7 +116,7 @@ impl Writer {
             Err(HistoryError::Unreachable(format!("no answer for {} s", TIMEOUT.as_secs())))
         });
         if matches!(done, Err(HistoryError::Unreachable(_))) {
-            self.connected = None;
+            self.session = None;
         }
         done
     }
@@ -129,7 +153,7 @@ impl Writer {
         &mut self,
         place: Place,
         (after, through): (Option<Lsn>, Option<Lsn>),
-        work: impl AsyncFnOnce(&Client) -> Result<(), tokio_postgres::Error>,
+        work: impl AsyncFnOnce(&Session) -> Result<(), tokio_postgres::Error>,
     ) -> Result<(), HistoryError> {
         let client = self.client().await?;
         client.batch_execute("BEGIN").await.map_err(meaning)?;
@@ -242,12 +266,10 @@ fn staging() -> String {
 /// Tuples into a table.
 async fn copy<'a>(
     client: &Client,
-    table: &str,
-    columns: &str,
+    statement: &Statement,
     tuples: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(), tokio_postgres::Error> {
-    let sink =
-        client.copy_in::<_, Bytes>(&format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")).await?;
+    let sink = client.copy_in::<_, Bytes>(statement).await?;
     let mut sink = pin!(sink);
     let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + 1024);
     chunk.put_slice(COPY_HEADER);
@@ -263,29 +285,29 @@ async fn copy<'a>(
 }
 
 /// The rows of one table.
-async fn write_table(client: &Client, table: Table, rows: &TableRows) -> Result<(), tokio_postgres::Error> {
+async fn write_table(session: &Session, table: Table, rows: &TableRows) -> Result<(), tokio_postgres::Error> {
     let (name, columns) = (table.name(), table.columns().join(", "));
-    let place = format!("coinbitclub.{name}");
+    let [direct, staged] = &session.copies[table.place()];
     if !rows.appended.is_empty() {
-        copy(client, &place, &columns, rows.appended.chunks(CHUNK_BYTES)).await?;
+        copy(session, direct, rows.appended.chunks(CHUNK_BYTES)).await?;
     }
     let of = |fresh: bool| {
         rows.latest.values().filter(move |row| row.fresh == fresh).map(|row| row.tuple.as_slice())
     };
     if of(true).next().is_some() {
-        copy(client, &place, &columns, of(true)).await?;
+        copy(session, direct, of(true)).await?;
     }
     if of(false).next().is_some() {
-        copy(client, &format!("stage_{name}"), &columns, of(false)).await?;
+        copy(session, staged, of(false)).await?;
         let (key, rest) = table.columns().split_at(table.key());
         let rest: Vec<String> = rest.iter().map(|column| format!("{column} = excluded.{column}")).collect();
         let then =
             if rest.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", rest.join(", ")) };
         let key = key.join(", ");
         let merge = format!(
-            "INSERT INTO {place} ({columns}) SELECT {columns} FROM stage_{name} ON CONFLICT ({key}) DO {then}"
+            "INSERT INTO coinbitclub.{name} ({columns}) SELECT {columns} FROM stage_{name} ON CONFLICT ({key}) DO {then}"
         );
-        client.batch_execute(&merge).await?;
+        session.batch_execute(&merge).await?;
     }
     Ok(())
 }
