@@ -64,6 +64,9 @@ fn amount(field: &str, text: Option<String>, into: &mut Money) -> Result<(), Str
     Ok(())
 }
 
+/// An order is asked about when it is 10 s old, and venues take requests for 5 s after they were signed.
+const NOT_RECEIVED_MIN: u64 = 15 * SECOND;
+
 /// Parses rules.
 ///
 /// # Errors
@@ -100,6 +103,12 @@ pub fn parse(text: &str) -> Result<Rules, String> {
         }
         rules.leverage_max = leverage;
     }
+    if rules.not_received_span < NOT_RECEIVED_MIN {
+        let least = NOT_RECEIVED_MIN / SECOND;
+        return Err(format!(
+            "not_received_span_s: at least {least}: before that, an order that a venue does not know may still be on its way"
+        ));
+    }
     if rules.positions_max > 16 {
         return Err("positions_max: at most 16".to_owned());
     }
@@ -134,6 +143,7 @@ mod tests {
     #[test]
     fn refusals_name_the_field() {
         for (text, part) in [
+            (r#"{"not_received_span_s":14}"#, "not_received_span_s: at least 15"),
             (r#"{"cooldwon_s":0}"#, "cooldwon_s"),
             (r#"{"daily_loss_max":"1,5"}"#, "daily_loss_max: a decimal comma"),
             (r#"{"share_prepaid":"2"}"#, "share_prepaid: a share from 0 to 1"),
