@@ -163,9 +163,12 @@ impl Tuple {
     }
 }
 
+/// A tuple's fields; none for what is not known.
+pub type Fields<'a> = Vec<Option<&'a [u8]>>;
+
 /// The fields of the tuple that `bytes` begins with, and what follows it. `None` when it is not whole.
 #[must_use]
-pub fn split(bytes: &[u8]) -> Option<(Vec<Option<&[u8]>>, &[u8])> {
+pub fn split(bytes: &[u8]) -> Option<(Fields<'_>, &[u8])> {
     let (count, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut fields = Vec::new();
     for _ in 0..u16::from_be_bytes(*count) {
