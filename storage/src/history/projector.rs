@@ -55,8 +55,8 @@ impl Default for Sizes {
         Self {
             // A row that changes within a batch is written once: a larger batch writes fewer rows twice
             // (docs/history-bench.md). Rows take about as many bytes as their records.
-            records_max: 60_000,
-            bytes_max: 16 << 20,
+            records_max: 150_000,
+            bytes_max: 32 << 20,
             linger: Nanos::from_millis(20),
             idle: Nanos::from_millis(5),
         }

@@ -152,7 +152,13 @@ fn project(home: &ShardHome, end: Lsn, target: Target) -> Result<Duration, Strin
     };
     run(futures_lite::future::zip(projector.run(&progress, &stop), watch))?;
     let report = progress.report();
-    eprintln!("{} rows written in {} batches, {} failures", report.rows, report.batches, report.failures);
+    eprintln!(
+        "{} rows written in {} batches, {} failures; {} MiB resident",
+        report.rows,
+        report.batches,
+        report.failures,
+        sys::resident_bytes(std::process::id()) >> 20
+    );
     Ok(spent.get())
 }
 
