@@ -8,10 +8,11 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crash::calls::post;
 use crash::check::Check;
 use crash::files::{contents, flip};
 use crash::load::{Load, post_signal};
-use crash::people::{People, RULES, SYMBOLS, signal_body};
+use crash::people::{People, RULES, SYMBOLS, Source, TRADERS, create_source, signal_body, subscription};
 use crash::promises::{Promises, locked};
 use crash::server::Place;
 use crash::{Repeat, seed, wait_until};
@@ -81,11 +82,17 @@ fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
     server = place.start(2);
     let others = Mutex::new(Promises::default());
     let busy = Load { people: &people, promises: &others, address: server.address, round: 1, seed };
+    // A source of its own: what the first load was promised of the others is not pushed out by hundreds of newer signals.
+    let source = create_source(&mut server.client(), &people.traders[0], "busy");
+    for (trader, person) in people.traders.iter().enumerate().skip(TRADERS) {
+        let body = subscription(trader, &source, 5);
+        post(&mut server.client(), "/api/subscriptions", &person.token, &body, 200);
+    }
     let mut backups: Vec<(PathBuf, Promises)> = Vec::new();
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
-            let (busy, mut client) = (&busy, server.client());
-            scope.spawn(move || flood(busy, &mut client, sender));
+            let (busy, source, mut client) = (&busy, &source, server.client());
+            scope.spawn(move || flood(busy, source, &mut client, sender));
         }
         for n in 0..BACKUPS {
             wait_until("more is acknowledged", || {
@@ -124,11 +131,11 @@ fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
 }
 
 /// Sends signals until the server is gone.
-fn flood(load: &Load<'_>, client: &mut Client, sender: usize) {
+fn flood(load: &Load<'_>, source: &Source, client: &mut Client, sender: usize) {
     for n in 0_u64.. {
         let body_sender = format!("busy-{sender}-{n:08}");
         let action = if n % 3 == 2 { "close" } else { "buy" };
-        let body = signal_body(&load.people.flood, &body_sender, action, SYMBOLS[(n % 5) as usize]);
+        let body = signal_body(source, &body_sender, action, SYMBOLS[(n % 5) as usize]);
         let signal = load.note(body_sender, None, n % 3 != 2, body);
         if post_signal(client, load.promises, &signal).is_none() {
             return;
