@@ -173,7 +173,11 @@ fn begin(kind: &str, name: &str, tear: impl FnOnce()) -> bool {
         Moment::Torn => tear(),
         Moment::Power => {
             for (_, undo) in process.undo.drain(..).rev() {
-                undo.take_back().expect("what was not synced is undone");
+                match undo.take_back() {
+                    // Another shard's operation has begun and not happened: there is nothing to take back.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    done => done.expect("what was not synced is undone"),
+                }
             }
         }
     }
