@@ -3,16 +3,15 @@
 //! **Runs on**: the shard that owns what is asked for. **Bounds**: [`PAGE_USERS_MAX`] users per question; more is asked
 //! for in pages. **Never**: floating point; amounts are decimal strings.
 
-use engine::core::fixed::{Money, Price, Quantity};
+use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::{SignalId, SourceId, Timestamp, UserId};
 use engine::core::instrument::MarketView;
 use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
-use engine::core::order::OrderKind;
 use engine::core::position::{CloseReason, Order, Position};
 use engine::core::rules::Rules;
 use engine::core::signal::{FanOutCounts, Signal};
 use engine::core::state::{State, user_digest};
-use engine::core::user::{Outcome, OutcomeKind, User};
+use engine::core::user::{Outcome, User};
 use engine::shard::ports::Reads;
 use serde::Serialize;
 
@@ -302,12 +301,7 @@ fn at(time: Timestamp) -> Option<u64> {
 
 impl From<&Order> for OrderView {
     fn from(order: &Order) -> Self {
-        let (kind, price): (&str, Option<Price>) = match order.new.kind {
-            OrderKind::Market => ("market", None),
-            OrderKind::Limit(price) => ("limit", Some(price)),
-            OrderKind::StopMarket(trigger) => ("stop_market", Some(trigger)),
-            OrderKind::TakeProfitMarket(trigger) => ("take_profit_market", Some(trigger)),
-        };
+        let (kind, price) = order.new.kind.words();
         Self {
             id: order.new.id.to_string(),
             account: order.new.id.account.index,
@@ -529,7 +523,7 @@ fn balances(user: &User) -> Vec<u8> {
         .zip(0_u8..)
         .map(|(account, index)| AccountView {
             index,
-            venue: venue_name(account.venue),
+            venue: account.venue.as_str(),
             currency: account.currency().as_str(),
             wallet: user.wallet(index).to_string(),
             available: user.available(index).to_string(),
@@ -549,26 +543,6 @@ fn balances(user: &User) -> Vec<u8> {
         })
         .collect();
     to_json(&serde_json::json!({ "accounts": accounts, "balances": balances }))
-}
-
-fn venue_name(venue: engine::core::user::VenueKind) -> &'static str {
-    match venue {
-        engine::core::user::VenueKind::Paper => "paper",
-        engine::core::user::VenueKind::Binance => "binance",
-        engine::core::user::VenueKind::Bybit => "bybit",
-    }
-}
-
-/// The word of an outcome and, when there is one, the reason.
-#[must_use]
-pub fn outcome_words(kind: &OutcomeKind) -> (&'static str, Option<&'static str>) {
-    match kind {
-        OutcomeKind::Sent => ("sent", None),
-        OutcomeKind::Filled => ("filled", None),
-        OutcomeKind::FilledInPart => ("filled_in_part", None),
-        OutcomeKind::Skipped(reason) => ("skipped", Some(reason.as_str())),
-        OutcomeKind::Failed(reason) => ("failed", Some(reason.as_str())),
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::generation::ShardHome;
 use crate::identity::{BlockSequence, Epoch, Generation, Lsn, SegmentNumber};
 use crate::limits::PAGE_BYTES;
 use crate::path;
-use crate::scan::{covering, first_lsn};
+use crate::scan::{covering, first_lsn, read_block};
 use crate::snapshot::DurableSnapshot;
 use crate::snapshot_file;
 use crate::window::Window;
@@ -90,12 +90,6 @@ impl<D: Disk> Follower<D> {
         };
         let (dir, first) = (home.dir().to_owned(), first.unwrap_or_default());
         Ok(StorageError::NoBase { dir, first, detail: format!("record {from} is wanted") })
-    }
-
-    /// The next record it gives.
-    #[must_use]
-    pub fn next_lsn(&self) -> Lsn {
-        self.next
     }
 
     fn path(&self) -> PathBuf {
@@ -176,21 +170,18 @@ impl<D: Disk> Follower<D> {
     /// The block at `offset`, read anew when what is in memory may be older than it.
     async fn look(&mut self) -> Result<Result<BlockHeader, BlockFault>, StorageError> {
         let path = self.path();
-        for fresh in [false, true] {
-            if self.offset >= self.window.len() {
-                return Ok(Err(BlockFault::Blank));
-            }
-            if fresh {
-                self.window.forget();
-            }
-            let (identity, segment) = (*self.home.identity(), self.segment);
-            let found = crate::scan::read_block(&mut self.window, self.offset, &identity, segment).await;
-            let found = found.map_err(StorageError::io("read", &path))?;
-            if found.is_ok() || fresh {
-                return Ok(found);
-            }
+        if self.offset >= self.window.len() {
+            return Ok(Err(BlockFault::Blank));
         }
-        unreachable!("the second look returns")
+        let (identity, segment) = (*self.home.identity(), self.segment);
+        let found = read_block(&mut self.window, self.offset, &identity, segment).await;
+        let found = found.map_err(StorageError::io("read", &path))?;
+        if found.is_ok() {
+            return Ok(found);
+        }
+        self.window.forget();
+        let found = read_block(&mut self.window, self.offset, &identity, segment).await;
+        found.map_err(StorageError::io("read", &path))
     }
 
     /// The next segment, when there is one.
@@ -219,7 +210,7 @@ impl<D: Disk> Follower<D> {
         let path = self.home.dir().join(path::segment_name(number));
         let Some(mut window) = self.next_segment().await? else { return Ok(false) };
         let identity = *self.home.identity();
-        let found = crate::scan::read_block(&mut window, PAGE_BYTES as u64, &identity, number).await;
+        let found = read_block(&mut window, PAGE_BYTES as u64, &identity, number).await;
         let found = found.map_err(StorageError::io("read", &path))?;
         let goes_on = found.is_ok_and(|header| {
             self.sequence.map_or(header.first_lsn <= self.next, |sequence| header.sequence == sequence)
@@ -253,50 +244,26 @@ pub enum Base {
     /// With nothing: the log is whole.
     Beginning,
     /// With a snapshot.
-    Snapshot(BaseSnapshot),
+    Snapshot(DurableSnapshot),
 }
 
-/// A snapshot to begin with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseSnapshot(DurableSnapshot);
-
-impl BaseSnapshot {
-    /// The first record after it; its users may hold more.
-    #[must_use]
-    pub fn start(&self) -> Lsn {
-        self.0.start
-    }
-
-    /// The last record that any of its users holds.
-    #[must_use]
-    pub fn reflects(&self) -> Lsn {
-        self.0.reflects
-    }
-
-    /// What it says about itself.
-    #[must_use]
-    pub fn durable(&self) -> &DurableSnapshot {
-        &self.0
-    }
-
-    /// Reads its sections.
-    ///
-    /// # Errors
-    /// [`StorageError`]; sections given before it are void.
-    pub async fn sections<D: Disk>(
-        &self,
-        disk: &D,
-        home: &ShardHome,
-        visit: &mut impl FnMut(&[u8]),
-    ) -> Result<(), StorageError> {
-        let section = &mut |_, _, bytes: &[u8]| {
-            visit(bytes);
-            Ok::<_, Infallible>(())
-        };
-        let read =
-            snapshot_file::read(disk, &self.0.path, self.0.start, Some(home.identity()), section).await;
-        read.map(|_| ()).map_err(certain)
-    }
+/// Reads a snapshot's sections.
+///
+/// # Errors
+/// [`StorageError`]; sections given before it are void.
+pub async fn read_sections<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    snapshot: &DurableSnapshot,
+    visit: &mut impl FnMut(&[u8]),
+) -> Result<(), StorageError> {
+    let section = &mut |_, _, bytes: &[u8]| {
+        visit(bytes);
+        Ok::<_, Infallible>(())
+    };
+    let read =
+        snapshot_file::read(disk, &snapshot.path, snapshot.start, Some(home.identity()), section).await;
+    read.map(|_| ()).map_err(certain)
 }
 
 fn certain(error: RecoverError<Infallible>) -> StorageError {
@@ -336,8 +303,13 @@ async fn choose<D: Disk>(
             Err(StorageError::Corruption(_)) => continue,
             Err(error) => return Err(error),
         };
-        if wanted(&snapshot) && covering(disk, home.dir(), home.identity(), segments, start).await?.is_some()
-        {
+        if !wanted(&snapshot) {
+            continue;
+        }
+        // The log also reaches back to its first snapshot when its first block is a torn write that was stepped over.
+        let from_first = segments.first() == Some(&SegmentNumber(1))
+            && first_record(disk, home, segments).await?.is_none_or(|first| first == start);
+        if from_first || covering(disk, home.dir(), home.identity(), segments, start).await?.is_some() {
             return Ok(Some(snapshot));
         }
     }
@@ -352,7 +324,7 @@ pub async fn base_for<D: Disk>(disk: &D, home: &ShardHome, at: Lsn) -> Result<Ba
     let (segments, snapshots) = listed(disk, home).await?;
     let chosen = choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= at).await?;
     if let Some(snapshot) = chosen {
-        return Ok(Base::Snapshot(BaseSnapshot(snapshot)));
+        return Ok(Base::Snapshot(snapshot));
     }
     if is_whole(disk, home, &segments).await? {
         return Ok(Base::Beginning);
@@ -393,7 +365,7 @@ pub async fn seed_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, Stor
         snapshot.reflects.next() == snapshot.start && begins.is_none_or(|first| first == snapshot.start)
     };
     match choose(disk, home, (&segments, &snapshots), is_first).await? {
-        Some(snapshot) => Ok(Base::Snapshot(BaseSnapshot(snapshot))),
+        Some(snapshot) => Ok(Base::Snapshot(snapshot)),
         None => {
             let detail = "the snapshot that this generation began with is wanted".to_owned();
             Err(StorageError::NoBase { dir: home.dir().to_owned(), first: Lsn(0), detail })
@@ -414,7 +386,7 @@ async fn first_record<D: Disk>(
     let mut window = open(disk, home, SegmentNumber(1)).await?;
     let (mut offset, mut found) = (PAGE_BYTES as u64, None);
     while found.is_none() && offset < window.len() {
-        let block = crate::scan::read_block(&mut window, offset, home.identity(), SegmentNumber(1)).await;
+        let block = read_block(&mut window, offset, home.identity(), SegmentNumber(1)).await;
         found = block.map_err(StorageError::io("read", &path))?.ok().map(|header| header.first_lsn);
         offset += PAGE_BYTES as u64;
     }
@@ -433,7 +405,7 @@ pub async fn oldest_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, St
     }
     snapshots.reverse();
     match choose(disk, home, (&segments, &snapshots), |_| true).await? {
-        Some(snapshot) => Ok(Base::Snapshot(BaseSnapshot(snapshot))),
+        Some(snapshot) => Ok(Base::Snapshot(snapshot)),
         None => {
             let detail = "there is no usable snapshot".to_owned();
             Err(StorageError::NoBase { dir: home.dir().to_owned(), first: Lsn(0), detail })

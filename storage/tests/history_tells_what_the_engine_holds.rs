@@ -11,40 +11,19 @@ mod steps;
 #[path = "../../engine/tests/desk/world.rs"]
 mod world;
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use engine::seam::Nanos;
 use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
-use storage::history::sim_database::{SimDatabase, WriteFault};
-use storage::history::{Pause, Projector, Sizes, Table};
+use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
+use storage::history::{Projector, Sizes, Table};
 use storage::{Lsn, prune};
-
-/// A clock that moves when somebody waits.
-#[derive(Clone, Default)]
-struct Ticks(Rc<Cell<u64>>);
-
-impl Pause for Ticks {
-    async fn pause(&self, span: Nanos) {
-        self.0.set(self.0.get() + span.0);
-        let mut waited = false;
-        std::future::poll_fn(|context| {
-            context.waker().wake_by_ref();
-            if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    fn now(&self) -> Nanos {
-        Nanos(self.0.get())
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Happening {

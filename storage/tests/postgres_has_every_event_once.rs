@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cluster, DATABASE, Node, USER};
 use engine::seam::Nanos;
+use engine::shard::runtime::HostClock;
 use futures_util::StreamExt;
 use projecting::Logged;
 use proptest::strategy::{Strategy, ValueTree};
@@ -25,28 +26,15 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use steps::step;
 use storage::history::sim_database::SimDatabase;
 use storage::history::tuple;
-use storage::history::{History, Pause, Progress, Projector, Sizes, Table};
-use storage::postgres::MIGRATIONS;
+use storage::history::{History, Progress, Projector, Sizes, Table};
 use storage::postgres::connect::{Role, connect};
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
+use storage::postgres::{MIGRATIONS, TokioPause};
 
 /// Nothing here takes longer, however busy the machine.
 const WAIT_MAX: Duration = Duration::from_secs(90);
-
-#[derive(Clone, Copy)]
-struct RealTime(Instant);
-
-impl Pause for RealTime {
-    async fn pause(&self, span: Nanos) {
-        tokio::time::sleep(Duration::from_nanos(span.0)).await;
-    }
-
-    fn now(&self) -> Nanos {
-        Nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap())
-    }
-}
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
@@ -76,14 +64,14 @@ impl Desk {
         &self,
         history: H,
         records_max: usize,
-    ) -> Projector<storage::sim_disk::SimDisk, H, RealTime> {
+    ) -> Projector<storage::sim_disk::SimDisk, H, TokioPause<HostClock>> {
         let sizes = Sizes {
             records_max,
             bytes_max: 1 << 20,
             linger: Nanos::from_millis(5),
             idle: Nanos::from_millis(5),
         };
-        let pause = RealTime(Instant::now());
+        let pause = TokioPause(HostClock);
         Projector::new(self.logged.disk.clone(), self.logged.home.clone(), history, pause, sizes)
     }
 

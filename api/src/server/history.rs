@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use engine::seam::{Clock, Nanos};
+use engine::seam::Nanos;
 use engine::shard::runtime::HostClock;
-use storage::history::{Pause, Progress, Projector, Sizes, bring_all, run_all};
-use storage::postgres::MIGRATIONS;
+use storage::history::{Progress, Projector, Sizes, bring_all, run_all};
 use storage::postgres::migrate::migrate;
 use storage::postgres::replicas::{Readers, ReadersOptions};
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
+use storage::postgres::{MIGRATIONS, TokioPause};
 use storage::{DataDirectory, ReadOnlyDisk, ShardHome};
 
 use super::inside::Lines;
@@ -25,20 +25,6 @@ use super::readers::{self, HistoryJob};
 const TRY_AGAIN: Nanos = Nanos::from_millis(2_000);
 /// How often a wait looks whether the server ends.
 const LOOK: Nanos = Nanos::from_millis(50);
-
-/// Waiting on tokio's clock; the shards' clock to tell the time by.
-#[derive(Clone, Copy)]
-struct TokioPause;
-
-impl Pause for TokioPause {
-    async fn pause(&self, span: Nanos) {
-        tokio::time::sleep(Duration::from_nanos(span.0)).await;
-    }
-
-    fn now(&self) -> Nanos {
-        HostClock.monotonic()
-    }
-}
 
 /// What reading needs.
 pub struct Reading {
@@ -71,7 +57,7 @@ pub fn run(
                 .into_iter()
                 .map(|home| {
                     let writer = Writer::new(primary.clone());
-                    Projector::new(ReadOnlyDisk, home, writer, TokioPause, Sizes::default())
+                    Projector::new(ReadOnlyDisk, home, writer, TokioPause(HostClock), Sizes::default())
                 })
                 .collect();
             run_all(&mut projectors, progress, stop).await;
@@ -91,7 +77,8 @@ fn finish(primary: &Target, homes: &[ShardHome]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
         migrate(primary, MIGRATIONS).await.map_err(|error| error.to_string())?;
-        bring_all(&ReadOnlyDisk, homes, || Writer::new(primary.clone()), TokioPause, FINISH_MAX).await
+        bring_all(&ReadOnlyDisk, homes, || Writer::new(primary.clone()), TokioPause(HostClock), FINISH_MAX)
+            .await
     })
 }
 
@@ -107,7 +94,7 @@ async fn schema(primary: &Target, progress: &[Arc<Progress>], stop: &AtomicBool)
         }
         let mut waited = Nanos(0);
         while waited < TRY_AGAIN && !stop.load(Ordering::Relaxed) {
-            TokioPause.pause(LOOK).await;
+            tokio::time::sleep(Duration::from_nanos(LOOK.0)).await;
             waited = waited.plus(LOOK);
         }
     }

@@ -3,14 +3,13 @@
 //! **Runs on**: the simulator's thread. **Checks**: at the end, when the database is whole, it holds what the engine holds, row by
 //! row and to the last unit of every balance.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::core::user::User;
 use engine::seam::Nanos;
-use storage::history::sim_database::SimDatabase;
+use storage::history::sim_database::{SimDatabase, Ticks};
 use storage::history::{Pause, Progress, Projector, Sizes, bring_all};
 use storage::sim_disk::block_on;
 use storage::{DataDirectory, ShardHome};
@@ -41,28 +40,6 @@ impl Pause for Virtual {
     }
     fn now(&self) -> Nanos {
         self.0.now()
-    }
-}
-
-/// Time that passes when somebody waits.
-#[derive(Clone, Default)]
-struct Ticks(Rc<Cell<u64>>);
-
-impl Pause for Ticks {
-    async fn pause(&self, span: Nanos) {
-        self.0.set(self.0.get() + span.0);
-        let mut waited = false;
-        std::future::poll_fn(|context| {
-            context.waker().wake_by_ref();
-            if std::mem::replace(&mut waited, true) {
-                return std::task::Poll::Ready(());
-            }
-            std::task::Poll::Pending
-        })
-        .await;
-    }
-    fn now(&self) -> Nanos {
-        Nanos(self.0.get())
     }
 }
 

@@ -23,7 +23,7 @@ use storage::postgres::replicas::Token;
 
 use super::flows::{Figures, GatherFlow, ReceiptFlow};
 use super::gauges::{Gauges, Latencies};
-use super::history::{HistoryQuestion, HistoryRows, position_text};
+use super::history::{HistoryQuestion, HistoryRows, PositionText};
 use super::routes::{Proof, Routed, route};
 use super::{metrics_text, render, token};
 use crate::reads::{Audit, Found, Question};
@@ -345,7 +345,7 @@ impl<E: Entropy> Desk<E> {
             Pending::Plain(http, user) => {
                 let position = self.position_of(user);
                 self.respond(wire, http, |out, mode, date| {
-                    render::answer_at(out, mode, date, &answer, position.as_deref());
+                    render::answer_at(out, mode, date, &answer, position.as_ref().map(PositionText::as_str));
                 });
             }
             Pending::History { http, question, .. } => self.history_step(http, question, answer, wire),
@@ -410,11 +410,12 @@ impl<E: Entropy> Desk<E> {
     }
 
     /// How far the log of a user's shard is: everything that was answered about them so far is in it.
-    fn position_of(&self, user: UserId) -> Option<String> {
+    fn position_of(&self, user: UserId) -> Option<PositionText> {
         let history = self.gauges.history.as_ref()?;
         let shard = owner(user, self.shards);
         let lsn = history.shards[shard.place()].durable();
-        Some(position_text(Token { generation: history.generation, shard: ShardNumber(shard.0), lsn }))
+        let token = Token { generation: history.generation, shard: ShardNumber(shard.0), lsn };
+        Some(PositionText::of(token))
     }
 
     /// The state's part is there, and the session is valid: now the database is asked, where there is one.

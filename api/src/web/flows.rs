@@ -12,7 +12,7 @@ use engine::shard::metrics::ShardStatus;
 use serde::Serialize;
 
 use super::desk::Http;
-use crate::reads::{Audit, ReceiptLine, SignalHead, outcome_words};
+use crate::reads::{Audit, ReceiptLine, SignalHead};
 
 /// Rows that a receipt shows at most, whatever is asked for.
 pub const RECEIPT_ROWS_MAX: usize = 20_000;
@@ -134,7 +134,7 @@ impl ReceiptFlow {
         let Some(head) = &self.head else { return };
         let accepted_at = head.signal.accepted_at;
         for line in lines {
-            let (word, reason) = outcome_words(&line.outcome.kind);
+            let (word, reason) = line.outcome.kind.words();
             *self.outcomes.entry((word, reason.unwrap_or(""))).or_default() += 1;
             if !matches!(line.outcome.kind, OutcomeKind::Skipped(_)) {
                 if line.outcome.sent_at.0 != 0 {
@@ -197,7 +197,7 @@ impl ReceiptFlow {
                 .rows
                 .iter()
                 .map(|line| {
-                    let (outcome, reason) = outcome_words(&line.outcome.kind);
+                    let (outcome, reason) = line.outcome.kind.words();
                     RowView {
                         user: line.user.to_string(),
                         account: line.outcome.account,

@@ -197,6 +197,20 @@ impl Leg {
         (Leg::ReversalClose, b'R'),
     ];
 
+    /// A stable machine word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Stop => "stop",
+            Self::TakeProfit => "take_profit",
+            Self::SignalClose => "signal_close",
+            Self::ManualClose => "manual_close",
+            Self::UnprotectedClose => "unprotected_close",
+            Self::ReversalClose => "reversal_close",
+        }
+    }
+
     fn letter(self) -> u8 {
         Self::ALL.iter().find(|(leg, _)| *leg == self).map_or(b'?', |(_, letter)| *letter)
     }

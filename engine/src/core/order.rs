@@ -56,6 +56,17 @@ pub enum OrderKind {
 }
 
 impl OrderKind {
+    /// A stable machine word, and the limit or trigger price.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, Option<Price>) {
+        match self {
+            Self::Market => ("market", None),
+            Self::Limit(price) => ("limit", Some(price)),
+            Self::StopMarket(trigger) => ("stop_market", Some(trigger)),
+            Self::TakeProfitMarket(trigger) => ("take_profit_market", Some(trigger)),
+        }
+    }
+
     /// Whether it waits for a trigger price.
     #[must_use]
     pub const fn is_trigger(self) -> bool {
@@ -191,6 +202,17 @@ pub enum Liquidity {
     Taker,
     /// Made.
     Maker,
+}
+
+impl Liquidity {
+    /// The field's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Taker => "taker",
+            Self::Maker => "maker",
+        }
+    }
 }
 
 /// One execution of an order.

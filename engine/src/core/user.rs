@@ -49,6 +49,18 @@ pub enum VenueKind {
     Bybit,
 }
 
+impl VenueKind {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Binance => "binance",
+            Self::Bybit => "bybit",
+        }
+    }
+}
+
 /// An exchange account.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ExchangeAccount {
@@ -258,6 +270,20 @@ pub enum OutcomeKind {
     Skipped(Skip),
     /// The order failed, and why.
     Failed(VenueReason),
+}
+
+impl OutcomeKind {
+    /// A stable machine word and, where there is one, the reason.
+    #[must_use]
+    pub const fn words(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Sent => ("sent", None),
+            Self::Filled => ("filled", None),
+            Self::FilledInPart => ("filled_in_part", None),
+            Self::Skipped(skip) => ("skipped", Some(skip.as_str())),
+            Self::Failed(reason) => ("failed", Some(reason.as_str())),
+        }
+    }
 }
 
 /// A user's line in the receipt of a signal.

@@ -10,18 +10,7 @@ use engine::core::ids::Timestamp;
 use super::month::Month;
 use super::tables::{Growth, Table};
 use super::tuple;
-use crate::identity::{Generation, Lsn, Salt, ShardNumber};
-
-/// A shard's log, as the database knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its generation.
-    pub generation: Generation,
-    /// Its number within it.
-    pub shard: ShardNumber,
-    /// What tells the data directory from others.
-    pub salt: Salt,
-}
+use crate::identity::{LogIdentity, Lsn};
 
 /// A row that may be written again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +36,7 @@ pub struct TableRows {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Whose.
-    pub place: Place,
+    pub place: LogIdentity,
     /// The last record that was in the database before; none for a history that begins with this.
     pub after: Option<Lsn>,
     /// The last record that is in it afterwards.
@@ -71,7 +60,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     #[must_use]
-    pub fn new(place: Place, after: Option<Lsn>, through: Lsn) -> Self {
+    pub fn new(place: LogIdentity, after: Option<Lsn>, through: Lsn) -> Self {
         Self {
             place,
             after,

@@ -3,13 +3,13 @@
 //! **Invariants**: nobody writes to these logs any more; the generation is called complete only when everything is there.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 
 use engine::seam::{Disk, Nanos};
+use futures_lite::future::zip;
+use futures_util::future::join_all;
 
-use super::batch::Place;
 use super::progress::Progress;
 use super::projector::{Projector, Sizes};
 use super::seam::{History, Pause};
@@ -21,8 +21,11 @@ use crate::inspect::{Found, inspect};
 /// How often it looks whether all is there.
 const LOOK: Nanos = Nanos::from_millis(20);
 
-/// The last record of a log that nobody writes to, or what is damaged in it.
-async fn last_record<D: Disk>(disk: &D, home: &ShardHome) -> Result<Lsn, String> {
+/// The last record of a log that nobody writes to.
+///
+/// # Errors
+/// What is damaged, or cannot be read.
+pub async fn last_record<D: Disk>(disk: &D, home: &ShardHome) -> Result<Lsn, String> {
     let (mut last, mut damage) = (Lsn(0), None);
     let visit = |found: Found<'_>| {
         match found {
@@ -47,17 +50,8 @@ pub async fn run_all<D: Disk, H: History, P: Pause>(
     progress: &[impl AsRef<Progress>],
     stop: &AtomicBool,
 ) {
-    let mut running: Vec<_> = projectors
-        .iter_mut()
-        .zip(progress)
-        .map(|(projector, progress)| Box::pin(projector.run(progress.as_ref(), stop)))
-        .collect();
-    // Each is polled when anything happens: they are few.
-    std::future::poll_fn(|context| {
-        running.retain_mut(|one| one.as_mut().poll(context).is_pending());
-        if running.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    let all = projectors.iter_mut().zip(progress);
+    join_all(all.map(|(projector, progress)| projector.run(progress.as_ref(), stop))).await;
 }
 
 /// Brings everything in the logs of `homes` into the database and says that it is complete.
@@ -75,7 +69,7 @@ pub async fn bring_all<D: Disk, H: History, P: Pause>(
     for home in homes {
         ends.push(last_record(disk, home).await?);
     }
-    let progress: Vec<std::sync::Arc<Progress>> = homes.iter().map(|_| Default::default()).collect();
+    let progress: Vec<Arc<Progress>> = homes.iter().map(|_| Default::default()).collect();
     for (progress, end) in progress.iter().zip(&ends) {
         progress.set_durable(*end);
     }
@@ -92,23 +86,11 @@ pub async fn bring_all<D: Disk, H: History, P: Pause>(
         }
         stop.store(true, Ordering::Relaxed);
     };
-    let (mut watch, mut work) = (Box::pin(watch), Box::pin(run_all(&mut projectors, &progress, &stop)));
-    let mut watching = true;
-    std::future::poll_fn(|context| {
-        if watching && watch.as_mut().poll(context).is_ready() {
-            watching = false;
-        }
-        work.as_mut().poll(context)
-    })
-    .await;
+    zip(watch, run_all(&mut projectors, &progress, &stop)).await;
     if !there() {
         let failing = progress.iter().find_map(|progress| progress.report().failing);
         return Err(failing.unwrap_or_else(|| "it takes too long".to_owned()));
     }
-    let places = homes.iter().map(|home| {
-        let identity = home.identity();
-        Place { generation: identity.generation, shard: identity.shard, salt: identity.salt }
-    });
-    let ends: Vec<_> = places.zip(ends.iter().copied()).collect();
+    let ends: Vec<_> = homes.iter().map(|home| *home.identity()).zip(ends.iter().copied()).collect();
     history().complete(&ends).await.map_err(|error| error.to_string())
 }

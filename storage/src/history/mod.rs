@@ -16,12 +16,11 @@ pub mod sim_database;
 mod tables;
 pub mod tuple;
 
-pub use batch::{Batch, Latest, Place, TableRows};
-pub use bring_all::{bring_all, run_all};
+pub use batch::{Batch, Latest, TableRows};
+pub use bring_all::{bring_all, last_record, run_all};
 pub use month::Month;
 pub use progress::{KEPT, Progress, ProgressReport};
 pub use projection::Projection;
 pub use projector::{Projector, Sizes};
-pub use rows::leg_word;
 pub use seam::{History, HistoryError, Pause, Standing};
 pub use tables::{Growth, Table};

@@ -17,7 +17,7 @@ pub const KEPT: Nanos = Nanos::from_millis(600_000);
 const SAMPLE_EVERY: Nanos = Nanos::from_millis(30_000);
 
 /// See the module's head.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Progress {
     durable: AtomicU64,
     /// The last record in the database, as far as is known.
@@ -31,22 +31,6 @@ pub struct Progress {
     failing: Mutex<Option<String>>,
     /// Where the database stood, and when.
     samples: Mutex<VecDeque<(Nanos, Lsn)>>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            durable: AtomicU64::new(0),
-            projected: AtomicU64::new(0),
-            projected_at: AtomicU64::new(0),
-            rows: AtomicU64::new(0),
-            batches: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            failing: Mutex::new(None),
-            samples: Mutex::new(VecDeque::new()),
-        }
-    }
 }
 
 /// What the status page shows.

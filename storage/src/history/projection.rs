@@ -17,15 +17,15 @@ use engine::core::position::{CloseReason, Order, Position};
 use engine::core::state::{IdMap, State, UserIndex};
 use engine::core::user::{Skip, User};
 
-use super::batch::{Batch, Place, TableRows};
-use super::rows::{self, Fee, Line, json_text, venue};
+use super::batch::{Batch, TableRows};
+use super::rows::{self, Fee, Line, json_text};
 use super::tables::Table;
 use super::tuple::Tuple;
-use crate::identity::{Generation, Lsn, Salt, ShardNumber};
+use crate::identity::{Generation, LogIdentity, Lsn, Salt, ShardNumber};
 
 /// See the module's head.
 pub struct Projection {
-    place: Place,
+    place: LogIdentity,
     state: State,
     /// The last record that each user of the snapshot holds.
     as_of: IdMap<UserId, u64>,
@@ -36,7 +36,7 @@ pub struct Projection {
 impl Projection {
     /// One that begins with nothing, before the first record.
     #[must_use]
-    pub fn new(place: Place) -> Self {
+    pub fn new(place: LogIdentity) -> Self {
         Self {
             place,
             state: State::default(),
@@ -50,12 +50,6 @@ impl Projection {
     #[must_use]
     pub fn through(&self) -> Lsn {
         self.through
-    }
-
-    /// Its copy of the state.
-    #[must_use]
-    pub fn state(&self) -> &State {
-        &self.state
     }
 
     /// The rows that wait.
@@ -82,8 +76,7 @@ impl Projection {
         self.batch = Batch::new(self.place, database, through);
     }
 
-    /// All that the state holds, for a history that begins here, in batches of so many users; the last of them is the waiting
-    /// batch. What was before is told by postings of an entry of number 0: the balances, less the entries that are still known.
+    /// All that the state holds, for a history that begins here, in batches of so many users. What was before is told by postings of an entry of number 0: the balances, less the entries that are still known.
     pub fn begin_in_the_middle(&mut self, users: usize) -> Vec<Batch> {
         let mut batches = Vec::new();
         for some in self.state.users().chunks(users) {
@@ -125,17 +118,6 @@ impl Projection {
             return Ok(());
         }
         self.apply(lsn, &record, rows);
-        Ok(())
-    }
-
-    /// A record that is told to be left out: its number is passed, nothing else.
-    ///
-    /// # Errors
-    /// [`CodecError`].
-    pub fn pass_over(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), CodecError> {
-        self.record(lsn, bytes, true)?;
-        let (after, records, at) = (self.batch.after, self.batch.records, self.batch.at);
-        self.batch = Batch { records, at, ..Batch::new(self.place, after, lsn) };
         Ok(())
     }
 
@@ -408,7 +390,7 @@ fn put_entry(batch: &mut Batch, user: UserId, entry: &engine::core::ledger::Entr
 
 /// The rows that a user's state tells by itself.
 pub(super) fn rows_of(user: &User) -> Vec<(Table, Vec<u8>)> {
-    let place = Place { generation: Generation(0), shard: ShardNumber(0), salt: Salt(0) };
+    let place = LogIdentity { generation: Generation(0), shard: ShardNumber(0), salt: Salt(0) };
     let mut batch = Batch::new(place, None, Lsn(0));
     batch.may_repeat = true;
     whole_user(&mut batch, user);
@@ -490,7 +472,7 @@ fn audited(event: &Event) -> Option<(&'static str, String)> {
             ("login_failed", format!("{{\"locked\":{}}}", *locked_until > Timestamp(0)))
         }
         Event::AccountOpened { index, venue: kind, .. } => {
-            ("account_opened", format!("{{\"account\":{index},\"venue\":\"{}\"}}", venue(*kind)))
+            ("account_opened", format!("{{\"account\":{index},\"venue\":\"{}\"}}", kind.as_str()))
         }
         Event::SourceCreated { index, name, .. } => {
             ("source_created", format!("{{\"source\":{index},\"name\":{}}}", json_text(name)))

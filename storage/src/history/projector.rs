@@ -9,22 +9,20 @@
 //! **Bounds**: [`Sizes`], for the batch that is written and for the next; back-off between failures up to [`BACK_OFF_MAX`].
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 
 use engine::core::codec::CodecError;
 use engine::seam::{Disk, Nanos};
-use futures_util::future::join;
+use futures_lite::future::{yield_now, zip};
 
-use super::batch::{Batch, Place};
+use super::batch::Batch;
 use super::progress::Progress;
 use super::projection::Projection;
 use super::seam::{History, HistoryError, Pause, Standing};
 use crate::error::StorageError;
-use crate::follow::{Base, Follower, base_for, oldest_base, seed_base};
+use crate::follow::{Base, Follower, base_for, oldest_base, read_sections, seed_base};
 use crate::generation::ShardHome;
-use crate::identity::Lsn;
+use crate::identity::{LogIdentity, Lsn};
 
 /// How long it waits after the first failure; doubled with each, and varied by half.
 const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
@@ -54,7 +52,7 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             // A row that changes within a batch is written once: a larger batch writes fewer rows twice
-            // (docs/history-bench.md). Rows take about as many bytes as their records.
+            // (docs/history-bench.md).
             records_max: 150_000,
             bytes_max: 32 << 20,
             linger: Nanos::from_millis(20),
@@ -115,9 +113,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
     }
 
-    fn place(&self) -> Place {
-        let identity = self.home.identity();
-        Place { generation: identity.generation, shard: identity.shard, salt: identity.salt }
+    fn place(&self) -> LogIdentity {
+        *self.home.identity()
     }
 
     /// Works until `stop` is set; then the batch that waits is not written.
@@ -165,12 +162,6 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
     /// What the database's position says about the batch under way and the copy of the state.
     fn settle(&mut self, found: Option<Lsn>) {
         let expected = match &self.pending {
-            Some(batch) if batch.partial => {
-                // Rows of a history that begins in the middle may be written twice, but not twice in part.
-                self.projection = None;
-                self.pending = None;
-                return;
-            }
             Some(batch) if found == Some(batch.through) => {
                 self.pending = None;
                 return;
@@ -203,13 +194,12 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         let mut bad = None;
         if let Base::Snapshot(snapshot) = &base {
             start = snapshot.start();
-            snapshot
-                .sections(&self.disk, &self.home, &mut |section| {
-                    if bad.is_none() {
-                        bad = projection.load(section).err();
-                    }
-                })
-                .await?;
+            read_sections(&self.disk, &self.home, snapshot, &mut |section| {
+                if bad.is_none() {
+                    bad = projection.load(section).err();
+                }
+            })
+            .await?;
         }
         if let Some(cause) = bad {
             return Err(Trouble::Record { lsn: start, cause });
@@ -287,7 +277,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                     break;
                 }
                 read(projection, follower, durable, (records.min(STEP_RECORDS), bytes), true).await?;
-                give_way().await;
+                yield_now().await;
             }
             Ok::<_, Trouble>(())
         };
@@ -296,7 +286,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             is_written.set(true);
             written
         };
-        let (written, read_ahead) = join(write, ahead).await;
+        let (written, read_ahead) = zip(write, ahead).await;
         match written {
             Ok(()) => {}
             // The database is asked anew, whatever it said, when the log does not let on what comes next.
@@ -346,19 +336,6 @@ fn room(projection: &Projection, records_max: usize, bytes_max: usize) -> Option
     let records = records_max.checked_sub(waiting.records)?;
     let bytes = bytes_max.checked_sub(waiting.record_bytes)?;
     (records > 0 && bytes > 0).then_some((records, bytes))
-}
-
-/// Lets others on this thread go on.
-async fn give_way() {
-    let mut given = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut given, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Reads records on, up to `until`.

@@ -6,39 +6,16 @@ use std::fmt::Write as _;
 
 use engine::core::event::Charge;
 use engine::core::fixed::Money;
-use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, SourceId, Timestamp, UserId};
+use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use engine::core::ledger::{Currency, Entry};
-use engine::core::order::{Fill, Liquidity, OrderKind};
+use engine::core::order::Fill;
 use engine::core::position::{Order, Position};
 use engine::core::rules::{Settings, Sizing};
 use engine::core::signal::SourceSignal;
-use engine::core::user::{ExchangeAccount, Outcome, OutcomeKind, Source, Subscription, User, VenueKind};
+use engine::core::user::{ExchangeAccount, Outcome, Source, Subscription, User};
 
 use super::tables::Table;
 use super::tuple::Tuple;
-
-/// The venue's name.
-pub(super) const fn venue(kind: VenueKind) -> &'static str {
-    match kind {
-        VenueKind::Paper => "paper",
-        VenueKind::Binance => "binance",
-        VenueKind::Bybit => "bybit",
-    }
-}
-
-/// The leg's word, as it is in the database.
-#[must_use]
-pub const fn leg_word(leg: Leg) -> &'static str {
-    match leg {
-        Leg::Entry => "entry",
-        Leg::Stop => "stop",
-        Leg::TakeProfit => "take_profit",
-        Leg::SignalClose => "signal_close",
-        Leg::ManualClose => "manual_close",
-        Leg::UnprotectedClose => "unprotected_close",
-        Leg::ReversalClose => "reversal_close",
-    }
-}
 
 /// Text as JSON.
 pub(super) fn json_text(text: &str) -> String {
@@ -94,7 +71,7 @@ pub(super) fn user(user: &User) -> Vec<u8> {
 
 pub(super) fn account(user: UserId, index: u8, account: &ExchangeAccount) -> Vec<u8> {
     let mut row = Tuple::new();
-    row.big(user.0).small(index).text(venue(account.venue)).text(account.currency().as_str());
+    row.big(user.0).small(index).text(account.venue.as_str()).text(account.currency().as_str());
     row.boolean(account.enabled).boolean(account.key_healthy);
     finish(row, Table::ExchangeAccounts)
 }
@@ -143,13 +120,7 @@ pub(super) fn signal(kept: &SourceSignal, body: &str) -> Vec<u8> {
 }
 
 pub(super) fn outcome(user: UserId, outcome: &Outcome) -> Vec<u8> {
-    let (word, reason) = match outcome.kind {
-        OutcomeKind::Sent => ("sent", None),
-        OutcomeKind::Filled => ("filled", None),
-        OutcomeKind::FilledInPart => ("filled_in_part", None),
-        OutcomeKind::Skipped(skip) => ("skipped", Some(skip.as_str())),
-        OutcomeKind::Failed(reason) => ("failed", Some(reason.as_str())),
-    };
+    let (word, reason) = outcome.kind.words();
     let mut row = Tuple::new();
     row.time(outcome.decided_at).big(user.0).text(&outcome.signal.to_string()).small(outcome.account);
     row.text(word).text_or_null(reason);
@@ -159,18 +130,13 @@ pub(super) fn outcome(user: UserId, outcome: &Outcome) -> Vec<u8> {
 
 pub(super) fn order(order: &Order) -> Vec<u8> {
     let new = &order.new;
-    let (kind, price) = match new.kind {
-        OrderKind::Market => ("market", None),
-        OrderKind::Limit(price) => ("limit", Some(price)),
-        OrderKind::StopMarket(trigger) => ("stop_market", Some(trigger)),
-        OrderKind::TakeProfitMarket(trigger) => ("take_profit_market", Some(trigger)),
-    };
+    let (kind, price) = new.kind.words();
     let mut row = Tuple::new();
     row.time(order.decided_at)
         .text(&new.id.to_string())
         .big(new.id.account.user.0)
         .small(new.id.account.index);
-    row.text(&new.id.signal.to_string()).text(&order.position.to_string()).text(leg_word(new.id.leg));
+    row.text(&new.id.signal.to_string()).text(&order.position.to_string()).text(new.id.leg.as_str());
     row.text(new.symbol.as_str()).text(new.side.as_str()).text(kind);
     row.numeric_or_null(price.map(|price| price.units())).numeric(new.quantity.units());
     row.boolean(new.reduce_only).small(new.leverage);
@@ -228,10 +194,7 @@ fn execution(
     row.text(&position.to_string()).text(symbol).text(side);
     row.numeric(fill.price.units()).numeric(fill.quantity.units()).numeric(fill.fee.units());
     row.numeric(realised.units());
-    row.text(match fill.liquidity {
-        Liquidity::Taker => "taker",
-        Liquidity::Maker => "maker",
-    });
+    row.text(fill.liquidity.as_str());
     row.time_or_null(fill.venue_at);
     finish(row, Table::Fills)
 }

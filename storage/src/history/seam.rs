@@ -4,8 +4,8 @@ use std::future::Future;
 
 use engine::seam::Nanos;
 
-use super::batch::{Batch, Place};
-use crate::identity::Lsn;
+use super::batch::Batch;
+use crate::identity::{LogIdentity, Lsn};
 
 /// Why something did not come into the database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,7 @@ pub trait History {
     ///
     /// # Errors
     /// [`HistoryError::Unreachable`] or [`HistoryError::Foreign`].
-    fn position(&mut self, place: Place) -> impl Future<Output = Result<Standing, HistoryError>>;
+    fn position(&mut self, place: LogIdentity) -> impl Future<Output = Result<Standing, HistoryError>>;
 
     /// Writes a batch, and how far the log is with it, in one transaction.
     ///
@@ -71,7 +71,7 @@ pub trait History {
     ///
     /// # Errors
     /// [`HistoryError::Moved`] when one of them is not there (any more), [`HistoryError::Unreachable`].
-    fn complete(&mut self, ends: &[(Place, Lsn)]) -> impl Future<Output = Result<(), HistoryError>>;
+    fn complete(&mut self, ends: &[(LogIdentity, Lsn)]) -> impl Future<Output = Result<(), HistoryError>>;
 
     /// Notes a record that is refused, and passes over it, in one transaction.
     ///
@@ -79,7 +79,7 @@ pub trait History {
     /// [`HistoryError`].
     fn pass_over(
         &mut self,
-        place: Place,
+        place: LogIdentity,
         after: Option<Lsn>,
         lsn: Lsn,
         why: &str,

@@ -3,19 +3,21 @@
 //!
 //! **Invariants**: a batch is taken whole or not at all; a row that is there already is refused in a table that is appended to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use engine::core::ids::UserId;
 use engine::core::user::User;
+use engine::seam::Nanos;
+use futures_lite::future::yield_now;
 
-use super::batch::{Batch, Place};
+use super::batch::Batch;
 use super::projection::rows_of;
-use super::seam::{History, HistoryError, Standing};
+use super::seam::{History, HistoryError, Pause, Standing};
 use super::tables::{Growth, Table};
 use super::tuple;
-use crate::identity::Lsn;
+use crate::identity::{LogIdentity, Lsn};
 
 /// What one server holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +48,6 @@ struct Inside {
     fault: Option<WriteFault>,
     /// Rows whose bytes hold this are refused.
     poison: Option<Vec<u8>>,
-    commits: u64,
 }
 
 /// See the module's head. Cheap to clone; clones are the same database.
@@ -83,11 +84,11 @@ impl Contents {
         Ok(())
     }
 
-    fn advance(&mut self, place: Place, through: Lsn) {
+    fn advance(&mut self, place: LogIdentity, through: Lsn) {
         self.progress.insert((place.generation.0, place.shard.0), (through, place.salt.0));
     }
 
-    fn stands(&self, place: Place) -> Result<Option<Lsn>, HistoryError> {
+    fn stands(&self, place: LogIdentity) -> Result<Option<Lsn>, HistoryError> {
         match self.progress.get(&(place.generation.0, place.shard.0)) {
             Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
             found => Ok(found.map(|(lsn, _)| *lsn)),
@@ -127,22 +128,10 @@ impl SimDatabase {
         inside.behind.clear();
     }
 
-    /// How far a log is in it.
-    #[must_use]
-    pub fn stands_at(&self, place: Place) -> Option<Lsn> {
-        self.0.borrow().primary.stands(place).ok().flatten()
-    }
-
     /// How far the only log in it is.
     #[must_use]
     pub fn stands(&self) -> Option<Lsn> {
         self.0.borrow().primary.progress.values().map(|(lsn, _)| *lsn).next()
-    }
-
-    /// Commits so far.
-    #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.0.borrow().commits
     }
 
     /// Records that were passed over.
@@ -220,7 +209,7 @@ impl Inside {
 }
 
 impl History for SimDatabase {
-    async fn position(&mut self, place: Place) -> Result<Standing, HistoryError> {
+    async fn position(&mut self, place: LogIdentity) -> Result<Standing, HistoryError> {
         let inside = self.0.borrow();
         inside.up()?;
         let generation = place.generation.0;
@@ -258,14 +247,13 @@ impl History for SimDatabase {
         }
         inside.primary.take(batch)?;
         inside.behind.push_back(batch.clone());
-        inside.commits += 1;
         match fault {
             Some(_) => Err(HistoryError::Unreachable("the answer was lost".to_owned())),
             None => Ok(()),
         }
     }
 
-    async fn complete(&mut self, ends: &[(Place, Lsn)]) -> Result<(), HistoryError> {
+    async fn complete(&mut self, ends: &[(LogIdentity, Lsn)]) -> Result<(), HistoryError> {
         let mut inside = self.0.borrow_mut();
         inside.up()?;
         for (place, end) in ends {
@@ -286,7 +274,7 @@ impl History for SimDatabase {
 
     async fn pass_over(
         &mut self,
-        place: Place,
+        place: LogIdentity,
         after: Option<Lsn>,
         lsn: Lsn,
         _: &str,
@@ -303,6 +291,21 @@ impl History for SimDatabase {
         let batch = Batch::new(place, after, lsn);
         inside.behind.push_back(batch);
         Ok(())
+    }
+}
+
+/// A clock that moves when somebody waits, for those who drive a projector by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Ticks(Rc<Cell<u64>>);
+
+impl Pause for Ticks {
+    async fn pause(&self, span: Nanos) {
+        self.0.set(self.0.get() + span.0);
+        yield_now().await;
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(self.0.get())
     }
 }
 

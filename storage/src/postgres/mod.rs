@@ -10,12 +10,14 @@
 pub mod connect;
 pub mod migrate;
 pub mod password;
+mod pause;
 pub mod replicas;
 pub mod target;
 mod tls;
 pub mod writer;
 
 use migrate::Migration;
+pub use pause::TokioPause;
 
 /// The schema, step by step.
 pub const MIGRATIONS: &[Migration] = crate::migrations![(1, "history", "0001_history.sql")];

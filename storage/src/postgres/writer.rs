@@ -1,7 +1,7 @@
 //! Batches into the primary: each one transaction, rows by binary COPY, how far the log is with them in the same.
 //!
 //! Rows that cannot be there yet go straight into their table; rows that may be there go into a table of the connection's own
-//! first, and from there in one statement per table. That is what measured fastest (docs/history.md).
+//! first, and from there in one statement per table. What it costs beside a plain COPY: docs/history-bench.md.
 //!
 //! **Runs on**: the projector's thread. **Owns**: one connection to the primary.
 //! **Invariants**: the transaction begins by locking the shard's line of `projector_progress` and looking where it stands, so
@@ -22,8 +22,8 @@ use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 use super::connect::{ConnectError, Connected, Role, connect};
 use super::target::Target;
 use crate::history::tuple::{COPY_HEADER, COPY_TRAILER};
-use crate::history::{Batch, History, HistoryError, Month, Place, Standing, Table, TableRows};
-use crate::identity::{Generation, Lsn, Salt};
+use crate::history::{Batch, History, HistoryError, Month, Standing, Table, TableRows};
+use crate::identity::{Generation, LogIdentity, Lsn, Salt};
 
 /// Nothing the writer waits for takes longer; a connection that has not answered by then is given up.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -151,7 +151,7 @@ impl Writer {
     /// One transaction: looks where the log stands, does `work`, and moves the log's line to `through` where that is told.
     async fn transaction(
         &mut self,
-        place: Place,
+        place: LogIdentity,
         (after, through): (Option<Lsn>, Option<Lsn>),
         work: impl AsyncFnOnce(&Session) -> Result<(), tokio_postgres::Error>,
     ) -> Result<(), HistoryError> {
@@ -179,7 +179,7 @@ impl Writer {
 }
 
 /// Where the log stands.
-async fn standing(client: &Client, place: Place, lock: &str) -> Result<Option<Lsn>, HistoryError> {
+async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Option<Lsn>, HistoryError> {
     let (generation, shard) = (place.generation, place.shard);
     let question = format!(
         "SELECT lsn, encode(salt, 'hex') FROM coinbitclub.projector_progress \
@@ -229,7 +229,7 @@ async fn earlier(client: &Client, generation: Generation) -> Result<Standing, Hi
 /// Moves the log's line. One that is not where it was belongs to another projector by now.
 async fn advance(
     client: &Client,
-    place: Place,
+    place: LogIdentity,
     after: Option<Lsn>,
     through: Lsn,
 ) -> Result<(), HistoryError> {
@@ -313,7 +313,7 @@ async fn write_table(session: &Session, table: Table, rows: &TableRows) -> Resul
 }
 
 impl History for Writer {
-    async fn position(&mut self, place: Place) -> Result<Standing, HistoryError> {
+    async fn position(&mut self, place: LogIdentity) -> Result<Standing, HistoryError> {
         self.bounded(async |writer| {
             let client = writer.client().await?;
             match standing(client, place, "").await? {
@@ -340,7 +340,7 @@ impl History for Writer {
         .await
     }
 
-    async fn complete(&mut self, ends: &[(Place, Lsn)]) -> Result<(), HistoryError> {
+    async fn complete(&mut self, ends: &[(LogIdentity, Lsn)]) -> Result<(), HistoryError> {
         self.bounded(async |writer| {
             let client = writer.client().await?;
             client.batch_execute("BEGIN").await.map_err(meaning)?;
@@ -364,7 +364,7 @@ impl History for Writer {
 
     async fn pass_over(
         &mut self,
-        place: Place,
+        place: LogIdentity,
         after: Option<Lsn>,
         lsn: Lsn,
         why: &str,

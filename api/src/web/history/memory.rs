@@ -1,8 +1,6 @@
 //! What the state itself can answer: the newest, where it keeps any of that kind.
 
-use engine::core::order::OrderKind;
-use engine::core::user::{OutcomeKind, User};
-use storage::history::leg_word;
+use engine::core::user::User;
 
 use super::{HistoryQuestion, HistoryRows, Kind};
 
@@ -35,13 +33,7 @@ impl HistoryQuestion {
             }
             Kind::Receipts => {
                 for outcome in &user.outcomes {
-                    let (word, reason) = match outcome.kind {
-                        OutcomeKind::Sent => ("sent", None),
-                        OutcomeKind::Filled => ("filled", None),
-                        OutcomeKind::FilledInPart => ("filled_in_part", None),
-                        OutcomeKind::Skipped(skip) => ("skipped", some(skip.as_str())),
-                        OutcomeKind::Failed(reason) => ("failed", some(reason.as_str())),
-                    };
+                    let (word, reason) = outcome.kind.words();
                     rows.push((
                         at(outcome.decided_at.0),
                         vec![
@@ -49,7 +41,7 @@ impl HistoryQuestion {
                             some(&outcome.signal.to_string()),
                             some(&outcome.account.to_string()),
                             some(word),
-                            reason,
+                            reason.map(str::to_owned),
                             time(outcome.sent_at.0),
                             time(outcome.filled_at.0),
                             time(outcome.done_at.0),
@@ -61,12 +53,7 @@ impl HistoryQuestion {
                 let mut orders: Vec<_> = user.orders.iter().chain(&user.final_orders).collect();
                 orders.sort_by_key(|order| (order.decided_at, order.new.id));
                 for order in orders {
-                    let (kind, price) = match order.new.kind {
-                        OrderKind::Market => ("market", None),
-                        OrderKind::Limit(price) => ("limit", Some(price)),
-                        OrderKind::StopMarket(price) => ("stop_market", Some(price)),
-                        OrderKind::TakeProfitMarket(price) => ("take_profit_market", Some(price)),
-                    };
+                    let (kind, price) = order.new.kind.words();
                     rows.push((
                         at(order.decided_at.0),
                         vec![
@@ -75,7 +62,7 @@ impl HistoryQuestion {
                             some(&order.new.id.account.index.to_string()),
                             some(&order.new.id.signal.to_string()),
                             some(&order.position.to_string()),
-                            some(leg_word(order.new.id.leg)),
+                            some(order.new.id.leg.as_str()),
                             some(order.new.symbol.as_str()),
                             some(order.new.side.as_str()),
                             some(kind),

@@ -4,6 +4,8 @@
 //! **Bounds**: [`ROWS_MAX`] rows an answer; the rest is another page, from the answer's `next`.
 //! **Never**: puts what a caller wrote into a statement: it goes in as a parameter.
 
+use std::io::Write as _;
+
 use engine::core::ids::UserId;
 use storage::postgres::replicas::Token;
 use storage::{Generation, Lsn, ShardNumber};
@@ -73,10 +75,35 @@ pub struct HistoryQuestion {
     pub csv: bool,
 }
 
-/// A position as text: `generation.shard.record`.
-#[must_use]
-pub fn position_text(token: Token) -> String {
-    format!("{}.{}.{}", token.generation, token.shard, token.lsn)
+/// Bytes of a position as text at most: three numbers and two points.
+const POSITION_BYTES: usize = 10 + 1 + 5 + 1 + 20;
+
+/// A position as text, `generation.shard.record`, where a response is written: without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionText {
+    bytes: [u8; POSITION_BYTES],
+    length: usize,
+}
+
+impl PositionText {
+    /// The text of a position.
+    ///
+    /// # Panics
+    /// Never: the numbers fit.
+    #[must_use]
+    pub fn of(token: Token) -> Self {
+        let mut bytes = [0; POSITION_BYTES];
+        let mut rest = &mut bytes[..];
+        write!(rest, "{}.{}.{}", token.generation, token.shard, token.lsn).expect("the numbers fit");
+        let length = POSITION_BYTES - rest.len();
+        Self { bytes, length }
+    }
+
+    /// It.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
 }
 
 fn position(text: &str) -> Option<Token> {
@@ -265,7 +292,10 @@ mod tests {
         let question = question.unwrap().unwrap();
         assert_eq!((question.kind, question.from, question.to, question.limit), (Kind::Orders, 1, 9, 50));
         assert_eq!(question.cursor(), (5, "abc:1"));
-        assert_eq!(question.position.map(position_text).as_deref(), Some("1.2.3"));
+        assert_eq!(
+            question.position.map(|token| PositionText::of(token).as_str().to_owned()).as_deref(),
+            Some("1.2.3")
+        );
         assert!(question.csv);
         assert_eq!(parse("nothing", ""), Ok(None));
         for (query, part) in [

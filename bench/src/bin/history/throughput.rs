@@ -1,38 +1,23 @@
 //! The projector beside `psql`'s COPY of the rows that it made, in turn.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_support::sys;
-use engine::seam::Nanos;
-use storage::history::{Batch, History, HistoryError, Pause, Place, Progress, Projector, Sizes, Standing};
-use storage::inspect::{Found, inspect};
-use storage::postgres::MIGRATIONS;
+use engine::shard::runtime::HostClock;
+use storage::history::{Batch, History, HistoryError, Progress, Projector, Sizes, Standing, last_record};
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
-use storage::{DataDirectory, Lsn, ReadOnlyDisk, ShardHome};
+use storage::postgres::{MIGRATIONS, TokioPause};
+use storage::{DataDirectory, LogIdentity, Lsn, ReadOnlyDisk, ShardHome};
 
 use crate::copy::{Files, server_cpu};
 use crate::{cluster, database, logged};
 
 const REPETITIONS: usize = 3;
-
-#[derive(Clone, Copy)]
-struct RealTime(Instant);
-
-impl Pause for RealTime {
-    async fn pause(&self, span: Nanos) {
-        tokio::time::sleep(Duration::from_nanos(span.0)).await;
-    }
-
-    fn now(&self) -> Nanos {
-        Nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    }
-}
 
 /// A writer whose waits are added up.
 struct Timed {
@@ -41,7 +26,7 @@ struct Timed {
 }
 
 impl History for Timed {
-    async fn position(&mut self, place: Place) -> Result<Standing, HistoryError> {
+    async fn position(&mut self, place: LogIdentity) -> Result<Standing, HistoryError> {
         self.writer.position(place).await
     }
 
@@ -52,13 +37,13 @@ impl History for Timed {
         done
     }
 
-    async fn complete(&mut self, ends: &[(Place, Lsn)]) -> Result<(), HistoryError> {
+    async fn complete(&mut self, ends: &[(LogIdentity, Lsn)]) -> Result<(), HistoryError> {
         self.writer.complete(ends).await
     }
 
     async fn pass_over(
         &mut self,
-        place: Place,
+        place: LogIdentity,
         after: Option<Lsn>,
         lsn: Lsn,
         why: &str,
@@ -77,7 +62,7 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
     let homes = futures_lite::future::block_on(DataDirectory::look(&ReadOnlyDisk, &data));
     let homes = homes.map_err(|error| error.to_string())?.ok_or("the server left no log")?;
     let home = homes.first().ok_or("the server left no shard")?;
-    let end = last_record(home)?;
+    let end = futures_lite::future::block_on(last_record(&ReadOnlyDisk, home))?;
     let cluster = database();
     let node = cluster.primary();
     let port = node.port();
@@ -142,7 +127,7 @@ fn project(home: &ShardHome, end: Lsn, target: Target) -> Result<Duration, Strin
     let (progress, stop, spent) = (Progress::default(), AtomicBool::new(false), Rc::default());
     progress.set_durable(end);
     let history = Timed { writer: Writer::new(target), spent: Rc::clone(&spent) };
-    let pause = RealTime(Instant::now());
+    let pause = TokioPause(HostClock);
     let mut projector = Projector::new(ReadOnlyDisk, home.clone(), history, pause, Sizes::default());
     let watch = async {
         while !progress.is_at(end) {
@@ -160,16 +145,4 @@ fn project(home: &ShardHome, end: Lsn, target: Target) -> Result<Duration, Strin
         sys::resident_bytes(std::process::id()) >> 20
     );
     Ok(spent.get())
-}
-
-fn last_record(home: &ShardHome) -> Result<Lsn, String> {
-    let mut last = Lsn(0);
-    let visit = |found: Found<'_>| {
-        if let Found::Record { lsn, .. } = found {
-            last = last.max(lsn);
-        }
-        Ok::<_, Infallible>(())
-    };
-    let looked = futures_lite::future::block_on(inspect(&ReadOnlyDisk, home.dir(), visit));
-    looked.map_err(|error| error.to_string()).map(|_| last)
 }
