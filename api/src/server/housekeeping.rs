@@ -110,7 +110,7 @@ impl Housekeeping {
         if all == 0 {
             return;
         }
-        let behind = history.shards.iter().any(|shard| shard.projected() < shard.durable());
+        let behind = history.shards.iter().any(|shard| shard.is_left_behind());
         let used_percent = (all - free.min(all)).saturating_mul(100) / all;
         let before = history.opens_stopped.load(Ordering::Relaxed);
         let stop = opens_stop(before, behind, used_percent);
@@ -125,10 +125,8 @@ impl Housekeeping {
                 tracing::info!(used_percent, "opens go on");
             }
         }
-        if stop || before {
-            for shard in 0..self.lines.shards() {
-                let _ = self.lines.tell(ShardId(shard), Inside::StopOpens(stop));
-            }
+        for shard in 0..self.lines.shards() {
+            let _ = self.lines.tell(ShardId(shard), Inside::StopOpens(stop));
         }
     }
 

@@ -19,7 +19,7 @@ pub mod tuple;
 pub use batch::{Batch, Latest, TableRows};
 pub use bring_all::{bring_all, last_record, run_all};
 pub use month::Month;
-pub use progress::{KEPT, Progress, ProgressReport};
+pub use progress::{FAR_BEHIND, KEPT, Progress, ProgressReport};
 pub use projection::Projection;
 pub use projector::{Projector, Sizes};
 pub use seam::{History, HistoryError, Pause, Standing};

@@ -13,6 +13,8 @@ use crate::identity::Lsn;
 
 /// The log is kept for so long after it came into the database: a replica that takes over within that time gets what it missed.
 pub const KEPT: Nanos = Nanos::from_millis(600_000);
+/// A shard whose database lacks so many records is left behind: a few of the largest batches.
+pub const FAR_BEHIND: u64 = 500_000;
 /// Between two of the places that are remembered for it.
 const SAMPLE_EVERY: Nanos = Nanos::from_millis(30_000);
 
@@ -71,6 +73,15 @@ impl Progress {
     pub fn is_at(&self, end: Lsn) -> bool {
         let asked = !self.samples.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         asked && self.projected() >= end
+    }
+
+    /// Whether the log waits for the database: something fails, or [`FAR_BEHIND`] records and more are not there yet. The last
+    /// few milliseconds never are.
+    #[must_use]
+    pub fn is_left_behind(&self) -> bool {
+        let behind = self.durable().0.saturating_sub(self.projected().0);
+        let fails = self.failing.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        behind >= FAR_BEHIND || behind > 0 && fails
     }
 
     /// The last record in the database, as far as is known.
@@ -159,6 +170,20 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_waits_when_something_fails_or_much_is_missing() {
+        let progress = Progress::default();
+        progress.set_durable(Lsn(10));
+        assert!(!progress.is_left_behind(), "the last few are always on their way");
+        progress.failed("it is down");
+        assert!(progress.is_left_behind());
+        progress.stands(Some(Lsn(10)), Nanos(0));
+        assert!(!progress.is_left_behind(), "nothing waits");
+        let slow = Progress::default();
+        slow.set_durable(Lsn(FAR_BEHIND));
+        assert!(slow.is_left_behind());
+    }
 
     #[test]
     fn the_log_is_kept_for_a_database_that_may_be_put_back() {
