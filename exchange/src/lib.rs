@@ -7,6 +7,7 @@
 //! **Bounds**: every queue and table here has a named limit ([`paper::PaperLimits`], [`market::ROWS_MAX`]).
 //! **Never**: no clock, no file, no socket, no floating point, no randomness other than a seed.
 
+pub mod live;
 pub mod market;
 pub mod paper;
 pub mod venue;

@@ -1,0 +1,16 @@
+//! Connectors to real exchanges: Binance USD-M futures and Bybit V5 linear.
+//!
+//! * [`protocol`]: what a connector asks of an exchange and what it is told, in words that are the same for both; the trait
+//!   that turns them into bytes and back.
+//! * [`credential`]: a key and what it signs with. [`params`]: percent-encoding before signing, in one place.
+//! * [`binance`], [`bybit`]: the two protocols, without I/O.
+//!
+//! **Runs on**: the shard that owns the accounts. **Invariants**: what is signed is what is sent, byte for byte; a secret is
+//! never printed; a number with a decimal point never passes through a float.
+//! **Never**: reads a clock or opens a connection: time and answers are handed in.
+
+pub mod binance;
+pub mod bybit;
+pub mod credential;
+pub mod params;
+pub mod protocol;
