@@ -310,6 +310,24 @@ pub enum Event {
         /// The account.
         account: u8,
     },
+    /// Somebody else on the exchange account closed (part of) a position.
+    ClosedOutside {
+        /// The position's opening signal.
+        position: SignalId,
+        /// Its account.
+        account: u8,
+        /// The execution.
+        fill: Fill,
+        /// What it realised.
+        realised: Money,
+    },
+    /// The venue's wallet holds more or less than the books: money was moved in or out at the venue.
+    WalletMoved {
+        /// The account.
+        account: u8,
+        /// What came in; negative went out.
+        amount: Money,
+    },
 }
 
 /// Where a fee was taken from: credit first, then real, the rest becomes debt. DOMAIN.md §3.

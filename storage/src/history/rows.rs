@@ -167,15 +167,16 @@ pub(super) fn fill(at: Timestamp, id: ClientOrderId, order: &Order, fill: &Fill,
     execution(at, &id.to_string(), id.account, order.position, words, fill, realised)
 }
 
-/// An execution that the venue made by itself.
-pub(super) fn liquidation(
+/// An execution that the venue made by itself, or somebody else on the exchange account.
+pub(super) fn by_others(
     at: Timestamp,
+    who: &str,
     account: AccountId,
     position: &Position,
     fill: &Fill,
     realised: Money,
 ) -> Vec<u8> {
-    let id = format!("liquidation:{}:{}", account.user, account.index);
+    let id = format!("{who}:{}:{}", account.user, account.index);
     let words = [position.symbol.as_str(), position.side.opposite().as_str()];
     execution(at, &id, account, position.signal, words, fill, realised)
 }
