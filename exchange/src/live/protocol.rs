@@ -661,6 +661,9 @@ pub struct TradeReply {
 pub enum TradeMessage {
     /// An answer to a request.
     Reply(TradeReply),
+    /// An answer to a request, and the exchange asks for a new connection (Bybit 10019): requests that are under way are still
+    /// answered here, new ones are not taken.
+    LastReply(TradeReply),
     /// Anything that a private stream says too: log-in, sign of life, reconnect.
     Event(StreamEvent),
 }
