@@ -11,6 +11,9 @@
 
 pub mod binance;
 pub mod bybit;
+pub mod connector;
 pub mod credential;
+pub mod pacing;
 pub mod params;
 pub mod protocol;
+pub mod transport;
