@@ -354,9 +354,10 @@ struct PositionView {
     closed_at: Option<u64>,
 }
 
-fn position_view(position: &Position, market: &impl MarketView) -> PositionView {
+fn position_view(user: &User, position: &Position, market: &impl MarketView) -> PositionView {
     let open = position.quantity > Quantity::ZERO;
-    let mark = market.quote(position.symbol).map(|q| q.mark).filter(|_| open);
+    let venue = user.accounts.get(usize::from(position.account)).filter(|_| open);
+    let mark = venue.and_then(|venue| market.quote_for(venue, position.symbol)).map(|q| q.mark);
     PositionView {
         id: position.signal.to_string(),
         account: position.account,
@@ -442,9 +443,9 @@ fn render(user: &User, page: Page, market: &impl MarketView) -> Vec<u8> {
             to_json(&serde_json::json!({ "live": live, "recent": recent }))
         }
         Page::Positions => {
-            let open: Vec<_> = user.positions.iter().map(|p| position_view(p, market)).collect();
+            let open: Vec<_> = user.positions.iter().map(|p| position_view(user, p, market)).collect();
             let recent: Vec<_> =
-                user.closed_positions.iter().rev().map(|p| position_view(p, market)).collect();
+                user.closed_positions.iter().rev().map(|p| position_view(user, p, market)).collect();
             to_json(&serde_json::json!({ "open": open, "recent": recent }))
         }
         Page::Balances => balances(user),

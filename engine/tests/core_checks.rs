@@ -40,7 +40,7 @@ const BREAKS: [(Skip, Break); 20] = [
     (Skip::AccountDisabled, |desk, user, _| desk.edit(user, |u| u.accounts[0].enabled = false)),
     (Skip::VenueUnavailable, |desk, user, _| {
         desk.rules.live = LiveVenues::default();
-        desk.edit(user, |u| u.accounts[0].place.venue = VenueKind::Bybit);
+        desk.edit(user, |u| u.accounts[0].venue = VenueKind::Bybit);
     }),
     (Skip::KeyUnhealthy, |desk, user, _| desk.edit(user, |u| u.accounts[0].key_state = KeyState::Pending)),
     (Skip::HaltedUser, |desk, user, _| desk.halt(user, Latch::User, true)),
@@ -55,8 +55,8 @@ const BREAKS: [(Skip, Break); 20] = [
     }),
     (Skip::Plan, |desk, user, _| {
         desk.edit(user, |u| {
-            u.accounts[0].place.venue = VenueKind::Binance;
-            u.accounts[0].place.environment = Environment::Mainnet;
+            u.accounts[0].venue = VenueKind::Binance;
+            u.accounts[0].environment = Environment::Mainnet;
             u.trial_ends_at = Timestamp(1);
             post(u, Currency::Usdt, LedgerAccount::Wallet(0), LedgerAccount::Outside, money("10000"));
         });
@@ -409,7 +409,7 @@ fn a_real_account_needs_a_trial_or_a_plan_that_has_not_ended_and_testnet_and_pap
         let (mut desk, user) = Desk::with_trader(Settings::default());
         desk.rules.live = desk.rules.live.with(venue, environment);
         desk.edit(user, |u| {
-            (u.accounts[0].place.venue, u.accounts[0].place.environment) = (venue, environment);
+            (u.accounts[0].venue, u.accounts[0].environment) = (venue, environment);
             (u.trial_ends_at, u.plan_ends_at) = (Timestamp(trial), Timestamp(plan));
             post(u, Currency::Usdt, LedgerAccount::Wallet(0), LedgerAccount::Outside, money("10000"));
         });

@@ -9,15 +9,15 @@ mod desk;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use desk::{Desk, LONG, SHORT, money};
+use desk::{Desk, LONG, SHORT, money, price};
 use engine::core::apply::apply_record;
 use engine::core::codec::{CodecError, Encoder, SCHEMA, decode_record, decode_user};
 use engine::core::command::Command;
 use engine::core::event::{Event, Latch};
-use engine::core::ids::{AccountId, Leg};
+use engine::core::ids::{AccountId, Leg, Timestamp};
 use engine::core::key::{KeyFault, KeyFinding, KeyHint, KeyKind, NewKey, Sealed};
 use engine::core::ledger::Currency;
-use engine::core::order::VenueReason;
+use engine::core::order::{Fill, Liquidity, VenueReason, VenueReport};
 use engine::core::rules::{MINUTE, Settings};
 use engine::core::signal::SignalKind;
 use engine::core::state::State;
@@ -25,7 +25,7 @@ use engine::core::user::VenueKind;
 use engine::core::venue_account::{Egress, Environment, LiveVenues, VenuePlace, VenueSite};
 
 /// The number of kinds of events in each version.
-const KINDS: [usize; 2] = [28, 32];
+const KINDS: [usize; 2] = [28, 34];
 
 fn path(version: u16, extension: &str) -> PathBuf {
     let name = format!("v{version}.{extension}");
@@ -105,6 +105,25 @@ fn life() -> Desk {
     let finding = KeyFinding { verdict: Err(KeyFault::Rejected), ..finding };
     go(&mut desk, Command::ReportKey { account, number: 2, finding });
     go(&mut desk, Command::RemoveKey { user, account: 1 });
+    // What a real venue tells of its wallet, and of somebody else who closes there.
+    let real = AccountId { user, index: 2 };
+    let finding = KeyFinding { verdict: Ok(()), expires_at: Timestamp(0), identity: Some([8; 16]) };
+    go(&mut desk, Command::ReportKey { account: real, number: 1, finding });
+    let report = VenueReport::Wallet { account: real, wallet: money("10000") };
+    go(&mut desk, Command::Report { report, sent_at: Timestamp(0) });
+    desk.subscribe(user, 2, Settings::default());
+    let position = desk.open(user, LONG, "SOLUSDT", "25");
+    let fill = Fill {
+        number: 1,
+        price: price("26"),
+        quantity: position.quantity,
+        fee: money("1"),
+        liquidity: Liquidity::Taker,
+        venue_at: desk.now,
+    };
+    let report = VenueReport::ClosedOutside { account: real, symbol: position.symbol, fill };
+    go(&mut desk, Command::Report { report, sent_at: Timestamp(0) });
+    desk.sweep(user);
     desk
 }
 

@@ -240,7 +240,7 @@ fn case_t10_an_account_stays_in_its_environment_whatever_an_exchange_says() {
     report(&mut desk, user, 0, 1, bad(KeyFault::WrongEnvironment));
     desk.run(Command::SetKey { user, account: 0, key: key(2) }).expect("replaced");
     report(&mut desk, user, 0, 2, bad(KeyFault::WrongEnvironment));
-    assert_eq!(account(&desk, user, 0).place, PLACE);
+    assert_eq!(account(&desk, user, 0).place(), PLACE);
     assert_eq!(account(&desk, user, 0).key_state, KeyState::Unhealthy(KeyFault::WrongEnvironment));
 }
 

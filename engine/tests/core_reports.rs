@@ -9,7 +9,7 @@ use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, UserId};
 use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
-use engine::core::position::PositionState;
+use engine::core::position::{CloseReason, PositionState};
 use engine::core::rules::SECOND;
 use engine::core::rules::Settings;
 use engine::core::signal::SignalKind;
@@ -458,4 +458,30 @@ fn a_fill_that_profit_fees_or_wallet_have_no_room_for_is_ignored() {
         let report = VenueReport::Filled { id: entry, fill: fill(1, "20000", "0.3"), last: false };
         assert_eq!(desk.report(report), Reply::Ignored, "{full}");
     }
+}
+
+#[test]
+fn case_p6_a_position_closed_by_somebody_else_is_booked_once_and_says_so() {
+    let (mut desk, user, entry) = entering();
+    let (account, symbol) = (entry.account, desk::symbol("BTCUSDT"));
+    desk.venue_fills(entry, "20000", "0.75", true);
+    let part = VenueReport::ClosedOutside { account, symbol, fill: fill(1, "20100", "0.25") };
+    assert_eq!(desk.report(part), Reply::Done);
+    assert_eq!(desk.position(user).quantity, quantity("0.5"));
+    let told_again = desk.report(part);
+    assert_eq!((told_again, desk.position(user).quantity), (Reply::Ignored, quantity("0.5")));
+    desk.report(VenueReport::ClosedOutside { account, symbol, fill: fill(2, "20200", "0.5") });
+    let closed = desk.user(user).closed_positions.back().expect("a closed position");
+    assert_eq!(closed.closed, Some(CloseReason::External));
+    assert_eq!(closed.realised, money("125"));
+    let keys: Vec<String> = desk.user(user).ledger.statement().iter().map(|e| e.key.text()).collect();
+    assert!(keys.contains(&"outside_profit:0:2".to_owned()), "{keys:?}");
+}
+
+#[test]
+fn a_paper_wallet_is_nobody_elses_to_say() {
+    let (mut desk, user, entry) = entering();
+    let before = desk.user(user).wallet(0);
+    let told = desk.report(VenueReport::Wallet { account: entry.account, wallet: money("1") });
+    assert_eq!((told, desk.user(user).wallet(0)), (Reply::Ignored, before));
 }

@@ -97,7 +97,10 @@ fn order_of(report: &VenueReport) -> Option<ClientOrderId> {
         | VenueReport::Filled { id, .. }
         | VenueReport::Ended { id, .. }
         | VenueReport::NotFound { id } => Some(*id),
-        VenueReport::Funding { .. } | VenueReport::Liquidated { .. } => None,
+        VenueReport::Funding { .. }
+        | VenueReport::Liquidated { .. }
+        | VenueReport::ClosedOutside { .. }
+        | VenueReport::Wallet { .. } => None,
     }
 }
 

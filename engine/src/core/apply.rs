@@ -258,29 +258,26 @@ impl User {
                 self.fill_order(at, *id, fill, *last, *realised, *sent_at);
             }
             Event::Liquidated { position, account, fill, realised } => {
+                let profit = EntryKey::LiquidationProfit(*account, fill.number);
+                let fee = EntryKey::LiquidationFee(*account, fill.number);
+                self.exit_by_others(at, *position, *account, fill, *realised, profit, fee);
+            }
+            Event::ClosedOutside { position, account, fill, realised } => {
+                let profit = EntryKey::OutsideProfit(*account, fill.number);
+                let fee = EntryKey::OutsideFee(*account, fill.number);
+                self.exit_by_others(at, *position, *account, fill, *realised, profit, fee);
+            }
+            Event::WalletMoved { account, amount } => {
                 let currency = self.currency(*account);
                 if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
-                    account.venue_fills = fill.number;
+                    // Neither profit nor loss of the day: its limit moves along.
+                    account.day_equity =
+                        account.day_equity.checked_add(*amount).unwrap_or(account.day_equity);
                 }
-                if let Some(p) = self.position_mut(*position, *account) {
-                    let quantity = fill.quantity.min(p.quantity);
-                    p.exit(quantity, fill.fee, *realised);
-                    p.state = PositionState::Closing;
-                }
-                self.book_profit(
-                    at,
-                    EntryKey::LiquidationProfit(*account, fill.number),
-                    currency,
-                    *account,
-                    *realised,
-                );
-                self.book_fee(
-                    at,
-                    EntryKey::LiquidationFee(*account, fill.number),
-                    currency,
-                    *account,
-                    fill.fee,
-                );
+                let lines =
+                    [(LedgerAccount::Wallet(*account), *amount), (LedgerAccount::Outside, amount.negated())];
+                let key = EntryKey::Transfer(*account, self.ledger.entries() + 1);
+                self.ledger.post(at, key, currency, &lines);
             }
             Event::FundingSettled { position, account, symbol, venue_at, amount, .. } => {
                 let currency = self.currency(*account);
@@ -501,6 +498,30 @@ impl User {
         if last {
             self.archive_order(id);
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one event, each of its own type")]
+    fn exit_by_others(
+        &mut self,
+        at: Timestamp,
+        position: SignalId,
+        account: u8,
+        fill: &Fill,
+        realised: Money,
+        profit: EntryKey,
+        fee: EntryKey,
+    ) {
+        let currency = self.currency(account);
+        if let Some(account) = self.accounts.get_mut(usize::from(account)) {
+            account.venue_fills = fill.number;
+        }
+        if let Some(p) = self.position_mut(position, account) {
+            let quantity = fill.quantity.min(p.quantity);
+            p.exit(quantity, fill.fee, realised);
+            p.state = PositionState::Closing;
+        }
+        self.book_profit(at, profit, currency, account, realised);
+        self.book_fee(at, fee, currency, account, fill.fee);
     }
 
     fn book_profit(&mut self, at: Timestamp, key: EntryKey, currency: Currency, account: u8, profit: Money) {

@@ -312,7 +312,25 @@ pub enum Event {
         /// The account.
         account: u8,
     },
-    /// An account on an exchange. Since version 2, as all that follow.
+    /// Somebody else on the exchange account closed (part of) a position. Since version 2, as all that follow.
+    ClosedOutside {
+        /// The position's opening signal.
+        position: SignalId,
+        /// Its account.
+        account: u8,
+        /// The execution.
+        fill: Fill,
+        /// What it realised.
+        realised: Money,
+    },
+    /// The venue's wallet holds more or less than the books: money was moved in or out at the venue.
+    WalletMoved {
+        /// The account.
+        account: u8,
+        /// What came in; negative went out.
+        amount: Money,
+    },
+    /// An account on an exchange.
     VenueAccountOpened {
         /// Its place in the user's list.
         index: u8,

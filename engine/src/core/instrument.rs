@@ -5,6 +5,7 @@ use std::fmt;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::fixed::{Money, Price, Quantity, Rate};
+use super::user::ExchangeAccount;
 
 /// An exchange symbol such as `BTCUSDT` or `1000PEPEUSDT`: up to 24 bytes of UTF-8, as the exchange writes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize)]
@@ -98,8 +99,18 @@ pub struct Quote {
 
 /// Where a decision looks up instruments and prices. Implemented by the shard over its venue; a look-up, never a call.
 pub trait MarketView {
-    /// The instrument of exactly this symbol.
+    /// The instrument of exactly this symbol, on whichever venue lists it.
     fn instrument(&self, symbol: Symbol) -> Option<&Instrument>;
-    /// The newest price, `None` when there is none that may be used.
+    /// The newest price on whichever venue has one, `None` when there is none that may be used.
     fn quote(&self, symbol: Symbol) -> Option<Quote>;
+    /// The instrument of exactly this symbol on the venue of this account. Without another word all accounts are on one.
+    fn instrument_for(&self, account: &ExchangeAccount, symbol: Symbol) -> Option<&Instrument> {
+        let _ = account;
+        self.instrument(symbol)
+    }
+    /// The newest price on the venue of this account, `None` when there is none that may be used.
+    fn quote_for(&self, account: &ExchangeAccount, symbol: Symbol) -> Option<Quote> {
+        let _ = account;
+        self.quote(symbol)
+    }
 }

@@ -114,6 +114,12 @@ pub enum EntryKey {
     Recharge(u64),
     /// The part of a recharge that paid debt.
     DebtOffset(u64),
+    /// The fee of a close by somebody else: account and its number there, which counts with liquidations.
+    OutsideFee(u8, u32),
+    /// The realised profit of a close by somebody else.
+    OutsideProfit(u8, u32),
+    /// Money that was moved in or out at the venue: account and the number of this entry in the user's ledger.
+    Transfer(u8, u64),
 }
 
 impl EntryKey {
@@ -131,6 +137,9 @@ impl EntryKey {
             Self::ProfitShare(signal, a) => format!("profit_share:{signal}:{a}"),
             Self::Recharge(n) => format!("recharge:{n}"),
             Self::DebtOffset(n) => format!("debt_offset:{n}"),
+            Self::OutsideFee(a, n) => format!("outside_fee:{a}:{n}"),
+            Self::OutsideProfit(a, n) => format!("outside_profit:{a}:{n}"),
+            Self::Transfer(a, n) => format!("transfer:{a}:{n}"),
         }
     }
 }

@@ -169,6 +169,10 @@ pub enum VenueReason {
     TooManyOrders,
     /// The venue never got it: it does not know the id, and the order is older than a venue takes it for.
     NotReceived,
+    /// It was never sent: the venue could not be reached, or its limits did not allow it while the signal was valid.
+    NotSent,
+    /// The exchange account holds a position on the symbol that is not ours.
+    ForeignPosition,
 }
 
 impl VenueReason {
@@ -191,6 +195,8 @@ impl VenueReason {
             Self::PositionClosed => "position_closed",
             Self::TooManyOrders => "too_many_orders",
             Self::NotReceived => "not_received",
+            Self::NotSent => "not_sent",
+            Self::ForeignPosition => "foreign_position",
         }
     }
 }
@@ -291,6 +297,22 @@ pub enum VenueReport {
         /// The execution; its number counts the venue's own executions on this account, from 1.
         fill: Fill,
     },
+    /// Somebody else on the exchange account closed (part of) a position: the user by hand, or another program.
+    ClosedOutside {
+        /// Whose.
+        account: AccountId,
+        /// On which symbol.
+        symbol: Symbol,
+        /// The execution; its number counts with those of `Liquidated`.
+        fill: Fill,
+    },
+    /// What the venue says is in the wallet, at a moment when all it had done was told before.
+    Wallet {
+        /// Whose.
+        account: AccountId,
+        /// The wallet balance in the settlement currency, without unrealised profit.
+        wallet: Money,
+    },
     /// The answer to a query: the venue does not know this id.
     NotFound {
         /// Which order.
@@ -308,7 +330,10 @@ impl VenueReport {
             | Self::Filled { id, .. }
             | Self::Ended { id, .. }
             | Self::NotFound { id } => id.account,
-            Self::Funding { account, .. } | Self::Liquidated { account, .. } => *account,
+            Self::Funding { account, .. }
+            | Self::Liquidated { account, .. }
+            | Self::ClosedOutside { account, .. }
+            | Self::Wallet { account, .. } => *account,
         }
     }
 }

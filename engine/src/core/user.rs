@@ -16,7 +16,7 @@ use super::order::VenueReason;
 use super::position::{Order, Position};
 use super::rules::Settings;
 use super::signal::{Signal, SourceSignal};
-use super::venue_account::VenuePlace;
+use super::venue_account::{Egress, Environment, VenuePlace, VenueSite};
 
 /// Sessions of a user; a new one ends the oldest. DOMAIN.md §4.
 pub const SESSIONS_MAX: usize = 3;
@@ -66,8 +66,14 @@ impl VenueKind {
 /// An exchange account.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ExchangeAccount {
-    /// Where it is. Said when it is opened, for ever.
-    pub place: VenuePlace,
+    /// On which venue. This and the next three are said when it is opened, for ever.
+    pub venue: VenueKind,
+    /// In which environment.
+    pub environment: Environment,
+    /// At which site of the exchange.
+    pub site: VenueSite,
+    /// From which address its requests leave.
+    pub egress: Egress,
     /// Whether orders may be sent.
     pub enabled: bool,
     /// How its key stands.
@@ -94,7 +100,10 @@ impl ExchangeAccount {
     pub fn new(place: VenuePlace) -> Self {
         let key_state = if place.venue == VenueKind::Paper { KeyState::NotNeeded } else { KeyState::Missing };
         Self {
-            place,
+            venue: place.venue,
+            environment: place.environment,
+            site: place.site,
+            egress: place.egress,
             enabled: true,
             key_state,
             key: None,
@@ -107,10 +116,16 @@ impl ExchangeAccount {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub const fn place(&self) -> VenuePlace {
+        VenuePlace { venue: self.venue, environment: self.environment, site: self.site, egress: self.egress }
+    }
+
     /// The currency it settles in. What a test network or a demo pays out is worth nothing and is never added to money.
     #[must_use]
     pub fn currency(&self) -> Currency {
-        if self.place.has_real_money() { Currency::Usdt } else { Currency::PaperUsdt }
+        if self.place().has_real_money() { Currency::Usdt } else { Currency::PaperUsdt }
     }
 
     /// How its key stands at a time: a key that was healthy may have ended meanwhile.

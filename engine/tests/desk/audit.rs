@@ -93,10 +93,11 @@ impl Audit {
                     }
                     self.move_wallet(record.user, id.account.index, *realised, fill.fee);
                 }
-                Event::Liquidated { account, fill, realised, .. } => {
+                Event::Liquidated { account, fill, realised, .. }
+                | Event::ClosedOutside { account, fill, realised, .. } => {
                     self.move_wallet(record.user, *account, *realised, fill.fee);
                 }
-                Event::FundingSettled { account, amount, .. } => {
+                Event::FundingSettled { account, amount, .. } | Event::WalletMoved { account, amount } => {
                     self.move_wallet(record.user, *account, *amount, Money::ZERO);
                 }
                 Event::PositionClosed { position, account, charge, .. } => {

@@ -208,7 +208,8 @@ impl Change<'_> {
             | Event::LoginFailed { .. }
             | Event::SignalMerged { .. }
             | Event::Recharged { .. }
-            | Event::DayOpened { .. } => {}
+            | Event::DayOpened { .. }
+            | Event::WalletMoved { .. } => {}
             Event::AccountOpened { index, .. } | Event::VenueAccountOpened { index, .. } => self.account(*index),
             Event::CredentialSet { account, .. }
             | Event::CredentialRemoved { account }
@@ -244,10 +245,13 @@ impl Change<'_> {
                 }
                 self.order_and_its_own(*id);
             }
-            Event::Liquidated { position, account, fill, realised } => {
+            Event::Liquidated { position, account, fill, realised }
+            | Event::ClosedOutside { position, account, fill, realised } => {
                 if let Some(held) = self.find_position(*position, *account) {
                     let account = AccountId { user: self.user.id, index: *account };
-                    let row = rows::liquidation(self.at, account, held, fill, *realised);
+                    let who =
+                        if matches!(event, Event::Liquidated { .. }) { "liquidation" } else { "outside" };
+                    let row = rows::by_others(self.at, who, account, held, fill, *realised);
                     self.batch.put(Table::Fills, self.at, row, true);
                 }
                 self.position(*position, *account, false);
@@ -530,6 +534,12 @@ fn audited(event: &Event) -> Option<(&'static str, String)> {
             )
         }
         Event::OrderUnknown { id } => ("order_unknown", format!("{{\"order\":\"{id}\"}}")),
+        Event::ClosedOutside { position, account, .. } => {
+            ("closed_outside", format!("{{\"position\":\"{position}\",\"account\":{account}}}"))
+        }
+        Event::WalletMoved { account, amount } => {
+            ("wallet_moved", format!("{{\"account\":{account},\"amount\":\"{amount}\"}}"))
+        }
         Event::Liquidated { position, account, .. } => {
             ("liquidated", format!("{{\"position\":\"{position}\",\"account\":{account}}}"))
         }

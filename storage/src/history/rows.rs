@@ -71,7 +71,7 @@ pub(super) fn user(user: &User) -> Vec<u8> {
 
 pub(super) fn account(user: UserId, index: u8, account: &ExchangeAccount) -> Vec<u8> {
     let mut row = Tuple::new();
-    let (place, key) = (account.place, account.key.as_deref());
+    let (place, key) = (account.place(), account.key.as_deref());
     let on_exchange = place.venue != VenueKind::Paper;
     row.big(user.0).small(index).text(place.venue.as_str()).text(account.currency().as_str());
     row.boolean(account.enabled).boolean(account.key_state.is_good());
@@ -175,15 +175,16 @@ pub(super) fn fill(at: Timestamp, id: ClientOrderId, order: &Order, fill: &Fill,
     execution(at, &id.to_string(), id.account, order.position, words, fill, realised)
 }
 
-/// An execution that the venue made by itself.
-pub(super) fn liquidation(
+/// An execution that the venue made by itself, or somebody else on the exchange account.
+pub(super) fn by_others(
     at: Timestamp,
+    who: &str,
     account: AccountId,
     position: &Position,
     fill: &Fill,
     realised: Money,
 ) -> Vec<u8> {
-    let id = format!("liquidation:{}:{}", account.user, account.index);
+    let id = format!("{who}:{}:{}", account.user, account.index);
     let words = [position.symbol.as_str(), position.side.opposite().as_str()];
     execution(at, &id, account, position.signal, words, fill, realised)
 }

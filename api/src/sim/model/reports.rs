@@ -6,7 +6,7 @@ use engine::core::instrument::Symbol;
 use engine::core::ledger::LedgerAccount;
 use engine::core::order::{Fill, NewOrder, OrderKind, OrderState, Side, VenueReason, VenueReport};
 use engine::core::position::{CloseReason, PositionState};
-use engine::core::user::{OutcomeKind, Skip};
+use engine::core::user::{OutcomeKind, Skip, VenueKind};
 
 use super::Turn;
 use super::closing::other;
@@ -50,8 +50,12 @@ impl Turn<'_> {
                 self.funded(account.index, symbol, venue_at, amount.units().into())
             }
             VenueReport::Liquidated { account, symbol, fill } => {
-                self.liquidated(account.index, symbol, &fill)
+                self.closed_by_others(account.index, symbol, &fill, CloseReason::Liquidation)
             }
+            VenueReport::ClosedOutside { account, symbol, fill } => {
+                self.closed_by_others(account.index, symbol, &fill, CloseReason::External)
+            }
+            VenueReport::Wallet { account, wallet } => self.wallet_told(account.index, wallet.units().into()),
             // In the first seconds that proves nothing; of an old order, that it never arrived.
             VenueReport::NotFound { id } => {
                 let old = self.user.place_of_order(id).map(|at| &self.user.orders[at]).is_some_and(|order| {
@@ -315,7 +319,21 @@ impl Turn<'_> {
         Reply::Done
     }
 
-    fn liquidated(&mut self, account: u8, symbol: Symbol, fill: &Fill) -> Reply {
+    /// On a real venue the books follow the wallet: the difference came from outside.
+    fn wallet_told(&mut self, account: u8, wallet: Units) -> Reply {
+        let real = self.user.accounts.get(usize::from(account)).is_some_and(|a| a.venue != VenueKind::Paper);
+        let moved = wallet - self.user.wallet(account);
+        if !real || moved == 0 || wallet.abs() > LARGEST || !fits(moved) {
+            return Reply::Ignored;
+        }
+        self.look_at_the_day(account);
+        self.user.accounts[usize::from(account)].day_equity += moved;
+        self.move_wallet(account, moved, LedgerAccount::Outside);
+        self.changed = true;
+        Reply::Done
+    }
+
+    fn closed_by_others(&mut self, account: u8, symbol: Symbol, fill: &Fill, why: CloseReason) -> Reply {
         let Some(place) = self.user.place_on_symbol(account, symbol) else { return Reply::Ignored };
         let position = &self.user.positions[place];
         let booked = self.user.accounts[usize::from(account)].liquidations;
@@ -330,7 +348,7 @@ impl Turn<'_> {
         self.user.accounts[usize::from(account)].liquidations = fill.number;
         self.left(place, fill);
         self.changed = true;
-        self.conclude(place, CloseReason::Liquidation);
+        self.conclude(place, why);
         Reply::Done
     }
 

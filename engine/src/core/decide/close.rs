@@ -156,7 +156,7 @@ pub(super) fn drive<M: MarketView, C>(
     if close_at_work || position.quantity.is_zero() || closing.round > ClientOrderId::ROUND_MAX {
         return;
     }
-    let quantity = match cx.market.instrument(position.symbol) {
+    let quantity = match cx.instrument(user, position.account, position.symbol) {
         Some(instrument) => {
             let most = position.quantity.min(instrument.quantity_max_market);
             let floored = if planted::planted!("close_rounded_up") {

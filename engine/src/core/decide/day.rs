@@ -9,11 +9,12 @@ use crate::core::user::User;
 
 /// Equity of an account: its wallet and the unrealised profit of its positions at the newest marks.
 pub(super) fn equity<M: MarketView>(user: &User, account: u8, market: &M) -> Money {
+    let Some(venue) = user.accounts.get(usize::from(account)) else { return Money::ZERO };
     user.positions.iter().filter(|p| p.account == account && !p.quantity.is_zero()).fold(
         user.wallet(account),
         |sum, position| {
             let unrealised =
-                market.quote(position.symbol).map_or(Money::ZERO, |q| position.unrealised(q.mark));
+                market.quote_for(venue, position.symbol).map_or(Money::ZERO, |q| position.unrealised(q.mark));
             sum.checked_add(unrealised).unwrap_or(sum)
         },
     )

@@ -130,7 +130,7 @@ pub(super) fn subscribe<M: MarketView, C>(
     if usize::from(account) >= user.accounts.len() {
         return Err(Refusal::UnknownAccount);
     }
-    if settings.symbols.iter().any(|symbol| cx.market.instrument(*symbol).is_none()) {
+    if settings.symbols.iter().any(|symbol| cx.instrument(user, account, *symbol).is_none()) {
         return Err(Refusal::UnknownSymbol);
     }
     if user.subscription(source).is_none() && user.subscriptions.len() >= SUBSCRIPTIONS_MAX {

@@ -51,7 +51,7 @@ pub(super) fn connect<M, C>(
 /// The account, if it is on an exchange.
 fn on_exchange(user: &User, account: u8) -> Result<&ExchangeAccount, Refusal> {
     let found = user.accounts.get(usize::from(account)).ok_or(Refusal::UnknownAccount)?;
-    if found.place.venue == VenueKind::Paper {
+    if found.venue == VenueKind::Paper {
         return Err(Refusal::Invalid("account: paper accounts have no key"));
     }
     Ok(found)
@@ -65,7 +65,7 @@ pub(super) fn set<M, C>(
     out: &mut Vec<Event>,
 ) -> Result<Reply, Refusal> {
     let found = on_exchange(user, account)?;
-    check_venue(cx, found.place)?;
+    check_venue(cx, found.place())?;
     check_key(key)?;
     out.push(set_event(account, found.keys.saturating_add(1), key));
     Ok(Reply::Done)
@@ -104,7 +104,7 @@ pub(super) fn report<M, C>(
     let other_account =
         found.identity.is_some() && finding.identity.is_some() && found.identity != finding.identity;
     let same_place = |other: &ExchangeAccount| {
-        (other.place.venue, other.place.environment) == (found.place.venue, found.place.environment)
+        (other.venue, other.environment) == (found.venue, found.environment)
     };
     let connected = finding.identity.is_some()
         && user.accounts.iter().enumerate().any(|(place, other)| {

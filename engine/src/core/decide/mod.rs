@@ -14,9 +14,10 @@ mod signal;
 use super::command::{Command, Refusal, Reply};
 use super::event::Event;
 use super::ids::{Timestamp, UserId};
-use super::instrument::MarketView;
+use super::instrument::{Instrument, MarketView, Quote, Symbol};
 use super::rules::Rules;
 use super::state::{State, UserIndex};
+use super::user::User;
 
 /// Days of time zones. A look-up in tables, never a call.
 pub trait Calendar {
@@ -34,6 +35,18 @@ pub struct Context<'a, M, C> {
     pub market: &'a M,
     /// Days.
     pub calendar: &'a C,
+}
+
+impl<M: MarketView, C> Context<'_, M, C> {
+    /// The instrument of exactly this symbol on the venue of a user's account.
+    fn instrument(&self, user: &User, account: u8, symbol: Symbol) -> Option<&Instrument> {
+        self.market.instrument_for(user.accounts.get(usize::from(account))?, symbol)
+    }
+
+    /// The newest usable price on the venue of a user's account.
+    fn quote(&self, user: &User, account: u8, symbol: Symbol) -> Option<Quote> {
+        self.market.quote_for(user.accounts.get(usize::from(account))?, symbol)
+    }
 }
 
 /// Decides on a command: pushes events about one user to `out` and says whom they are about and what to answer. With a

@@ -110,8 +110,7 @@ fn decide_open<M: MarketView, C: Calendar>(
         return Err(never(Skip::SymbolNotAllowed));
     }
     let instrument = cx
-        .market
-        .instrument(signal.symbol)
+        .instrument(user, account, signal.symbol)
         .filter(|i| i.status == InstrumentStatus::Trading)
         .ok_or(never(Skip::SymbolNotTrading))?;
     if let Some(position) = user.position_on(account, signal.symbol) {
@@ -138,7 +137,7 @@ fn decide_open<M: MarketView, C: Calendar>(
     if !user.available(account).is_positive() {
         return Err(never(Skip::InsufficientMargin));
     }
-    let mark = cx.market.quote(signal.symbol).ok_or(never(Skip::MarketReadingStale))?.mark;
+    let mark = cx.quote(user, account, signal.symbol).ok_or(never(Skip::MarketReadingStale))?.mark;
     let plan = plan(user, cx, settings, signal, side, account, instrument, mark).map_err(never)?;
     let id = order_id(signal.id, user.id, account, Leg::Entry, 0);
     let share = share_of(user, cx);
@@ -182,7 +181,7 @@ fn check_standing<M, C>(
     if !account.enabled {
         return Err(Skip::AccountDisabled);
     }
-    let place = account.place;
+    let place = account.place();
     if place.venue != VenueKind::Paper && !cx.rules.live.has(place.venue, place.environment) {
         return Err(Skip::VenueUnavailable);
     }
@@ -220,8 +219,9 @@ fn check_daily_loss<M: MarketView, C: Calendar>(
     out: &mut Vec<Event>,
 ) -> Result<(), (Skip, Timestamp)> {
     // A loss that cannot be measured counts as one that is too large.
-    let unmeasured =
-        |p: &Position| p.account == account && !p.quantity.is_zero() && cx.market.quote(p.symbol).is_none();
+    let unmeasured = |p: &Position| {
+        p.account == account && !p.quantity.is_zero() && cx.quote(user, account, p.symbol).is_none()
+    };
     if user.positions.iter().any(unmeasured) {
         return Err((Skip::MarketReadingStale, Timestamp(0)));
     }

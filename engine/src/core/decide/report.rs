@@ -12,7 +12,7 @@ use crate::core::order::{Fill, NewOrder, OrderKind, OrderState, VenueReason, Ven
 use crate::core::position::{
     CloseReason, Order, Position, PositionState, liquidation_price, order_id, price_at_distance,
 };
-use crate::core::user::User;
+use crate::core::user::{User, VenueKind};
 
 /// A stop or take-profit that the venue ended is placed again up to this round; then the position is closed.
 const PROTECTION_ROUNDS: u8 = 3;
@@ -72,8 +72,12 @@ pub(super) fn book<M: MarketView, C: Calendar>(
             Reply::Done
         }
         VenueReport::Liquidated { account, symbol, fill } => {
-            liquidated(user, cx, account.index, symbol, &fill, out)
+            closed_by_others(user, cx, account.index, symbol, &fill, CloseReason::Liquidation, out)
         }
+        VenueReport::ClosedOutside { account, symbol, fill } => {
+            closed_by_others(user, cx, account.index, symbol, &fill, CloseReason::External, out)
+        }
+        VenueReport::Wallet { account, wallet } => wallet_told(user, cx, account.index, wallet, out),
         VenueReport::NotFound { id } if planted::planted!("unknown_order_taken_for_failed") => {
             ended(user, cx, id, OrderState::Rejected, VenueReason::Requested, sent_at, out)
         }
@@ -253,7 +257,9 @@ fn protect<M: MarketView, C>(user: &User, cx: &Context<'_, M, C>, position: &Pos
     let (mut stop, mut take_profit, mut liquidation) =
         (position.stop, position.take_profit, position.liquidation);
     // Without an instrument, or with an entry price beyond all numbers, what was planned at the mark protects all the same.
-    if let (Some(entry), Some(instrument)) = (position.entry_price(), cx.market.instrument(position.symbol)) {
+    if let (Some(entry), Some(instrument)) =
+        (position.entry_price(), cx.instrument(user, position.account, position.symbol))
+    {
         let distance =
             |adverse, percent| price_at_distance(entry, position.side, adverse, percent, instrument.tick);
         if !position.stop_multiplier.is_zero() {
@@ -285,12 +291,34 @@ fn protect<M: MarketView, C>(user: &User, cx: &Context<'_, M, C>, position: &Pos
     }
 }
 
-fn liquidated<M: MarketView, C: Calendar>(
+/// The books follow the wallet of a real venue: what is not explained by what was booked was moved at the venue.
+fn wallet_told<M: MarketView, C: Calendar>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    account: u8,
+    wallet: Money,
+    out: &mut Vec<Event>,
+) -> Reply {
+    let is_real = user.accounts.get(usize::from(account)).is_some_and(|a| a.venue != VenueKind::Paper);
+    let Some(amount) = wallet.checked_sub(user.wallet(account)).filter(|amount| !amount.is_zero()) else {
+        return Reply::Ignored;
+    };
+    if !is_real || wallet.abs() > NOTIONAL_MAX {
+        return Reply::Ignored;
+    }
+    day::current(user, cx, account, out);
+    out.push(Event::WalletMoved { account, amount });
+    Reply::Done
+}
+
+/// The venue, or somebody else on the exchange account, closed (part of) a position.
+fn closed_by_others<M: MarketView, C: Calendar>(
     user: &User,
     cx: &Context<'_, M, C>,
     account: u8,
     symbol: Symbol,
     fill: &Fill,
+    reason: CloseReason,
     out: &mut Vec<Event>,
 ) -> Reply {
     let Some(position) = user.position_on(account, symbol) else { return Reply::Ignored };
@@ -302,11 +330,16 @@ fn liquidated<M: MarketView, C: Calendar>(
     day::current(user, cx, account, out);
     let quantity = fill.quantity.min(position.quantity);
     let realised = position.realise(fill.price, quantity).unwrap_or(Money::ZERO);
-    out.push(Event::Liquidated { position: position.signal, account, fill: *fill, realised });
+    let (position_id, fill_told) = (position.signal, *fill);
+    out.push(if reason == CloseReason::Liquidation {
+        Event::Liquidated { position: position_id, account, fill: fill_told, realised }
+    } else {
+        Event::ClosedOutside { position: position_id, account, fill: fill_told, realised }
+    });
     let mut after = *position;
     after.exit(quantity, fill.fee, realised);
     after.state = PositionState::Closing;
-    conclude(user, cx, &after, None, CloseReason::Liquidation, out);
+    conclude(user, cx, &after, None, reason, out);
     Reply::Done
 }
 

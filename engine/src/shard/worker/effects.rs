@@ -49,7 +49,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                         self.hold(lsn, now, Held::Effect(Effect::FanOut(order)));
                     }
                 }
-                Event::Filled { .. } | Event::Liquidated { .. } => self.counters.fills += 1,
+                Event::Filled { .. } | Event::Liquidated { .. } | Event::ClosedOutside { .. } => {
+                    self.counters.fills += 1;
+                }
                 Event::PositionClosed { .. } => {
                     self.counters.positions_closed += 1;
                     self.follow_flat(user, at);
