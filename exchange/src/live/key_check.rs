@@ -103,10 +103,7 @@ mod tests {
         );
         assert_eq!(verdict(&KeyView { expires_at: Some(NOW), ..good() }, REAL), Err(KeyFault::Expired));
         let account = AccountView { mode: None, may_trade: false, isolated: None };
-        assert_eq!(
-            judge(&good(), Some(&account), None, REAL, NOW).verdict,
-            Err(KeyFault::AccountRestricted)
-        );
+        assert_eq!(judge(&good(), Some(&account), None, REAL, NOW).verdict, Err(KeyFault::AccountRestricted));
     }
 
     #[test]

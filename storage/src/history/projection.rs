@@ -210,7 +210,9 @@ impl Change<'_> {
             | Event::Recharged { .. }
             | Event::DayOpened { .. }
             | Event::WalletMoved { .. } => {}
-            Event::AccountOpened { index, .. } | Event::VenueAccountOpened { index, .. } => self.account(*index),
+            Event::AccountOpened { index, .. } | Event::VenueAccountOpened { index, .. } => {
+                self.account(*index)
+            }
             Event::CredentialSet { account, .. }
             | Event::CredentialRemoved { account }
             | Event::KeyHealth { account, .. } => self.account(*account),
@@ -493,9 +495,7 @@ fn audited(event: &Event) -> Option<(&'static str, String)> {
             let (kind, hint) = (kind.as_str(), json_text(&hint.text()));
             (
                 "key_set",
-                format!(
-                    "{{\"account\":{account},\"number\":{number},\"kind\":\"{kind}\",\"hint\":{hint}}}"
-                ),
+                format!("{{\"account\":{account},\"number\":{number},\"kind\":\"{kind}\",\"hint\":{hint}}}"),
             )
         }
         Event::CredentialRemoved { account } => ("key_removed", format!("{{\"account\":{account}}}")),

@@ -274,7 +274,8 @@ mod tests {
     /// Columns that later migrations add, in their order.
     fn added(table: Table) -> Vec<&'static str> {
         let alter = format!("ALTER TABLE coinbitclub.{}\n", table.name());
-        let statements = LATER.iter().flat_map(|sql| sql.split(';')).filter_map(|text| text.split_once(&alter));
+        let statements =
+            LATER.iter().flat_map(|sql| sql.split(';')).filter_map(|text| text.split_once(&alter));
         statements
             .flat_map(|(_, rest)| rest.lines())
             .filter_map(|line| line.trim().strip_prefix("ADD COLUMN ")?.split_whitespace().next())

@@ -103,9 +103,8 @@ pub(super) fn report<M, C>(
     let Some(key) = found.key.as_ref().filter(|key| key.number == number) else { return Reply::Ignored };
     let other_account =
         found.identity.is_some() && finding.identity.is_some() && found.identity != finding.identity;
-    let same_place = |other: &ExchangeAccount| {
-        (other.venue, other.environment) == (found.venue, found.environment)
-    };
+    let same_place =
+        |other: &ExchangeAccount| (other.venue, other.environment) == (found.venue, found.environment);
     let connected = finding.identity.is_some()
         && user.accounts.iter().enumerate().any(|(place, other)| {
             place != usize::from(account)
