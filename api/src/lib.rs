@@ -1,7 +1,7 @@
 //! What people and programs talk to: HTTP routes, log-ins, signal parsing, the command line, and the wiring of all rooms.
 //!
 //! [`server`] starts and runs the shards, [`web`] turns requests into asks and answers into responses, [`reads`] is what
-//! can be asked for, [`signal`] parses the bodies of signals, [`cli`] is the command line with the [`cli::demo`].
+//! can be asked for, [`signal`] parses the bodies of signals, [`vault`] seals users' exchange keys, [`cli`] is the command line with the [`cli::demo`].
 
 pub mod cli;
 pub mod reads;
@@ -9,4 +9,5 @@ pub mod server;
 pub mod signal;
 pub mod sim;
 pub mod sys;
+pub mod vault;
 pub mod web;

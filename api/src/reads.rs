@@ -15,7 +15,9 @@ use engine::core::user::{Outcome, User};
 use engine::shard::ports::Reads;
 use serde::Serialize;
 
+use crate::web::accounts::accounts;
 use crate::web::history::{HistoryQuestion, HistoryRows};
+use crate::web::keys::{KeyPlace, find_place};
 
 /// Users one question looks at.
 pub const PAGE_USERS_MAX: u32 = 512;
@@ -27,6 +29,8 @@ pub enum Question {
     Password(UserId),
     /// A page about the user, as JSON.
     Page(UserId, Page),
+    /// Where the key of this account is, or, without one, of the next account.
+    KeyPlace(UserId, Option<u8>),
     /// The head of a signal's receipt.
     SignalHead(SignalId),
     /// Receipt lines of subscribers from a place on.
@@ -51,6 +55,8 @@ pub enum Question {
 pub enum Page {
     /// Who they are.
     Profile,
+    /// Exchange accounts and how their keys stand.
+    Accounts,
     /// Live and recent orders.
     Orders,
     /// Open and recent positions.
@@ -74,6 +80,8 @@ pub enum Found {
     Password(String, Timestamp),
     /// A JSON document.
     Json(Vec<u8>),
+    /// Where the key of an account is.
+    KeyPlace(KeyPlace),
     /// The head of a receipt.
     SignalHead(Box<SignalHead>),
     /// Receipt lines, and the next place.
@@ -208,7 +216,7 @@ impl Reads for ServerReads {
         state: &State,
         _rules: &Rules,
         market: &impl MarketView,
-        _now: Timestamp,
+        now: Timestamp,
         question: Question,
     ) -> Found {
         match question {
@@ -217,7 +225,11 @@ impl Reads for ServerReads {
                 None => Found::Nothing,
             },
             Question::Page(id, page) => match state.by_id(id) {
-                Some(user) => Found::Json(render(user, page, market)),
+                Some(user) => Found::Json(render(user, page, market, now)),
+                None => Found::Nothing,
+            },
+            Question::KeyPlace(id, account) => match state.by_id(id) {
+                Some(user) => Found::KeyPlace(find_place(user, account)),
                 None => Found::Nothing,
             },
             Question::SignalHead(id) => signal_head(state, id),
@@ -426,7 +438,7 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("these views are plain data")
 }
 
-fn render(user: &User, page: Page, market: &impl MarketView) -> Vec<u8> {
+fn render(user: &User, page: Page, market: &impl MarketView, now: Timestamp) -> Vec<u8> {
     match page {
         Page::Profile => to_json(&serde_json::json!({
             "id": user.id.to_string(),
@@ -437,6 +449,7 @@ fn render(user: &User, page: Page, market: &impl MarketView) -> Vec<u8> {
             "created_at": user.created_at.0,
             "trial_ends_at": user.trial_ends_at.0,
         })),
+        Page::Accounts => accounts(user, now),
         Page::Orders => {
             let live: Vec<OrderView> = user.orders.iter().map(OrderView::from).collect();
             let recent: Vec<OrderView> = user.final_orders.iter().rev().map(OrderView::from).collect();

@@ -9,10 +9,12 @@ use engine::core::event::{Event, Latch};
 use engine::core::fixed::Money;
 use engine::core::ids::{Timestamp, UserId};
 use engine::core::instrument::InstrumentStatus;
+use engine::core::key::KeyState;
 use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::rules::{MINUTE, Settings};
 use engine::core::signal::SignalKind;
 use engine::core::user::{OutcomeKind, Skip, User, VenueKind};
+use engine::core::venue_account::{Environment, LiveVenues};
 
 type Break = fn(&mut Desk, UserId, &mut SignalDraft);
 
@@ -29,14 +31,18 @@ fn hold(desk: &mut Desk, user: UserId, name: &str, at: &str) {
 }
 
 /// What makes an open on BTCUSDT fail, in the order in which the reasons are reported.
-const BREAKS: [(Skip, Break); 19] = [
+const BREAKS: [(Skip, Break); 20] = [
     (Skip::UserInactive, |desk, user, _| desk.edit(user, |u| u.active = false)),
     (Skip::NotSubscribed, |desk, user, _| {
         let source = desk.source;
         desk.run(Command::Unsubscribe { user, source }).expect("as the test wants it");
     }),
     (Skip::AccountDisabled, |desk, user, _| desk.edit(user, |u| u.accounts[0].enabled = false)),
-    (Skip::KeyUnhealthy, |desk, user, _| desk.edit(user, |u| u.accounts[0].key_healthy = false)),
+    (Skip::VenueUnavailable, |desk, user, _| {
+        desk.rules.live = LiveVenues::default();
+        desk.edit(user, |u| u.accounts[0].venue = VenueKind::Bybit);
+    }),
+    (Skip::KeyUnhealthy, |desk, user, _| desk.edit(user, |u| u.accounts[0].key_state = KeyState::Pending)),
     (Skip::HaltedUser, |desk, user, _| desk.halt(user, Latch::User, true)),
     (Skip::HaltedSource, |desk, _, _| desk.halt(desk.publisher, Latch::Source(0), true)),
     (Skip::HaltedGlobal, |desk, _, _| desk.rules.halted = true),
@@ -50,6 +56,7 @@ const BREAKS: [(Skip, Break); 19] = [
     (Skip::Plan, |desk, user, _| {
         desk.edit(user, |u| {
             u.accounts[0].venue = VenueKind::Binance;
+            u.accounts[0].environment = Environment::Mainnet;
             u.trial_ends_at = Timestamp(1);
             post(u, Currency::Usdt, LedgerAccount::Wallet(0), LedgerAccount::Outside, money("10000"));
         });
@@ -93,6 +100,7 @@ fn is_first(skip: Skip) -> bool {
 
 fn reason(breaks: &[(Skip, Break)]) -> Skip {
     let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.rules.live = LiveVenues::default().with(VenueKind::Binance, Environment::Mainnet);
     let mut draft = draft(LONG, "BTCUSDT", 0);
     for first in [true, false] {
         for (_, apply) in breaks.iter().filter(|(skip, _)| is_first(*skip) == first) {
@@ -386,18 +394,22 @@ fn without_any_calendar_a_day_lasts_24_hours() {
 }
 
 #[test]
-fn a_real_account_needs_a_trial_or_a_plan_that_has_not_ended_and_paper_needs_none() {
+fn a_real_account_needs_a_trial_or_a_plan_that_has_not_ended_and_testnet_and_paper_need_none() {
     let now = desk::NOON.0;
-    for (venue, trial, plan, sent) in [
-        (VenueKind::Paper, 1, 1, true),
-        (VenueKind::Binance, now, 1, true),
-        (VenueKind::Binance, now - 1, 1, false),
-        (VenueKind::Binance, 1, now, true),
-        (VenueKind::Binance, 1, now - 1, false),
+    let (paper, real) = ((VenueKind::Paper, Environment::Demo), (VenueKind::Binance, Environment::Mainnet));
+    for ((venue, environment), trial, plan, sent) in [
+        (paper, 1, 1, true),
+        ((VenueKind::Binance, Environment::Testnet), 1, 1, true),
+        ((VenueKind::Bybit, Environment::Demo), 1, 1, true),
+        (real, now, 1, true),
+        (real, now - 1, 1, false),
+        (real, 1, now, true),
+        (real, 1, now - 1, false),
     ] {
         let (mut desk, user) = Desk::with_trader(Settings::default());
+        desk.rules.live = desk.rules.live.with(venue, environment);
         desk.edit(user, |u| {
-            u.accounts[0].venue = venue;
+            (u.accounts[0].venue, u.accounts[0].environment) = (venue, environment);
             (u.trial_ends_at, u.plan_ends_at) = (Timestamp(trial), Timestamp(plan));
             post(u, Currency::Usdt, LedgerAccount::Wallet(0), LedgerAccount::Outside, money("10000"));
         });

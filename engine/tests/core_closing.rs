@@ -145,7 +145,9 @@ fn nothing_refuses_a_close() {
         ("source halted", |d, _| d.halt(d.publisher, Latch::Source(0), true)),
         ("all halted", |d, _| d.rules.halted = true),
         ("account off", |d, u| d.edit(u, |u| u.accounts[0].enabled = false)),
-        ("key unhealthy", |d, u| d.edit(u, |u| u.accounts[0].key_healthy = false)),
+        ("key unhealthy", |d, u| {
+            d.edit(u, |u| u.accounts[0].key_state = engine::core::key::KeyState::Missing)
+        }),
         ("in debt", |d, u| {
             d.edit(u, |u| {
                 let lines =

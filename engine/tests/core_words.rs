@@ -132,6 +132,7 @@ fn reasons_of_skips() {
         ("superseded_by_close", Skip::Superseded),
         ("no_position", Skip::NoPosition),
         ("already_closing", Skip::AlreadyClosing),
+        ("venue_unavailable", Skip::VenueUnavailable),
     ] {
         assert_eq!(what.as_str(), word);
     }
@@ -170,6 +171,8 @@ fn refusals_and_their_statuses() {
         (400, "unknown_symbol", Refusal::UnknownSymbol),
         (404, "unknown_position", Refusal::UnknownPosition),
         (400, "venue_unavailable", Refusal::VenueUnavailable),
+        (409, "accounts_changed", Refusal::AccountsChanged),
+        (409, "key_in_use", Refusal::KeyInUse),
         (422, "limit_reached", Refusal::LimitReached("sources")),
         (400, "invalid", Refusal::Invalid("name")),
         (429, "rate_limited", Refusal::RateLimited { retry_after: 1 }),

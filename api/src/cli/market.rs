@@ -8,6 +8,7 @@ use exchange::market::{Gate, MarketFile, Speed, symbol_from_file_name};
 use exchange::paper::FundingTable;
 
 use super::ServerArgs;
+use super::keys;
 use super::postgres;
 use super::rules_file;
 use crate::server::{MarketPace, MarketSource, ServerConfig, TlsFiles};
@@ -80,6 +81,7 @@ pub fn config(args: &ServerArgs, data: &Path, gate: Option<Arc<Gate>>) -> Result
     if let Some(path) = &args.rules {
         config.rules = rules_file::read(path)?;
     }
+    keys::configure(args, &mut config)?;
     let files = market_files(args)?;
     config.pace = match speed(&args.speed)? {
         Some(speed) => MarketPace::Real(speed),

@@ -8,6 +8,7 @@ pub mod backup_manifest;
 pub mod demo;
 pub mod demo_report;
 pub mod demo_users;
+pub mod keys;
 pub mod log;
 pub mod market;
 pub mod metrics;
@@ -18,7 +19,7 @@ pub mod serve;
 pub mod sim;
 pub mod tune;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,6 +48,11 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Makes a data directory from a backup, whole or up to a point in time.
     Restore(restore::RestoreArgs),
+    /// Master keys, under which users' exchange keys are sealed.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// The running server's histograms.
     Metrics {
         #[command(subcommand)]
@@ -116,6 +122,19 @@ pub struct ServerArgs {
     /// Read history from this replica; may be given several times.
     #[arg(long = "postgres-replica", value_name = "URL", requires = "postgres_primary")]
     pub postgres_replicas: Vec<String>,
+    /// Contact this exchange: binance or bybit, a colon, mainnet, testnet or demo; may be given several times. Without it no
+    /// exchange is contacted.
+    #[arg(long = "live", value_name = "VENUE:ENVIRONMENT")]
+    pub live: Vec<String>,
+    /// An address of this host that requests to exchanges may leave from, for accounts to choose; may be given several times.
+    #[arg(long = "egress", value_name = "ADDRESS")]
+    pub egress: Vec<IpAddr>,
+    /// The file with the master key, readable by this user only; see docs/keys.md for the other places it may come from.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// Start although exchange keys do not open because their master key is lost: their owners enter them again.
+    #[arg(long)]
+    pub accept_unreadable_keys: bool,
 }
 
 /// `serve`.
@@ -164,6 +183,12 @@ enum LogCommand {
 }
 
 #[derive(Subcommand)]
+enum KeysCommand {
+    /// Prints a fresh master key to standard output, and its id to standard error.
+    NewMaster,
+}
+
+#[derive(Subcommand)]
 enum MetricsCommand {
     /// Has the running server write its HdrHistograms (`.hgrm`, `.hlog`) and prints where. The same as SIGUSR1.
     Dump {
@@ -204,6 +229,7 @@ pub fn main() -> ExitCode {
         Command::Log { command: LogCommand::Digest { dir } } => log::digest(&dir),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => restore::restore(&args),
+        Command::Keys { command: KeysCommand::NewMaster } => keys::new_master(),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
         Command::Sim(args) => {
             return sim::sim(&args).unwrap_or_else(|message| {

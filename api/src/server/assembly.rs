@@ -4,6 +4,7 @@
 //! **Runs on**: start-up, then the shard's executor. The host's start ([`super::boot`]) and the simulator use the same code.
 //! **Invariants**: a shard is resumed before anything reaches it.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,6 +30,7 @@ use super::snapshots::Snapshots;
 use crate::reads::ServerReads;
 use crate::web::desk::{Desk, DeskParts};
 use crate::web::gauges::Gauges;
+use crate::web::keys::KeySetup;
 
 /// Opens the data directory, and hands its users to another number of shards when it was written by one.
 ///
@@ -88,6 +90,8 @@ pub struct Assembly<RT, D: Disk, G, W, E, C> {
     pub hashing: crossbeam_channel::Sender<HashJob>,
     /// The readers of the history, where there is a database.
     pub history: Option<HistorySender>,
+    /// The addresses that requests to exchanges may leave from.
+    pub egress: Arc<[IpAddr]>,
     /// A hash that no password has.
     pub dummy_hash: String,
     /// Shared figures.
@@ -123,6 +127,7 @@ where
     let log = Log::start(from.disk.clone(), from.home.clone(), from.back.found.tail, options)
         .await
         .map_err(|error| error.to_string())?;
+    let keys = KeySetup { live: from.rules.live, egress: from.egress };
     let mut shard = Shard::new(ShardParts {
         state: from.back.state,
         rules: from.rules,
@@ -136,6 +141,7 @@ where
         shards: from.shards,
         hashing: from.hashing,
         history: from.history,
+        keys,
         dummy_hash: from.dummy_hash,
         gauges: Arc::clone(&from.gauges),
         entropy: from.entropy,

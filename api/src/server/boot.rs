@@ -41,10 +41,12 @@ use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::history;
 use super::housekeeping::{self, Housekeeping};
 use super::inside::{INSIDE_RING, Lines};
+use super::keys_at_start;
 use super::readers::{self, HistorySender};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
 use crate::reads::ServerReads;
+use crate::vault::{self, Unreadable};
 use crate::web::gauges::Gauges;
 
 /// Why a server did not start.
@@ -176,6 +178,7 @@ struct ShardSetup {
 struct Found {
     newest_venue_time: Timestamp,
     recovery: Recovery,
+    unreadable: Unreadable,
 }
 
 /// What all shards are told once all are back.
@@ -194,6 +197,9 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         DirectoryLock::acquire(&config.data).map_err(|e| StartError::from_text("data directory", e))?;
     let plan = tuning::plan_for_host(config.shards.map(usize::from))
         .map_err(|e| StartError::from_text("CPUs", e))?;
+    if config.vault.is_none() && !config.rules.live.is_empty() {
+        return Err(StartError(keys_at_start::no_master()));
+    }
     let mut config = config.clone();
     if plan.parked && config.spin_micros > 0 {
         tracing::warn!("shards share their CPUs with other threads here: they park and do not spin");
@@ -292,12 +298,15 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     }
     drop((found_sender, ready_sender));
 
-    let recovery = all_back(&found, &goes, shards)?;
+    let (recovery, unreadable) = all_back(&found, &goes, config, shards)?;
     for _ in 0..shards {
         let outcome = ready.recv().map_err(|_| StartError("a shard ended during its start".to_owned()))?;
         outcome.map_err(StartError)?;
     }
     let lines = Lines::new(lines);
+    if config.vault.is_some() {
+        keys_at_start::report(&lines, &unreadable.keys).map_err(StartError)?;
+    }
     let dump = Arc::new(AtomicBool::new(false));
     let housekeeping = Housekeeping {
         lines: lines.clone(),
@@ -312,9 +321,12 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         }),
     };
     let cpu = plan.housekeeping.filter(|_| config.pin);
+    let vault = config.vault.clone();
     let mut others = vec![
         spawn("housekeeping", cpu, move || housekeeping::run(housekeeping))?,
-        spawn("passwords", cpu, move || hashing::run(&hash_jobs, &mut returns, &mut HostEntropy))?,
+        spawn("passwords", cpu, move || {
+            hashing::run(&hash_jobs, &mut returns, vault.as_deref(), &mut HostEntropy);
+        })?,
     ];
     drop(hash_sender);
     if let Some(primary) = config.postgres.clone() {
@@ -381,9 +393,11 @@ fn bind(address: SocketAddr, shards: usize) -> Result<Vec<Listener>, StartError>
 fn all_back(
     found: &mpsc::Receiver<Result<Found, String>>,
     goes: &[mpsc::Sender<Go>],
+    config: &ServerConfig,
     shards: u16,
-) -> Result<Recovery, StartError> {
+) -> Result<(Recovery, Unreadable), StartError> {
     let mut recovery = Recovery::default();
+    let mut unreadable = Unreadable::default();
     let mut through = Timestamp(0);
     for _ in 0..shards {
         let outcome = found.recv().map_err(|_| StartError("a shard ended during its recovery".to_owned()))?;
@@ -393,13 +407,15 @@ fn all_back(
         recovery.records += part.recovery.records;
         recovery.events += part.recovery.events;
         recovery.torn += part.recovery.torn;
+        unreadable.add(part.unreadable);
     }
+    keys_at_start::judge(config, &unreadable).map_err(StartError)?;
     let started = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
     for go in goes {
         let message = Go { market_through: through, started };
         go.send(message).map_err(|_| StartError("a shard ended during its recovery".to_owned()))?;
     }
-    Ok(recovery)
+    Ok((recovery, unreadable))
 }
 
 /// A shard's life: recover, wait for the others, serve.
@@ -420,7 +436,8 @@ async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), St
         events: back.events,
         torn: u64::from(back.found.torn.is_some()),
     };
-    let _ = setup.found.send(Ok(Found { newest_venue_time: newest, recovery }));
+    let unreadable = vault::look(setup.config.vault.as_deref(), back.state.users());
+    let _ = setup.found.send(Ok(Found { newest_venue_time: newest, recovery, unreadable }));
     // The start waits for every shard here; nothing is served yet, so waiting on this thread keeps nobody waiting.
     let Ok(go) = setup.go.recv() else { return Err("the start was given up".to_owned()) };
     let ready = setup.ready.clone();
@@ -502,6 +519,7 @@ async fn assemble_on_host(
         rings: setup.rings,
         hashing: setup.hashing,
         history: setup.history,
+        egress: setup.config.egress,
         dummy_hash: setup.dummy_hash,
         gauges: setup.gauges,
         stop: setup.stop,

@@ -1,6 +1,6 @@
 //! How a server is set up, and what is wrong with a setting, with its remedy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use engine::core::rules::Rules;
 use exchange::market::{Gate, MarketFile, Speed};
 use exchange::paper::FundingTable;
 use storage::postgres::target::Target;
+
+use crate::vault::Vault;
 
 /// Bytes of log after which a shard takes a snapshot, at least; and at least as many as the last snapshot had, so that
 /// snapshots cost no more than the log itself.
@@ -83,6 +85,12 @@ pub struct ServerConfig {
     pub postgres: Option<Target>,
     /// Its replicas, which history is read from.
     pub postgres_replicas: Vec<Target>,
+    /// Where exchange keys are sealed; needed where the rules name an exchange.
+    pub vault: Option<Arc<Vault>>,
+    /// The addresses that requests to exchanges may leave from.
+    pub egress: Arc<[IpAddr]>,
+    /// Start although keys do not open: their owners have to enter them again.
+    pub accept_unreadable_keys: bool,
 }
 
 impl ServerConfig {
@@ -105,6 +113,9 @@ impl ServerConfig {
             snapshot_log_bytes: SNAPSHOT_LOG_BYTES_MIN,
             postgres: None,
             postgres_replicas: Vec::new(),
+            vault: None,
+            egress: Arc::new([]),
+            accept_unreadable_keys: false,
         }
     }
 }

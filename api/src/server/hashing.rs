@@ -1,15 +1,20 @@
-//! Password work, off the shards: Argon2id on one thread of its own.
+//! Work with passwords and exchange keys, off the shards: Argon2id and sealing on one thread of its own. Reading an RSA key takes
+//! a millisecond and more.
 //!
 //! **Runs on**: the housekeeping CPU. **Owns**: the queue of jobs.
 //! **Invariants**: a result goes back to the shard that asked, over a ring, and rings its bell.
 //! **Bounds**: [`HASH_QUEUE_MAX`] waiting jobs; more are answered 503. A ring of results per shard holds as many.
-//! **Never**: logs or keeps a password.
+//! **Never**: logs or keeps a password or a key.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use crossbeam_channel::{Receiver, Sender};
+use engine::core::key::{KeyKind, NewKey};
 use engine::seam::Entropy;
 use ringbuf::doorbell::Ringer;
 use ringbuf::spsc::Producer;
+
+use crate::vault::secret::Secret;
+use crate::vault::{KeyOwner, Vault};
 
 /// Jobs that may wait: a second and a half of work.
 pub const HASH_QUEUE_MAX: usize = 64;
@@ -28,6 +33,20 @@ pub enum HashWork {
         /// The PHC string.
         hash: String,
     },
+    /// Check and seal an exchange key.
+    Seal(Box<SealWork>),
+}
+
+/// An exchange key to be sealed.
+pub struct SealWork {
+    /// For whom.
+    pub owner: KeyOwner,
+    /// What it signs with.
+    pub kind: KeyKind,
+    /// Its name.
+    pub api_key: Secret,
+    /// What it signs with.
+    pub secret: Secret,
 }
 
 /// A job.
@@ -47,6 +66,8 @@ pub enum HashDone {
     Hashed(String),
     /// Whether it was the password.
     Verified(bool),
+    /// The sealed key, or why it cannot be one, in words for the user.
+    Sealed(Result<NewKey, String>),
     /// It could not be done.
     Failed,
 }
@@ -70,7 +91,7 @@ pub fn hash_password(password: &str, entropy: &mut impl Entropy) -> Result<Strin
         .map_err(|e| e.to_string())
 }
 
-fn work(work: HashWork, entropy: &mut impl Entropy) -> HashDone {
+fn work(work: HashWork, vault: Option<&Vault>, entropy: &mut impl Entropy) -> HashDone {
     match work {
         HashWork::Hash { password } => {
             hash_password(&password, entropy).map_or(HashDone::Failed, HashDone::Hashed)
@@ -78,6 +99,14 @@ fn work(work: HashWork, entropy: &mut impl Entropy) -> HashDone {
         HashWork::Verify { password, hash } => match PasswordHash::new(&hash) {
             Ok(hash) => HashDone::Verified(hasher().verify_password(password.as_bytes(), &hash).is_ok()),
             Err(_) => HashDone::Failed,
+        },
+        HashWork::Seal(work) => match vault {
+            Some(vault) => {
+                let SealWork { owner, kind, api_key, secret } = *work;
+                let sealed = vault.seal(&owner, kind, &api_key, &secret, entropy);
+                HashDone::Sealed(sealed.map_err(|error| error.to_string()))
+            }
+            None => HashDone::Failed,
         },
     }
 }
@@ -97,9 +126,14 @@ pub fn queue() -> (Sender<HashJob>, Receiver<HashJob>) {
 }
 
 /// Works until every sender is gone.
-pub fn run(jobs: &Receiver<HashJob>, returns: &mut [HashReturn], entropy: &mut impl Entropy) {
+pub fn run(
+    jobs: &Receiver<HashJob>,
+    returns: &mut [HashReturn],
+    vault: Option<&Vault>,
+    entropy: &mut impl Entropy,
+) {
     while let Ok(job) = jobs.recv() {
-        let done = work(job.work, entropy);
+        let done = work(job.work, vault, entropy);
         let Some(back) = returns.get_mut(job.shard) else { continue };
         // The ring holds as many results as there can be jobs; a shard that has stopped reads no more.
         if back.results.push((job.key, done)).is_ok() {
@@ -125,11 +159,11 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let verify = |password: &str| {
             let work_item = HashWork::Verify { password: password.into(), hash: hash.clone() };
-            matches!(work(work_item, &mut Fixed), HashDone::Verified(true))
+            matches!(work(work_item, None, &mut Fixed), HashDone::Verified(true))
         };
         assert!(verify("correct horse"));
         assert!(!verify("wrong horse"));
         let garbage = HashWork::Verify { password: "x".into(), hash: "not a hash".into() };
-        assert!(matches!(work(garbage, &mut Fixed), HashDone::Failed));
+        assert!(matches!(work(garbage, None, &mut Fixed), HashDone::Failed));
     }
 }

@@ -16,6 +16,7 @@ pub mod history;
 pub mod housekeeping;
 pub mod inside;
 pub mod journal;
+mod keys_at_start;
 pub mod readers;
 pub mod recovery;
 pub mod shard_loop;

@@ -159,6 +159,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
             rings,
             hashing: hash_sender.clone(),
             history: None,
+            egress: Arc::new([]),
             dummy_hash: "hash of nothing".to_owned(),
             gauges: Arc::clone(&gauges),
             stop: Arc::clone(&stop),
@@ -218,6 +219,7 @@ async fn hash(world: Rc<World>, jobs: Receiver<HashJob>, mut returns: Vec<HashRe
                 HashWork::Verify { password, hash } => {
                     HashDone::Verified(hash == format!("hash of {password}"))
                 }
+                HashWork::Seal(_) => HashDone::Failed,
             };
             let back = &mut returns[job.shard];
             if back.results.push((job.key, done)).is_ok() {

@@ -78,10 +78,10 @@ pub fn check_password(password: &str) -> Result<(), BodyError> {
     Ok(())
 }
 
-/// `POST /api/accounts`.
+/// `POST /api/accounts`: which venue, and for paper the rest.
 #[derive(Deserialize)]
 pub struct OpenAccount<'a> {
-    /// `paper`.
+    /// `paper`, `binance` or `bybit`.
     pub venue: String,
     /// Paper: the wallet it starts with.
     #[serde(borrow, default)]

@@ -24,10 +24,11 @@ use storage::postgres::replicas::Token;
 use super::flows::{Figures, GatherFlow, ReceiptFlow};
 use super::gauges::{Gauges, Latencies};
 use super::history::{HistoryQuestion, HistoryRows, PositionText};
+use super::keys::{KeyEntry, KeySetup, Sealing, found_place};
 use super::routes::{Proof, Routed, route};
 use super::{metrics_text, render, token};
 use crate::reads::{Audit, Found, Question};
-use crate::server::hashing::{HashDone, HashJob, HashWork};
+use crate::server::hashing::{HashDone, HashJob, HashWork, SealWork};
 use crate::server::readers::{HistoryJob, HistorySender};
 
 /// Requests under way on a shard.
@@ -72,6 +73,10 @@ enum Pending {
     WrongPassword(Http),
     /// A sign-up whose password is being hashed.
     SignUp { http: Http, email: String, zone: String },
+    /// An exchange key whose account's place is asked for.
+    Key(Http, Box<KeyEntry>),
+    /// An exchange key that is being sealed.
+    Sealing(Http, Box<Sealing>),
     /// A receipt that is being put together.
     Receipt(Box<ReceiptFlow>),
     /// Figures that are being put together.
@@ -92,6 +97,7 @@ pub struct Desk<E> {
     outgoing: Vec<Outgoing>,
     hashing: Sender<HashJob>,
     history: Option<HistorySender>,
+    keys: KeySetup,
     dummy_hash: Rc<str>,
     gauges: Arc<Gauges>,
     latencies: Arc<Latencies>,
@@ -111,6 +117,8 @@ pub struct DeskParts<E> {
     pub hashing: Sender<HashJob>,
     /// The readers of the history, where there is a database.
     pub history: Option<HistorySender>,
+    /// What the set-up says about exchanges.
+    pub keys: KeySetup,
     /// A hash that no password has: verifying against it takes as long as any other.
     pub dummy_hash: String,
     /// Shared figures.
@@ -134,6 +142,7 @@ impl<E: Entropy> Desk<E> {
             outgoing: Vec::new(),
             hashing: parts.hashing,
             history: parts.history,
+            keys: parts.keys,
             dummy_hash: parts.dummy_hash.into(),
             gauges: parts.gauges,
             latencies: Arc::new(Latencies::default()),
@@ -238,6 +247,12 @@ impl<E: Entropy> Desk<E> {
                 self.send(ask, Pending::History { http, question, memory: None });
             }
             Routed::CreateSource(ask, secret) => self.send(ask, Pending::Secret(http, secret)),
+            Routed::Key(request) => match request.begin(&self.keys) {
+                Ok(entry) => self.send(entry.ask(), Pending::Key(http, Box::new(entry))),
+                Err(error) => {
+                    return Some(Instant::Error { status: 400, code: error.code, message: error.message });
+                }
+            },
             Routed::SignUp(body) => {
                 let pending = Pending::SignUp { http, email: body.email, zone: body.zone };
                 return self.hash(pending, HashWork::Hash { password: body.password });
@@ -329,6 +344,18 @@ impl<E: Entropy> Desk<E> {
                 let op = Op::Command(Command::FailLogin { user });
                 self.send(Ask { auth: Auth::Open, op, user }, Pending::WrongPassword(http));
             }
+            (Some(Pending::Sealing(http, sealing)), HashDone::Sealed(Ok(key))) => {
+                let user = sealing.owner().user;
+                self.send(sealing.command(key), Pending::Plain(http, user));
+            }
+            (Some(Pending::Sealing(http, _)), HashDone::Sealed(Err(why))) => {
+                self.respond(wire, http, |out, mode, date| {
+                    render::error(out, mode, date, 400, "invalid", &why, None);
+                });
+            }
+            (Some(Pending::Sealing(http, _)), _) => self.respond(wire, http, |out, mode, date| {
+                render::error(out, mode, date, 500, "internal", "sealing the key failed", None);
+            }),
             (Some(Pending::SignUp { http, .. } | Pending::LogIn { http, .. }), _) => {
                 self.respond(wire, http, |out, mode, date| {
                     render::error(out, mode, date, 500, "internal", "hashing the password failed", None);
@@ -356,6 +383,7 @@ impl<E: Entropy> Desk<E> {
                 }
                 other => render::answer(out, mode, date, other),
             }),
+            Pending::Key(http, entry) => self.key_placed(http, *entry, answer, wire),
             Pending::LogIn { http, user, password } => self.log_in_read(http, user, password, &answer, wire),
             Pending::Session { http, user, token } => {
                 self.respond(wire, http, |out, mode, date| match &answer {
@@ -375,7 +403,7 @@ impl<E: Entropy> Desk<E> {
             }),
             Pending::Receipt(flow) => self.receipt_step(flow, answer, wire),
             Pending::Gather(flow) => self.gather_step(reply, flow, answer, wire),
-            Pending::SignUp { .. } => {}
+            Pending::SignUp { .. } | Pending::Sealing(..) => {}
             // The asker may have gone; that is not our concern.
             Pending::Inside(sender) => drop(sender.try_send(answer)),
         }
@@ -404,6 +432,31 @@ impl<E: Entropy> Desk<E> {
         let work = HashWork::Verify { password, hash };
         let pending = Pending::LogIn { http, user, password: String::new() };
         if let Some(instant) = self.hash(pending, work) {
+            let gauges = Arc::clone(&self.gauges);
+            self.respond(wire, http, |out, mode, date| instant.write(out, mode, date, &gauges));
+        }
+    }
+
+    /// The place of a key's account is known, and the session is valid: now the key is checked and sealed.
+    fn key_placed(&mut self, http: Http, entry: KeyEntry, answer: Answer<Found>, wire: &mut impl Wire) {
+        let place = match answer {
+            Answer::Read(found) => found_place(found).unwrap_or(Err(Refusal::UnknownUser)),
+            other => {
+                return self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &other));
+            }
+        };
+        let sealing = match entry.owner(place, &self.keys) {
+            Ok(sealing) => sealing,
+            Err(refusal) => {
+                let refused = Answer::Decided(Err(refusal));
+                return self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &refused));
+            }
+        };
+        let KeyEntry { kind, api_key, secret, .. } = entry;
+        let work = SealWork { owner: *sealing.owner(), kind, api_key, secret };
+        if let Some(instant) =
+            self.hash(Pending::Sealing(http, Box::new(sealing)), HashWork::Seal(Box::new(work)))
+        {
             let gauges = Arc::clone(&self.gauges);
             self.respond(wire, http, |out, mode, date| instant.write(out, mode, date, &gauges));
         }

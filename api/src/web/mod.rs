@@ -7,11 +7,13 @@
 //! **Bounds**: connections and bytes by `net::wire`; [`desk::PENDING_MAX`] requests under way per shard,
 //! those of [`net::server`] per connection; password work by `server::hashing`.
 
+pub mod accounts;
 pub mod bodies;
 pub mod desk;
 pub mod flows;
 pub mod gauges;
 pub mod history;
+pub mod keys;
 pub mod metrics_text;
 pub mod network;
 pub mod render;

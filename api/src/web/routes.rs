@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::bodies::{self, BodyError};
 use super::flows::{Figures, RECEIPT_ROWS_DEFAULT};
 use super::history::HistoryQuestion;
+use super::keys::{KeyFields, KeyRequest, PlaceFields, Wanted};
 use super::token;
 use crate::reads::{Page, Question};
 use crate::signal;
@@ -24,6 +25,8 @@ pub enum Routed {
     Ask(Ask<Question>),
     /// One ask; when it was done, the response is 201 with this secret.
     CreateSource(Ask<Question>, String),
+    /// The key of an account on an exchange: find its place, seal it, then ask.
+    Key(Box<KeyRequest>),
     /// Sign-up: hash the password, then ask.
     SignUp(bodies::SignUp),
     /// Log-in: read the hash, verify, then open a session.
@@ -140,8 +143,12 @@ fn with_session(
     if let ("history", Some(what), None) = path {
         return history(request, what, get);
     }
+    if let ("accounts", Some(account), Some("key")) = path {
+        return key(request, account, method);
+    }
     let page = match path {
         ("me", None, None) => Some(Page::Profile),
+        ("accounts", None, None) => Some(Page::Accounts),
         ("orders", None, None) => Some(Page::Orders),
         ("positions", None, None) => Some(Page::Positions),
         ("balances", None, None) => Some(Page::Balances),
@@ -177,7 +184,12 @@ fn with_session(
     }
     let command = match path {
         ("auth", Some("logout"), None) => Ok(Command::CloseSession { user, token: session }),
-        ("accounts", None, None) => open_account(user, request.body),
+        ("accounts", None, None) => {
+            return match open_account(user, session, request.body) {
+                Ok(routed) => routed,
+                Err(error) => error.into(),
+            };
+        }
         ("sources", None, None) => {
             return match bodies::read::<bodies::CreateSource>(request.body) {
                 Ok(body) => {
@@ -222,18 +234,51 @@ fn history(request: &Request<'_>, what: &str, get: bool) -> Routed {
     }
 }
 
-fn open_account(user: UserId, body: &[u8]) -> Result<Command, BodyError> {
-    let body: bodies::OpenAccount<'_> = bodies::read(body)?;
-    let venue = match body.venue.as_str() {
+fn open_account(user: UserId, session: [u8; 32], body: &[u8]) -> Result<Routed, BodyError> {
+    let invalid = |message: &str| BodyError { code: "invalid", message: message.to_owned() };
+    let account: bodies::OpenAccount<'_> = bodies::read(body)?;
+    let venue = match account.venue.as_str() {
         "paper" => VenueKind::Paper,
         "binance" => VenueKind::Binance,
         "bybit" => VenueKind::Bybit,
-        _ => {
-            return Err(BodyError { code: "invalid", message: "venue: paper, binance or bybit".to_owned() });
-        }
+        _ => return Err(invalid("venue: paper, binance or bybit")),
     };
-    let wallet = body.wallet.map(|raw| bodies::money("wallet", raw)).transpose()?;
-    Ok(Command::OpenAccount { user, venue, wallet })
+    let key: KeyFields = bodies::read(body)?;
+    if venue != VenueKind::Paper {
+        if account.wallet.is_some() {
+            return Err(invalid("wallet: for paper accounts only; the exchange says what is in this one"));
+        }
+        let wanted = Wanted::Connect(venue, bodies::read::<PlaceFields>(body)?);
+        return Ok(Routed::Key(Box::new(KeyRequest { user, session, wanted, key })));
+    }
+    if key.api_key.is_some() || key.secret.is_some() {
+        return Err(invalid("api_key, secret: paper accounts have no key"));
+    }
+    let wallet = account.wallet.map(|raw| bodies::money("wallet", raw)).transpose()?;
+    let command = Command::OpenAccount { user, venue, wallet };
+    Ok(Routed::Ask(Ask { auth: Auth::Session(user, session), op: Op::Command(command), user }))
+}
+
+/// The key of an account: another one, or none.
+fn key(request: &Request<'_>, account: &str, method: Method) -> Routed {
+    if !matches!(method, Method::Put | Method::Delete) {
+        return Routed::MethodNotAllowed("PUT, DELETE");
+    }
+    let Some((user, session)) = bearer(request).and_then(token::parse_session) else {
+        return unauthorized("log in and send the token as `Authorization: Bearer …`");
+    };
+    // As the list of accounts writes it, and in no other way.
+    let Some(account) = account.parse::<u8>().ok().filter(|index| index.to_string() == account) else {
+        return not_found();
+    };
+    if method == Method::Delete {
+        let op = Op::Command(Command::RemoveKey { user, account });
+        return Routed::Ask(Ask { auth: Auth::Session(user, session), op, user });
+    }
+    match bodies::read::<KeyFields>(request.body) {
+        Ok(key) => Routed::Key(Box::new(KeyRequest { user, session, wanted: Wanted::Replace(account), key })),
+        Err(error) => error.into(),
+    }
 }
 
 fn close_position(user: UserId, body: &[u8]) -> Result<Command, BodyError> {

@@ -264,6 +264,7 @@ async fn begin(
         rings: Rings { inside, hashed, bell },
         hashing: hashing::queue().0,
         history: None,
+        egress: Arc::new([]),
         dummy_hash: String::new(),
         gauges,
         stop,

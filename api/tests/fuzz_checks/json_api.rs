@@ -2,10 +2,13 @@
 //! `name:value`, an empty line, the body.
 
 use api::web::history::ROWS_MAX;
+use api::web::keys::KeySetup;
 use api::web::routes::{Proof, Routed, route};
 use api::web::token::parse_secret;
 use engine::core::command::Command;
 use engine::core::ids::{ClientOrderId, SignalId, SourceId, UserId};
+use engine::core::user::VenueKind;
+use engine::core::venue_account::{Environment, LiveVenues};
 use engine::seam::Entropy;
 use engine::shard::ask::Op;
 use net::http::{Limits, Parsed, Parser, Request};
@@ -135,6 +138,22 @@ fn look(request: &Request<'_>) -> Seen {
             );
             format!("{ask:?} {secret}")
         }
+        Routed::Key(request) => {
+            check_ids(&request.user.to_string());
+            // Whole or not, nothing that is said about it repeats the secret.
+            let of = |text: &Option<api::vault::secret::Secret>| {
+                text.as_ref().map(|text| text.expose().to_owned())
+            };
+            let key = (of(&request.key.api_key), of(&request.key.secret), request.key.key_type.clone());
+            match request.begin(&KeySetup { live: everything(), ..KeySetup::default() }) {
+                Ok(entry) => format!("key {key:?} {:?}", entry.ask()),
+                Err(error) => {
+                    check_code(error.code);
+                    check_message(&error.message);
+                    format!("key {key:?} {} {}", error.code, error.message)
+                }
+            }
+        }
         Routed::SignUp(body) => format!("sign up {} {} {}", body.email, body.password, body.zone),
         Routed::LogIn(body) => format!("log in {} {}", body.email, body.password),
         Routed::Receipt { signal, proof, limit, offset } => {
@@ -150,6 +169,13 @@ fn look(request: &Request<'_>) -> Seen {
         Routed::Ready => "ready".to_owned(),
     };
     Seen::Other(text)
+}
+
+/// A configuration that names every exchange.
+fn everything() -> LiveVenues {
+    [VenueKind::Binance, VenueKind::Bybit].into_iter().fold(LiveVenues::default(), |live, venue| {
+        Environment::ALL.into_iter().fold(live, |live, environment| live.with(venue, environment))
+    })
 }
 
 /// What is read as an id is written as it was.

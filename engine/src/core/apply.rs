@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::event::{Charge, Event, Latch, Record};
 use super::fixed::{Money, Quantity};
 use super::ids::{ClientOrderId, Leg, SignalId, Timestamp};
+use super::key::{KeyState, StoredKey};
 use super::ledger::{Currency, EntryKey, LedgerAccount};
 use super::order::{Fill, NewOrder, OrderState, VenueReason};
 use super::position::{CloseReason, Order, Position, PositionState};
@@ -17,6 +18,7 @@ use super::user::{
     POSITION_HISTORY_MAX, SESSIONS_MAX, SIGNALS_MAX, Seen, Session, Skip, Source, Subscription, User,
     VenueKind,
 };
+use super::venue_account::VenuePlace;
 
 /// Applies a record; creates the user when its first event says so. Gives the user's place.
 pub fn apply_record(state: &mut State, record: &Record) -> UserIndex {
@@ -77,6 +79,38 @@ impl User {
             }
             Event::AccountOpened { index, venue, wallet, prepaid } => {
                 self.open_account(at, *index, *venue, *wallet, *prepaid);
+            }
+            Event::VenueAccountOpened { index, place, prepaid } => {
+                self.connect_account(at, *index, *place, *prepaid);
+            }
+            Event::CredentialSet { account, number, kind, hint, sealed } => {
+                if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
+                    account.keys = *number;
+                    account.key_state = KeyState::Pending;
+                    account.key = Some(Box::new(StoredKey {
+                        number: *number,
+                        kind: *kind,
+                        hint: *hint,
+                        sealed: sealed.clone(),
+                        set_at: at,
+                        expires_at: Timestamp(0),
+                    }));
+                }
+            }
+            Event::CredentialRemoved { account } => {
+                if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
+                    account.key_state = KeyState::Missing;
+                    account.key = None;
+                }
+            }
+            Event::KeyHealth { account, fault, expires_at, identity } => {
+                if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
+                    account.key_state = fault.map_or(KeyState::Healthy, KeyState::Unhealthy);
+                    account.identity = *identity;
+                    if let Some(key) = &mut account.key {
+                        key.expires_at = *expires_at;
+                    }
+                }
             }
             Event::SourceCreated { name, secret, .. } => self.sources.push(Source {
                 name: name.clone(),
@@ -287,19 +321,19 @@ impl User {
     }
 
     fn open_account(&mut self, at: Timestamp, index: u8, venue: VenueKind, wallet: Money, prepaid: Money) {
-        let account = ExchangeAccount {
-            venue,
-            enabled: true,
-            key_healthy: true,
-            day_ends_at: Timestamp(0),
-            day_equity: Money::ZERO,
-            loss_latch_until: Timestamp(0),
-            venue_fills: 0,
-        };
+        let account = ExchangeAccount::new(VenuePlace { venue, ..VenuePlace::PAPER });
         let currency = account.currency();
         self.accounts.push(account);
         let lines = [(LedgerAccount::Wallet(index), wallet), (LedgerAccount::Outside, wallet.negated())];
         self.ledger.post(at, EntryKey::AccountOpened(index), currency, &lines);
+        let lines = [(LedgerAccount::Real, prepaid), (LedgerAccount::Outside, prepaid.negated())];
+        self.ledger.post(at, EntryKey::Prepaid(index), currency, &lines);
+    }
+
+    fn connect_account(&mut self, at: Timestamp, index: u8, place: VenuePlace, prepaid: Money) {
+        let account = ExchangeAccount::new(place);
+        let currency = account.currency();
+        self.accounts.push(account);
         let lines = [(LedgerAccount::Real, prepaid), (LedgerAccount::Outside, prepaid.negated())];
         self.ledger.post(at, EntryKey::Prepaid(index), currency, &lines);
     }

@@ -2,7 +2,9 @@
 //!
 //! **Invariants**: nothing is read from bytes before they are validated; decoding what was encoded gives the same value.
 //! **Schema**: [`SCHEMA`] is in every header. A change of the layout or meaning of an event or of the state needs a new
-//! number and a reader of the old one; a golden log of each version is kept as a test.
+//! number and a reader of the old one; a golden log of each version is kept as a test. Version 2: accounts on exchanges and
+//! their keys. Records of version 1 are read as they are, for the events are the first of today's and none has become larger
+//! ([`EVENT_BYTES`]); users of version 1 are read by `layout_v1`.
 
 use std::num::NonZeroUsize;
 
@@ -16,17 +18,23 @@ use rkyv::validation::archive::ArchiveValidator;
 use rkyv::validation::shared::SharedValidator;
 use rkyv::{Archive, Deserialize};
 
-use super::event::Record;
+use super::event::{ArchivedEvent, Record};
+use super::layout_v1::UserV1;
 use super::user::User;
 
 /// Version of the layout this binary writes.
-pub const SCHEMA: u16 = 1;
+pub const SCHEMA: u16 = 2;
 /// Bytes of the header: as many as keep the archive behind it aligned.
 pub const HEADER_BYTES: usize = 16;
 
 /// Deepest nesting of an archive: a few lists in lists, and a source's tree of seen keys, which has 6 levels at its bound.
 /// Reading takes a few calls per level, so this bounds the stack.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("above zero");
+
+/// Bytes of an event in a record's list: those of the largest, `EntryIntended`. A larger one would move the others, and records
+/// of versions 1 and 2 could not be read: put what is large into a box.
+const EVENT_BYTES: usize = 192;
+const _: () = assert!(size_of::<ArchivedEvent>() == EVENT_BYTES, "older records are read as they are");
 
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +106,14 @@ impl Encoder {
     }
 }
 
-fn open<'a>(bytes: &'a [u8], kind: Kind, wanted: &'static str) -> Result<(u64, &'a [u8]), CodecError> {
+/// A header that was read.
+struct Opened<'a> {
+    version: u16,
+    number: u64,
+    archive: &'a [u8],
+}
+
+fn open<'a>(bytes: &'a [u8], kind: Kind, wanted: &'static str) -> Result<Opened<'a>, CodecError> {
     if bytes.len() <= HEADER_BYTES || bytes[2] != kind as u8 {
         return Err(CodecError::NotOne { wanted, bytes: bytes.len() });
     }
@@ -108,7 +123,7 @@ fn open<'a>(bytes: &'a [u8], kind: Kind, wanted: &'static str) -> Result<(u64, &
     }
     let mut number = [0; 8];
     number.copy_from_slice(&bytes[8..HEADER_BYTES]);
-    Ok((u64::from_le_bytes(number), &bytes[HEADER_BYTES..]))
+    Ok(Opened { version: found, number: u64::from_le_bytes(number), archive: &bytes[HEADER_BYTES..] })
 }
 
 /// Validates an archive, then reads it.
@@ -129,8 +144,7 @@ where
 /// # Errors
 /// [`CodecError`]; never panics, whatever the bytes.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, CodecError> {
-    let (_, archive) = open(bytes, Kind::Record, "record")?;
-    read::<Record>(archive)
+    read::<Record>(open(bytes, Kind::Record, "record")?.archive)
 }
 
 /// Reads a user and the number of the last record it holds. `bytes` is 16-byte aligned.
@@ -138,6 +152,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, CodecError> {
 /// # Errors
 /// [`CodecError`]; never panics, whatever the bytes.
 pub fn decode_user(bytes: &[u8]) -> Result<(User, u64), CodecError> {
-    let (as_of, archive) = open(bytes, Kind::User, "user")?;
-    Ok((read::<User>(archive)?, as_of))
+    let Opened { version, number: as_of, archive } = open(bytes, Kind::User, "user")?;
+    let user = if version < 2 { read::<UserV1>(archive)?.into() } else { read::<User>(archive)? };
+    Ok((user, as_of))
 }

@@ -4,12 +4,14 @@ use super::event::Latch;
 use super::fixed::{Money, Price};
 use super::ids::{AccountId, ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use super::instrument::Symbol;
+use super::key::{KeyFinding, NewKey};
 use super::ledger::Currency;
 use super::order::VenueReport;
 use super::rules::Settings;
 use super::signal::{FanOutCounts, Signal, SignalKind};
 use super::state::UserIndex;
 use super::user::VenueKind;
+use super::venue_account::VenuePlace;
 
 /// A signal as it was parsed, before its source accepted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +69,50 @@ pub enum Command {
         /// SHA-256 of the token.
         token: [u8; 32],
     },
-    /// A new exchange account.
+    /// A new paper account. Accounts on exchanges come with a key: [`Command::ConnectAccount`].
     OpenAccount {
         /// Whose.
         user: UserId,
-        /// Where.
+        /// Where; any but paper is refused.
         venue: VenueKind,
         /// Paper: the wallet it starts with; the rules' default without.
         wallet: Option<Money>,
+    },
+    /// A new account on an exchange, with its key.
+    ConnectAccount {
+        /// Whose.
+        user: UserId,
+        /// Its place in the user's list, which the key was sealed for.
+        index: u8,
+        /// Where it is.
+        place: VenuePlace,
+        /// Its key.
+        key: NewKey,
+    },
+    /// Another key for an account on an exchange.
+    SetKey {
+        /// Whose.
+        user: UserId,
+        /// Which account.
+        account: u8,
+        /// Its new key.
+        key: NewKey,
+    },
+    /// The key of an account is not to be kept any longer.
+    RemoveKey {
+        /// Whose.
+        user: UserId,
+        /// Which account.
+        account: u8,
+    },
+    /// An exchange was asked about a key. A fact: comes from a connector.
+    ReportKey {
+        /// Whose key.
+        account: AccountId,
+        /// Which of the account's keys it was asked with.
+        number: u32,
+        /// What it said.
+        finding: KeyFinding,
     },
     /// A new source.
     CreateSource {
@@ -202,6 +240,9 @@ impl Command {
             | Self::FailLogin { user }
             | Self::CloseSession { user, .. }
             | Self::OpenAccount { user, .. }
+            | Self::ConnectAccount { user, .. }
+            | Self::SetKey { user, .. }
+            | Self::RemoveKey { user, .. }
             | Self::CreateSource { user, .. }
             | Self::Subscribe { user, .. }
             | Self::Unsubscribe { user, .. }
@@ -213,7 +254,9 @@ impl Command {
             Self::FinishSignal { signal, .. } => Some(signal.source.owner),
             Self::Report { report, .. } => Some(report.account().user),
             Self::OrderUnanswered { id } => Some(id.account.user),
-            Self::CheckProtection { account, .. } | Self::DriveClose { account, .. } => Some(account.user),
+            Self::ReportKey { account, .. }
+            | Self::CheckProtection { account, .. }
+            | Self::DriveClose { account, .. } => Some(account.user),
             Self::Offer { .. } => None,
         }
     }
@@ -285,8 +328,16 @@ pub enum Refusal {
     #[error("no open position on this symbol")]
     UnknownPosition,
     /// The venue is not available.
-    #[error("venue: only paper accounts can be opened by this server")]
+    #[error("venue: this server is not set up for this exchange and environment")]
     VenueUnavailable,
+    /// Another account was opened while this one's key was sealed.
+    #[error("another account was opened at the same moment; send this one again")]
+    AccountsChanged,
+    /// The key is what watches over something.
+    #[error(
+        "the account has an open position or a live order, which nobody could watch over without the key: close it first"
+    )]
+    KeyInUse,
     /// A list is full.
     #[error("{0}: the limit is reached")]
     LimitReached(&'static str),
@@ -325,6 +376,8 @@ impl Refusal {
             Self::UnknownSymbol => "unknown_symbol",
             Self::UnknownPosition => "unknown_position",
             Self::VenueUnavailable => "venue_unavailable",
+            Self::AccountsChanged => "accounts_changed",
+            Self::KeyInUse => "key_in_use",
             Self::LimitReached(_) => "limit_reached",
             Self::Invalid(_) => "invalid",
             Self::RateLimited { .. } => "rate_limited",
@@ -338,7 +391,11 @@ impl Refusal {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::EmailTaken | Self::AlreadyClosing | Self::PaymentRepeated => 409,
+            Self::EmailTaken
+            | Self::AlreadyClosing
+            | Self::PaymentRepeated
+            | Self::AccountsChanged
+            | Self::KeyInUse => 409,
             Self::Locked | Self::RateLimited { .. } => 429,
             Self::UnknownUser | Self::UnknownAccount | Self::UnknownSource | Self::UnknownPosition => 404,
             Self::EmailInvalid

@@ -13,12 +13,14 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::fixed::{Money, Price, Rate};
 use super::ids::{ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use super::instrument::Symbol;
+use super::key::{KeyFault, KeyHint, KeyKind, Sealed};
 use super::ledger::Currency;
 use super::order::{Fill, NewOrder, OrderState, VenueReason};
 use super::position::{CloseReason, Closing};
 use super::rules::Settings;
 use super::signal::{FanOutCounts, Signal};
 use super::user::{Skip, VenueKind};
+use super::venue_account::VenuePlace;
 
 /// A halt latch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -310,7 +312,7 @@ pub enum Event {
         /// The account.
         account: u8,
     },
-    /// Somebody else on the exchange account closed (part of) a position.
+    /// Somebody else on the exchange account closed (part of) a position. Since version 2, as all that follow.
     ClosedOutside {
         /// The position's opening signal.
         position: SignalId,
@@ -327,6 +329,44 @@ pub enum Event {
         account: u8,
         /// What came in; negative went out.
         amount: Money,
+    },
+    /// An account on an exchange.
+    VenueAccountOpened {
+        /// Its place in the user's list.
+        index: u8,
+        /// Where it is.
+        place: VenuePlace,
+        /// The prepaid balance that comes with one that has no real money.
+        prepaid: Money,
+    },
+    /// A key was entered. The exchange has not been asked about it yet.
+    CredentialSet {
+        /// The account.
+        account: u8,
+        /// Which of the account's keys it is.
+        number: u32,
+        /// What it signs with.
+        kind: KeyKind,
+        /// What may be shown of its name.
+        hint: KeyHint,
+        /// Name and secret, sealed.
+        sealed: Sealed,
+    },
+    /// A key is no longer kept.
+    CredentialRemoved {
+        /// The account.
+        account: u8,
+    },
+    /// The exchange was asked about a key.
+    KeyHealth {
+        /// The account.
+        account: u8,
+        /// Why it cannot be used; `None` when it can.
+        fault: Option<KeyFault>,
+        /// When it ends; zero when it does not, or that is not known.
+        expires_at: Timestamp,
+        /// Digest of the exchange's own id of the account, where it told one.
+        identity: Option<[u8; 16]>,
     },
 }
 

@@ -7,6 +7,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::fixed::{Money, Rate};
 use super::instrument::Symbol;
+use super::venue_account::LiveVenues;
 
 /// Microseconds in a second.
 pub const SECOND: u64 = 1_000_000;
@@ -66,6 +67,8 @@ pub struct Rules {
     pub trial_span: u64,
     /// Whether all opens are halted.
     pub halted: bool,
+    /// The exchanges that the configuration names.
+    pub live: LiveVenues,
 }
 
 impl Default for Rules {
@@ -95,6 +98,7 @@ impl Default for Rules {
             session_span: 12 * 60 * MINUTE,
             trial_span: 7 * 24 * 60 * MINUTE,
             halted: false,
+            live: LiveVenues::default(),
         }
     }
 }

@@ -10,11 +10,13 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::fixed::Money;
 use super::ids::{ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use super::instrument::Symbol;
+use super::key::{KeyFault, KeyState, StoredKey};
 use super::ledger::{Currency, Ledger, LedgerAccount};
 use super::order::VenueReason;
 use super::position::{Order, Position};
 use super::rules::Settings;
 use super::signal::{Signal, SourceSignal};
+use super::venue_account::{Egress, Environment, VenuePlace, VenueSite};
 
 /// Sessions of a user; a new one ends the oldest. DOMAIN.md §4.
 pub const SESSIONS_MAX: usize = 3;
@@ -64,12 +66,24 @@ impl VenueKind {
 /// An exchange account.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ExchangeAccount {
-    /// On which venue.
+    /// On which venue. This and the next three are said when it is opened, for ever.
     pub venue: VenueKind,
+    /// In which environment.
+    pub environment: Environment,
+    /// At which site of the exchange.
+    pub site: VenueSite,
+    /// From which address its requests leave.
+    pub egress: Egress,
     /// Whether orders may be sent.
     pub enabled: bool,
-    /// Whether the venue accepts its key.
-    pub key_healthy: bool,
+    /// How its key stands.
+    pub key_state: KeyState,
+    /// Its key; `None` for paper, and when it was removed.
+    pub key: Option<Box<StoredKey>>,
+    /// Keys it ever had.
+    pub keys: u32,
+    /// Digest of the exchange's own id of the account, once the exchange told it.
+    pub identity: Option<[u8; 16]>,
     /// End of the current day in the user's zone; zero before the first.
     pub day_ends_at: Timestamp,
     /// Equity when the current day began.
@@ -81,12 +95,46 @@ pub struct ExchangeAccount {
 }
 
 impl ExchangeAccount {
-    /// The currency it settles in.
+    /// A new one, without a key.
     #[must_use]
-    pub const fn currency(&self) -> Currency {
-        match self.venue {
-            VenueKind::Paper => Currency::PaperUsdt,
-            VenueKind::Binance | VenueKind::Bybit => Currency::Usdt,
+    pub fn new(place: VenuePlace) -> Self {
+        let key_state = if place.venue == VenueKind::Paper { KeyState::NotNeeded } else { KeyState::Missing };
+        Self {
+            venue: place.venue,
+            environment: place.environment,
+            site: place.site,
+            egress: place.egress,
+            enabled: true,
+            key_state,
+            key: None,
+            keys: 0,
+            identity: None,
+            day_ends_at: Timestamp(0),
+            day_equity: Money::ZERO,
+            loss_latch_until: Timestamp(0),
+            venue_fills: 0,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn place(&self) -> VenuePlace {
+        VenuePlace { venue: self.venue, environment: self.environment, site: self.site, egress: self.egress }
+    }
+
+    /// The currency it settles in. What a test network or a demo pays out is worth nothing and is never added to money.
+    #[must_use]
+    pub fn currency(&self) -> Currency {
+        if self.place().has_real_money() { Currency::Usdt } else { Currency::PaperUsdt }
+    }
+
+    /// How its key stands at a time: a key that was healthy may have ended meanwhile.
+    #[must_use]
+    pub fn key_state_at(&self, now: Timestamp) -> KeyState {
+        let ended = self.key.as_ref().is_some_and(|key| key.expires_at.0 != 0 && key.expires_at <= now);
+        match self.key_state {
+            KeyState::Healthy if ended => KeyState::Unhealthy(KeyFault::Expired),
+            state => state,
         }
     }
 }
@@ -222,6 +270,8 @@ pub enum Skip {
     NoPosition,
     /// It is being closed already.
     AlreadyClosing,
+    /// The configuration does not name the account's exchange.
+    VenueUnavailable,
 }
 
 impl Skip {
@@ -253,6 +303,7 @@ impl Skip {
             Self::Superseded => "superseded_by_close",
             Self::NoPosition => "no_position",
             Self::AlreadyClosing => "already_closing",
+            Self::VenueUnavailable => "venue_unavailable",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::core::instrument::MarketView;
 use crate::core::order::{NewOrder, VenueReport};
 use crate::core::rules::Rules;
 use crate::core::state::State;
-use crate::core::user::User;
+use crate::core::user::{ExchangeAccount, User};
 use crate::seam::Nanos;
 
 /// Number of a record in a shard's log, from 1.
@@ -93,6 +93,11 @@ pub struct Decided<'a> {
 pub trait Gateway: MarketView {
     /// Makes a new account known.
     fn open_account(&mut self, account: AccountId, wallet: Money);
+    /// Is told that the key of an account on an exchange was entered, removed or judged; `now` is how the account stands
+    /// after it. A venue without keys has nothing to do.
+    fn key_changed(&mut self, account: AccountId, now: &ExchangeAccount) {
+        let _ = (account, now);
+    }
     /// Makes a recovered user's accounts, positions and live orders known.
     ///
     /// # Errors

@@ -80,6 +80,9 @@ impl Audit {
                 Event::AccountOpened { index, wallet, .. } => {
                     self.wallets.insert((record.user, *index), units(*wallet));
                 }
+                Event::VenueAccountOpened { index, .. } => {
+                    self.wallets.insert((record.user, *index), 0);
+                }
                 Event::Filled { id, fill, realised, .. } => {
                     if let Some(open) = entries.get(id).and_then(|position| open.get_mut(position)) {
                         *open = if id.leg == Leg::Entry {

@@ -118,6 +118,10 @@ pub enum Step {
     Unsubscribe {
         user: usize,
     },
+    Key {
+        user: usize,
+        what: u8,
+    },
     Recharge {
         user: usize,
         number: u64,
@@ -176,6 +180,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (any_user.clone(), 0_u8..4, any::<bool>(), 0_u8..3, 1_u8..=10)
             .prop_map(|(user, sizing, reverse, account, leverage)| Step::Resubscribe { user, sizing, reverse, account, leverage }),
         1 => any_user.clone().prop_map(|user| Step::Unsubscribe { user }),
+        2 => (any_user.clone(), any::<u8>()).prop_map(|(user, what)| Step::Key { user, what }),
         1 => (any_user, 0_u64..6, 1_i64..100_000_000_000)
             .prop_map(|(user, number, amount)| Step::Recharge { user, number, amount }),
         1 => Just(Step::Restart),

@@ -10,10 +10,13 @@ use engine::core::event::{Event, Latch};
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, Timestamp, UserId};
 use engine::core::instrument::{InstrumentStatus, MarketView};
+use engine::core::key::{KeyFault, KeyFinding, KeyHint, KeyKind, NewKey, Sealed};
 use engine::core::ledger::Currency;
 use engine::core::order::{Fill, Liquidity, OrderKind, VenueReport};
 use engine::core::rules::{SECOND, Settings, Sizing};
 use engine::core::signal::SignalKind;
+use engine::core::user::VenueKind;
+use engine::core::venue_account::{Environment, VenuePlace};
 
 use crate::desk::{Desk, LONG, SHORT, draft, symbol};
 use crate::steps::{Answer, ENDS, REASONS, SYMBOLS, Step, USERS};
@@ -69,6 +72,46 @@ impl World {
     pub fn tell(&mut self, report: VenueReport) {
         self.told.push(report);
         self.desk.report(report);
+    }
+
+    /// Something about the keys of the user's accounts on exchanges; the last is the newest account's.
+    fn key(&mut self, user: UserId, what: u8) {
+        let accounts = u8::try_from(self.desk.user(user).accounts.len()).expect("few");
+        let account = accounts - 1;
+        let key = NewKey {
+            kind: [KeyKind::Hmac, KeyKind::Rsa, KeyKind::Ed25519][usize::from(what % 3)],
+            hint: KeyHint::of("a-key-of-an-exchange"),
+            sealed: Sealed([what; 70].into()),
+        };
+        let venue = if what.is_multiple_of(2) { VenueKind::Binance } else { VenueKind::Bybit };
+        let environment = Environment::ALL[usize::from(what / 8 % 3)];
+        let number = self.desk.user(user).accounts[usize::from(account)].keys;
+        let command = match what % 8 {
+            0 | 1 if accounts < 4 => {
+                self.desk.rules.live = self.desk.rules.live.with(venue, environment);
+                let place = VenuePlace { venue, environment, ..VenuePlace::PAPER };
+                Command::ConnectAccount { user, index: accounts, place, key }
+            }
+            0..3 => Command::SetKey { user, account, key },
+            3 => Command::RemoveKey { user, account },
+            _ => {
+                let fault = KeyFault::ALL.get(usize::from(what) % 20).copied();
+                let finding = KeyFinding {
+                    verdict: fault.map_or(Ok(()), Err),
+                    expires_at: Timestamp(if what < 128 {
+                        0
+                    } else {
+                        self.desk.now.0 + u64::from(what) * SECOND
+                    }),
+                    identity: (what % 5 > 0).then_some([what % 3; 16]),
+                };
+                Command::ReportKey { account: AccountId { user, index: account }, number, finding }
+            }
+        };
+        match self.desk.run(command) {
+            Ok(_) | Err(Refusal::Invalid(_) | Refusal::KeyInUse) => {}
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     pub fn step(&mut self, step: &Step) {
@@ -247,13 +290,15 @@ impl World {
                 };
                 let settings = Settings { sizing, reverse, leverage, ..Settings::default() };
                 let (user, source) = (self.users[user], self.desk.source);
+                let there = usize::from(account) < self.desk.user(user).accounts.len();
                 let reply = self.desk.run(Command::Subscribe { user, source, account, settings });
-                assert_eq!(reply.is_ok(), account < 2);
+                assert_eq!(reply.is_ok(), there);
             }
             Step::Unsubscribe { user } => {
                 let (user, source) = (self.users[user], self.desk.source);
                 self.desk.run(Command::Unsubscribe { user, source }).expect("as the test wants it");
             }
+            Step::Key { user, what } => self.key(self.users[user], what),
             Step::Recharge { user, number, amount } => {
                 let (user, currency) = (self.users[user], Currency::PaperUsdt);
                 let amount = Money::from_units(amount);

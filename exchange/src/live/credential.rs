@@ -10,34 +10,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use ring::{hmac, signature};
 
-/// What a key signs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyKind {
-    /// HMAC-SHA256 with a shared secret.
-    Hmac,
-    /// RSA, PKCS#1 v1.5 with SHA-256; a private key of ours in PEM or DER (PKCS#8).
-    Rsa,
-    /// Ed25519; a private key of ours in PEM or DER (PKCS#8).
-    Ed25519,
-}
-
-impl KeyKind {
-    /// A stable machine word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hmac => "hmac",
-            Self::Rsa => "rsa",
-            Self::Ed25519 => "ed25519",
-        }
-    }
-
-    /// The kind of this word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Hmac, Self::Rsa, Self::Ed25519].into_iter().find(|kind| kind.as_str() == word)
-    }
-}
+pub use engine::core::key::KeyKind;
 
 /// Why a secret cannot be used. Never tells any of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 //! * [`protocol`]: what a connector asks of an exchange and what it is told, in words that are the same for both; the trait
 //!   that turns them into bytes and back.
 //! * [`credential`]: a key and what it signs with. [`params`]: percent-encoding before signing, in one place.
+//! * [`key_check`]: whether a key is taken, from what the exchange says about it.
 //! * [`binance`], [`bybit`]: the two protocols, without I/O.
 //!
 //! **Runs on**: the shard that owns the accounts. **Invariants**: what is signed is what is sent, byte for byte; a secret is
@@ -13,6 +14,7 @@ pub mod binance;
 pub mod bybit;
 pub mod connector;
 pub mod credential;
+pub mod key_check;
 pub mod pacing;
 pub mod params;
 pub mod protocol;

@@ -210,7 +210,12 @@ impl Change<'_> {
             | Event::Recharged { .. }
             | Event::DayOpened { .. }
             | Event::WalletMoved { .. } => {}
-            Event::AccountOpened { index, .. } => self.account(*index),
+            Event::AccountOpened { index, .. } | Event::VenueAccountOpened { index, .. } => {
+                self.account(*index)
+            }
+            Event::CredentialSet { account, .. }
+            | Event::CredentialRemoved { account }
+            | Event::KeyHealth { account, .. } => self.account(*account),
             Event::SourceCreated { index, .. } | Event::HaltSet { latch: Latch::Source(index), .. } => {
                 self.source(*index);
             }
@@ -477,6 +482,26 @@ fn audited(event: &Event) -> Option<(&'static str, String)> {
         }
         Event::AccountOpened { index, venue: kind, .. } => {
             ("account_opened", format!("{{\"account\":{index},\"venue\":\"{}\"}}", kind.as_str()))
+        }
+        Event::VenueAccountOpened { index, place, .. } => (
+            "account_opened",
+            format!(
+                "{{\"account\":{index},\"venue\":\"{}\",\"environment\":\"{}\"}}",
+                place.venue.as_str(),
+                place.environment.as_str()
+            ),
+        ),
+        Event::CredentialSet { account, number, kind, hint, .. } => {
+            let (kind, hint) = (kind.as_str(), json_text(&hint.text()));
+            (
+                "key_set",
+                format!("{{\"account\":{account},\"number\":{number},\"kind\":\"{kind}\",\"hint\":{hint}}}"),
+            )
+        }
+        Event::CredentialRemoved { account } => ("key_removed", format!("{{\"account\":{account}}}")),
+        Event::KeyHealth { account, fault, .. } => {
+            let health = fault.map_or("healthy", |fault| fault.as_str());
+            ("key_checked", format!("{{\"account\":{account},\"health\":\"{health}\"}}"))
         }
         Event::SourceCreated { index, name, .. } => {
             ("source_created", format!("{{\"source\":{index},\"name\":{}}}", json_text(name)))

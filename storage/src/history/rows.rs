@@ -12,7 +12,7 @@ use engine::core::order::Fill;
 use engine::core::position::{Order, Position};
 use engine::core::rules::{Settings, Sizing};
 use engine::core::signal::SourceSignal;
-use engine::core::user::{ExchangeAccount, Outcome, Source, Subscription, User};
+use engine::core::user::{ExchangeAccount, Outcome, Source, Subscription, User, VenueKind};
 
 use super::tables::Table;
 use super::tuple::Tuple;
@@ -71,8 +71,16 @@ pub(super) fn user(user: &User) -> Vec<u8> {
 
 pub(super) fn account(user: UserId, index: u8, account: &ExchangeAccount) -> Vec<u8> {
     let mut row = Tuple::new();
-    row.big(user.0).small(index).text(account.venue.as_str()).text(account.currency().as_str());
-    row.boolean(account.enabled).boolean(account.key_healthy);
+    let (place, key) = (account.place(), account.key.as_deref());
+    let on_exchange = place.venue != VenueKind::Paper;
+    row.big(user.0).small(index).text(place.venue.as_str()).text(account.currency().as_str());
+    row.boolean(account.enabled).boolean(account.key_state.is_good());
+    row.text_or_null(on_exchange.then_some(place.environment.as_str()));
+    row.text_or_null(Some(place.site.host()).filter(|host| !host.is_empty()));
+    row.text_or_null(key.map(|key| key.kind.as_str()));
+    row.text_or_null(key.map(|key| key.hint.text()).as_deref());
+    row.text(account.key_state.as_str());
+    row.time_or_null(key.map_or(Timestamp(0), |key| key.expires_at));
     finish(row, Table::ExchangeAccounts)
 }
 

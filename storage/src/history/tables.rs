@@ -1,4 +1,4 @@
-//! The tables that the projector writes, as `storage/migrations/0001_history.sql` makes them.
+//! The tables that the projector writes, as the files of `storage/migrations` make them.
 //!
 //! **Invariants**: the columns stand in the order in which [`super::rows`] writes them; a table's key is its first columns, and
 //! where it is partitioned the first of them is the time that decides, which never changes for a row.
@@ -128,7 +128,20 @@ impl Table {
                 "trial_ends_at",
                 "plan_ends_at",
             ],
-            Self::ExchangeAccounts => &["user_id", "account", "venue", "currency", "enabled", "key_healthy"],
+            Self::ExchangeAccounts => &[
+                "user_id",
+                "account",
+                "venue",
+                "currency",
+                "enabled",
+                "key_healthy",
+                "environment",
+                "host",
+                "key_kind",
+                "key_hint",
+                "key_health",
+                "key_expires_at",
+            ],
             Self::Sources => &["owner_id", "source", "name", "halted"],
             Self::Subscriptions => &["user_id", "owner_id", "source", "account", "active", "settings"],
             Self::Signals => &[
@@ -248,6 +261,7 @@ mod tests {
     use super::*;
 
     const SCHEMA: &str = include_str!("../../migrations/0001_history.sql");
+    const LATER: [&str; 1] = [include_str!("../../migrations/0002_exchange_keys.sql")];
 
     /// The text between `CREATE TABLE …name (` and its end.
     fn definition(table: Table) -> &'static str {
@@ -257,16 +271,28 @@ mod tests {
         &SCHEMA[at..at + end]
     }
 
+    /// Columns that later migrations add, in their order.
+    fn added(table: Table) -> Vec<&'static str> {
+        let alter = format!("ALTER TABLE coinbitclub.{}\n", table.name());
+        let statements =
+            LATER.iter().flat_map(|sql| sql.split(';')).filter_map(|text| text.split_once(&alter));
+        statements
+            .flat_map(|(_, rest)| rest.lines())
+            .filter_map(|line| line.trim().strip_prefix("ADD COLUMN ")?.split_whitespace().next())
+            .collect()
+    }
+
     #[test]
     fn columns_and_keys_are_those_of_the_schema() {
         for (place, table) in Table::ALL.into_iter().enumerate() {
             assert_eq!(table.place(), place);
             let text = definition(table);
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            let columns: Vec<&str> = lines
+            let mut columns: Vec<&str> = lines
                 .take_while(|line| !line.starts_with("PRIMARY") && !line.starts_with(')'))
                 .filter_map(|line| line.split_whitespace().next())
                 .collect();
+            columns.extend(added(table));
             assert_eq!(columns, table.columns(), "{}", table.name());
             assert_eq!(text.contains("PARTITION BY RANGE"), table.is_monthly(), "{}", table.name());
             let key = table.columns()[..table.key()].join(", ");

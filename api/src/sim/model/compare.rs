@@ -8,6 +8,7 @@ use engine::core::command::{Refusal, Reply};
 use engine::core::event::Event;
 use engine::core::fixed::Money;
 use engine::core::ids::Timestamp;
+use engine::core::key::KeyState;
 use engine::core::ledger::Ledger;
 use engine::core::position;
 use engine::core::user;
@@ -144,7 +145,8 @@ fn same_user(model: &ModelUser, product: &user::User) -> Same {
 fn same_account(model: &Account, product: &user::ExchangeAccount) -> Same {
     same("venue", model.venue, product.venue)?;
     same("enabled", true, product.enabled)?;
-    same("key_healthy", true, product.key_healthy)?;
+    same("key_state", KeyState::NotNeeded, product.key_state)?;
+    same("has a key", (false, 0), (product.key.is_some(), product.keys))?;
     same_time("day_ends_at", model.day_ends_at, product.day_ends_at)?;
     same_units("day_equity", model.day_equity, product.day_equity.units())?;
     same_time("loss_latch_until", model.latched_until, product.loss_latch_until)?;

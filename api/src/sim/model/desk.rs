@@ -150,6 +150,15 @@ impl Turn<'_> {
         Reply::Done
     }
 
+    /// A key for one of the user's accounts, all of which are paper.
+    pub(super) fn no_key(&self, account: u8) -> Result<Reply, Refusal> {
+        if usize::from(account) < self.user.accounts.len() {
+            Err(Refusal::Invalid("account: paper accounts have no key"))
+        } else {
+            Err(Refusal::UnknownAccount)
+        }
+    }
+
     pub(super) fn open_account(&mut self, venue: VenueKind, wallet: Option<Money>) -> Result<Reply, Refusal> {
         if venue != VenueKind::Paper {
             return Err(Refusal::VenueUnavailable);

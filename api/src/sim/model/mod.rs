@@ -185,6 +185,10 @@ impl Turn<'_> {
             Command::FailLogin { .. } => self.fail_login(),
             Command::CloseSession { token, .. } => Ok(self.close_session(token)),
             Command::OpenAccount { venue, wallet, .. } => self.open_account(*venue, *wallet),
+            // The simulator's people have paper accounts, and its configuration names no exchange.
+            Command::ConnectAccount { .. } => Err(Refusal::VenueUnavailable),
+            Command::SetKey { account, .. } | Command::RemoveKey { account, .. } => self.no_key(*account),
+            Command::ReportKey { .. } => Ok(Reply::Ignored),
             Command::CreateSource { name, secret, .. } => self.create_source(name, secret),
             Command::Subscribe { source, account, settings, .. } => {
                 self.subscribe(*source, *account, settings)

@@ -6,6 +6,7 @@
 mod close;
 mod day;
 mod desk;
+mod keys;
 mod open;
 mod report;
 mod signal;
@@ -94,6 +95,14 @@ fn decide_for<M: MarketView, C: Calendar>(
             Ok(Reply::Done)
         }
         Command::OpenAccount { venue, wallet, .. } => desk::open_account(user, cx, *venue, *wallet, out),
+        Command::ConnectAccount { index, place, key, .. } => {
+            keys::connect(user, cx, *index, *place, key, out)
+        }
+        Command::SetKey { account, key, .. } => keys::set(user, cx, *account, key, out),
+        Command::RemoveKey { account, .. } => keys::remove(user, *account, out),
+        Command::ReportKey { account, number, finding } => {
+            Ok(keys::report(user, cx, account.index, *number, finding, out))
+        }
         Command::CreateSource { name, secret, .. } => desk::create_source(user, name, secret, out),
         Command::Subscribe { source, account, settings, .. } => {
             desk::subscribe(user, cx, *source, *account, settings, out)

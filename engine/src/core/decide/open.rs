@@ -181,7 +181,11 @@ fn check_standing<M, C>(
     if !account.enabled {
         return Err(Skip::AccountDisabled);
     }
-    if !account.key_healthy {
+    let place = account.place();
+    if place.venue != VenueKind::Paper && !cx.rules.live.has(place.venue, place.environment) {
+        return Err(Skip::VenueUnavailable);
+    }
+    if !account.key_state_at(cx.now).is_good() {
         return Err(Skip::KeyUnhealthy);
     }
     if user.halted {
@@ -196,8 +200,8 @@ fn check_standing<M, C>(
     if user.debt(account.currency()).is_positive() {
         return Err(Skip::Debt);
     }
-    // A user without plan and balance trades testnet or paper only (DOMAIN.md §2), so paper needs neither.
-    if account.venue != VenueKind::Paper && user.trial_ends_at < cx.now && user.plan_ends_at < cx.now {
+    // A user without plan and balance trades testnet or paper only (DOMAIN.md §2), so those need neither.
+    if place.has_real_money() && user.trial_ends_at < cx.now && user.plan_ends_at < cx.now {
         return Err(Skip::Plan);
     }
     Ok(())

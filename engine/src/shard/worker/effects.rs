@@ -11,6 +11,12 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     let account = AccountId { user, index: *index };
                     self.hold(lsn, now, Held::Effect(Effect::OpenAccount(account, *wallet)));
                 }
+                Event::CredentialSet { account, .. }
+                | Event::CredentialRemoved { account }
+                | Event::KeyHealth { account, .. } => {
+                    let account = AccountId { user, index: *account };
+                    self.hold(lsn, now, Held::Effect(Effect::Key(account)));
+                }
                 Event::EntryIntended { order, .. } => {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
@@ -123,6 +129,12 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     pub(super) fn start(&mut self, now: Moment, effect: Effect) {
         match effect {
             Effect::OpenAccount(account, wallet) => self.gateway.open_account(account, wallet),
+            Effect::Key(account) => {
+                let user = self.state.by_id(account.user);
+                if let Some(found) = user.and_then(|user| user.accounts.get(usize::from(account.index))) {
+                    self.gateway.key_changed(account, found);
+                }
+            }
             Effect::FanOut(order) => self.start_fan_out(order),
             Effect::FanOutDone(signal, counts) => {
                 let home = owner(signal.source.owner, self.mesh.shards());
@@ -149,7 +161,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             Effect::Cancel(id) => self.gateway.cancel(now.wall, *id),
             Effect::Query(_) if planted::planted!("unknown_order_never_queried") => Ok(()),
             Effect::Query(id) => self.gateway.query(now.wall, *id),
-            Effect::OpenAccount(..) | Effect::FanOut(_) | Effect::FanOutDone(..) => return true,
+            Effect::OpenAccount(..) | Effect::Key(_) | Effect::FanOut(_) | Effect::FanOutDone(..) => {
+                return true;
+            }
         };
         match (taken, effect) {
             (Ok(()), Effect::Submit(order)) => {

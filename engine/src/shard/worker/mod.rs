@@ -44,6 +44,7 @@ use crate::seam::{Clock, Nanos};
 #[derive(Clone, Copy, Debug)]
 enum Effect {
     OpenAccount(AccountId, Money),
+    Key(AccountId),
     Submit(NewOrder),
     Cancel(ClientOrderId),
     Query(ClientOrderId),
