@@ -9,7 +9,9 @@ use super::fields::Fields;
 use super::market::instrument_of;
 use super::objects::{self, OfPosition, link, millis};
 use super::trade::{cursor, period, refusal};
-use super::wish::{check_price, check_protection, full_mode, linear, position_side, side_word, symbol, trigger_by};
+use super::wish::{
+    check_price, check_protection, full_mode, linear, position_side, side_word, symbol, trigger_by,
+};
 use crate::paper_exchange::accounts::{Account, AccountNo, Income, IncomeKind, Position};
 use crate::paper_exchange::keys::ApiKey;
 use crate::paper_exchange::orders::{Order, OrderNo, PositionSide, mean_price};
@@ -92,10 +94,9 @@ fn asked(core: &Core, fields: &Fields) -> Result<(Vec<Instrument>, bool), Refusa
             let symbol = Symbol::new(&format!("{base}{}", objects::COIN)).ok_or_else(Refusal::symbol)?;
             Ok((core.instrument(symbol).into_iter().copied().collect(), false))
         }
-        (None, None) => Err(Refusal::fixed(
-            10001,
-            "Missing some parameters that must be filled in, symbol or settleCoin",
-        )),
+        (None, None) => {
+            Err(Refusal::fixed(10001, "Missing some parameters that must be filled in, symbol or settleCoin"))
+        }
     }
 }
 
@@ -264,7 +265,9 @@ pub fn trading_stop(core: &mut Core, account: AccountNo, fields: &Fields) -> Res
     }
     for partial in ["tpSize", "slSize", "tpLimitPrice", "slLimitPrice"] {
         if fields.text(partial)?.is_some() {
-            return Err(Refusal::parameter(format_args!("{partial} is not supported: only tpslMode Full is")));
+            return Err(Refusal::parameter(format_args!(
+                "{partial} is not supported: only tpslMode Full is"
+            )));
         }
     }
     if fields.decimal::<Price>("trailingStop")?.is_some_and(|distance| !distance.is_zero()) {
@@ -316,7 +319,12 @@ pub fn closed_pnl(core: &Core, account: AccountNo, fields: &Fields) -> Result<Va
         let row = match rows.iter_mut().rev().find(|row| row.order == execution.order) {
             Some(row) => row,
             None => {
-                rows.push(Closed { order: execution.order, symbol: execution.symbol, side: execution.side, ..Closed::default() });
+                rows.push(Closed {
+                    order: execution.order,
+                    symbol: execution.symbol,
+                    side: execution.side,
+                    ..Closed::default()
+                });
                 let Some(row) = rows.last_mut() else { continue };
                 row
             }
@@ -433,7 +441,8 @@ pub fn transactions(core: &Core, account: AccountNo, fields: &Fields) -> Result<
     let list: Vec<_> = page
         .into_iter()
         .map(|income| {
-            let execution = income.execution.and_then(|no| held.executions.iter().find(|execution| execution.no == no));
+            let execution =
+                income.execution.and_then(|no| held.executions.iter().find(|execution| execution.no == no));
             let link = execution.and_then(|execution| core.order(account, execution.order)).map_or("", link);
             objects::transaction(income, execution, link)
         })
@@ -445,10 +454,11 @@ pub fn transactions(core: &Core, account: AccountNo, fields: &Fields) -> Result<
 #[must_use]
 pub fn key(core: &Core, api_key: &str, key: &ApiKey) -> Value {
     // Without a bound address a key lives for 90 days.
-    let end = key.expires_at.or_else(|| {
-        key.addresses.is_empty().then(|| key.created_at.plus_micros(90 * DAY_MICROS))
-    });
-    let days = end.map_or(-2, |end| i64::try_from(end.micros_since(core.now()) / DAY_MICROS).unwrap_or(i64::MAX));
+    let end = key
+        .expires_at
+        .or_else(|| key.addresses.is_empty().then(|| key.created_at.plus_micros(90 * DAY_MICROS)));
+    let days =
+        end.map_or(-2, |end| i64::try_from(end.micros_since(core.now()) / DAY_MICROS).unwrap_or(i64::MAX));
     let ips: Vec<String> = if key.addresses.is_empty() {
         vec!["*".to_owned()]
     } else {

@@ -81,10 +81,18 @@ impl Refusal {
 
     /// 10001: a stop or a target on the wrong side of the price it is compared with.
     #[must_use]
-    pub fn protection(what: &str, buys: bool, asked: impl std::fmt::Display, base: impl std::fmt::Display) -> Self {
+    pub fn protection(
+        what: &str,
+        buys: bool,
+        asked: impl std::fmt::Display,
+        base: impl std::fmt::Display,
+    ) -> Self {
         let side = if buys { "Buy" } else { "Sell" };
         let relation = if (what == "StopLoss") == buys { "lower" } else { "higher" };
-        Self::told(10001, format!("{what}:{asked} set for {side} position should be {relation} than base_price:{base}"))
+        Self::told(
+            10001,
+            format!("{what}:{asked} set for {side} position should be {relation} than base_price:{base}"),
+        )
     }
 }
 
@@ -92,8 +100,24 @@ impl Refusal {
 #[must_use]
 pub fn of_code(code: i64) -> Refusal {
     let known = [
-        TIMEOUT, KEY, PERMISSION, TOO_MANY, ADDRESS, INTERNAL, RESTARTING, SOCKET_ADDRESS, SYSTEM_BUSY, REQUEST_ID,
-        EXPIRED, NO_ORDER, PRICE_RANGE, WALLET, MARGIN, LINK_ID, NOT_LIVE, PROCESSING,
+        TIMEOUT,
+        KEY,
+        PERMISSION,
+        TOO_MANY,
+        ADDRESS,
+        INTERNAL,
+        RESTARTING,
+        SOCKET_ADDRESS,
+        SYSTEM_BUSY,
+        REQUEST_ID,
+        EXPIRED,
+        NO_ORDER,
+        PRICE_RANGE,
+        WALLET,
+        MARGIN,
+        LINK_ID,
+        NOT_LIVE,
+        PROCESSING,
     ];
     let code = u32::try_from(code).unwrap_or(INTERNAL.code);
     known.into_iter().find(|known| known.code == code).unwrap_or(Refusal::fixed(code, "fault"))
@@ -114,7 +138,8 @@ pub const TIMEOUT: Refusal = Refusal::fixed(10000, "Server Timeout");
 /// Something broke inside: what became of the request is not known.
 pub const INTERNAL: Refusal = Refusal::fixed(10016, "Internal server error.");
 /// The order service restarts: a new connection is needed.
-pub const RESTARTING: Refusal = Refusal::fixed(10019, "ws trade service is restarting, do not accept new request");
+pub const RESTARTING: Refusal =
+    Refusal::fixed(10019, "ws trade service is restarting, do not accept new request");
 /// Too many messages from this address over trade sockets.
 pub const SOCKET_ADDRESS: Refusal = Refusal::fixed(10403, "Exceeded the IP rate limit.");
 /// The system is busy.
@@ -173,10 +198,8 @@ pub const LINK_ID: Refusal = Refusal::fixed(110_072, "OrderLinkedID is duplicate
 /// The symbol does not trade.
 pub const NOT_LIVE: Refusal = Refusal::fixed(110_074, "This contract is not live");
 /// The order is between two states.
-pub const PROCESSING: Refusal = Refusal::fixed(
-    110_079,
-    "The order is processing and can not be operated, please try again later",
-);
+pub const PROCESSING: Refusal =
+    Refusal::fixed(110_079, "The order is processing and can not be operated, please try again later");
 /// The position would be larger than it may be.
 pub const POSITION_LIMIT: Refusal = Refusal::fixed(
     110_090,
@@ -195,5 +218,4 @@ pub const QUANTITY_LEAST: Refusal =
 /// The position index does not belong to the mode.
 pub const POSITION_INDEX: Refusal = Refusal::fixed(10001, "position idx not match position mode");
 /// A stop or target for a position that is not there.
-pub const NO_POSITION: Refusal =
-    Refusal::fixed(10001, "can not set tp/sl/ts for zero position");
+pub const NO_POSITION: Refusal = Refusal::fixed(10001, "can not set tp/sl/ts for zero position");

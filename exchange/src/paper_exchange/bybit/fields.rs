@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn decimals_are_exact_or_refused() {
-        let fields = Fields::of_json(br#"{"a":"0.00000001","b":"0.000000001","c":"9.2e-7","d":"1,5"}"#).unwrap();
+        let fields =
+            Fields::of_json(br#"{"a":"0.00000001","b":"0.000000001","c":"9.2e-7","d":"1,5"}"#).unwrap();
         assert_eq!(fields.decimal::<Price>("a"), Ok(Some(Price::from_units(1))));
         assert_eq!(fields.decimal::<Price>("b").unwrap_err().code, 10001);
         assert_eq!(fields.decimal::<Price>("c"), Ok(Some(Price::from_units(92))));

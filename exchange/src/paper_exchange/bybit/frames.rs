@@ -6,9 +6,9 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::kline::span_ms;
 use super::codes::Refusal;
 use super::fields::{BYTES_MAX, Fields};
+use super::kline::span_ms;
 use engine::core::instrument::Symbol;
 
 /// Topics of one socket: every symbol of the list in every kind, several times over.
@@ -51,7 +51,8 @@ impl Frame {
             return Err(Refusal::parameter("message too long"));
         }
         let raw: Raw = serde_json::from_str(text).map_err(|_| Refusal::parameter("message invalid"))?;
-        let header = raw.header.map_or_else(|| Ok(Fields::default()), |raw| Fields::of_json(raw.get().as_bytes()))?;
+        let header =
+            raw.header.map_or_else(|| Ok(Fields::default()), |raw| Fields::of_json(raw.get().as_bytes()))?;
         Ok(Self {
             op: raw.op,
             id: raw.request_id.or(raw.req_id).unwrap_or_default(),
@@ -116,7 +117,9 @@ impl PublicTopic {
     #[must_use]
     pub const fn symbol(&self) -> Symbol {
         match self {
-            Self::Ticker(symbol) | Self::Book(_, symbol) | Self::Kline(_, symbol) | Self::Trades(symbol) => *symbol,
+            Self::Ticker(symbol) | Self::Book(_, symbol) | Self::Kline(_, symbol) | Self::Trades(symbol) => {
+                *symbol
+            }
         }
     }
 
@@ -152,6 +155,20 @@ pub enum PrivateTopic {
 }
 
 impl PrivateTopic {
+    /// Its name without a category.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Execution => "execution",
+            Self::ExecutionFast => "execution.fast",
+            Self::Position => "position",
+            Self::Wallet => "wallet",
+            Self::Greeks => "greeks",
+            Self::Dcp => "dcp",
+        }
+    }
+
     /// Reads a topic: which, and whether it is one category's.
     #[must_use]
     pub fn read(text: &str) -> Option<(Self, bool)> {
@@ -227,7 +244,7 @@ impl SocketKind {
 
 /// A stream message of the private socket.
 #[must_use]
-pub fn event(topic: &str, id: &str, at_ms: u64, data: Vec<Map<String, Value>>) -> String {
+pub fn event(topic: &str, id: &str, at_ms: u64, data: &[Map<String, Value>]) -> String {
     json!({ "id": id, "topic": topic, "creationTime": at_ms, "data": data }).to_string()
 }
 

@@ -115,7 +115,13 @@ pub struct Usage {
 impl Usage {
     /// Takes as much of `count` as the account's limit has, and tells how it stands. All or part: the caller says what
     /// does not fit.
-    pub fn take(&mut self, account: AccountNo, group: Group, count: usize, now: Timestamp) -> (usize, Standing) {
+    pub fn take(
+        &mut self,
+        account: AccountNo,
+        group: Group,
+        count: usize,
+        now: Timestamp,
+    ) -> (usize, Standing) {
         let limit = group.per_second();
         let window = self.windows.entry(group).or_insert_with(|| Rolling::new(WINDOW_MICROS, limit));
         let mut standing = Standing { limit, left: 0, reset_at: now };

@@ -79,7 +79,8 @@ mod tests {
             close: price(close),
             prices: 4,
         };
-        let minutes = [minute(0, 10, 14, 9, 9), minute(60_000, 11, 11, 8, 11), minute(300_000, 20, 20, 20, 20)];
+        let minutes =
+            [minute(0, 10, 14, 9, 9), minute(60_000, 11, 11, 8, 11), minute(300_000, 20, 20, 20, 20)];
         let all = bars(minutes.iter(), 300_000, (0, u64::MAX), 10);
         let first = Bar { start_ms: 0, open: price(10), high: price(14), low: price(8), close: price(11) };
         assert_eq!(all.len(), 2);

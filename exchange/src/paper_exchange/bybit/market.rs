@@ -44,7 +44,11 @@ pub fn instrument_of(core: &Core, symbol: Symbol) -> Result<Instrument, Refusal>
 }
 
 /// Those of a list from a cursor on, which is the symbol of the first; and the next cursor.
-fn page(all: Vec<&Instrument>, fields: &Fields, limit: usize) -> Result<(Vec<&Instrument>, String), Refusal> {
+fn page<'a>(
+    all: Vec<&'a Instrument>,
+    fields: &Fields,
+    limit: usize,
+) -> Result<(Vec<&'a Instrument>, String), Refusal> {
     let cursor = fields.text("cursor")?.unwrap_or_default();
     let mut rest = all.into_iter().skip_while(|instrument| instrument.symbol.as_str() < cursor);
     let list: Vec<_> = rest.by_ref().take(limit).collect();
@@ -211,4 +215,3 @@ pub fn fee_rate(core: &Core, fields: &Fields) -> Result<Value, Refusal> {
         .collect();
     Ok(json!({ "category": "linear", "list": list }))
 }
-

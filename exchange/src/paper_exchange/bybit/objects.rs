@@ -91,7 +91,9 @@ pub fn reject_reason(order: &Order) -> &'static str {
 pub fn cancel_type(order: &Order) -> &'static str {
     match order.end {
         Some(EndReason::Requested) => "CancelByUser",
-        Some(EndReason::PositionClosed | EndReason::Replaced) if stop_type(order) != "" => "CancelByTpSlTsClear",
+        Some(EndReason::PositionClosed | EndReason::Replaced) if stop_type(order) != "" => {
+            "CancelByTpSlTsClear"
+        }
         Some(EndReason::PositionClosed) => "CancelByReduceOnly",
         _ => "UNKNOWN",
     }
@@ -147,8 +149,9 @@ pub fn order(order: &Order, parent_link: &str) -> Map<String, Value> {
     let trigger = order.spec.trigger;
     let direction = trigger.map_or(0, |trigger| if trigger.rising { 1 } else { 2 });
     let attached = order.spec.attached;
-    let has_protection = attached.stop.is_some() || attached.take_profit.is_some() || stop_type(order).len() > 4;
-    object(json!({
+    let has_protection =
+        attached.stop.is_some() || attached.take_profit.is_some() || stop_type(order).len() > 4;
+    let mut told = object(json!({
         "orderId": order.no.as_uuid(),
         "orderLinkId": link(order),
         "parentOrderLinkId": parent_link,
@@ -173,6 +176,8 @@ pub fn order(order: &Order, parent_link: &str) -> Map<String, Value> {
         "closedPnl": order.realised.to_string(),
         "timeInForce": time_in_force(order),
         "orderType": order_type(order),
+    }));
+    told.extend(object(json!({
         "stopOrderType": stop_type(order),
         "orderIv": "",
         "marketUnit": "",
@@ -197,7 +202,8 @@ pub fn order(order: &Order, parent_link: &str) -> Map<String, Value> {
         "feeCurrency": "",
         "createdTime": millis(order.created_at),
         "updatedTime": millis(order.updated_at),
-    }))
+    })));
+    told
 }
 
 /// What an execution says of its order.

@@ -67,7 +67,8 @@ impl<'a> Signed<'a> {
 /// # Errors
 /// 10002.
 pub fn check_time(asked_ms: u64, window_ms: u64, server_ms: u64) -> Result<(), Refusal> {
-    let fits = asked_ms >= server_ms.saturating_sub(window_ms) && asked_ms < server_ms.saturating_add(AHEAD_MS);
+    let fits =
+        asked_ms >= server_ms.saturating_sub(window_ms) && asked_ms < server_ms.saturating_add(AHEAD_MS);
     if fits { Ok(()) } else { Err(Refusal::time(asked_ms, server_ms, window_ms)) }
 }
 
@@ -107,7 +108,8 @@ mod tests {
 
     #[test]
     fn missing_headers_are_told() {
-        let refused = Signed::read(|name| if name == "x-bapi-sign" { None } else { headers(name) }).unwrap_err();
+        let refused =
+            Signed::read(|name| if name == "x-bapi-sign" { None } else { headers(name) }).unwrap_err();
         assert_eq!(
             (refused.code, refused.text.as_ref()),
             (10001, "empty value: apiTimestamp[1700000000000] apiKey[KEY] apiSignature[]")

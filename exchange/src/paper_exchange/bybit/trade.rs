@@ -48,7 +48,9 @@ pub fn refusal(refused: CoreRefusal) -> Refusal {
         CoreRefusal::DuplicateId => codes::LINK_ID,
         CoreRefusal::TooManyOrders => codes::TOO_MANY_ACTIVE,
         CoreRefusal::TooManyTriggers => codes::TOO_MANY_CONDITIONAL,
-        CoreRefusal::PositionSide | CoreRefusal::ReduceOnlyInHedge | CoreRefusal::BothSides => codes::POSITION_INDEX,
+        CoreRefusal::PositionSide | CoreRefusal::ReduceOnlyInHedge | CoreRefusal::BothSides => {
+            codes::POSITION_INDEX
+        }
         CoreRefusal::UnknownOrder | CoreRefusal::Finished => codes::NO_ORDER,
         CoreRefusal::NoChange => Refusal::fixed(
             10001,
@@ -85,7 +87,9 @@ pub fn create(core: &mut Core, account: AccountNo, fields: &Fields) -> Result<Va
     if wish.trigger.is_some() && conditional >= CONDITIONAL_MAX {
         return Err(codes::TOO_MANY_CONDITIONAL);
     }
-    if wish.trigger.is_none() && of_symbol().filter(|order| order.state != State::Untriggered).count() >= ACTIVE_MAX {
+    if wish.trigger.is_none()
+        && of_symbol().filter(|order| order.state != State::Untriggered).count() >= ACTIVE_MAX
+    {
         return Err(codes::TOO_MANY_ACTIVE);
     }
     let no = core.place(account, wish.spec(quantity)).map_err(|refused| match refused {
@@ -171,7 +175,10 @@ fn scope(fields: &Fields, needed: bool) -> Result<impl Fn(&str) -> bool + use<>,
     let settle = fields.text("settleCoin")?.map(str::to_owned);
     let base = fields.text("baseCoin")?.map(|base| format!("{base}{}", objects::COIN));
     if needed && symbol.is_none() && settle.is_none() && base.is_none() {
-        return Err(Refusal::fixed(10001, "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin"));
+        return Err(Refusal::fixed(
+            10001,
+            "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin",
+        ));
     }
     Ok(move |of: &str| {
         symbol.as_deref().is_none_or(|symbol| symbol == of)
@@ -295,7 +302,8 @@ fn questions(
     }
     linear(fields)?;
     let within = scope(fields, needs_scope)?;
-    let (id, client, filter) = (fields.text("orderId")?, fields.text("orderLinkId")?, fields.text("orderFilter")?);
+    let (id, client, filter) =
+        (fields.text("orderId")?, fields.text("orderLinkId")?, fields.text("orderFilter")?);
     let status = fields.text("orderStatus")?;
     let (from, to) = period(fields)?;
     let limit = fields.limit(20, 50)?;
@@ -327,7 +335,9 @@ fn questions(
 /// 10001.
 pub fn period(fields: &Fields) -> Result<(Timestamp, Timestamp), Refusal> {
     let from = fields.whole("startTime")?.map_or(Timestamp(0), Timestamp::from_millis);
-    let to = fields.whole("endTime")?.map_or(Timestamp(u64::MAX), |to| Timestamp::from_millis(to).plus_micros(999));
+    let to = fields
+        .whole("endTime")?
+        .map_or(Timestamp(u64::MAX), |to| Timestamp::from_millis(to).plus_micros(999));
     Ok((from, to))
 }
 
@@ -384,10 +394,14 @@ pub fn executions(core: &Core, account: AccountNo, fields: &Fields) -> Result<Va
         }
     }
     let mut fundings = 0;
-    for income in held.incomes.iter().rev().filter(|_| id.is_none() && client.is_none() && wanted("Funding")) {
+    for income in held.incomes.iter().rev().filter(|_| id.is_none() && client.is_none() && wanted("Funding"))
+    {
         let symbol = income.symbol.as_ref().map_or("", engine::core::instrument::Symbol::as_str);
         let fits = income.no.0 < before && (from..=to).contains(&income.at) && within(symbol);
-        if fits && fundings <= limit && let Some(row) = objects::funding(income) {
+        if fits
+            && fundings <= limit
+            && let Some(row) = objects::funding(income)
+        {
             fundings += 1;
             rows.push((income.no, row));
         }

@@ -75,7 +75,9 @@ impl Wish {
             (Some("PostOnly"), Some(_)) => Life::PostOnly,
             (Some("IOC"), Some(_)) => Life::ImmediateOrCancel,
             // A market order is one at once or not at all, whatever is said.
-            (Some("GTC" | "IOC" | "PostOnly") | None, None) | (Some("GTC") | None, Some(_)) => Life::UntilCancelled,
+            (Some("GTC" | "IOC" | "PostOnly") | None, None) | (Some("GTC") | None, Some(_)) => {
+                Life::UntilCancelled
+            }
             _ => return Err(Refusal::parameter("timeInForce invalid")),
         };
         let trigger = match fields.decimal("triggerPrice")? {
@@ -165,7 +167,8 @@ impl Wish {
         }
         let quantity = self.check_quantity(around)?;
         if let Some(trigger) = self.trigger {
-            let reached = if trigger.rising { trigger.price <= around.mark } else { trigger.price >= around.mark };
+            let reached =
+                if trigger.rising { trigger.price <= around.mark } else { trigger.price >= around.mark };
             if reached {
                 return Err(Refusal::trigger(trigger.rising, trigger.price, around.mark));
             }
