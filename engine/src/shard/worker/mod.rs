@@ -23,7 +23,7 @@ use super::limits::{
 };
 use super::mesh::Mesh;
 use super::metrics::{Counters, Histograms, ShardStatus, Stage, Track};
-use super::ports::{Decided, Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, owner};
+use super::ports::{Decided, Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, VenueBusy, owner};
 use super::timers::{Alarm, Timers};
 use crate::core::apply::apply;
 use crate::core::auth::{session_is_alive, source_of_secret};

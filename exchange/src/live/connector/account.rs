@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
+use engine::core::key::KeyFault;
 use engine::core::order::{NewOrder, Side};
+use engine::core::venue_account::VenuePlace;
 
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
 use super::order::{LiveOrder, Phase};
 use super::outgoing::SocketId;
 use crate::live::credential::Credential;
 use crate::live::pacing::AccountSlot;
-use crate::live::protocol::{ExecutionView, PositionMode, PositionView, Protection};
+use crate::live::protocol::{AccountView, ExecutionView, PositionMode, PositionView, Protection};
 
 /// Place of an account in its connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,10 +50,12 @@ pub(super) enum Comparing {
     Balances,
 }
 
-/// Why an account takes no orders.
+/// Why an account takes no orders that open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
-    /// The exchange's code.
+    /// What its user has to do something about.
+    pub fault: KeyFault,
+    /// The exchange's code; zero without.
     pub code: i64,
     /// The exchange's words, or ours.
     pub text: String,
@@ -68,12 +72,18 @@ pub(super) struct Unexplained {
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) id: AccountId,
+    /// Where it is.
+    pub(super) place: VenuePlace,
+    /// Which of its keys this is.
+    pub(super) key_number: u32,
     /// Its place in the budgets.
     pub(super) pacing: AccountSlot,
     pub(super) credential: Option<Credential>,
     pub(super) suspended: Option<Suspension>,
     /// A comparison was made since the start: what is held is known.
     pub(super) is_ready: bool,
+    /// What the exchange last said about the account.
+    pub(super) view: Option<AccountView>,
     pub(super) mode: PositionMode,
     pub(super) mode_is_known: bool,
     /// Bybit: margin type of the account as a whole.
@@ -122,13 +132,22 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(id: AccountId, credential: Option<Credential>, pacing: AccountSlot) -> Self {
+    pub(super) fn new(
+        id: AccountId,
+        place: VenuePlace,
+        key_number: u32,
+        credential: Option<Credential>,
+        pacing: AccountSlot,
+    ) -> Self {
         Self {
             id,
+            place,
+            key_number,
             pacing,
             credential,
             suspended: None,
             is_ready: false,
+            view: None,
             mode: PositionMode::OneWay,
             mode_is_known: false,
             isolated: None,

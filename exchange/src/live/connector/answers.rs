@@ -90,22 +90,7 @@ impl<P: Shape> Connector<P> {
                     self.account_mut(slot).funding_checked_at = None;
                 }
             }
-            (Why::Key, Some(slot)) => {
-                if let Ended::Answered(Ok(Answer::Key(view))) = end {
-                    if view.may_withdraw {
-                        let text = "the key may withdraw: make one that may only trade";
-                        let failure = Failure::new(FailureKind::UserMustAct, 0, text);
-                        self.suspend(slot, &failure);
-                    } else if !view.may_trade {
-                        let text = "the key may not trade futures";
-                        self.suspend(slot, &Failure::new(FailureKind::UserMustAct, 0, text));
-                    }
-                    let id = self.account(slot).id;
-                    self.notice(Notice::Key(id, view));
-                } else {
-                    self.account_mut(slot).key_checked_at = None;
-                }
-            }
+            (Why::Key, Some(slot)) => self.key_read(now, slot, end),
             (_, None) => {}
         }
     }

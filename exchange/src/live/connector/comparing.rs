@@ -3,6 +3,7 @@
 
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::instrument::Symbol;
+use engine::core::key::KeyFault;
 use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, signed};
@@ -40,9 +41,9 @@ impl<P: Shape> Connector<P> {
         }
         account.compare_again = false;
         let purpose = if account.is_ready { Purpose::Reconcile } else { Purpose::Open };
-        if account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN) {
+        if account.mode_is_known && account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN) {
             account.key_checked_at = Some(now);
-            self.ask(Some(slot), Ask::Key, Why::Key, Purpose::Background);
+            self.ask(Some(slot), Ask::Key, Why::Key, Purpose::Reconcile);
         }
         self.ask_funding(now, slot);
         let account = self.account_mut(slot);
@@ -87,7 +88,7 @@ impl<P: Shape> Connector<P> {
             Ended::Answered(Ok(answer)) => answer,
             Ended::Answered(Err(failure)) => {
                 if failure.kind == FailureKind::UserMustAct {
-                    self.suspend(slot, &failure);
+                    self.user_must_act(slot, &failure);
                 }
                 self.comparison_failed(now, slot);
                 return;
@@ -103,11 +104,12 @@ impl<P: Shape> Connector<P> {
                 account.mode = view.mode.unwrap_or(PositionMode::OneWay);
                 account.mode_is_known = true;
                 account.isolated = view.isolated;
+                account.view = Some(view);
                 account.comparing = Comparing::No;
-                if !view.may_trade {
-                    let text = "the exchange says that the account may not trade";
-                    let failure = crate::live::protocol::Failure::new(FailureKind::UserMustAct, 0, text);
-                    self.suspend(slot, &failure);
+                if account.mode == PositionMode::Hedge {
+                    self.suspend(slot, KeyFault::HedgeMode, 0, "the account is in hedge mode");
+                } else if !view.may_trade {
+                    self.suspend(slot, KeyFault::AccountRestricted, 0, "the account may not trade");
                 }
                 self.compare(now, slot);
             }

@@ -10,11 +10,13 @@
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `comparing`: positions and wallets against the exchange's. `others`: what is
-//!   not ours. `streams`: sockets. `public`: instruments, prices, clock. `answers`: who gets which answer.
+//!   not ours. `streams`: sockets. `public`: instruments, prices, clock. `keys`: what a key
+//!   may do. `answers`: who gets which answer.
 
 mod account;
 mod answers;
 mod comparing;
+mod keys;
 pub mod limits;
 mod order;
 mod others;
@@ -30,7 +32,9 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::core::fixed::{Price, Quantity};
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, Symbol};
+use engine::core::key::KeyFinding;
 use engine::core::order::{NewOrder, OrderState, VenueReport};
+use engine::core::venue_account::VenuePlace;
 
 use self::account::Account;
 pub use self::account::{Slot, Suspension};
@@ -76,8 +80,12 @@ pub struct KnownPosition {
 pub struct KnownAccount {
     /// Which.
     pub id: AccountId,
+    /// Where it is.
+    pub place: VenuePlace,
     /// Its key; without one nothing is sent.
     pub credential: Option<Credential>,
+    /// Which of its keys this is.
+    pub key_number: u32,
     /// Open positions.
     pub positions: Vec<KnownPosition>,
     /// Orders that have not ended.
@@ -91,8 +99,6 @@ pub struct KnownAccount {
 pub enum Notice {
     /// The account takes no orders until the user has acted.
     Suspended(AccountId, Suspension),
-    /// What the key may do and until when.
-    Key(AccountId, crate::live::protocol::KeyView),
     /// A position or part of one is not ours.
     Foreign(AccountId, Symbol, i64),
     /// A position changed and the exchange's executions do not say why: booked at the mark price.
@@ -141,6 +147,7 @@ pub struct Connector<P: Shape> {
     outgoing: VecDeque<Outgoing>,
     reports: VecDeque<VenueReport>,
     notices: VecDeque<Notice>,
+    findings: VecDeque<(AccountId, u32, KeyFinding)>,
     instruments: Vec<Instrument>,
     listed: BTreeMap<Symbol, InstrumentView>,
     pages: Vec<InstrumentView>,
@@ -170,6 +177,7 @@ impl<P: Shape> Connector<P> {
             outgoing: VecDeque::new(),
             reports: VecDeque::new(),
             notices: VecDeque::new(),
+            findings: VecDeque::new(),
             instruments: Vec::new(),
             listed: BTreeMap::new(),
             pages: Vec::new(),
@@ -190,9 +198,13 @@ impl<P: Shape> Connector<P> {
     /// [`Busy`] when there is no place for another account.
     pub fn add_account(&mut self, now: Timestamp, known: KnownAccount) -> Result<(), Busy> {
         if let Some(slot) = self.slots.get(&known.id).copied() {
+            self.disconnect(slot);
             let account = self.account_mut(slot);
             account.credential = known.credential;
+            account.key_number = known.key_number;
             account.suspended = None;
+            account.key_checked_at = None;
+            account.mode_is_known = false;
             self.connect(now, slot);
             return Ok(());
         }
@@ -201,7 +213,7 @@ impl<P: Shape> Connector<P> {
         }
         let slot = Slot(u32::try_from(self.accounts.len()).map_err(|_| Busy)?);
         let pacing = self.pacer.open_account().ok_or(Busy)?;
-        let mut account = Account::new(known.id, known.credential, pacing);
+        let mut account = Account::new(known.id, known.place, known.key_number, known.credential, pacing);
         account.others_fills = known.others_fills;
         for position in &known.positions {
             let side = if position.size < 0 {
@@ -241,10 +253,10 @@ impl<P: Shape> Connector<P> {
     }
 
     /// Takes an account's key away: nothing more is sent for it.
-    pub fn remove_credential(&mut self, now: Timestamp, id: AccountId) {
+    pub fn remove_credential(&mut self, id: AccountId) {
         if let Some(slot) = self.slots.get(&id).copied() {
             self.account_mut(slot).credential = None;
-            self.disconnect(now, slot);
+            self.disconnect(slot);
         }
     }
 
@@ -344,6 +356,11 @@ impl<P: Shape> Connector<P> {
     /// What is to be done on the network next.
     pub fn take_outgoing(&mut self) -> Option<Outgoing> {
         self.outgoing.pop_front()
+    }
+
+    /// What was found out about an account's key, and which of its keys it was.
+    pub fn take_finding(&mut self) -> Option<(AccountId, u32, KeyFinding)> {
+        self.findings.pop_front()
     }
 
     /// What happened besides orders.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
+use engine::core::key::KeyFault;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
 use super::limits::{RETRY_PAUSES, STREAM_PATIENCE};
 use super::order::{Booking, Cancel, Phase};
 use super::queue::{Timer, Why};
-use super::{Connector, Notice, Shape, Suspension};
+use super::{Connector, Notice, Shape};
 use crate::live::pacing::{Purpose, Refusal};
 use crate::live::protocol::{
     Answer, Ask, ExecutionView, Failure, FailureKind, OrderRef, OrderView, Placement, Protection, ViewKind,
@@ -251,14 +252,10 @@ impl<P: Shape> Connector<P> {
             | FailureKind::Limited { .. }
             | FailureKind::Banned { .. } => self.send_again(now, slot, id),
             FailureKind::Mode => {
-                // Read it, adapt, and once more; never change it (CASES.md H2).
-                let account = self.account_mut(slot);
-                account.mode = match account.mode {
-                    crate::live::protocol::PositionMode::OneWay => crate::live::protocol::PositionMode::Hedge,
-                    crate::live::protocol::PositionMode::Hedge => crate::live::protocol::PositionMode::OneWay,
-                };
-                account.mode_is_known = false;
-                self.send_again(now, slot, id);
+                // A long and a short beside each other: named and refused; never changed from here (CASES.md H2, H3).
+                self.account_mut(slot).mode_is_known = false;
+                self.suspend(slot, KeyFault::HedgeMode, failure.code, &failure.text);
+                self.give_up(slot, id, VenueReason::Account);
             }
             FailureKind::SymbolGate => {
                 let symbol = self.account(slot).orders.get(&id).map(|o| o.new.symbol);
@@ -268,7 +265,7 @@ impl<P: Shape> Connector<P> {
                 self.give_up(slot, id, VenueReason::Symbol);
             }
             FailureKind::UserMustAct => {
-                self.suspend(slot, failure);
+                self.user_must_act(slot, failure);
                 self.give_up(slot, id, VenueReason::Account);
             }
             FailureKind::Bug => {
@@ -290,17 +287,6 @@ impl<P: Shape> Connector<P> {
                 }
                 self.give_up(slot, id, reason);
             }
-        }
-    }
-
-    /// The user must act: no more opens until then.
-    pub(super) fn suspend(&mut self, slot: Slot, failure: &Failure) {
-        let account = self.account_mut(slot);
-        if account.suspended.is_none() {
-            let suspension = Suspension { code: failure.code, text: failure.text.clone() };
-            account.suspended = Some(suspension.clone());
-            let id = account.id;
-            self.notice(Notice::Suspended(id, suspension));
         }
     }
 
@@ -400,7 +386,7 @@ impl<P: Shape> Connector<P> {
                 }
             }
             Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
-                self.suspend(slot, &failure);
+                self.user_must_act(slot, &failure);
             }
             _ => {}
         }
@@ -732,7 +718,7 @@ impl<P: Shape> Connector<P> {
                     self.give_up(slot, id, reason);
                 }
                 FailureKind::UserMustAct => {
-                    self.suspend(slot, failure);
+                    self.user_must_act(slot, failure);
                     self.give_up(slot, id, VenueReason::Account);
                 }
                 _ => self.protect_again(now, slot, id),

@@ -78,7 +78,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// Closes what an account has open.
-    pub(super) fn disconnect(&mut self, now: Timestamp, slot: Slot) {
+    pub(super) fn disconnect(&mut self, slot: Slot) {
         let account = self.account_mut(slot);
         account.private_is_ready = false;
         let shared = P::SHARED;
@@ -93,7 +93,6 @@ impl<P: Shape> Connector<P> {
                 self.close(socket);
             }
         }
-        let _ = now;
     }
 
     fn open(&mut self, kind: Kind, slot: Option<Slot>) -> SocketId {
@@ -167,7 +166,7 @@ impl<P: Shape> Connector<P> {
             (Why::OpenKey, Ended::Answered(Ok(Answer::ListenKey(key)))) => self.listen_key(now, slot, key),
             (Why::KeepKey, Ended::Answered(Ok(_))) => {}
             (_, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
-                self.suspend(slot, &failure);
+                self.user_must_act(slot, &failure);
                 self.reopen_later(now, slot);
             }
             // A key that cannot be kept is opened again: the same one, if it still lives.
@@ -357,7 +356,7 @@ impl<P: Shape> Connector<P> {
             StreamEvent::Refused(failure) => {
                 if let Some(slot) = slot {
                     if failure.kind == crate::live::protocol::FailureKind::UserMustAct {
-                        self.suspend(slot, &failure);
+                        self.user_must_act(slot, &failure);
                     }
                     self.close(socket);
                 }
