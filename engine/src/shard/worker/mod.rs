@@ -238,6 +238,11 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         &self.gateway
     }
 
+    /// The venue, for whoever moves its bytes.
+    pub fn gateway_mut(&mut self) -> &mut G {
+        &mut self.gateway
+    }
+
     /// Why the shard has stopped, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {

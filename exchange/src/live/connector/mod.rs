@@ -34,6 +34,7 @@ use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, Symbol};
 use engine::core::key::KeyFinding;
 use engine::core::order::{NewOrder, OrderState, VenueReport};
+use engine::core::user::User;
 use engine::core::venue_account::VenuePlace;
 
 use self::account::Account;
@@ -92,6 +93,43 @@ pub struct KnownAccount {
     pub orders: Vec<KnownOrder>,
     /// Executions by others that were booked so far.
     pub others_fills: u32,
+}
+
+/// A user's account as a connector has to know it after a restart; `None` when there is no such account.
+#[must_use]
+pub fn known_account(user: &User, index: u8, credential: Option<Credential>) -> Option<KnownAccount> {
+    let account = user.accounts.get(usize::from(index))?;
+    let positions = user
+        .positions
+        .iter()
+        .filter(|p| p.account == index && !p.quantity.is_zero())
+        .map(|p| KnownPosition {
+            symbol: p.symbol,
+            size: p.side.sign().saturating_mul(p.quantity.units()),
+            funded_at: p.funded_at,
+        })
+        .collect();
+    let orders = user
+        .orders
+        .iter()
+        .filter(|o| o.new.id.account.index == index)
+        .map(|o| KnownOrder {
+            order: o.new,
+            state: o.state,
+            filled: o.filled,
+            fills: o.fills,
+            decided_at: o.decided_at,
+        })
+        .collect();
+    Some(KnownAccount {
+        id: AccountId { user: user.id, index },
+        place: account.place(),
+        credential,
+        key_number: account.key.as_ref().map_or(0, |key| key.number),
+        positions,
+        orders,
+        others_fills: account.venue_fills,
+    })
 }
 
 /// What happened besides orders: for the log, status and metrics.
