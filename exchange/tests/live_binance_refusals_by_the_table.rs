@@ -51,6 +51,9 @@ fn case_u4_the_variants_of_503_are_told_apart_by_their_text() {
     assert_eq!(kind_of(&write, 503, INTERNAL), FailureKind::Unknown);
     assert_eq!(kind_of(&Ask::Balances, 503, INTERNAL), FailureKind::Retry);
     assert_eq!(kind_of(&write, 503, UNKNOWN), FailureKind::Unknown);
+    // Where a text says both, the doubt counts.
+    let both = "503 Service Unavailable: Unknown error, please check your request or try again later.";
+    assert_eq!(kind_of(&write, 503, both), FailureKind::Unknown);
 }
 
 #[test]
