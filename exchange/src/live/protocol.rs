@@ -550,7 +550,8 @@ pub enum FailureKind {
     Duplicate,
     /// It did not happen and will not: the order breaks a rule of the exchange, or money is missing.
     Refused(VenueReason),
-    /// The account's position mode is another one: read it, then once more.
+    /// The account's position mode, margin type, positions or orders are others than was thought: read them, then once more
+    /// or not at all (EXCHANGES.md §2.8, state clash).
     Mode,
     /// The symbol takes no orders, or only closing ones: for everybody.
     SymbolGate,

@@ -1,4 +1,4 @@
-//! What the streams tell: the user data of accounts, and mark prices (EXCHANGES.md §2.7).
+//! What the user streams of accounts tell (EXCHANGES.md §2.7).
 //!
 //! **Invariants**: an event is told as a whole or not at all: whoever gets [`Malformed`] has a gap. Executions come before the
 //! order that they complete. Events that are not known, or say nothing new, are left out.
@@ -9,81 +9,18 @@ use engine::core::fixed::{Money, Quantity};
 use engine::core::instrument::Symbol;
 use engine::core::order::Liquidity;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::envelope::{self, Head, Message};
 use super::json::{self, Flag, Num, is_set, malformed};
 use super::orders::{self, Algo};
-use super::{errors, positions};
+use super::positions;
 use crate::live::protocol::{
-    Ask, BalanceView, ExecutionView, FundingView, Malformed, MarkView, Millis, OrderView, StreamEvent,
+    BalanceView, ExecutionView, FundingView, Malformed, Millis, OrderView, StreamEvent,
 };
-
-/// Symbols in one subscription message: with 24 bytes a symbol it stays below 4 KiB, and the 1,024 streams of a connection
-/// take eleven messages, which is just above one second's allowance of ten.
-const SUBSCRIBE_MAX: usize = 100;
-
-/// A message: an event, an event in the envelope of a combined stream, or an answer to a subscription.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    stream: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    e: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<ErrorRow<'a>>,
-    code: Option<i64>,
-    #[serde(borrow)]
-    msg: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct ErrorRow<'a> {
-    code: Option<i64>,
-    #[serde(borrow)]
-    msg: Option<Cow<'a, str>>,
-}
-
-/// The name of an event, and the listen key that some carry.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    e: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "listenKey")]
-    listen_key: Option<Cow<'a, str>>,
-}
-
-/// What a message is.
-enum Message<'a> {
-    Event { stream: Cow<'a, str>, text: &'a str },
-    Other(Option<StreamEvent>),
-}
-
-fn open(message: &str) -> Result<Message<'_>, Malformed> {
-    let envelope: Envelope<'_> = json::read("stream", message)?;
-    if let Some(data) = envelope.data {
-        return Ok(Message::Event { stream: envelope.stream.unwrap_or_default(), text: data.get() });
-    }
-    if envelope.e.is_some() {
-        return Ok(Message::Event { stream: Cow::Borrowed(""), text: message });
-    }
-    let (code, text) = match envelope.error {
-        Some(error) => (error.code, error.msg),
-        None => (envelope.code, envelope.msg),
-    };
-    if let Some(code) = code.filter(|code| *code != 0) {
-        let refused = errors::judge(&Ask::Time, 400, code, &text.unwrap_or_default(), Millis(0));
-        return Ok(Message::Other(refused.err().map(StreamEvent::Refused)));
-    }
-    Ok(Message::Other(envelope.id.map(|_| StreamEvent::Ready)))
-}
 
 /// Reads a message of a connection with user streams.
 pub(super) fn private(message: &str, sink: &mut dyn FnMut(&str, StreamEvent)) -> Result<(), Malformed> {
-    let (stream, text) = match open(message)? {
+    let (stream, text) = match envelope::open(message)? {
         Message::Event { stream, text } => (stream, text),
         Message::Other(event) => {
             event.into_iter().for_each(|event| sink("", event));
@@ -91,9 +28,7 @@ pub(super) fn private(message: &str, sink: &mut dyn FnMut(&str, StreamEvent)) ->
         }
     };
     let head: Head<'_> = json::read("event", text)?;
-    // The envelope names the stream by its listen key; a filter of events may follow behind an `@`.
-    let named = stream.split('@').next().unwrap_or_default();
-    let key = head.listen_key.as_deref().unwrap_or(named);
+    let key = head.listen_key.as_deref().unwrap_or_else(|| envelope::listen_key(&stream));
     let mut events = Vec::new();
     match head.e.as_deref().unwrap_or_default() {
         "ORDER_TRADE_UPDATE" => order(text, &mut events)?,
@@ -426,66 +361,4 @@ fn config(text: &str, events: &mut Vec<StreamEvent>) -> Result<(), Malformed> {
 
 fn time(number: Option<Num<'_>>) -> Result<Millis, Malformed> {
     number.ok_or_else(|| malformed("time", "missing"))?.millis("time")
-}
-
-/// Messages that subscribe to the mark prices of these symbols, once a second each. Stream names are lower-case; letters
-/// outside ASCII stay as they are.
-pub(super) fn subscribe(symbols: &[Symbol]) -> Vec<String> {
-    (1_u32..)
-        .zip(symbols.chunks(SUBSCRIBE_MAX))
-        .map(|(id, symbols)| {
-            let name = |symbol: &Symbol| format!("{}@markPrice@1s", symbol.as_str().to_ascii_lowercase());
-            let names: Vec<String> = symbols.iter().map(name).collect();
-            let names = serde_json::to_string(&names).expect("texts are always JSON");
-            format!(r#"{{"method":"SUBSCRIBE","params":{names},"id":{id}}}"#)
-        })
-        .collect()
-}
-
-#[derive(Deserialize)]
-struct MarkData<'a> {
-    #[serde(borrow, rename = "s")]
-    symbol: Cow<'a, str>,
-    #[serde(borrow, rename = "p")]
-    mark: Num<'a>,
-    #[serde(borrow, rename = "E")]
-    at: Num<'a>,
-}
-
-/// Reads a message of a public connection.
-pub(super) fn public(message: &str, sink: &mut dyn FnMut(StreamEvent)) -> Result<(), Malformed> {
-    let text = if message.trim_start().starts_with('[') {
-        message
-    } else {
-        match open(message)? {
-            Message::Event { text, .. } => text,
-            Message::Other(event) => {
-                event.into_iter().for_each(sink);
-                return Ok(());
-            }
-        }
-    };
-    if text.trim_start().starts_with('[') {
-        // All marks in one message: one that cannot be read does not take the others along.
-        for row in json::list("marks", text)? {
-            if let Ok(Some(view)) = mark(row.get()) {
-                sink(StreamEvent::Mark(view));
-            }
-        }
-        return Ok(());
-    }
-    mark(text)?.into_iter().for_each(|view| sink(StreamEvent::Mark(view)));
-    Ok(())
-}
-
-/// A mark; `None` for any other event, and for a mark that is no price (CASES.md, F9, F10).
-fn mark(text: &str) -> Result<Option<MarkView>, Malformed> {
-    let head: Head<'_> = json::read("event", text)?;
-    if head.e.as_deref() != Some("markPriceUpdate") {
-        return Ok(None);
-    }
-    let data: MarkData<'_> = json::read("markPriceUpdate", text)?;
-    let Some(symbol) = orders::symbol(&data.symbol) else { return Ok(None) };
-    let mark: engine::core::fixed::Price = data.mark.exact("mark price")?;
-    Ok(mark.is_positive().then_some(MarkView { symbol, mark, at: data.at.millis("event time")? }))
 }

@@ -2,7 +2,8 @@
 //!
 //! * `requests`: questions as signed REST calls; `trade_socket`: as messages of the WebSocket API, and their answers.
 //! * `answers`, `orders`, `positions`, `instruments`: results read; `errors`: refusals and what they mean.
-//! * `events`: user streams and mark prices. `json`, `date`: numbers and dates as Binance writes them.
+//! * `events`: user streams; `marks`: mark prices; `envelope`: what both come in.
+//! * `json`, `date`: numbers and dates as Binance writes them.
 //!
 //! **Invariants**: no state, no clock, no floating point; any text whatsoever is read to a value or to a typed error.
 //! **Bounds**: work is linear in the length of the text; texts that are kept are cut at `TEXT_MAX`.
@@ -11,10 +12,12 @@
 
 mod answers;
 mod date;
+mod envelope;
 mod errors;
 mod events;
 mod instruments;
 mod json;
+mod marks;
 mod orders;
 mod positions;
 mod requests;
@@ -34,6 +37,20 @@ pub const KEY_PATH: &str = "/sapi/v1/account/apiRestrictions";
 /// The events of a user stream that are read: whoever opens a stream with a filter lists these.
 pub const PRIVATE_EVENTS: [&str; 5] =
     ["ORDER_TRADE_UPDATE", "ALGO_UPDATE", "ACCOUNT_UPDATE", "ACCOUNT_CONFIG_UPDATE", "listenKeyExpired"];
+
+/// Path of the WebSocket API, below its host (EXCHANGES.md §2.1).
+pub const TRADE_PATH: &str = "/ws-fapi/v1";
+/// Path of the market's streams, below the host of streams.
+pub const MARKET_PATH: &str = "/market/stream";
+
+/// Path and query of a connection with the user streams of these listen keys, below the host of streams (EXCHANGES.md §2.7).
+#[must_use]
+pub fn private_path(listen_keys: &[&str]) -> String {
+    let events = PRIVATE_EVENTS.join("/");
+    let streams: Vec<String> =
+        listen_keys.iter().map(|key| format!("listenKey={key}&events={events}")).collect();
+    format!("/private/stream?{}", streams.join("&"))
+}
 
 /// The language of Binance USD-M futures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,10 +118,10 @@ impl Protocol for Binance {
     }
 
     fn public_subscribe(symbols: &[Symbol]) -> Vec<String> {
-        events::subscribe(symbols)
+        marks::subscribe(symbols)
     }
 
     fn public_read(message: &str, sink: &mut dyn FnMut(StreamEvent)) -> Result<(), Malformed> {
-        events::public(message, sink)
+        marks::public(message, sink)
     }
 }

@@ -129,10 +129,9 @@ pub(super) fn read<'a>(
     let used = frame.rate_limits.as_deref().map(used).unwrap_or_default();
     let Some(request_id) = request_id else {
         // The exchange could not tell what it answers to: a key that was revoked, or a frame that it could not read.
-        let failure = match outcome(&Ask::Time, status, None, frame.error) {
-            Err(failure) => failure,
-            Ok(_) => return Err(json::malformed("trade socket", "an answer without an id")),
-        };
+        let failed = outcome(&Ask::Time, status, None, frame.error).err();
+        let failure = failed.filter(|failure| failure.kind != FailureKind::Unreadable);
+        let failure = failure.ok_or_else(|| json::malformed("trade socket", "an answer without an id"))?;
         return Ok(TradeMessage::Event(StreamEvent::Refused(failure)));
     };
     let result = match ask(&request_id) {
