@@ -1,4 +1,5 @@
 //! What Bybit's answers by HTTP mean: samples as in the maker's documents, lists to their end, instruments.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bybit;
 

@@ -1,4 +1,5 @@
 //! What Bybit's refusals mean by HTTP: statuses, codes, and answers that cannot be read.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bybit;
 

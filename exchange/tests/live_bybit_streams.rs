@@ -1,4 +1,5 @@
 //! What Bybit's streams tell: log-in, orders, executions, positions, balances, mark prices.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bybit;
 

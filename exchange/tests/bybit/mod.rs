@@ -1,5 +1,6 @@
 //! What the tests of the Bybit protocol share: a key, orders, replies, and an oracle of the signature.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

@@ -74,10 +74,10 @@ pub(super) fn private_read(text: &str, sink: &mut dyn FnMut(StreamEvent)) -> Res
         }),
         // `execution.fast` is not subscribed to, and its rows lack what ours need.
         "execution" if topic != "execution.fast" => rows(&message, |row: &ExecutionRow<'_>| {
-            if is_linear(&row.category) {
-                if let Some(event) = row.event()? {
-                    sink(event);
-                }
+            if is_linear(&row.category)
+                && let Some(event) = row.event()?
+            {
+                sink(event);
             }
             Ok(())
         }),
