@@ -34,7 +34,7 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     fn read(body: &'a [u8]) -> Result<(Self, i64), Malformed> {
         let text = std::str::from_utf8(body).map_err(|_| misread("body", "not UTF-8"))?;
-        let envelope: Self = json("body", text)?;
+        let envelope: Self = object("body", text)?;
         let code = envelope.ret_code.code("retCode")?;
         Ok((envelope, code))
     }
@@ -50,6 +50,11 @@ pub(super) fn json<'a, T: Deserialize<'a>>(name: &str, text: &'a str) -> Result<
         let (line, column) = (error.line(), error.column());
         misread(name, format_args!("not the JSON that was expected, line {line}, column {column}"))
     })
+}
+
+/// The same for what has to be an object: a struct would also be read from a list, by position.
+pub(super) fn object<'a, T: Deserialize<'a>>(name: &str, text: &'a str) -> Result<T, Malformed> {
+    if text.trim_start().starts_with('{') { json(name, text) } else { Err(misread(name, "not an object")) }
 }
 
 #[derive(Deserialize)]
@@ -208,7 +213,7 @@ row! {
 
 /// The answer to a new order, by HTTP and by the trade socket.
 pub(super) fn placed(result: &str) -> Result<Answer, Malformed> {
-    let venue_id = json::<PlacedRow<'_>>("result", result)?.order_id.id("orderId")?;
+    let venue_id = object::<PlacedRow<'_>>("result", result)?.order_id.id("orderId")?;
     if venue_id.is_empty() {
         return Err(misread("orderId", "empty"));
     }

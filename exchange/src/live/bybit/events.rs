@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::live::credential::Credential;
 use crate::live::protocol::{Failure, FailureKind, Malformed, Millis, StreamEvent};
 
-use super::answers::json;
+use super::answers::{json, object};
 use super::fields::{Field, misread};
 use super::instruments::TickerRow;
 use super::rows::{ExecutionRow, OrderRow, PositionRow, WalletRow, is_linear};
@@ -62,7 +62,7 @@ pub(super) fn public_subscribe(symbols: &[Symbol]) -> Vec<String> {
 
 /// Reads a message of a private stream.
 pub(super) fn private_read(text: &str, sink: &mut dyn FnMut(StreamEvent)) -> Result<(), Malformed> {
-    let message: Message<'_> = json("message", text)?;
+    let message: Message<'_> = object("message", text)?;
     let topic = message.topic.as_str();
     match topic.split('.').next().unwrap_or_default() {
         "" => operation(&message, sink),
@@ -74,10 +74,10 @@ pub(super) fn private_read(text: &str, sink: &mut dyn FnMut(StreamEvent)) -> Res
         }),
         // `execution.fast` is not subscribed to, and its rows lack what ours need.
         "execution" if topic != "execution.fast" => rows(&message, |row: &ExecutionRow<'_>| {
-            if is_linear(&row.category) {
-                if let Some(event) = row.event()? {
-                    sink(event);
-                }
+            if is_linear(&row.category)
+                && let Some(event) = row.event()?
+            {
+                sink(event);
             }
             Ok(())
         }),
@@ -99,12 +99,12 @@ pub(super) fn private_read(text: &str, sink: &mut dyn FnMut(StreamEvent)) -> Res
 
 /// Reads a message of a public stream.
 pub(super) fn public_read(text: &str, sink: &mut dyn FnMut(StreamEvent)) -> Result<(), Malformed> {
-    let message: Message<'_> = json("message", text)?;
+    let message: Message<'_> = object("message", text)?;
     if message.topic.is_empty() {
         return operation(&message, sink);
     }
     if message.topic.as_str().starts_with("tickers.") {
-        let row: TickerRow<'_> = json("data", message.data.map_or("null", RawValue::get))?;
+        let row: TickerRow<'_> = object("data", message.data.map_or("null", RawValue::get))?;
         if let Some(view) = row.mark(message.ts.millis("ts")?) {
             sink(StreamEvent::Mark(view));
         }
@@ -123,7 +123,7 @@ fn rows<'a, T: Deserialize<'a>>(
     }
     let mut first = Ok(());
     for row in rows {
-        let told = json("data", row.get()).and_then(|row: T| tell(&row));
+        let told = object("data", row.get()).and_then(|row: T| tell(&row));
         first = first.and(told);
     }
     first

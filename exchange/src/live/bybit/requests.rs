@@ -112,6 +112,7 @@ fn positions(cursor: &str) -> Params {
     params
 }
 
+/// With a start alone, Bybit tells the seven days that follow it: who asks for longer asks again from there.
 fn executions(params: &mut Params, since: Millis, cursor: &str) {
     params.push("startTime", since.0);
     params.push("limit", EXECUTIONS_PAGE);

@@ -11,7 +11,7 @@ use crate::live::protocol::{
     Answer, Ask, Failure, FailureKind, Malformed, Millis, StreamEvent, TradeMessage, TradeReply,
 };
 
-use super::answers::{json, placed};
+use super::answers::{object, placed};
 use super::bodies::{self, Object};
 use super::events::login_arguments;
 use super::fields::{Field, misread};
@@ -89,7 +89,7 @@ pub(super) fn read<'a>(
     text: &str,
     find: &dyn Fn(&str) -> Option<&'a Ask>,
 ) -> Result<TradeMessage, Malformed> {
-    let message: Message<'_> = json("message", text)?;
+    let message: Message<'_> = object("message", text)?;
     let event = |event| Ok(TradeMessage::Event(event));
     let op = message.op.as_str();
     if matches!(op, "ping" | "pong") {
