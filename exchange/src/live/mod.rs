@@ -4,6 +4,7 @@
 //!   that turns them into bytes and back.
 //! * [`credential`]: a key and what it signs with. [`params`]: percent-encoding before signing, in one place.
 //! * [`binance`], [`bybit`]: the two protocols, without I/O.
+//! * [`pacing`]: what may be sent when, without I/O: budgets, stops, bans, circuits, the exchange's clock.
 //!
 //! **Runs on**: the shard that owns the accounts. **Invariants**: what is signed is what is sent, byte for byte; a secret is
 //! never printed; a number with a decimal point never passes through a float.
@@ -12,5 +13,6 @@
 pub mod binance;
 pub mod bybit;
 pub mod credential;
+pub mod pacing;
 pub mod params;
 pub mod protocol;
