@@ -151,21 +151,22 @@ impl Row {
 
     /// Counts an event that a request sent at `sent` tells of at `now`. `None`: it was counted already.
     fn count(word: &AtomicU64, now: Timestamp, sent: Timestamp, forgotten_micros: u64) -> Option<u64> {
-        word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+        let mut counted = None;
+        let step = |word| {
             let row = Self::unpack(word);
             let last = Timestamp::from_millis(row.last_millis);
-            if row.count > 0 && sent <= last && now.micros_since(last) < forgotten_micros {
+            let is_forgotten = row.count == 0 || now.micros_since(last) >= forgotten_micros;
+            if !is_forgotten && sent <= last {
+                counted = None;
                 return None;
             }
-            let count = if now.micros_since(last) >= forgotten_micros { 0 } else { row.count };
-            Some(Self { last_millis: millis_up(now), count: (count + 1).min(0xff) }.pack())
-        })
-        .ok()
-        .map(|before| {
-            let row = Self::unpack(before);
-            let is_forgotten = now.micros_since(Timestamp::from_millis(row.last_millis)) >= forgotten_micros;
-            if is_forgotten { 1 } else { (row.count + 1).min(0xff) }
-        })
+            let count = if is_forgotten { 1 } else { (row.count + 1).min(0xff) };
+            counted = Some(count);
+            Some(Self { last_millis: millis_up(now), count }.pack())
+        };
+        // A step that declines has counted nothing: `counted` says so too.
+        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        counted
     }
 }
 

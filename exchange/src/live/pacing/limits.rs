@@ -5,7 +5,7 @@
 
 use super::ring::slot_micros;
 
-/// Largest budget of an address, in units: a count has 16 bits, and half a lease of every shard must still fit above it.
+/// Largest budget of an address, in units: a count has 16 bits, and one that a header pushed beyond the budget must fit too.
 pub const UNITS_MAX: u32 = 60_000;
 /// Highest level of an account's group that is believed: fifty times the highest that Bybit names (EXCHANGES.md §3.3).
 pub const LEVEL_MAX: u32 = 10_000;
@@ -185,7 +185,7 @@ pub enum UnfitLimits {
     )]
     Span(u64),
     /// A number of shards.
-    #[error("{0} shards share the address: 1 to {SHARDS_MAX} can")]
+    #[error("{0} shards would share the address: 1 to {SHARDS_MAX} can")]
     Shards(u32),
 }
 

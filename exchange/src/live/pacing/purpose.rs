@@ -37,7 +37,9 @@ impl Purpose {
     /// The same in units of a budget of `limit`; at least one, so that no purpose is shut out of a small budget for good.
     #[must_use]
     pub const fn ceiling(self, limit: u32) -> u32 {
-        let share = (limit as u64 * self.share_percent() as u64 / 100) as u32;
+        // Whole hundreds and the rest apart: no product leaves 32 bits.
+        let percent = self.share_percent();
+        let share = limit / 100 * percent + limit % 100 * percent / 100;
         if share == 0 && limit > 0 { 1 } else { share }
     }
 
@@ -55,12 +57,13 @@ mod tests {
     fn the_more_urgent_may_use_more() {
         for pair in Purpose::ALL.windows(2) {
             assert!(pair[0] < pair[1]);
-            for limit in [1, 2, 3, 10, 300, 2_400, 60_000] {
+            for limit in [1, 2, 3, 10, 199, 300, 2_400, 60_000, u32::MAX] {
                 assert!(pair[0].ceiling(limit) <= pair[1].ceiling(limit));
             }
         }
         assert_eq!(Purpose::Close.ceiling(2_400), 2_400);
         assert_eq!(Purpose::Open.ceiling(2_400), 1_920);
+        assert_eq!(Purpose::Open.ceiling(199), 159);
         assert_eq!(Purpose::Open.ceiling(1), 1);
         assert_eq!(Purpose::Open.ceiling(0), 0);
     }

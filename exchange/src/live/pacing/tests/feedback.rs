@@ -137,3 +137,32 @@ fn a_slot_that_was_given_away_hears_nothing_of_its_past() {
     pacer.answered(after(20), pass, left, None);
     assert_eq!(room(&mut pacer, after(20), &socket_order(next, Purpose::Close)), 10);
 }
+
+#[test]
+fn what_was_not_sent_comes_back() {
+    for limits in [VenueLimits::BINANCE, VenueLimits::BYBIT] {
+        let (mut pacer, account) = single(limits);
+        let request = ask(account, Group::Place, 1, 1, Purpose::Close);
+        let all = room_left(&mut pacer, after(0), &request);
+        assert!(all >= 10);
+        let before = pacer.view(after(500)).http.used;
+        for n in 0..3 {
+            assert_eq!(room_left(&mut pacer, after(n * 10), &request), all, "of the account");
+        }
+        for n in 0..3 {
+            let pass = go(&mut pacer, after(100 + n), &request);
+            pacer.unreachable(after(100 + n), pass);
+        }
+        pacer.settle(after(500));
+        assert_eq!(
+            pacer.view(after(500)).http.used,
+            0,
+            "of the address, where it was {before} with the stock"
+        );
+        // What ended without an answer was sent, as far as we know.
+        let pass = go(&mut pacer, after(600), &request);
+        fails(&mut pacer, after(610), pass, FailureKind::Unknown);
+        pacer.settle(after(700));
+        assert_eq!(pacer.view(after(700)).http.used, 1);
+    }
+}
