@@ -41,6 +41,16 @@ fn others_on_the_address_use_its_budget_too() {
 }
 
 #[test]
+fn what_other_shards_hold_in_advance_comes_on_top_of_what_the_exchange_counted() {
+    let mut pacers = pacers(VenueLimits::BINANCE, 2);
+    let _ = go(&mut pacers[1], after(0), &public(1, Purpose::Close));
+    let pass = go(&mut pacers[0], after(0), &public(1, Purpose::Close));
+    pacers[0].answered(after(5), pass, Used { address: Some(2_000), account: None }, None);
+    let sent: usize = pacers.iter_mut().map(|pacer| room(pacer, after(10), &public(1, Purpose::Close))).sum();
+    assert!((330..=400).contains(&sent), "{sent}");
+}
+
+#[test]
 fn an_address_header_of_the_last_minute_says_nothing_about_this_one() {
     let (mut pacer, _) = single(VenueLimits::BINANCE);
     // 500 ms into our minute 1: the request left in minute 0.
