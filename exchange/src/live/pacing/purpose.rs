@@ -1,7 +1,7 @@
 //! What a request is for, and how much of every budget it may use.
 //!
-//! **Invariants**: a more urgent purpose may use whatever a less urgent one may, and more: whenever an open may go, a close may
-//! too. So whoever asks for closes first always lets them overtake.
+//! **Invariants**: a more urgent purpose may use whatever a less urgent one may, and more: whenever an open
+//! may go, a close may too. So whoever asks for closes first always lets them overtake.
 
 /// What a request is for, least urgent first. Whoever holds a queue asks in the opposite order: closes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,8 +22,8 @@ impl Purpose {
 
     /// How much of a budget may be used, by everybody together, when this one is still admitted.
     ///
-    /// Opens leave 20 % to closes, cancellations and reconciliation (issue 6). Of those, reconciliation leaves the last 10 % to
-    /// closes. Background leaves opens half of what they may use.
+    /// Opens leave 20 % to closes, cancellations and reconciliation (issue 6). Of those, reconciliation
+    /// leaves the last 10 % to closes. Background leaves opens half of what they may use.
     #[must_use]
     pub const fn share_percent(self) -> u32 {
         match self {
@@ -34,7 +34,8 @@ impl Purpose {
         }
     }
 
-    /// The same in units of a budget of `limit`; at least one, so that no purpose is shut out of a small budget for good.
+    /// The same in units of a budget of `limit`; at least one, so that no purpose is shut out of a small
+    /// budget for good.
     #[must_use]
     pub const fn ceiling(self, limit: u32) -> u32 {
         // Whole hundreds and the rest apart: no product leaves 32 bits.

@@ -1,7 +1,7 @@
 //! The order in which the orders of a fan-out leave.
 //!
-//! **Invariants**: the same seed and number give the same order, on every machine; every order of them is equally likely as
-//! far as the seeds are. Nobody is first every time.
+//! **Invariants**: the same seed and number give the same order, on every machine; every order of them is
+//! equally likely as far as the seeds are. Nobody is first every time.
 
 /// The numbers `0..n` in an order that is drawn from the seed.
 #[must_use]
@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn nobody_is_favoured() {
-        // Each of 10 is at each of 10 places in about a tenth of 20,000 orders; 2,000 ± 5 standard deviations of 42.
+        // Each of 10 is at each of 10 places in about a tenth of 20,000 orders; 2,000 ± 5 standard deviations
+        // of 42.
         let mut times = [[0_u32; 10]; 10];
         for seed in 0..20_000 {
             for (place, who) in shuffled(seed, 10).into_iter().enumerate() {

@@ -1,8 +1,8 @@
 //! Counting in fixed windows, as pure steps on a count that fits into one word.
 //!
-//! The exchange counts when a request arrives, by its clock; we count when it leaves, by our estimate of that clock. So our
-//! windows begin [`SKEW_MICROS`] after the exchange's, and what leaves in the *tail* of a window, when it may arrive in
-//! the next one, counts in both:
+//! The exchange counts when a request arrives, by its clock; we count when it leaves, by our estimate of that
+//! clock. So our windows begin [`SKEW_MICROS`] after the exchange's, and what leaves in the *tail* of a
+//! window, when it may arrive in the next one, counts in both:
 //!
 //! ```text
 //! exchange  |------------ window k ------------|------ k+1 ...
@@ -10,11 +10,13 @@
 //!           SKEW                  TRANSIT+SKEW   SKEW
 //! ```
 //!
-//! **Invariants**: as long as the estimate is right within [`SKEW_MICROS`] and a request arrives within [`TRANSIT_MICROS`],
-//! what is taken never exceeds the ceiling in any window of the exchange. When our clock is put back, or a shard comes
-//! with a time of long ago, what was counted goes on counting, in that window and in the one after it.
+//! **Invariants**: as long as the estimate is right within [`SKEW_MICROS`] and a request arrives within
+//! [`TRANSIT_MICROS`], what is taken never exceeds the ceiling in any window of the exchange. When our clock
+//! is put back, or a shard comes with a time of long ago, what was counted goes on counting, in that window
+//! and in the one after it.
 
-/// How wrong the estimate of the exchange's clock may be, in microseconds: half of where its alarm begins (CASES.md, T2).
+/// How wrong the estimate of the exchange's clock may be, in microseconds: half of where its alarm begins
+/// (CASES.md, T2).
 pub(super) const SKEW_MICROS: u64 = 250_000;
 /// How long a request may be under way to the exchange, in microseconds: a whole retransmission of TCP.
 pub(super) const TRANSIT_MICROS: u64 = 1_000_000;
@@ -52,7 +54,8 @@ impl Place {
     }
 }
 
-/// Set in the number of a window that was put back. Numbers have 31 bits: windows of 3 seconds need them in 2174.
+/// Set in the number of a window that was put back. Numbers have 31 bits: windows of 3 seconds need them in
+/// 2174.
 const PUT_BACK: u32 = 1 << 31;
 
 /// What is taken of one window.
@@ -80,7 +83,8 @@ impl Count {
         Self { window: (word >> 32) as u32, used: (word >> 16) as u16, carried: word as u16 }
     }
 
-    /// The count when it is this window's turn. `None`: somebody whose clock is ahead counts the next window already.
+    /// The count when it is this window's turn. `None`: somebody whose clock is ahead counts the next window
+    /// already.
     pub(super) fn at(self, place: Place) -> Option<Self> {
         let window = place.window;
         match i64::from(window) - i64::from(self.window & !PUT_BACK) {
@@ -115,7 +119,8 @@ impl Count {
         ceiling.saturating_sub(u32::from(used))
     }
 
-    /// Takes at least `need`, at most `want`, never above the ceiling. The count afterwards and how much was taken.
+    /// Takes at least `need`, at most `want`, never above the ceiling. The count afterwards and how much was
+    /// taken.
     pub(super) fn take(self, place: Place, need: u32, want: u32, ceiling: u32) -> Option<(Self, u32)> {
         let left = self.left(place, ceiling);
         if left < need {
@@ -130,7 +135,8 @@ impl Count {
         Some((count, taken))
     }
 
-    /// Gives back what was taken at `place` and not sent. Of another window than the counted one: nothing to do.
+    /// Gives back what was taken at `place` and not sent. Of another window than the counted one: nothing to
+    /// do.
     pub(super) fn give(self, place: Place, units: u32) -> Self {
         if place.window != self.window & !PUT_BACK {
             return self;
@@ -194,7 +200,8 @@ mod tests {
         assert_eq!(count.at(place(499)), None, "another shard is a little behind");
         let (back, _) = count.take(place(300), 1, 1, 10).expect("6 are free");
         assert_eq!((back.left(place(300), 10), back.left(place(301), 10)), (5, 6));
-        // It was only one shard that came with an old time: the others find what they left, and what that one took.
+        // It was only one shard that came with an old time: the others find what they left, and what that one
+        // took.
         assert_eq!(back.left(place(500), 10), 5);
         let next = back.at(place(301)).expect("goes on");
         assert_eq!((next.left(place(301), 10), next.left(place(303), 10)), (6, 10));

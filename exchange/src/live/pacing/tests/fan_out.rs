@@ -56,7 +56,8 @@ impl Desk {
         again.map(|again| due.map_or(again, |due| again.min(due)).max(self.now.plus_micros(1)))
     }
 
-    /// Asks for the first of a queue, and puts it at the end when it has to wait: an account that waits holds nobody else up.
+    /// Asks for the first of a queue, and puts it at the end when it has to wait: an account that waits holds
+    /// nobody else up.
     fn next_of(&mut self, shard: usize, purpose: Purpose) -> Option<Timestamp> {
         let request = self.queues[shard][purpose as usize].pop_front()?;
         match self.pacers[shard].admit(self.now, &request) {
@@ -118,7 +119,8 @@ fn burst(accounts: usize, orders: usize, purpose: Purpose) {
     let took = desk.run();
     assert_eq!(desk.arrivals.len(), accounts * orders);
     assert_within(&desk.arrivals, VenueLimits::BYBIT.socket.unwrap());
-    // As many whole windows as have to be over before the last orders may leave, by the tighter of both limits.
+    // As many whole windows as have to be over before the last orders may leave, by the tighter of both
+    // limits.
     let windows = |units: usize, limit: u32| (units - 1) / purpose.ceiling(limit) as usize;
     let least = windows(accounts * orders, 3_000).max(windows(orders, 10)) as u64 * SECOND;
     assert!(took <= least * 100 / 95, "{took} microseconds, {least} at least");

@@ -1,5 +1,5 @@
-//! No window is exceeded, whatever the order of calls, the skew of the clock and the time under way; what is kept for closes is there;
-//! nobody waits for what nobody uses.
+//! No window is exceeded, whatever the order of calls, the skew of the clock and the time under way; what is
+//! kept for closes is there; nobody waits for what nobody uses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -145,6 +145,7 @@ fn play(
         if step.transit % 3 == 0 {
             pacers[shard].settle(now);
         }
+        pacers[shard].assert_within_lease();
     }
     (http, socket, per_group)
 }
@@ -207,8 +208,8 @@ proptest! {
                 }
             }
         }
-        // At any moment a fifth is free for closes, of one shard or of all in turn. A fixed window's tail counts twice:
-        // there too, for the carried part is at most what opens may use of the next.
+        // At any moment a fifth is free for closes, of one shard or of all in turn. A fixed window's tail
+        // counts twice: there too, for the carried part is at most what opens may use of the next.
         let kept = limits.http.units / 5;
         for n in 0..kept {
             let shard = n as usize % if is_fixed { 1 } else { pacers.len() };
@@ -255,8 +256,8 @@ proptest! {
     }
 }
 
-/// The clocks of shards on real threads. None runs ahead of the slowest by more than the slack, so that the time a shard
-/// comes with is as fresh as it would be outside of a test.
+/// The clocks of shards on real threads. None runs ahead of the slowest by more than the slack, so that the
+/// time a shard comes with is as fresh as it would be outside of a test.
 struct Clocks {
     shards: [AtomicU64; 4],
     slack: u64,
