@@ -1,9 +1,11 @@
 //! What each account may still send, per group of requests.
 //!
-//! **Runs on**: the shard that the accounts live on; nothing is shared. **Owns**: a count per account and group.
-//! **Invariants**: what leaves never exceeds the ceiling of its purpose in any window of the exchange. The exchange's headers
-//! win: upwards at once; downwards when nothing is under way, for only then they are the whole truth. A group that
-//! the exchange stopped stays stopped until the time it said, and only that group of that account does (CASES.md, R3, R4).
+//! **Runs on**: the shard that the accounts live on; nothing is shared. **Owns**: a count per account and
+//! group.
+//! **Invariants**: what leaves never exceeds the ceiling of its purpose in any window of the exchange. The
+//! exchange's headers win: upwards at once; downwards when nothing is under way, for only then they are the
+//! whole truth. A group that the exchange stopped stays stopped until the time it said, and only that group
+//! of that account does (CASES.md, R3, R4).
 //! **Bounds**: [`super::limits::ACCOUNTS_MAX`]; no allocation but when an account is opened.
 
 use engine::core::ids::Timestamp;
@@ -20,8 +22,8 @@ use super::window::{Count, Place, SKEW_MICROS};
 pub(super) const SLOTS: usize = 52;
 /// Groups that are counted per account.
 const GROUPS: usize = 4;
-/// A stop of a group whose end lies further ahead than this is not believed, in microseconds: the longest window that
-/// either exchange counts an account in is a minute.
+/// A stop of a group whose end lies further ahead than this is not believed, in microseconds: the longest
+/// window that either exchange counts an account in is a minute.
 const STOP_MAX_MICROS: u64 = 2 * super::limits::MINUTE;
 
 /// An account at a pacer: a dense index, and which of those that had it in turn.
@@ -197,7 +199,8 @@ struct FixedAccount {
     long: Count,
     stopped_until: [Timestamp; GROUPS],
     under_way: u32,
-    /// Since something is under way: the window it began in, the most that a header said, whether all answers said it.
+    /// Since something is under way: the window it began in, the most that a header said, whether all answers
+    /// said it.
     began: Place,
     heard: u32,
     has_heard_all: bool,
@@ -217,7 +220,7 @@ fn places(limits: AccountLimits, at: Moment) -> (Place, Place) {
 
 impl FixedAccount {
     fn may(
-        &self,
+        &mut self,
         limits: AccountLimits,
         at: Moment,
         group: usize,
@@ -229,13 +232,15 @@ impl FixedAccount {
             return Err(Short::Until(stop));
         }
         let AccountLimits::Fixed { short, short_micros, long, long_micros } = limits else { return Ok(()) };
-        let windows = [(self.short, short, short_micros), (self.long, long, long_micros)];
+        let windows = [(&mut self.short, short, short_micros), (&mut self.long, long, long_micros)];
         for (count, limit, span) in windows {
+            let place = Place::of(at.venue_micros, span);
+            *count = count.put_back(place);
             let ceiling = purpose.ceiling(limit);
             if units > ceiling {
                 return Err(Short::ForEver);
             }
-            if units > 0 && count.left(Place::of(at.venue_micros, span), ceiling) < units {
+            if units > 0 && count.left(place, ceiling) < units {
                 return Err(Short::Until(at.now.plus_micros(Place::ends_in(at.venue_micros, span))));
             }
         }
@@ -293,7 +298,8 @@ impl FixedAccount {
         }
         self.heard = self.heard.max(total);
         let Some(counted) = self.short.at(short).map(Count::used) else { return };
-        // Nothing is under way, and everything since the window's body began was answered with a count: that is the truth.
+        // Nothing is under way, and everything since the window's body began was answered with a count: that
+        // is the truth.
         let is_whole = self.under_way == 0 && self.has_heard_all && self.began == short && !short.is_tail;
         let change = |count: Count, place: Place| {
             let held = count.at(place)?.used();
@@ -310,7 +316,8 @@ impl FixedAccount {
         self.long = new_long.unwrap_or(self.long);
     }
 
-    /// When to go on after a refusal without a time: with the next short window; after a second one with the next long one.
+    /// When to go on after a refusal without a time: with the next short window; after a second one with the
+    /// next long one.
     fn refused(&mut self, limits: AccountLimits, at: Moment) -> Timestamp {
         let AccountLimits::Fixed { short_micros, long_micros, .. } = limits else { return at.now };
         let long = places(limits, at).1.window;
@@ -397,7 +404,8 @@ impl RollingGroup {
             return;
         }
         self.spent.advance(slot(now));
-        // What is under way is in our count, and may be in the exchange's: only what it has beyond ours is of others.
+        // What is under way is in our count, and may be in the exchange's: only what it has beyond ours is of
+        // others.
         self.foreign = used.saturating_sub(self.spent.sum());
         self.foreign_until = now.plus_micros(SLOT_MICROS * SLOTS as u64);
     }

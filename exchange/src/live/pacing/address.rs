@@ -2,10 +2,11 @@
 //!
 //! **Runs on**: every shard; one per (venue, address) in the process.
 //! **Owns**: the counts of the address (HTTP; sockets, where those are counted apart) and its circuit.
-//! **Invariants**: a count is one word that changes by compare-and-swap of a pure step, so every interleaving equals some order
-//! of the steps, and what is taken is never above the ceiling of whoever takes it. Nothing is published through a count:
-//! relaxed ordering will do. In a rolling span a unit is taken for good until its shard gives it back, which is when it no
-//! longer counts at the exchange: so the sum over all shards is the limit, wherever the units are.
+//! **Invariants**: a count is one word that changes by compare-and-swap of a pure step, so every interleaving
+//! equals some order of the steps, and what is taken is never above the ceiling of whoever takes it. Nothing
+//! is published through a count: relaxed ordering will do. In a rolling span a unit is taken for good until
+//! its shard gives it back, which is when it no longer counts at the exchange: so the sum over all shards is
+//! the limit, wherever the units are.
 //! **Never**: two budgets, or a budget and the circuit, on one cache line.
 
 use std::sync::Arc;
@@ -31,7 +32,8 @@ pub(super) struct Pool {
 
 impl Pool {
     fn new(limit: Limit, shards: u32) -> Self {
-        // What all shards hold in advance stays below an eighth of the budget, so that one shard can use nearly all of it.
+        // What all shards hold in advance stays below an eighth of the budget, so that one shard can use
+        // nearly all of it.
         let lease = LEASE_UNITS.min(limit.units / (8 * shards));
         Self { word: AtomicU64::new(0), limit, lease }
     }
@@ -54,13 +56,14 @@ impl Pool {
         }
     }
 
-    /// Takes `need` units, and some more in advance when there is enough. `None`: there are not so many below the ceiling.
-    pub(super) fn take(&self, place: Place, need: u32, shards: u32, ceiling: u32) -> Option<u32> {
+    /// Takes `need` units, and up to `want` when that is at most this shard's part of what is left. `None`:
+    /// there are not so many below the ceiling.
+    pub(super) fn take(&self, place: Place, need: u32, want: u32, shards: u32, ceiling: u32) -> Option<u32> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let count = Count::unpack(word);
             let share = count.left(place, ceiling) / shards;
-            let (count, taken) = count.take(place, need, self.lease.min(share), ceiling)?;
+            let (count, taken) = count.take(place, need, want.min(share), ceiling)?;
             match self.word.compare_exchange_weak(word, count.pack(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(taken),
                 Err(seen) => word = seen,

@@ -2,10 +2,12 @@
 //!
 //! **Runs on**: every shard of the process looks at it before every request, and hardly ever writes it.
 //! **Owns**: one word with state, end and reason, and the words that count towards opening it.
-//! **Invariants**: each word stands alone and changes by compare-and-swap of a pure step, so every interleaving equals some
-//! order of the steps (that is why relaxed ordering will do). A ban is never made shorter by anything. An open circuit closes
-//! only through the answer to its probe; a mere limit ends with its time.
-//! **Bounds**: one probe at a time; failures of requests that were under way when one was counted are one event.
+//! **Invariants**: each word stands alone and changes by compare-and-swap of a pure step, so every
+//! interleaving equals some order of the steps (that is why relaxed ordering will do). A ban is never made
+//! shorter by anything. An open circuit closes only through the answer to its probe; a mere limit ends with
+//! its time.
+//! **Bounds**: one probe at a time; failures of requests that were under way when one was counted are one
+//! event.
 //! **Never**: touches the circuit of another venue or address: nothing is shared between two of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +18,11 @@ use super::limits::{BanRule, SECOND};
 use super::purpose::Purpose;
 use super::window::SKEW_MICROS;
 
-/// So many connections in a row that could not be made open the circuit: one or two are a restart of a gateway.
+/// So many connections in a row that could not be made open the circuit: one or two are a restart of a
+/// gateway.
 pub const UNREACHABLE_IN_A_ROW_MAX: u64 = 5;
-/// So many unknown outcomes in a row open it. In peaks single ones are usual (EXCHANGES.md §2.8, 503), and any answer between
-/// them ends the row.
+/// So many unknown outcomes in a row open it. In peaks single ones are usual (EXCHANGES.md §2.8, 503), and
+/// any answer between them ends the row.
 pub const UNKNOWN_IN_A_ROW_MAX: u64 = 8;
 /// How long failures open it the first time, in microseconds: a position may be without a stop for 5 s only.
 pub const OPEN_FIRST_MICROS: u64 = SECOND;
@@ -151,21 +154,22 @@ impl Row {
 
     /// Counts an event that a request sent at `sent` tells of at `now`. `None`: it was counted already.
     fn count(word: &AtomicU64, now: Timestamp, sent: Timestamp, forgotten_micros: u64) -> Option<u64> {
-        word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+        let mut counted = None;
+        let step = |word| {
             let row = Self::unpack(word);
             let last = Timestamp::from_millis(row.last_millis);
-            if row.count > 0 && sent <= last && now.micros_since(last) < forgotten_micros {
+            let is_forgotten = row.count == 0 || now.micros_since(last) >= forgotten_micros;
+            if !is_forgotten && sent <= last {
+                counted = None;
                 return None;
             }
-            let count = if now.micros_since(last) >= forgotten_micros { 0 } else { row.count };
-            Some(Self { last_millis: millis_up(now), count: (count + 1).min(0xff) }.pack())
-        })
-        .ok()
-        .map(|before| {
-            let row = Self::unpack(before);
-            let is_forgotten = now.micros_since(Timestamp::from_millis(row.last_millis)) >= forgotten_micros;
-            if is_forgotten { 1 } else { (row.count + 1).min(0xff) }
-        })
+            let count = if is_forgotten { 1 } else { (row.count + 1).min(0xff) };
+            counted = Some(count);
+            Some(Self { last_millis: millis_up(now), count }.pack())
+        };
+        // A step that declines has counted nothing: `counted` says so too.
+        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        counted
     }
 }
 
@@ -237,7 +241,8 @@ impl Circuit {
         }
     }
 
-    /// Takes the probe, of which there is one. Returns the word that [`Circuit::answered`] closes the circuit by.
+    /// Takes the probe, of which there is one. Returns the word that [`Circuit::answered`] closes the circuit
+    /// by.
     pub(super) fn claim(&self, now: Timestamp, seen: u64) -> Option<u64> {
         let gate = Gate::unpack(seen)?;
         let until_millis = millis_up(now.plus_micros(PROBE_MICROS));
@@ -256,7 +261,8 @@ impl Circuit {
         }
     }
 
-    /// The exchange answered: whatever it said, it is there. `probe` is what [`Circuit::claim`] gave, or zero.
+    /// The exchange answered: whatever it said, it is there. `probe` is what [`Circuit::claim`] gave, or
+    /// zero.
     pub(super) fn answered(&self, probe: u64) {
         for row in [&self.unreachable, &self.unknown] {
             if row.load(Ordering::Relaxed) != 0 {
@@ -268,7 +274,8 @@ impl Circuit {
         }
     }
 
-    /// A request came to nothing: no connection, or no answer. Opens the circuit when it was the probe or one too many.
+    /// A request came to nothing: no connection, or no answer. Opens the circuit when it was the probe or one
+    /// too many.
     pub(super) fn failed(&self, now: Timestamp, sent: Timestamp, probe: u64, reason: CircuitReason) {
         let (row, most) = match reason {
             CircuitReason::Unreachable => (&self.unreachable, UNREACHABLE_IN_A_ROW_MAX),
@@ -316,7 +323,8 @@ impl Circuit {
         self.close_until(until.min(now.plus_micros(rule.most_micros)), CircuitReason::Banned, probe);
     }
 
-    /// Nothing goes until then. What is known already and lasts longer, or weighs more, stays. Ends the probe of this word.
+    /// Nothing goes until then. What is known already and lasts longer, or weighs more, stays. Ends the probe
+    /// of this word.
     fn close_until(&self, until: Timestamp, reason: CircuitReason, probe: u64) {
         let step = |word: u64| {
             let old = Gate::unpack(word).filter(|gate| !(word == probe && gate.is_probing));
@@ -394,7 +402,8 @@ mod tests {
         assert!(
             matches!(circuit.view(after(1_100)).state, CircuitState::Open { until, .. } if until == after(3_100))
         );
-        // A probe whose answer never comes is replaced; the answer of the first, when it comes after all, closes nothing.
+        // A probe whose answer never comes is replaced; the answer of the first, when it comes after all,
+        // closes nothing.
         let Look::HalfOpen(word) = circuit.look(after(3_400), Purpose::Open) else { panic!("grace is over") };
         let lost = circuit.claim(after(3_400), word).expect("free");
         let Look::HalfOpen(word) = circuit.look(after(6_400), Purpose::Close) else { panic!("it is lost") };

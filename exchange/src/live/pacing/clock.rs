@@ -1,9 +1,9 @@
 //! The exchange's clock as seen from here.
 //!
 //! **Runs on**: the shard that signs. **Owns**: the last [`SAMPLES`] measurements.
-//! **Invariants**: the time it gives is ahead of the exchange's by less than the second that both allow (CASES.md, T3), as
-//! long as the host's clock runs: it is the middle of the best round trip, moved back by what half of that may be wrong beyond
-//! [`AHEAD_MICROS`]. Times are [`Millis`], a type of their own (T5).
+//! **Invariants**: the time it gives is ahead of the exchange's by less than the second that both allow
+//! (CASES.md, T3), as long as the host's clock runs: it is the middle of the best round trip, moved back by
+//! what half of that may be wrong beyond [`AHEAD_MICROS`]. Times are [`Millis`], a type of their own (T5).
 //! **Never**: reads a clock: the caller hands the host's time in, at the moment of sending (T4).
 
 use engine::core::ids::Timestamp;
@@ -84,7 +84,8 @@ pub struct VenueClock {
 }
 
 impl VenueClock {
-    /// Takes a measurement. The best of those at hand is used from now on: the one with the shortest round trip.
+    /// Takes a measurement. The best of those at hand is used from now on: the one with the shortest round
+    /// trip.
     ///
     /// # Errors
     /// [`BadSample`]: it says nothing, and nothing has changed.
@@ -103,7 +104,8 @@ impl VenueClock {
             return Err(BadSample::TooFar);
         }
         let new = Measured { at: sample.received, offset, round_trip };
-        // A measurement that contradicts the new one, or is too old, says nothing any more: the host's clock was set.
+        // A measurement that contradicts the new one, or is too old, says nothing any more: the host's clock
+        // was set.
         let agrees = |old: &Measured| {
             let age = new.at.micros_since(old.at);
             let slack = (new.round_trip + old.round_trip) / 2 + 2_000 + age / 1_000_000 * DRIFT_MAX_PPM;
@@ -132,7 +134,8 @@ impl VenueClock {
         self.refuted_at = Some(now);
     }
 
-    /// Whether to ask the exchange for its time: before the first request, after it refuted ours, and from time to time.
+    /// Whether to ask the exchange for its time: before the first request, after it refuted ours, and from
+    /// time to time.
     #[must_use]
     pub fn wants_sample(&self, now: Timestamp) -> bool {
         let newest = self.samples.iter().flatten().next_back();

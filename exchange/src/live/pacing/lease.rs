@@ -1,10 +1,11 @@
 //! A shard's share of an address budget: what it took in advance, and in a rolling span what it spent.
 //!
 //! **Runs on**: one shard. **Owns**: the units it took and has not given back.
-//! **Invariants**: a unit in stock was taken below the ceiling of its purpose, and is spent only by that purpose or a more
-//! urgent one: so opens never spend what is kept for closes, whoever took it. In a rolling span a unit goes back to the pool
-//! only when it no longer counts at the exchange; in a fixed one it is worth nothing after its part of the window.
-//! **Bounds**: the stock of a purpose is at most [`super::address::LEASE_UNITS`]; a stock that lies idle for
+//! **Invariants**: a unit in stock was taken below the ceiling of its purpose, and is spent only by that
+//! purpose or a more urgent one: so opens never spend what is kept for closes, whoever took it. In a rolling
+//! span a unit goes back to the pool only when it no longer counts at the exchange; in a fixed one it is
+//! worth nothing after its part of the window.
+//! **Bounds**: the stocks together are at most [`super::address::LEASE_UNITS`]; a stock that lies idle for
 //! [`IDLE_MICROS`] goes back, so that other shards do not wait for it.
 
 use engine::core::ids::Timestamp;
@@ -15,8 +16,9 @@ use super::purpose::Purpose;
 use super::ring::{Ring, slot_micros};
 use super::window::Place;
 
-/// A stock that nothing was taken from for so long goes back, in microseconds.
-pub const IDLE_MICROS: u64 = SECOND;
+/// A stock that nothing was taken from for so long goes back, in microseconds: what one shard holds at the
+/// end of its part of a fan-out is what another waits for.
+pub const IDLE_MICROS: u64 = SECOND / 50;
 /// How soon to ask again for units that another shard may give back, in microseconds.
 pub const LOOK_MICROS: u64 = SECOND / 100;
 /// Slots of a rolling span: one more covers a hundredth of it.
@@ -76,8 +78,9 @@ impl Lease {
         }
         let held: u32 = self.stock[..=purpose.index()].iter().sum();
         if held < units {
-            // The place is left as it was when nothing is in stock: a shard whose clock is ahead of it sees that by itself.
-            let Some(taken) = pool.take(self.place, units - held, shards, ceiling) else {
+            // All stocks together stay within the lease: others reckon with that.
+            let want = pool.lease().saturating_sub(self.held());
+            let Some(taken) = pool.take(self.place, units - held, want, shards, ceiling) else {
                 return Err(Short::Until(self.again(pool, shards, at)));
             };
             self.stock[purpose.index()] += taken;

@@ -5,9 +5,11 @@
 
 use super::ring::slot_micros;
 
-/// Largest budget of an address, in units: a count has 16 bits, and half a lease of every shard must still fit above it.
+/// Largest budget of an address, in units: a count has 16 bits, and one that a header pushed beyond the
+/// budget must fit too.
 pub const UNITS_MAX: u32 = 60_000;
-/// Highest level of an account's group that is believed: fifty times the highest that Bybit names (EXCHANGES.md §3.3).
+/// Highest level of an account's group that is believed: fifty times the highest that Bybit names
+/// (EXCHANGES.md §3.3).
 pub const LEVEL_MAX: u32 = 10_000;
 /// Accounts of one pacer; one costs about 500 bytes.
 pub const ACCOUNTS_MAX: usize = 65_536;
@@ -120,8 +122,8 @@ impl VenueLimits {
         },
         ban: BanRule { first_micros: 2 * MINUTE, least_micros: 0, most_micros: BAN_MOST },
     };
-    /// Bybit V5 linear (EXCHANGES.md §3.3); levels of an account without a VIP grade. The configuring calls are counted as one
-    /// although each endpoint has a limit of its own.
+    /// Bybit V5 linear (EXCHANGES.md §3.3); levels of an account without a VIP grade. The configuring calls
+    /// are counted as one although each endpoint has a limit of its own.
     pub const BYBIT: Self = Self {
         http: Limit { units: 600, span: Span::Rolling { micros: 5 * SECOND } },
         socket: Some(Limit { units: 3_000, span: Span::Rolling { micros: SECOND } }),
@@ -151,7 +153,8 @@ impl VenueLimits {
 }
 
 fn check_span(span: Span) -> Result<(), UnfitLimits> {
-    // A fixed window has to be longer than what is counted twice at its end; an hour bounds every sum of times here.
+    // A fixed window has to be longer than what is counted twice at its end; an hour bounds every sum of
+    // times here.
     let least = match span {
         Span::Fixed { .. } => 2 * super::window::TAIL_MICROS,
         Span::Rolling { .. } => SECOND,
@@ -185,7 +188,7 @@ pub enum UnfitLimits {
     )]
     Span(u64),
     /// A number of shards.
-    #[error("{0} shards share the address: 1 to {SHARDS_MAX} can")]
+    #[error("{0} shards would share the address: 1 to {SHARDS_MAX} can")]
     Shards(u32),
 }
 

@@ -1,18 +1,23 @@
 //! Egress pacing: what may be sent to an exchange, when, and by whom first. Without I/O.
 //!
-//! * [`limits`]: the exchanges' numbers. [`purpose`]: what a request is for, and how much of every budget that may use.
+//! * [`limits`]: the exchanges' numbers. [`purpose`]: what a request is for, and how much of every budget
+//!   that may use.
 //! * [`address`]: the budget of (venue, egress address) that all shards share; `lease`: a shard's part of it.
-//! * `account`: the budgets of (venue, account, group). `window`, `ring`: counting in fixed and in rolling windows.
+//! * `account`: the budgets of (venue, account, group). `window`, `ring`: counting in fixed and in rolling
+//!   windows.
 //! * [`circuit`]: whether anything may be sent to (venue, address) at all. [`clock`]: the exchange's clock.
 //! * [`retry`]: when to try again. [`shuffle`]: in which order a fan-out leaves.
 //!
-//! **Runs on**: a [`Pacer`] per (shard, venue, egress address); it shares an [`AddressBudget`] with those of other shards.
-//! **Invariants**: no window of the exchange is exceeded by what is admitted, whatever the order of calls (CASES.md, R1);
-//! nothing is admitted while the address is stopped (R2); a fifth of every budget is out of reach for opens. Budgets of
-//! the address and of accounts are two things: a request needs both, and a breach of one stops nothing of the other (R4).
-//! **Bounds**: no allocation per request. A request that costs the address nothing, or is paid from the stock, writes no
-//! memory that other shards read.
-//! **Never**: waits, reads a clock or keeps a queue: whoever asks keeps what has to wait, and asks for closes first.
+//! **Runs on**: a [`Pacer`] per (shard, venue, egress address); it shares an [`AddressBudget`] with those of
+//! other shards.
+//! **Invariants**: no window of the exchange is exceeded by what is admitted, whatever the order of calls
+//! (CASES.md, R1); nothing is admitted while the address is stopped (R2); a fifth of every budget is out of
+//! reach for opens. Budgets of the address and of accounts are two things: a request needs both, and a breach
+//! of one stops nothing of the other (R4).
+//! **Bounds**: no allocation per request. A request that costs the address nothing, or is paid from the
+//! stock, writes no memory that other shards read.
+//! **Never**: waits, reads a clock or keeps a queue: whoever asks keeps what has to wait, and asks for closes
+//! first.
 
 pub mod address;
 pub mod circuit;
@@ -62,8 +67,8 @@ pub struct Request {
 /// What is said to a [`Request`].
 #[derive(Clone, Copy, Debug)]
 pub enum Admission {
-    /// Sign it and send it, now. The pass is handed back when it ended: to [`Pacer::answered`], [`Pacer::unreachable`] or
-    /// [`Pacer::withdrawn`], exactly once.
+    /// Sign it and send it, now. The pass is handed back when it ended: to [`Pacer::answered`],
+    /// [`Pacer::unreachable`] or [`Pacer::withdrawn`], exactly once.
     Go(Pass),
     /// Not now: ask again then.
     Wait(Timestamp),
@@ -133,8 +138,8 @@ impl Pacer {
         Self { shared, http: Lease::new(), socket: Lease::new(), accounts, clock: VenueClock::default() }
     }
 
-    /// A slot for another account, or `None` when there are [`limits::ACCOUNTS_MAX`]. An account that gets another key
-    /// keeps its slot: the exchange counts the account.
+    /// A slot for another account, or `None` when there are [`limits::ACCOUNTS_MAX`]. An account that gets
+    /// another key keeps its slot: the exchange counts the account.
     pub fn open_account(&mut self) -> Option<AccountSlot> {
         self.accounts.open()
     }
@@ -219,8 +224,8 @@ impl Pacer {
         })
     }
 
-    /// A request ended: what the answer says about budgets, and the failure, if it is one. No answer is a failure too:
-    /// [`FailureKind::Unknown`].
+    /// A request ended: what the answer says about budgets, and the failure, if it is one. No answer is a
+    /// failure too: [`FailureKind::Unknown`].
     pub fn answered(&mut self, now: Timestamp, pass: Pass, used: Used, failure: Option<&FailureKind>) {
         let at = self.moment(now);
         if let Some(booking) = pass.booking {
@@ -272,7 +277,8 @@ impl Pacer {
         }
     }
 
-    /// No connection could be made for a request, so nothing was sent: its units come back, and the circuit learns of it.
+    /// No connection could be made for a request, so nothing was sent: its units come back, and the circuit
+    /// learns of it.
     pub fn unreachable(&mut self, now: Timestamp, pass: Pass) {
         self.give_back(pass);
         self.shared.circuit().failed(now, pass.sent.now, pass.probe, CircuitReason::Unreachable);
@@ -303,7 +309,8 @@ impl Pacer {
         [http, socket].into_iter().flatten().min()
     }
 
-    /// The exchange's count of the address says how much others use it. What shards hold in advance may still come on top.
+    /// The exchange's count of the address says how much others use it. What shards hold in advance may still
+    /// come on top.
     fn heard_address(&self, pass: Pass, at: Moment, total: u32) {
         let pool = self.shared.pool(pass.is_socket);
         let Span::Fixed { .. } = pool.limit().span else { return };

@@ -1,13 +1,14 @@
 //! What was spent, by the slot of time it was spent in, until it no longer counts in a rolling window.
 //!
-//! **Invariants**: a unit is freed no earlier than the window's length and [`MARGIN_PERCENT`] of it after it was added, and no
-//! later than one slot more. Cost of a step in time: at most the number of slots.
+//! **Invariants**: a unit is freed no earlier than the window's length and [`MARGIN_PERCENT`] of it after it
+//! was added, and no later than one slot more. Cost of a step in time: at most the number of slots.
 
-/// How much longer a unit counts than the window is long. Requests that leave evenly can arrive in a bunch: this is by how
-/// much, at most, one may overtake another under way without a breach.
+/// How much longer a unit counts than the window is long. Requests that leave evenly can arrive in a bunch:
+/// this is by how much, at most, one may overtake another under way without a breach.
 const MARGIN_PERCENT: u64 = 3;
 
-/// Length of a slot, so that `slots` of them cover the window, its margin and the part of a slot that is already over.
+/// Length of a slot, so that `slots` of them cover the window, its margin and the part of a slot that is
+/// already over.
 pub(super) const fn slot_micros(window_micros: u64, slots: usize) -> u64 {
     (window_micros * (100 + MARGIN_PERCENT) / 100).div_ceil(slots as u64 - 1)
 }
@@ -26,8 +27,8 @@ impl<const N: usize> Ring<N> {
         Self { slots: [0; N], head: 0, sum: 0 }
     }
 
-    /// Goes on to a slot, and says how many units no longer count. A slot before the newest one is taken for the newest; a
-    /// clock that was put back further than all slots makes everything as young as can be.
+    /// Goes on to a slot, and says how many units no longer count. A slot before the newest one is taken for
+    /// the newest; a clock that was put back further than all slots makes everything as young as can be.
     pub(super) fn advance(&mut self, slot: u64) -> u32 {
         if slot <= self.head {
             if self.head - slot > N as u64 {

@@ -1,8 +1,8 @@
 //! Counting in fixed windows, as pure steps on a count that fits into one word.
 //!
-//! The exchange counts when a request arrives, by its clock; we count when it leaves, by our estimate of that clock. So our
-//! windows begin [`SKEW_MICROS`] after the exchange's, and what leaves in the *tail* of a window, when it may arrive in
-//! the next one, counts in both:
+//! The exchange counts when a request arrives, by its clock; we count when it leaves, by our estimate of that
+//! clock. So our windows begin [`SKEW_MICROS`] after the exchange's, and what leaves in the *tail* of a
+//! window, when it may arrive in the next one, counts in both:
 //!
 //! ```text
 //! exchange  |------------ window k ------------|------ k+1 ...
@@ -10,10 +10,13 @@
 //!           SKEW                  TRANSIT+SKEW   SKEW
 //! ```
 //!
-//! **Invariants**: as long as the estimate is right within [`SKEW_MICROS`] and a request arrives within [`TRANSIT_MICROS`],
-//! what is taken never exceeds the ceiling in any window of the exchange. A clock that is put back costs at most a window.
+//! **Invariants**: as long as the estimate is right within [`SKEW_MICROS`] and a request arrives within
+//! [`TRANSIT_MICROS`], what is taken never exceeds the ceiling in any window of the exchange. When our clock
+//! is put back, or a shard comes with a time of long ago, what was counted goes on counting, in that window
+//! and in the one after it.
 
-/// How wrong the estimate of the exchange's clock may be, in microseconds: half of where its alarm begins (CASES.md, T2).
+/// How wrong the estimate of the exchange's clock may be, in microseconds: half of where its alarm begins
+/// (CASES.md, T2).
 pub(super) const SKEW_MICROS: u64 = 250_000;
 /// How long a request may be under way to the exchange, in microseconds: a whole retransmission of TCP.
 pub(super) const TRANSIT_MICROS: u64 = 1_000_000;
@@ -37,7 +40,7 @@ impl Place {
     pub(super) fn of(venue_micros: u64, span_micros: u64) -> Self {
         let shifted = venue_micros.saturating_sub(SKEW_MICROS);
         Self {
-            window: u32::try_from(shifted / span_micros).unwrap_or(u32::MAX),
+            window: u32::try_from(shifted / span_micros).unwrap_or(u32::MAX) & !PUT_BACK,
             is_tail: shifted % span_micros >= span_micros - TAIL_MICROS,
         }
     }
@@ -51,9 +54,14 @@ impl Place {
     }
 }
 
+/// Set in the number of a window that was put back. Numbers have 31 bits: windows of 3 seconds need them in
+/// 2174.
+const PUT_BACK: u32 = 1 << 31;
+
 /// What is taken of one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
+    /// Its number, with [`PUT_BACK`] when a later one was counted before.
     window: u32,
     used: u16,
     /// How much of it counts in the next window too.
@@ -75,17 +83,28 @@ impl Count {
         Self { window: (word >> 32) as u32, used: (word >> 16) as u16, carried: word as u16 }
     }
 
-    /// The count when it is this window's turn. `None`: somebody whose clock is ahead counts the next window already.
+    /// The count when it is this window's turn. `None`: somebody whose clock is ahead counts the next window
+    /// already.
     pub(super) fn at(self, place: Place) -> Option<Self> {
         let window = place.window;
-        match i64::from(window) - i64::from(self.window) {
+        match i64::from(window) - i64::from(self.window & !PUT_BACK) {
             0 => Some(self),
             1 => Some(Self { window, used: self.carried, carried: 0 }),
             -1 => None,
-            ahead if ahead > 0 => Some(Self { window, used: 0, carried: 0 }),
-            // The clock was put back. What was used in this window is forgotten: take it to be used up.
-            _ => Some(Self { window, used: u16::MAX, carried: 0 }),
+            ahead if ahead < 0 => Some(self.put_back(place)),
+            // The later window that was counted before may be this one.
+            _ if self.window & PUT_BACK != 0 => Some(Self { window, used: self.used, carried: 0 }),
+            _ => Some(Self { window, used: 0, carried: 0 }),
         }
+    }
+
+    /// Counts this window when a later one was counted: the clock was put back, and nobody else's is right.
+    pub(super) fn put_back(self, place: Place) -> Self {
+        if self.window & !PUT_BACK <= place.window {
+            return self;
+        }
+        let used = self.used.max(self.carried);
+        Self { window: place.window | PUT_BACK, used, carried: used }
     }
 
     /// Units used in the window; those of the tail may be counted in the next one as well.
@@ -100,7 +119,8 @@ impl Count {
         ceiling.saturating_sub(u32::from(used))
     }
 
-    /// Takes at least `need`, at most `want`, never above the ceiling. The count afterwards and how much was taken.
+    /// Takes at least `need`, at most `want`, never above the ceiling. The count afterwards and how much was
+    /// taken.
     pub(super) fn take(self, place: Place, need: u32, want: u32, ceiling: u32) -> Option<(Self, u32)> {
         let left = self.left(place, ceiling);
         if left < need {
@@ -115,9 +135,10 @@ impl Count {
         Some((count, taken))
     }
 
-    /// Gives back what was taken at `place` and not sent. Of another window than the counted one: nothing to do.
+    /// Gives back what was taken at `place` and not sent. Of another window than the counted one: nothing to
+    /// do.
     pub(super) fn give(self, place: Place, units: u32) -> Self {
-        if place.window != self.window {
+        if place.window != self.window & !PUT_BACK {
             return self;
         }
         let units = u16::try_from(units).unwrap_or(u16::MAX);
@@ -173,12 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_costs_one_window() {
+    fn a_clock_that_is_put_back_forgets_nothing() {
         let place = |window| Place { window, is_tail: false };
-        let (count, _) = Count::default().take(place(500), 1, 1, 10).expect("all is free");
+        let (count, _) = Count::default().take(place(500), 4, 4, 10).expect("all is free");
         assert_eq!(count.at(place(499)), None, "another shard is a little behind");
-        assert_eq!(count.left(place(300), 10), 0);
-        assert_eq!(count.at(place(300)).expect("counted again").left(place(301), 10), 10);
+        let (back, _) = count.take(place(300), 1, 1, 10).expect("6 are free");
+        assert_eq!((back.left(place(300), 10), back.left(place(301), 10)), (5, 6));
+        // It was only one shard that came with an old time: the others find what they left, and what that one
+        // took.
+        assert_eq!(back.left(place(500), 10), 5);
+        let next = back.at(place(301)).expect("goes on");
+        assert_eq!((next.left(place(301), 10), next.left(place(303), 10)), (6, 10));
+        assert_eq!(count.put_back(place(499)).left(place(499), 10), 6);
     }
 
     proptest! {

@@ -250,7 +250,8 @@ fn unknown_outcomes_in_a_row_open_one_circuit_and_not_the_other_venues() {
     assert_eq!(binance.view(after(1_090)).circuit.opened, 2);
 }
 
-/// A measurement: the way there, the way back, and by how much the exchange's clock is ahead of the host's, in microseconds.
+/// A measurement: the way there, the way back, and by how much the exchange's clock is ahead of the host's,
+/// in microseconds.
 fn sample(sent: Timestamp, there: u64, back: u64, ahead: i64) -> ClockSample {
     let venue = sent.0.saturating_add_signed(ahead) + there;
     ClockSample { sent, received: sent.plus_micros(there + back), venue: Millis(venue / 1_000) }
@@ -268,7 +269,8 @@ fn case_t1_a_refused_time_makes_it_measure_again() {
     // A measurement that began before it was refuted proves nothing; neither does one without meaning.
     pacer.clock_mut().measured(sample(after(5_020), 20_000, 20_000, 0)).unwrap();
     assert!(pacer.clock().wants_sample(after(5_061)));
-    // The host's clock was put ahead by 7 s: the old measurements are thrown away although their way was shorter.
+    // The host's clock was put ahead by 7 s: the old measurements are thrown away although their way was
+    // shorter.
     pacer.clock_mut().measured(sample(after(5_100), 60_000, 60_000, -7_000_000)).unwrap();
     assert!(!pacer.clock().wants_sample(after(5_221)));
     assert_eq!(pacer.clock().now(after(10_000)), Millis(after(3_000).millis()));

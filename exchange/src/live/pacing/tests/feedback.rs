@@ -41,6 +41,16 @@ fn others_on_the_address_use_its_budget_too() {
 }
 
 #[test]
+fn what_other_shards_hold_in_advance_comes_on_top_of_what_the_exchange_counted() {
+    let mut pacers = pacers(VenueLimits::BINANCE, 2);
+    let _ = go(&mut pacers[1], after(0), &public(1, Purpose::Close));
+    let pass = go(&mut pacers[0], after(0), &public(1, Purpose::Close));
+    pacers[0].answered(after(5), pass, Used { address: Some(2_000), account: None }, None);
+    let sent: usize = pacers.iter_mut().map(|pacer| room(pacer, after(10), &public(1, Purpose::Close))).sum();
+    assert!((330..=400).contains(&sent), "{sent}");
+}
+
+#[test]
 fn an_address_header_of_the_last_minute_says_nothing_about_this_one() {
     let (mut pacer, _) = single(VenueLimits::BINANCE);
     // 500 ms into our minute 1: the request left in minute 0.
@@ -136,4 +146,33 @@ fn a_slot_that_was_given_away_hears_nothing_of_its_past() {
     let left = used(AccountUse::Left { left: 0, limit: 10, resets_at: Millis(after(SECOND).millis()) });
     pacer.answered(after(20), pass, left, None);
     assert_eq!(room(&mut pacer, after(20), &socket_order(next, Purpose::Close)), 10);
+}
+
+#[test]
+fn what_was_not_sent_comes_back() {
+    for limits in [VenueLimits::BINANCE, VenueLimits::BYBIT] {
+        let (mut pacer, account) = single(limits);
+        let request = ask(account, Group::Place, 1, 1, Purpose::Close);
+        let all = room_left(&mut pacer, after(0), &request);
+        assert!(all >= 10);
+        let before = pacer.view(after(500)).http.used;
+        for n in 0..3 {
+            assert_eq!(room_left(&mut pacer, after(n * 10), &request), all, "of the account");
+        }
+        for n in 0..3 {
+            let pass = go(&mut pacer, after(100 + n), &request);
+            pacer.unreachable(after(100 + n), pass);
+        }
+        pacer.settle(after(500));
+        assert_eq!(
+            pacer.view(after(500)).http.used,
+            0,
+            "of the address, where it was {before} with the stock"
+        );
+        // What ended without an answer was sent, as far as we know.
+        let pass = go(&mut pacer, after(600), &request);
+        fails(&mut pacer, after(610), pass, FailureKind::Unknown);
+        pacer.settle(after(700));
+        assert_eq!(pacer.view(after(700)).http.used, 1);
+    }
 }

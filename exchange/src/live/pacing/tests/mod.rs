@@ -1,4 +1,5 @@
-//! The pacer as a whole: windows, reserve and fan-outs against an exchange that counts for itself, and the cases R and T.
+//! The pacer as a whole: windows, reserve and fan-outs against an exchange that counts for itself, and the
+//! cases R and T.
 
 mod cases;
 mod fan_out;
@@ -31,6 +32,15 @@ fn single(limits: VenueLimits) -> (Pacer, AccountSlot) {
     let mut pacer = pacers(limits, 1).remove(0);
     let account = pacer.open_account().expect("there is room");
     (pacer, account)
+}
+
+impl Pacer {
+    /// What is held in advance is at most what other shards reckon with.
+    #[track_caller]
+    fn assert_within_lease(&self) {
+        assert!(self.http.held() <= self.shared.pool(false).lease());
+        assert!(self.socket.held() <= self.shared.pool(true).lease());
+    }
 }
 
 /// A request of an account by HTTP.
