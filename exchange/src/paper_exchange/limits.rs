@@ -94,9 +94,15 @@ impl<K: Ord + Clone> Rolling<K> {
 }
 
 /// Who is shut out, and until when. Each ban of the same key within a day is longer than the last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bans<K> {
     bans: BTreeMap<K, Ban>,
+}
+
+impl<K> Default for Bans<K> {
+    fn default() -> Self {
+        Self { bans: BTreeMap::new() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
