@@ -16,7 +16,7 @@ use engine::core::ids::Timestamp;
 use exchange::market::{Market, MarketFile, symbol_from_file_name};
 use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, Outcome, SocketOut};
 use exchange::paper_exchange::{ConnNo, CoreSettings, PaperExchange};
-use net::http::{HttpDate, ReplyMode, Request, response};
+use net::http::{HttpDate, Method, ReplyMode, Request, response};
 use net::server::{Acceptance, RequestId, Requested, Server, ServerLimits, Service, Socket};
 use net::wire::uring::UringWire;
 use net::wire::{Arrival, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents, listen};
@@ -90,6 +90,28 @@ impl Paper {
     }
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The target as it was sent, which is what is signed.
+fn target_of(request: &Request<'_>) -> String {
+    let (path, query) = (request.head.path, request.head.query);
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+const fn method_of(request: &Request<'_>) -> &'static str {
+    match request.head.method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+        Method::Options => "OPTIONS",
+    }
+}
+
 fn write_answer(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, answer: &HttpAnswer) {
     let begun = response::begin(out, answer.status, mode, date);
     let begun = answer.headers.iter().fold(begun, |begun, (name, value)| begun.header(name, value));
@@ -105,7 +127,7 @@ impl Service for Paper {
                 Ok(upgrade) => upgrade,
                 Err(refusal) => return requested.refuse(refusal),
             };
-            match self.exchange.socket_open(self.now, number(conn), from, request.head.target) {
+            match self.exchange.socket_open(self.now, number(conn), from, &target_of(request)) {
                 Ok(()) => requested.accept(&upgrade, &Acceptance::default()),
                 Err(answer) => {
                     requested.answer(|out, mode, date| write_answer(out, mode, date, &answer));
@@ -114,14 +136,9 @@ impl Service for Paper {
             return;
         }
         let call = HttpIn {
-            method: request.head.method.as_str().to_owned(),
-            target: request.head.target.to_owned(),
-            headers: request
-                .head
-                .headers
-                .iter()
-                .map(|header| (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned()))
-                .collect(),
+            method: method_of(request).to_owned(),
+            target: target_of(request),
+            headers: request.head.headers().map(|(name, value)| (text(name), text(value))).collect(),
             body: request.body.to_vec(),
         };
         let told = self.exchange.http(self.now, from, &call);
