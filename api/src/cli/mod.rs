@@ -12,6 +12,7 @@ pub mod keys;
 pub mod log;
 pub mod market;
 pub mod metrics;
+pub mod paper;
 pub mod postgres;
 pub mod restore;
 pub mod rules_file;
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Runs the whole server against faults on virtual time, from a seed, and checks every answer and every state.
     Sim(sim::SimArgs),
+    /// Runs the paper exchange: a market that speaks the protocols of Binance and Bybit, for paper money and for tests.
+    Paper(paper::PaperArgs),
     /// Checks this host.
     Tune(TuneArgs),
 }
@@ -231,6 +234,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::restore(&args),
         Command::Keys { command: KeysCommand::NewMaster } => keys::new_master(),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
+        Command::Paper(args) => paper::paper(&args),
         Command::Sim(args) => {
             return sim::sim(&args).unwrap_or_else(|message| {
                 eprintln!("coinbitclub: {message}");
