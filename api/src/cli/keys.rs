@@ -7,8 +7,11 @@ use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, LiveVenues};
 use engine::shard::runtime::HostEntropy;
 
+use net::client::Security;
+
 use super::ServerArgs;
 use crate::server::ServerConfig;
+use crate::server::venues::hosts::LiveAt;
 use crate::vault::Vault;
 use crate::vault::master::{MasterKey, MasterKeys};
 
@@ -24,19 +27,45 @@ pub fn new_master() -> Result<(), String> {
     Ok(())
 }
 
+fn place(word: &str) -> Option<(VenueKind, Environment)> {
+    let (venue, environment) = word.split_once(':')?;
+    let venue = match venue {
+        "binance" => VenueKind::Binance,
+        "bybit" => VenueKind::Bybit,
+        _ => return None,
+    };
+    Some((venue, Environment::parse(environment)?))
+}
+
 fn live(words: &[String]) -> Result<LiveVenues, String> {
     words.iter().try_fold(LiveVenues::default(), |live, word| {
-        let parsed = word.split_once(':').and_then(|(venue, environment)| {
-            let venue = match venue {
-                "binance" => VenueKind::Binance,
-                "bybit" => VenueKind::Bybit,
-                _ => return None,
-            };
-            Some(live.with(venue, Environment::parse(environment)?))
-        });
+        let parsed = place(word).map(|(venue, environment)| live.with(venue, environment));
         parsed.ok_or_else(|| {
             format!("--live {word}: binance or bybit, a colon, and mainnet, testnet or demo, such as bybit:testnet")
         })
+    })
+}
+
+/// Reads `bybit:testnet=http://127.0.0.1:4000`.
+fn live_at(word: &str) -> Result<LiveAt, String> {
+    let parsed = word.split_once('=').and_then(|(named, url)| {
+        let (venue, environment) = place(named)?;
+        let (security, authority) = match url.split_once("://")? {
+            ("http", rest) => (Security::Plain, rest),
+            ("https", rest) => (Security::Tls, rest),
+            _ => return None,
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let default = if security == Security::Tls { 443 } else { 80 };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !authority.ends_with(']') => (host, port.parse().ok()?),
+            _ => (authority, default),
+        };
+        let usable = !host.is_empty() && !host.contains('/');
+        usable.then(|| LiveAt { venue, environment, host: host.to_owned(), port, security })
+    });
+    parsed.ok_or_else(|| {
+        format!("--live-at {word}: an exchange, an equals sign and http:// or https:// with host and port, such as bybit:testnet=http://127.0.0.1:4000")
     })
 }
 
@@ -46,6 +75,11 @@ fn live(words: &[String]) -> Result<LiveVenues, String> {
 /// The argument, or the master key's place, and what is wrong with it.
 pub fn configure(args: &ServerArgs, config: &mut ServerConfig) -> Result<(), String> {
     config.rules.live = live(&args.live)?;
+    config.live_at = args.live_at.iter().map(|word| live_at(word)).collect::<Result<_, _>>()?;
+    if let Some(at) = config.live_at.iter().find(|at| !config.rules.live.has(at.venue, at.environment)) {
+        let (venue, environment) = (at.venue.as_str(), at.environment.as_str());
+        return Err(format!("--live-at {venue}:{environment}: name it with --live too"));
+    }
     config.egress = args.egress.clone().into();
     config.accept_unreadable_keys = args.accept_unreadable_keys;
     let masters = MasterKeys::find(args.master_key_file.as_deref()).map_err(|error| error.to_string())?;

@@ -129,6 +129,10 @@ pub struct ServerArgs {
     /// exchange is contacted.
     #[arg(long = "live", value_name = "VENUE:ENVIRONMENT")]
     pub live: Vec<String>,
+    /// Contact an exchange at this address instead of its own hosts, such as bybit:testnet=http://127.0.0.1:4000 for the paper
+    /// exchange; https for TLS; may be given several times.
+    #[arg(long = "live-at", value_name = "VENUE:ENVIRONMENT=URL", requires = "live")]
+    pub live_at: Vec<String>,
     /// An address of this host that requests to exchanges may leave from, for accounts to choose; may be given several times.
     #[arg(long = "egress", value_name = "ADDRESS")]
     pub egress: Vec<IpAddr>,

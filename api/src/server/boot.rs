@@ -36,7 +36,6 @@ use super::assembly::{Assembly, assemble, open_directory};
 use super::config::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 #[cfg(planted)]
 use super::failing_disk::FailingDisk as HostDisk;
-use super::gateway::VenueGateway;
 use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::history;
 use super::housekeeping::{self, Housekeeping};
@@ -45,6 +44,7 @@ use super::keys_at_start;
 use super::readers::{self, HistorySender};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
+use super::venues::{self, LiveSetup, Venues};
 use crate::reads::ServerReads;
 use crate::vault::{self, Unreadable};
 use crate::web::gauges::Gauges;
@@ -172,6 +172,7 @@ struct ShardSetup {
     go: mpsc::Receiver<Go>,
     ready: mpsc::Sender<Result<(), String>>,
     shards: u16,
+    venues: Option<LiveSetup>,
 }
 
 /// What a shard reports after recovery.
@@ -242,6 +243,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     };
     let (history_sender, history_jobs) = tokio::sync::mpsc::channel(readers::QUEUE_MAX);
     let history_sender = config.postgres.is_some().then_some(history_sender);
+    let live = venues::start::prepare(config, shards).map_err(StartError)?;
     let (found_sender, found) = mpsc::channel();
     let (ready_sender, ready) = mpsc::channel();
 
@@ -286,6 +288,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
             go,
             ready: ready_sender.clone(),
             shards,
+            venues: live.clone(),
         };
         let options = ExecutorOptions {
             name: format!("shard-{id}"),
@@ -329,6 +332,10 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         })?,
     ];
     drop(hash_sender);
+    if let Some(live) = live {
+        let (stop, lines) = (Arc::clone(&stop), lines.clone());
+        others.push(spawn("addresses", cpu, move || venues::start::keep_addresses(&live, &lines, &stop))?);
+    }
     if let Some(primary) = config.postgres.clone() {
         let (gauges, stop, lines) = (Arc::clone(&gauges), Arc::clone(&stop), lines.clone());
         let read = ReadersOptions::new(primary.clone(), config.postgres_replicas.clone());
@@ -474,7 +481,7 @@ fn open_tls(
 }
 
 type Parts =
-    LoopParts<GlommioRuntime, HostDisk, VenueGateway<PaperVenue>, TlsWire<UringWire>, HostEntropy, HostClock>;
+    LoopParts<GlommioRuntime, HostDisk, Venues<PaperVenue>, TlsWire<UringWire>, HostEntropy, HostClock>;
 
 async fn assemble_on_host(
     runtime: GlommioRuntime,
@@ -505,7 +512,7 @@ async fn assemble_on_host(
         disk,
         clock: HostClock,
         entropy: HostEntropy,
-        gateway: VenueGateway { venue },
+        gateway: Venues::new(venue, setup.venues, go.started.wall),
         wire,
         id: setup.id,
         shards: setup.shards,
@@ -525,7 +532,7 @@ async fn assemble_on_host(
         stop: setup.stop,
         started: go.started,
         spin: Nanos::from_micros(u64::from(setup.config.spin_micros)),
-        market_ticks: |gateway| gateway.venue.played(),
+        market_ticks: |gateway| gateway.paper.venue.played(),
         tls_metrics: TlsWire::tls_metrics,
     })
     .await

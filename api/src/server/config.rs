@@ -10,6 +10,7 @@ use exchange::market::{Gate, MarketFile, Speed};
 use exchange::paper::FundingTable;
 use storage::postgres::target::Target;
 
+use super::venues::hosts::LiveAt;
 use crate::vault::Vault;
 
 /// Bytes of log after which a shard takes a snapshot, at least; and at least as many as the last snapshot had, so that
@@ -91,6 +92,8 @@ pub struct ServerConfig {
     pub egress: Arc<[IpAddr]>,
     /// Start although keys do not open: their owners have to enter them again.
     pub accept_unreadable_keys: bool,
+    /// Exchanges that are somewhere else than at their own hosts: the paper exchange, a proxy.
+    pub live_at: Vec<LiveAt>,
 }
 
 impl ServerConfig {
@@ -116,6 +119,7 @@ impl ServerConfig {
             vault: None,
             egress: Arc::new([]),
             accept_unreadable_keys: false,
+            live_at: Vec::new(),
         }
     }
 }

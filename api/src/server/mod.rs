@@ -21,6 +21,7 @@ pub mod readers;
 pub mod recovery;
 pub mod shard_loop;
 pub mod snapshots;
+pub mod venues;
 
 pub use boot::{Server, StartError, Tls, start};
 pub use config::{CONNECTIONS_PER_ADDRESS, MarketPace, MarketSource, ServerConfig, TlsFiles};

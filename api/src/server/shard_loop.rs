@@ -29,6 +29,8 @@ use storage::{Flushed, Log, PrepareError, Prepared};
 use super::hashing::HashDone;
 use super::journal::LogJournal;
 use super::snapshots::Snapshots;
+use super::venues::hosts::AddressBook;
+use super::venues::networked::{Networked, Routed};
 use crate::reads::{Found, Question, ServerReads};
 use crate::web::desk::{Desk, Target};
 use crate::web::gauges::{Gauges, Latencies, ShardGauges};
@@ -64,6 +66,8 @@ pub enum Inside {
     StopOpens(bool),
     /// What the database said to a question of this key.
     History(u64, Result<Box<HistoryRows>, String>),
+    /// Where the exchanges are now.
+    Addresses(Arc<AddressBook>),
 }
 
 /// A shard's ends of the rings to other threads of the process.
@@ -127,7 +131,7 @@ pub async fn run<RT, D, G, W, E, C>(parts: LoopParts<RT, D, G, W, E, C>) -> std:
 where
     RT: Runtime,
     D: Disk,
-    G: Gateway,
+    G: Gateway + Networked<W>,
     W: Wire,
     E: Entropy,
     C: Clock,
@@ -161,7 +165,7 @@ where
             desk.drain(&mut wire);
         }
         desk.set_time(now);
-        let network = wire.poll(now.mono.0, &mut desk)?;
+        let network = wire.poll(now.mono.0, &mut Routed::<_, _, W>::new(&mut desk, shard.gateway_mut()))?;
         let inside = take_inside(&mut rings, &mut shard, &mut desk, &mut wire, &mut snapshots);
         for out in desk.outgoing().drain(..) {
             match out.target {
@@ -181,6 +185,7 @@ where
             desk.answer(reply, answer, &mut wire);
         }
         *shard.answers() = answers;
+        let live = shard.gateway_mut().tick(now, &mut wire);
         desk.tick(&mut wire);
         start_flush(&mut shard, &runtime, &returns);
         if now.mono >= space_retry_at {
@@ -199,6 +204,7 @@ where
             break;
         }
         let busy = more
+            || live
             || network > 0
             || inside > 0
             || snapshotting
@@ -258,11 +264,11 @@ pub(super) fn moment(clock: &impl Clock) -> Moment {
     Moment { mono: clock.monotonic(), wall: Timestamp(clock.wall_micros()) }
 }
 
-fn take_inside<D: Disk, G: Gateway, E: Entropy>(
+fn take_inside<D: Disk, G: Gateway + Networked<W>, E: Entropy, W: Wire>(
     rings: &mut Rings,
     shard: &mut Shard<ServerReads, LogJournal<D>, G>,
     desk: &mut Desk<E>,
-    wire: &mut impl Wire,
+    wire: &mut W,
     snapshots: &mut Snapshots<D>,
 ) -> usize {
     let mut taken = 0;
@@ -276,6 +282,7 @@ fn take_inside<D: Disk, G: Gateway, E: Entropy>(
             Inside::Snapshot => snapshots.want(),
             Inside::StopOpens(stop) => shard.stop_opens(stop),
             Inside::History(key, read) => desk.history_read(key, read, wire),
+            Inside::Addresses(book) => shard.gateway_mut().readdress(&book),
         }
     }
     while taken < INSIDE_MAX
@@ -384,11 +391,11 @@ fn publish<D: Disk, G: Gateway, E: Entropy>(
 /// Waits until the network, the bell, a task or a timer has something. Announces first and looks again, so that no bell
 /// is missed.
 #[expect(clippy::too_many_arguments, reason = "all that can end the wait")]
-async fn park<RT: Runtime, D: Disk, G: Gateway, E: Entropy>(
+async fn park<RT: Runtime, D: Disk, G: Gateway + Networked<W>, E: Entropy, W: Wire>(
     runtime: &RT,
     watches: &mut Watches<RT::Watch>,
     shard: &mut Shard<ServerReads, LogJournal<D>, G>,
-    wire: &mut impl Wire,
+    wire: &mut W,
     desk: &Desk<E>,
     rings: &mut Rings,
     returns: &Returns<D>,
@@ -403,7 +410,8 @@ async fn park<RT: Runtime, D: Disk, G: Gateway, E: Entropy>(
     if let Some(due) = shard.next_due(now.wall) {
         span = span.min(Nanos::from_micros(due.micros_since(now.wall)));
     }
-    for due in wire.next_deadline_ns().into_iter().chain(desk.next_deadline_ns()) {
+    let gateway = shard.gateway().next_deadline_ns();
+    for due in wire.next_deadline_ns().into_iter().chain(desk.next_deadline_ns()).chain(gateway) {
         span = span.min(Nanos(due).since(now.mono));
     }
     if shard.failure().is_some() || shard.journal().room_bytes() < JOURNAL_ROOM_MIN {

@@ -10,9 +10,12 @@ use engine::core::order::{NewOrder, VenueReport};
 use engine::core::user::User;
 use engine::shard::ports::{Decided, Gateway, VenueBusy};
 
+use net::wire::Wire;
+
 use super::judge::Judge;
 use super::venue::FaultyVenue;
 use crate::server::gateway::VenueGateway;
+use crate::server::venues::networked::Networked;
 
 /// See the module's head.
 pub(super) struct WatchedGateway {
@@ -29,6 +32,8 @@ impl MarketView for WatchedGateway {
         self.inner.quote(symbol)
     }
 }
+
+impl<W: Wire> Networked<W> for WatchedGateway {}
 
 impl Gateway for WatchedGateway {
     fn open_account(&mut self, account: AccountId, wallet: Money) {

@@ -195,6 +195,14 @@ impl LiveVenues {
         Environment::ALL.into_iter().any(|environment| self.has(venue, environment))
     }
 
+    /// All that are named.
+    pub fn iter(self) -> impl Iterator<Item = (VenueKind, Environment)> {
+        [VenueKind::Binance, VenueKind::Bybit]
+            .into_iter()
+            .flat_map(|venue| Environment::ALL.map(|environment| (venue, environment)))
+            .filter(move |(venue, environment)| self.has(*venue, *environment))
+    }
+
     /// Whether none is named.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -204,11 +212,7 @@ impl LiveVenues {
 
 impl std::fmt::Debug for LiveVenues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let named = [VenueKind::Binance, VenueKind::Bybit]
-            .into_iter()
-            .flat_map(|venue| Environment::ALL.map(|environment| (venue, environment)))
-            .filter(|(venue, environment)| self.has(*venue, *environment));
-        f.debug_list().entries(named.map(|(v, e)| format!("{}:{}", v.as_str(), e.as_str()))).finish()
+        f.debug_list().entries(self.iter().map(|(v, e)| format!("{}:{}", v.as_str(), e.as_str()))).finish()
     }
 }
 

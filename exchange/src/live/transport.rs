@@ -167,6 +167,17 @@ impl<E: Entropy + Clone> Transport<E> {
         })
     }
 
+    /// The exchange is at other addresses now; connections that are open stay.
+    ///
+    /// # Errors
+    /// [`OriginError`]; what is not usable is not taken.
+    pub fn readdress(&mut self, endpoints: Endpoints) -> Result<(), OriginError> {
+        self.pool.set_addresses(self.rest, endpoints.rest.addresses.clone())?;
+        self.pool.set_addresses(self.wallet, endpoints.wallet.addresses.clone())?;
+        self.endpoints = endpoints;
+        Ok(())
+    }
+
     /// Whether a connection of the wire is one of these.
     #[must_use]
     pub fn owns(&self, conn: ConnId) -> bool {

@@ -48,8 +48,14 @@ impl Paper {
         exchange.core.add_key(account, &KeySpec::hmac("ana", "ana-secret")).unwrap();
         let other = exchange.core.open_account(FaceKind::Binance, Money::from_whole(10_000)).unwrap();
         exchange.core.add_key(other, &KeySpec::hmac("bob", "bob-secret")).unwrap();
-        let mut paper =
-            Self { exchange, now: START, account, from: HERE, credential: credential("ana"), heard: Vec::new() };
+        let mut paper = Self {
+            exchange,
+            now: START,
+            account,
+            from: HERE,
+            credential: credential("ana"),
+            heard: Vec::new(),
+        };
         paper.price("BTCUSDT", "60000");
         paper.price("ETHUSDT", "3000");
         paper

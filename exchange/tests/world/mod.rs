@@ -30,12 +30,11 @@ use engine::shard::limits::MESH_CAPACITY;
 use engine::shard::mesh::Mesh;
 use engine::shard::ports::{Journal, JournalFailed, Lsn, Moment, Reads};
 use engine::shard::worker::{Shard, ShardParts};
-use exchange::live::connector::{Connector, KnownAccount, Shape};
+use exchange::live::connector::{Connector, Shape};
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::live::pacing::limits::VenueLimits;
 use exchange::live::pacing::{AddressBudget, Pacer};
 use exchange::paper_exchange::keys::KeySpec;
-use exchange::paper_exchange::orders::State as PaperState;
 use exchange::paper_exchange::{AccountNo, CoreSettings, FaceKind, PaperExchange};
 use gateway::LiveGateway;
 use network::Network;
@@ -144,12 +143,12 @@ pub trait Spoken: Shape {
 
 impl Spoken for exchange::live::binance::Binance {
     const FACE: FaceKind = FaceKind::Binance;
-    const PACING: VenueLimits = exchange::live::pacing::limits::BINANCE;
+    const PACING: VenueLimits = VenueLimits::BINANCE;
 }
 
 impl Spoken for exchange::live::bybit::Bybit {
     const FACE: FaceKind = FaceKind::Bybit;
-    const PACING: VenueLimits = exchange::live::pacing::limits::BYBIT;
+    const PACING: VenueLimits = VenueLimits::BYBIT;
 }
 
 pub fn symbol(name: &str) -> Symbol {
@@ -202,7 +201,8 @@ impl<P: Spoken> World<P> {
             bare_since: BTreeMap::new(),
             bare_longest: 0,
         });
-        self.desk_mut().gateway_mut().keys.insert(account, self.traders[n].key.clone());
+        let key = self.traders[n].key.clone();
+        self.desk_mut().gateway_mut().keys.insert(account, key);
         self.ask(user, sign_up(&email));
         let place = VenuePlace { venue: P::VENUE, environment: Environment::Testnet, ..VenuePlace::PAPER };
         let key = NewKey {
@@ -257,6 +257,11 @@ impl<P: Spoken> World<P> {
         self.desk().state().by_id(self.traders[n].user).expect("a user")
     }
 
+    /// How bad the network is from now on.
+    pub fn weather(&mut self, weather: Weather) {
+        self.network.set(weather);
+    }
+
     /// The process is killed: what was not flushed is lost, connections break, and a new one recovers from the log.
     pub fn kill(&mut self) {
         self.kills += 1;
@@ -267,9 +272,7 @@ impl<P: Spoken> World<P> {
         let records: Vec<Vec<u8>> = memory.records[..memory.durable].to_vec();
         let mut state = State::default();
         for bytes in &records {
-            let mut aligned = rkyv_bytes(bytes);
-            let record = codec::decode_record(&aligned).expect("what was written");
-            aligned.clear();
+            let record = codec::decode_record(bytes).expect("what was written");
             apply_record(&mut state, &record);
         }
         let durable = records.len();
@@ -391,7 +394,7 @@ impl<P: Spoken> World<P> {
                 let covered = self.exchange.core.open_orders(trader.no).any(|order| {
                     order.spec.symbol == symbol
                         && order.spec.side == side.opposite()
-                        && order.is_stop()
+                        && order.spec.trigger.is_some_and(|t| t.rising == (order.spec.side == Side::Buy))
                         && !order.state.is_final()
                 });
                 if covered {
@@ -412,8 +415,8 @@ impl<P: Spoken> World<P> {
             // Never two orders for one intent.
             let mut seen: BTreeMap<String, u32> = BTreeMap::new();
             for order in self.exchange.core.all_orders(trader.no) {
-                if ClientOrderId::parse(&order.client_id).is_some() {
-                    *seen.entry(order.client_id.clone()).or_default() += 1;
+                if ClientOrderId::parse(order.client_id()).is_some() {
+                    *seen.entry(order.client_id().to_owned()).or_default() += 1;
                 }
             }
             for (id, count) in &seen {
@@ -512,7 +515,7 @@ impl<P: Spoken> World<P> {
                 );
             }
             for o in self.exchange.core.all_orders(trader.no) {
-                let leg = ClientOrderId::parse(&o.client_id).map(|id| (id.leg, id.round));
+                let leg = ClientOrderId::parse(o.client_id()).map(|id| (id.leg, id.round));
                 let _ = writeln!(text, " there {n}: {leg:?} {:?} filled {}", o.state, o.filled);
             }
         }
@@ -531,15 +534,7 @@ fn text_of(answer: &Answer<()>) -> String {
     }
 }
 
-fn rkyv_bytes(bytes: &[u8]) -> Vec<u8> {
-    bytes.to_vec()
-}
-
 /// The credential of a trader, as the vault would give it.
 pub fn credential((api_key, secret): &(String, String)) -> Credential {
     Credential::new(KeyKind::Hmac, api_key, secret).expect("a usable key")
 }
-
-pub use exchange::live::connector::{KnownOrder, KnownPosition};
-pub type Known = KnownAccount;
-pub type OrderStateAtPaper = PaperState;

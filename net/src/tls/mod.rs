@@ -13,6 +13,7 @@
 
 pub mod config;
 mod delivery;
+mod dial;
 mod ledger;
 mod metrics;
 mod record;
@@ -21,6 +22,7 @@ pub mod store;
 mod table;
 mod wire;
 
+pub use dial::TlsDial;
 pub use metrics::TlsMetrics;
 pub use rustls::{ClientConfig, ServerConfig};
 pub use rustls_pki_types::ServerName;

@@ -31,6 +31,10 @@ pub const NEVER_ARRIVED_SPAN: u64 = 10 * SECOND;
 pub const QUERY_PAUSES: [u64; 5] = [SECOND / 5, SECOND / 2, SECOND, 2 * SECOND, 5 * SECOND];
 /// Pauses before an order that surely did not happen is sent again (EXCHANGES.md §2.8).
 pub const RETRY_PAUSES: [u64; 3] = [SECOND / 5, SECOND * 2 / 5, SECOND * 4 / 5];
+/// An exit that the exchange does not know this long after the last byte of it may have left is sent again, with the same id.
+pub const RESEND_EXIT_SPAN: u64 = SECOND / 2;
+/// How often an exit is sent again before the engine is told that it never arrived and decides on another.
+pub const EXIT_RESENDS: usize = 32;
 /// A live order or a fill that the stream should have told is asked about after this.
 pub const STREAM_PATIENCE: u64 = SECOND;
 /// An entry is not sent later than this after it was handed over: the validity of a signal (DOMAIN.md §1).

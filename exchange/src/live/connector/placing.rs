@@ -8,7 +8,7 @@ use engine::core::key::KeyFault;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
-use super::limits::{RETRY_PAUSES, STREAM_PATIENCE};
+use super::limits::{EXIT_RESENDS, RESEND_EXIT_SPAN, RETRY_PAUSES, STREAM_PATIENCE};
 use super::order::{Booking, Cancel, Phase};
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
@@ -282,6 +282,12 @@ impl<P: Shape> Connector<P> {
                     // It is flat, or somebody else's order holds the size: what the exchange holds decides (CASES.md O5).
                     self.want_comparison(now, slot);
                 }
+                let again = self.account(slot).orders.get(&id).is_some_and(|o| o.retries > 0);
+                if reason == VenueReason::TooManyOrders && again {
+                    // A trigger that closes this way is there already: the one that was sent before (CASES.md O7).
+                    self.unknown(now, slot, id);
+                    return;
+                }
                 if matches!(reason, VenueReason::Quantity | VenueReason::Price | VenueReason::Notional) {
                     self.queue.set(now, Timer::Public(super::queue::PublicStep::Instruments));
                 }
@@ -302,7 +308,7 @@ impl<P: Shape> Connector<P> {
             self.give_up(slot, id, VenueReason::NotSent);
             return;
         };
-        if exit && order.retries >= 32 {
+        if exit && order.retries >= EXIT_RESENDS {
             // The engine sends another round; this one would block it.
             self.give_up(slot, id, VenueReason::NotSent);
             return;
@@ -406,6 +412,22 @@ impl<P: Shape> Connector<P> {
             let (state, reason) = (OrderState::Expired, VenueReason::NotReceived);
             self.reports.push_back(VenueReport::Ended { id, state, reason });
             self.want_comparison(now, slot);
+            return true;
+        }
+        let settled = order.sent_at.is_some_and(|at| now.micros_since(at) >= RESEND_EXIT_SPAN);
+        let lost = matches!(order.phase, Phase::Unknown | Phase::Recovered) && !order.told_live;
+        if order.new.reduce_only
+            && lost
+            && settled
+            && order.cancel == Cancel::No
+            && order.retries < EXIT_RESENDS
+        {
+            // The same id once more. An exit can only make a position smaller: should the first one arrive after all, one of
+            // both finds nothing to reduce, or the exchange knows the id. A position must not wait for proof.
+            order.retries += 1;
+            order.phase = Phase::Waiting;
+            order.asked = 0;
+            self.go_on(now, slot, id);
             return true;
         }
         if !order.never_arrived(now) {

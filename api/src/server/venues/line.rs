@@ -1,0 +1,175 @@
+//! A connector of either exchange with the transport that moves its bytes.
+
+use std::sync::Arc;
+
+use engine::core::fixed::Price;
+use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
+use engine::core::instrument::{Instrument, Symbol};
+use engine::core::key::KeyFinding;
+use engine::core::order::{NewOrder, VenueReport};
+use engine::core::user::VenueKind;
+use engine::core::venue_account::VenuePlace;
+use engine::shard::ports::Moment;
+use engine::shard::runtime::HostEntropy;
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::live::connector::{Connector, ConnectorMetrics, KnownAccount, Notice};
+use exchange::live::pacing::address::AddressView;
+use exchange::live::pacing::{AddressBudget, Pacer};
+use exchange::live::protocol::Protection;
+use exchange::live::transport::{Endpoints, Transport};
+use exchange::venue::Busy;
+use net::client::Dial;
+use net::wire::{ConnId, Ending, Stream, Wire};
+
+/// A connector of either exchange.
+pub(super) enum Either {
+    Binance(Box<Connector<Binance>>),
+    Bybit(Box<Connector<Bybit>>),
+}
+
+/// Calls the same method of whichever it is.
+macro_rules! each {
+    ($either:expr, $connector:ident => $body:expr) => {
+        match $either {
+            Either::Binance($connector) => $body,
+            Either::Bybit($connector) => $body,
+        }
+    };
+}
+
+impl Either {
+    pub(super) fn add_account(&mut self, now: Timestamp, known: KnownAccount) -> Result<(), Busy> {
+        each!(self, c => c.add_account(now, known))
+    }
+    pub(super) fn remove_credential(&mut self, id: AccountId) {
+        each!(self, c => c.remove_credential(id));
+    }
+    pub(super) fn submit(
+        &mut self,
+        now: Timestamp,
+        order: &NewOrder,
+        planned: Option<Protection>,
+    ) -> Result<(), Busy> {
+        each!(self, c => c.submit(now, order, planned))
+    }
+    pub(super) fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), Busy> {
+        each!(self, c => c.cancel(now, id))
+    }
+    pub(super) fn query(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), Busy> {
+        each!(self, c => c.query(now, id))
+    }
+    pub(super) fn poll(
+        &mut self,
+        now: Timestamp,
+        budget: usize,
+        sink: &mut impl FnMut(VenueReport),
+    ) -> usize {
+        each!(self, c => c.poll(now, budget, sink))
+    }
+    pub(super) fn take_finding(&mut self) -> Option<(AccountId, u32, KeyFinding)> {
+        each!(self, c => c.take_finding())
+    }
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        each!(self, c => c.next_due(now))
+    }
+    pub(super) fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
+        each!(self, c => c.instrument(symbol))
+    }
+    pub(super) fn mark(&self, now: Timestamp, symbol: Symbol) -> Option<Price> {
+        each!(self, c => c.mark(now, symbol))
+    }
+    pub(super) fn metrics(&self) -> ConnectorMetrics {
+        each!(self, c => c.metrics())
+    }
+    pub(super) fn view(&self, now: Timestamp) -> AddressView {
+        each!(self, c => c.pacer().view(now))
+    }
+    fn take_notice(&mut self) -> Option<Notice> {
+        each!(self, c => c.take_notice())
+    }
+}
+
+/// See the module's head.
+pub(super) struct Line {
+    place: VenuePlace,
+    connector: Either,
+    transport: Transport<HostEntropy>,
+}
+
+impl Line {
+    /// A line to a place; `None` when an endpoint of it is unusable.
+    pub(super) fn open(place: VenuePlace, endpoints: Endpoints, budget: Arc<AddressBudget>) -> Option<Self> {
+        let pacer = Pacer::new(budget);
+        let connector = match place.venue {
+            VenueKind::Paper => return None,
+            VenueKind::Binance => Either::Binance(Box::new(Connector::new(pacer))),
+            VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer))),
+        };
+        match Transport::new(endpoints, HostEntropy) {
+            Ok(transport) => Some(Self { place, connector, transport }),
+            Err(error) => {
+                tracing::error!(venue = place.venue.as_str(), %error, "an exchange's endpoint is unusable");
+                None
+            }
+        }
+    }
+
+    pub(super) const fn place(&self) -> VenuePlace {
+        self.place
+    }
+    pub(super) const fn connector(&self) -> &Either {
+        &self.connector
+    }
+    pub(super) const fn connector_mut(&mut self) -> &mut Either {
+        &mut self.connector
+    }
+    pub(super) fn readdress(&mut self, endpoints: Endpoints) {
+        if let Err(error) = self.transport.readdress(endpoints) {
+            tracing::warn!(venue = self.place.venue.as_str(), %error, "new addresses of an exchange are unusable");
+        }
+    }
+    pub(super) fn owns(&self, conn: ConnId) -> bool {
+        self.transport.owns(conn)
+    }
+    pub(super) fn connected(&mut self, conn: ConnId) {
+        self.transport.connected(conn);
+    }
+    pub(super) fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
+        self.transport.received(conn, stream);
+    }
+    pub(super) fn closed(&mut self, conn: ConnId, ending: Ending) {
+        self.transport.closed(conn, ending);
+    }
+    pub(super) fn next_deadline_ns(&self) -> Option<u64> {
+        self.transport.next_deadline_ns()
+    }
+
+    /// Moves bytes both ways, and says what people should know.
+    pub(super) fn tick<W: Wire>(&mut self, now: Moment, wire: &mut W, dial: &mut impl Dial<W>) -> bool {
+        let transport = &mut self.transport;
+        let busy = each!(&mut self.connector, c => transport.tick(now.wall, now.mono.0, c, wire, dial));
+        while let Some(notice) = self.connector.take_notice() {
+            let venue = self.place.venue.as_str();
+            match notice {
+                Notice::Suspended(account, why) => {
+                    let (fault, code) = (why.fault.as_str(), why.code);
+                    tracing::warn!(%account, venue, fault, code, text = %why.text, "an exchange account opens nothing until its user has acted");
+                }
+                Notice::Foreign(account, symbol, units) => {
+                    tracing::warn!(%account, venue, %symbol, units, "the exchange account holds a position that is not ours: it is left alone");
+                }
+                Notice::Unexplained(account, symbol, units) => {
+                    tracing::error!(%account, venue, %symbol, units, "a position changed and no execution says why: booked at the mark price");
+                }
+                Notice::Bug(account, text) => {
+                    tracing::error!(%account, venue, %text, "the exchange refuses a request as malformed: tell the makers");
+                }
+                Notice::Unreadable(text) => {
+                    tracing::error!(venue, %text, "a message of the exchange cannot be read");
+                }
+            }
+        }
+        busy
+    }
+}
