@@ -2,11 +2,11 @@
 
 mod paper_support;
 
+use engine::core::fixed::Money;
 use engine::core::ids::Timestamp;
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::paper_exchange::FaceKind;
 use exchange::paper_exchange::keys::{KeySpec, Rights};
-use engine::core::fixed::Money;
 use paper_support::{ELSEWHERE, HERE, Paper, answer, code, credential};
 
 const BALANCE: &str = "/fapi/v3/balance";
@@ -53,7 +53,11 @@ fn case_t6_t7_signatures_are_over_the_bytes_sent_and_last() {
     assert_eq!(order(&mut paper, &good, ""), -1121);
     assert_eq!(order(&mut paper, &good.replace("%40", "@"), ""), -1022, "signed encoded, sent raw");
     let upper = good.to_uppercase().replace("SYMBOL", "symbol").replace("TIMESTAMP", "timestamp");
-    assert_eq!(order(&mut paper, &upper.replace("SIGNATURE", "signature"), ""), -1022, "A%40B is not what was signed");
+    assert_eq!(
+        order(&mut paper, &upper.replace("SIGNATURE", "signature"), ""),
+        -1022,
+        "A%40B is not what was signed"
+    );
     let (rest, signature) = good.split_once("&signature=").unwrap();
     assert_eq!(order(&mut paper, &format!("signature={signature}&{rest}"), ""), -1022, "not the last");
     assert_eq!(order(&mut paper, rest, &format!("signature={signature}")), -1121, "in the body");
@@ -68,8 +72,7 @@ fn case_t9_each_kind_of_key_verifies_its_own_signatures() {
     // RFC 8410 §10.
     let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
     let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-    let spec =
-        KeySpec { kind: KeyKind::Ed25519, secret: public.to_owned(), ..KeySpec::hmac("eddy", "") };
+    let spec = KeySpec { kind: KeyKind::Ed25519, secret: public.to_owned(), ..KeySpec::hmac("eddy", "") };
     paper.exchange.core.add_key(paper.account, &spec).unwrap();
     paper.credential = Credential::new(KeyKind::Ed25519, "eddy", private).unwrap();
     paper.ok("GET", BALANCE, &[]);
@@ -84,9 +87,14 @@ fn keys_are_refused_that_may_not() {
     let bybit = core.open_account(FaceKind::Bybit, Money::from_whole(1)).unwrap();
     core.add_key(bybit, &KeySpec::hmac("bybit", "bybit-secret")).unwrap();
     let spec = |name: &str| KeySpec::hmac(name, &format!("{name}-secret"));
-    core.add_key(paper.account, &KeySpec { rights: Rights { trade: false, withdraw: true }, ..spec("reader") }).unwrap();
+    core.add_key(
+        paper.account,
+        &KeySpec { rights: Rights { trade: false, withdraw: true }, ..spec("reader") },
+    )
+    .unwrap();
     core.add_key(paper.account, &KeySpec { addresses: vec![ELSEWHERE], ..spec("bound") }).unwrap();
-    core.add_key(paper.account, &KeySpec { expires_at: Some(Timestamp(paper.now.0 + 1)), ..spec("short") }).unwrap();
+    core.add_key(paper.account, &KeySpec { expires_at: Some(Timestamp(paper.now.0 + 1)), ..spec("short") })
+        .unwrap();
     let mut ask = |name: &str| {
         paper.credential = credential(name);
         let answer = paper.signed("GET", BALANCE, &[]);
@@ -105,7 +113,10 @@ fn keys_are_refused_that_may_not() {
     let order = [("symbol", "BTCUSDT"), ("side", "BUY"), ("type", "MARKET"), ("quantity", "0.01")];
     assert_eq!(paper.code("POST", "/fapi/v1/order", &order), -2015);
     let told = paper.ok("GET", "/sapi/v1/account/apiRestrictions", &[]);
-    assert_eq!((told["enableWithdrawals"].as_bool(), told["enableFutures"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(
+        (told["enableWithdrawals"].as_bool(), told["enableFutures"].as_bool()),
+        (Some(true), Some(false))
+    );
     paper.from = ELSEWHERE;
     paper.credential = credential("bound");
     paper.ok("GET", BALANCE, &[]);

@@ -61,12 +61,16 @@ fn case_x1_x2_x5_every_filter_has_its_code() {
 #[test]
 fn an_order_is_acknowledged_first_and_told_fully_when_asked() {
     let mut paper = Paper::new();
-    let order = with(&LIMIT, &[("type", "MARKET"), ("price", ""), ("timeInForce", ""), ("newClientOrderId", "mine")]);
+    let order =
+        with(&LIMIT, &[("type", "MARKET"), ("price", ""), ("timeInForce", ""), ("newClientOrderId", "mine")]);
     let told = paper.ok("POST", ORDER, &order);
     assert_eq!((told["status"].as_str(), told["executedQty"].as_str()), (Some("NEW"), Some("0")));
     assert!(told.get("avgPrice").is_none() && told.get("cumQuote").is_none(), "EXCHANGES.md §2.4");
     let told = paper.ok("GET", ORDER, &[("symbol", "BTCUSDT"), ("origClientOrderId", "mine")]);
-    assert_eq!((told["status"].as_str(), told["avgPrice"].as_str(), told["cumQuote"].as_str()), (Some("FILLED"), Some("60000"), Some("600")));
+    assert_eq!(
+        (told["status"].as_str(), told["avgPrice"].as_str(), told["cumQuote"].as_str()),
+        (Some("FILLED"), Some("60000"), Some("600"))
+    );
     let id = told["orderId"].to_string();
     assert_eq!(paper.ok("GET", ORDER, &[("symbol", "BTCUSDT"), ("orderId", &id)]), told);
     assert_eq!(paper.code("GET", ORDER, &[("symbol", "ETHUSDT"), ("orderId", &id)]), -2013);
@@ -74,9 +78,13 @@ fn an_order_is_acknowledged_first_and_told_fully_when_asked() {
     let trades = paper.ok("GET", "/fapi/v1/userTrades", &[("symbol", "BTCUSDT")]);
     assert_eq!((trades[0]["orderId"].to_string(), trades[0]["commission"].as_str()), (id, Some("0.3")));
     let position = paper.ok("GET", "/fapi/v3/positionRisk", &[]);
-    assert_eq!((position[0]["positionAmt"].as_str(), position[0]["entryPrice"].as_str()), (Some("0.01"), Some("60000")));
+    assert_eq!(
+        (position[0]["positionAmt"].as_str(), position[0]["entryPrice"].as_str()),
+        (Some("0.01"), Some("60000"))
+    );
     let incomes = paper.ok("GET", "/fapi/v1/income", &[]);
-    let kinds: Vec<_> = incomes.as_array().unwrap().iter().map(|i| i["incomeType"].as_str().unwrap()).collect();
+    let kinds: Vec<_> =
+        incomes.as_array().unwrap().iter().map(|i| i["incomeType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["TRANSFER", "COMMISSION"]);
     assert_eq!(paper.ok("GET", "/fapi/v3/balance", &[])[0]["balance"].as_str(), Some("9999.7"));
     // What it looked like is another account's business.
@@ -95,7 +103,10 @@ fn case_u13_a_client_id_is_unique_among_open_orders_only() {
     let all = paper.ok("GET", "/fapi/v1/allOrders", &[("symbol", "BTCUSDT")]);
     assert_eq!(all.as_array().unwrap().len(), 2);
     // A market order that was filled is taken again under its id: a blind resend doubles the position.
-    let market = with(&LIMIT, &[("type", "MARKET"), ("price", ""), ("timeInForce", ""), ("newClientOrderId", "blind")]);
+    let market = with(
+        &LIMIT,
+        &[("type", "MARKET"), ("price", ""), ("timeInForce", ""), ("newClientOrderId", "blind")],
+    );
     paper.ok("POST", ORDER, &market);
     paper.ok("POST", ORDER, &market);
     assert_eq!(paper.ok("GET", "/fapi/v3/positionRisk", &[])[0]["positionAmt"].as_str(), Some("0.02"));
@@ -135,7 +146,10 @@ fn case_o11_conditional_orders_live_at_the_algo_endpoints() {
     assert!(paper.ok("GET", "/fapi/v1/openOrders", &[]).as_array().unwrap().is_empty());
     paper.price("BTCUSDT", "58000");
     let told = paper.ok("GET", ALGO, &[("clientAlgoId", "stop")]);
-    assert_eq!((told["algoStatus"].as_str(), told["actualPrice"].as_str()), (Some("FINISHED"), Some("59000")));
+    assert_eq!(
+        (told["algoStatus"].as_str(), told["actualPrice"].as_str()),
+        (Some("FINISHED"), Some("59000"))
+    );
     let actual = told["actualOrderId"].as_str().unwrap().to_owned();
     let order = paper.ok("GET", ORDER, &[("symbol", "BTCUSDT"), ("orderId", &actual)]);
     assert_eq!((order["status"].as_str(), order["origType"].as_str()), (Some("FILLED"), Some("STOP_MARKET")));
@@ -149,7 +163,11 @@ fn batches_answer_item_by_item() {
         {"symbol":"BTCUSDT","side":"BUY","type":"LIMIT","timeInForce":"GTC","quantity":"0.0105","price":"59000"}]"#;
     let told = paper.ok("POST", "/fapi/v1/batchOrders", &[("batchOrders", orders)]);
     assert_eq!((told[0]["status"].as_str(), told[1]["code"].as_i64()), (Some("NEW"), Some(-1111)));
-    let told = paper.ok("DELETE", "/fapi/v1/batchOrders", &[("symbol", "BTCUSDT"), ("origClientOrderIdList", r#"["a","b"]"#)]);
+    let told = paper.ok(
+        "DELETE",
+        "/fapi/v1/batchOrders",
+        &[("symbol", "BTCUSDT"), ("origClientOrderIdList", r#"["a","b"]"#)],
+    );
     assert_eq!((told[0]["status"].as_str(), told[1]["code"].as_i64()), (Some("CANCELED"), Some(-2011)));
     let many = format!("[{}]", vec!["{}"; 6].join(","));
     assert_eq!(paper.code("POST", "/fapi/v1/batchOrders", &[("batchOrders", &many)]), -4082);
@@ -161,9 +179,13 @@ fn changing_an_order_keeps_its_id() {
     let mut paper = Paper::new();
     let placed = paper.ok("POST", ORDER, &LIMIT);
     let id = placed["orderId"].to_string();
-    let change = [("symbol", "BTCUSDT"), ("orderId", &id), ("side", "BUY"), ("quantity", "0.02"), ("price", "58000")];
+    let change =
+        [("symbol", "BTCUSDT"), ("orderId", &id), ("side", "BUY"), ("quantity", "0.02"), ("price", "58000")];
     let told = paper.ok("PUT", ORDER, &change);
-    assert_eq!((told["orderId"].to_string(), told["price"].as_str(), told["origQty"].as_str()), (id.clone(), Some("58000"), Some("0.02")));
+    assert_eq!(
+        (told["orderId"].to_string(), told["price"].as_str(), told["origQty"].as_str()),
+        (id.clone(), Some("58000"), Some("0.02"))
+    );
     assert_eq!(paper.code("PUT", ORDER, &change), -5027);
     paper.ok("DELETE", "/fapi/v1/allOpenOrders", &[("symbol", "BTCUSDT")]);
     assert_eq!(paper.code("PUT", ORDER, &change), -2013);
@@ -179,7 +201,11 @@ fn case_l1_settings_have_their_codes() {
         if answer.status == 200 { 0 } else { paper_support::code(&answer) }
     };
     assert_eq!(set(&mut paper, "/fapi/v1/leverage", ("leverage", "10")), 0);
-    assert_eq!(set(&mut paper, "/fapi/v1/leverage", ("leverage", "10")), 0, "no change needed is success here");
+    assert_eq!(
+        set(&mut paper, "/fapi/v1/leverage", ("leverage", "10")),
+        0,
+        "no change needed is success here"
+    );
     assert_eq!(set(&mut paper, "/fapi/v1/leverage", ("leverage", "126")), -4028);
     assert_eq!(set(&mut paper, "/fapi/v1/leverage", ("leverage", "1000")), -4028);
     assert_eq!(set(&mut paper, "/fapi/v1/marginType", ("marginType", "CROSSED")), -4046);

@@ -19,7 +19,11 @@ fn kinds(events: &[Value]) -> Vec<String> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     events
         .iter()
-        .map(|event| format!("{} {} {}", word(&event["e"]), word(&event["o"]["x"]), word(&event["o"]["X"])).trim().replace("  ", " "))
+        .map(|event| {
+            format!("{} {} {}", word(&event["e"]), word(&event["o"]["x"]), word(&event["o"]["X"]))
+                .trim()
+                .replace("  ", " ")
+        })
         .collect()
 }
 
@@ -64,7 +68,10 @@ fn an_account_is_told_what_happens_to_it_and_nobody_else_is() {
         ]
     );
     let fill = &told[7]["o"];
-    assert_eq!((fill["L"].as_str(), fill["rp"].as_str(), fill["n"].as_str()), (Some("59000"), Some("-100"), Some("2.95")));
+    assert_eq!(
+        (fill["L"].as_str(), fill["rp"].as_str(), fill["n"].as_str()),
+        (Some("59000"), Some("-100"), Some("2.95"))
+    );
     assert_eq!((fill["c"].as_str(), fill["ot"].as_str()), (Some("stop"), Some("STOP_MARKET")));
     assert_eq!(fill["i"].to_string(), told[5]["o"]["ai"].as_str().unwrap());
     let balance = &told[9]["a"]["B"][0];
@@ -85,16 +92,25 @@ fn case_f6_liquidation_and_funding_are_told_by_their_marks() {
     paper.market("BUY", "0.1");
     assert_eq!(kinds(&paper.texts(1))[0], "ACCOUNT_CONFIG_UPDATE");
     // 2023-11-14 22:13:20 is START; the next boundary is at midnight.
-    paper.wait_ms(2 * 3_600_000);
+    for _ in 0..2 {
+        paper.wait_ms(54 * 60_000);
+        paper.ok("PUT", "/fapi/v1/listenKey", &[]);
+    }
     paper.price("BTCUSDT", "60000");
     let told = paper.texts(1);
     let funding = &told[0]["a"];
     assert_eq!((funding["m"].as_str(), funding["B"][0]["bc"].as_str()), (Some("FUNDING_FEE"), Some("-0.6")));
     let income = paper.ok("GET", "/fapi/v1/income", &[("incomeType", "FUNDING_FEE")]);
-    assert_eq!((income[0]["income"].as_str(), income[0]["time"].as_u64()), (Some("-0.6"), Some(1_700_006_400_000)));
+    assert_eq!(
+        (income[0]["income"].as_str(), income[0]["time"].as_u64()),
+        (Some("-0.6"), Some(1_700_006_400_000))
+    );
     paper.price("BTCUSDT", "59000");
     let told = paper.texts(1);
-    assert_eq!(kinds(&told), ["ORDER_TRADE_UPDATE NEW NEW", "ORDER_TRADE_UPDATE CALCULATED FILLED", "ACCOUNT_UPDATE"]);
+    assert_eq!(
+        kinds(&told),
+        ["ORDER_TRADE_UPDATE NEW NEW", "ORDER_TRADE_UPDATE CALCULATED FILLED", "ACCOUNT_UPDATE"]
+    );
     assert!(told[1]["o"]["c"].as_str().unwrap().starts_with("autoclose-"));
 }
 
@@ -111,7 +127,10 @@ fn case_s2_s5_a_listen_key_lives_an_hour_from_its_last_keeping() {
     assert!(paper.exchange.next_due(paper.now).unwrap() <= paper.now.plus_micros(1_000));
     paper.wait_ms(1);
     let told = paper.texts(1);
-    assert_eq!((told[0]["e"].as_str(), told[0]["listenKey"].as_str()), (Some("listenKeyExpired"), Some(key.as_str())));
+    assert_eq!(
+        (told[0]["e"].as_str(), told[0]["listenKey"].as_str()),
+        (Some("listenKeyExpired"), Some(key.as_str()))
+    );
     assert_eq!(paper.code("PUT", "/fapi/v1/listenKey", &[]), -1125);
     let next = listen_key(&mut paper);
     assert_ne!(next, key);
@@ -131,7 +150,10 @@ fn public_streams_are_subscribed_by_message_within_their_limits() {
     assert_eq!(paper.texts(2), [json!({ "result": null, "id": 7 })]);
     paper.price("BTCUSDT", "60001");
     let told = paper.texts(1);
-    assert!(told.iter().any(|event| event["stream"] == "!bookTicker" && event["data"]["b"] == "60000.9"), "{told:?}");
+    assert!(
+        told.iter().any(|event| event["stream"] == "!bookTicker" && event["data"]["b"] == "60000.9"),
+        "{told:?}"
+    );
     assert!(told.iter().any(|event| event["stream"] == "btcusdt@markPrice@1s"));
     assert!(paper.texts(2).is_empty());
     paper.price("ETHUSDT", "3001");
@@ -204,7 +226,12 @@ fn one_connection_of_the_websocket_api_serves_many_accounts() {
     let text = message(&credential("ana"), paper.now, "session.logon", &[]);
     paper.say(9, &text);
     assert_eq!(paper.texts(9)[0]["status"].as_u64(), Some(400), "only Ed25519 keys log a session on");
-    for text in ["{", r#"{"id":1,"method":"order.fly"}"#, r#"{"id":1,"method":"order.place","params":{"a":[1]}}"#, "[]"] {
+    for text in [
+        "{",
+        r#"{"id":1,"method":"order.fly"}"#,
+        r#"{"id":1,"method":"order.place","params":{"a":[1]}}"#,
+        "[]",
+    ] {
         paper.say(9, text);
         assert!(paper.texts(9)[0]["error"]["code"].is_i64(), "{text}");
     }
@@ -219,7 +246,8 @@ fn a_session_stands_for_the_signature() {
     paper.exchange.core.add_key(paper.account, &spec).unwrap();
     let eddy = Credential::new(KeyKind::Ed25519, "eddy", private).unwrap();
     paper.open(9, "/ws-fapi/v1");
-    let order = json!({"id": 1, "method": "account.balance", "params": {"timestamp": paper.now.millis()}}).to_string();
+    let order = json!({"id": 1, "method": "account.balance", "params": {"timestamp": paper.now.millis()}})
+        .to_string();
     paper.say(9, &order);
     assert_eq!(paper.texts(9)[0]["error"]["code"].as_i64(), Some(-2014));
     let text = message(&eddy, paper.now, "session.logon", &[]);

@@ -45,7 +45,11 @@ fn case_u1_u2_u4_a_failed_answer_says_nothing_about_the_order() {
                 }
                 None => assert_eq!(out.what, Outcome::Drop),
             }
-            let known = paper.signed("GET", "/fapi/v1/order", &[("symbol", "BTCUSDT"), ("origClientOrderId", "intent")]);
+            let known = paper.signed(
+                "GET",
+                "/fapi/v1/order",
+                &[("symbol", "BTCUSDT"), ("origClientOrderId", "intent")],
+            );
             assert_eq!(known.status == 200, executed, "{fault:?}");
             assert_eq!(position(&mut paper), if executed { "0.01" } else { "0" }, "{fault:?}");
         }
@@ -114,12 +118,20 @@ fn the_admin_routes_do_the_same_for_this_machine_alone() {
         let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         (answer.status, told)
     };
-    let keys = r#"{"exchange":"binance","wallet":"5.5","keys":[{"api_key":"k","secret":"s","withdraw":true}]}"#;
+    let keys =
+        r#"{"exchange":"binance","wallet":"5.5","keys":[{"api_key":"k","secret":"s","withdraw":true}]}"#;
     let (status, told) = admin("POST", "/paper/accounts", keys);
     assert_eq!((status, told["keys"][0]["api_key"].as_str()), (200, Some("k")));
     assert_eq!(admin("POST", "/paper/accounts", keys).0, 400, "the key is taken");
     assert_eq!(admin("POST", "/paper/accounts", r#"{"exchange":"bybit"}"#).1["account"].as_u64(), Some(3));
-    for bad in ["", "{", r#"{"exchange":"x"}"#, r#"{"exchange":"binance","wallet":"-1"}"#, r#"{"exchange":"binance","wallet":"1,5"}"#, r#"{"exchange":"binance","unknown":1}"#] {
+    for bad in [
+        "",
+        "{",
+        r#"{"exchange":"x"}"#,
+        r#"{"exchange":"binance","wallet":"-1"}"#,
+        r#"{"exchange":"binance","wallet":"1,5"}"#,
+        r#"{"exchange":"binance","unknown":1}"#,
+    ] {
         assert_eq!(admin("POST", "/paper/accounts", bad).0, 400, "{bad}");
     }
     let rule = r#"{"on":"GET /fapi/v1/time","when":{"next":1},"fault":{"kind":"unknown","executed":false}}"#;
@@ -129,7 +141,11 @@ fn the_admin_routes_do_the_same_for_this_machine_alone() {
     assert_eq!(admin("GET", "/paper/faults", "").1[0]["applied"].as_u64(), Some(1));
     assert_eq!(admin("DELETE", "/paper/faults?id=1", "").0, 200);
     assert_eq!(admin("DELETE", "/paper/faults?id=1", "").0, 400);
-    let (_, told) = admin("POST", "/paper/market", r#"{"follow":false,"prices":[{"symbol":"BTCUSDT","price":"61000"}],"advance_ms":5000,"skew_ms":-50}"#);
+    let (_, told) = admin(
+        "POST",
+        "/paper/market",
+        r#"{"follow":false,"prices":[{"symbol":"BTCUSDT","price":"61000"}],"advance_ms":5000,"skew_ms":-50}"#,
+    );
     assert_eq!(told["marks"]["BTCUSDT"].as_str(), Some("61000"));
     assert_eq!((told["follow"].as_bool(), told["skew_ms"].as_i64()), (Some(false), Some(-50)));
     let stands = told["time_ms"].as_u64().unwrap();

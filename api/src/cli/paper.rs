@@ -248,7 +248,8 @@ pub fn paper(args: &PaperArgs) -> Result<(), String> {
     let _logging = super::serve::start_logging("info");
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| format!("signals: {error}"))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| format!("signals: {error}"))?;
     }
     let start = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -261,17 +262,10 @@ pub fn paper(args: &PaperArgs) -> Result<(), String> {
     let address = listener.address();
     let config = WireConfig { output_bytes_max: OUTPUT_BYTES_MAX, ..WireConfig::default() };
     let wire = UringWire::new(listener, config).map_err(|error| error.to_string())?;
-    let server = Server::new(ServerLimits {
-        socket_queue_bytes_max: OUTPUT_BYTES_MAX / 2,
-        ..ServerLimits::default()
-    });
-    let paper = Paper {
-        exchange,
-        now: Timestamp(wall),
-        peers: BTreeMap::new(),
-        pending: BTreeMap::new(),
-        asked: 0,
-    };
+    let server =
+        Server::new(ServerLimits { socket_queue_bytes_max: OUTPUT_BYTES_MAX / 2, ..ServerLimits::default() });
+    let paper =
+        Paper { exchange, now: Timestamp(wall), peers: BTreeMap::new(), pending: BTreeMap::new(), asked: 0 };
     let mut turn = Turn { wire, server, paper };
     println!("paper exchange on http://{address}");
 

@@ -1,5 +1,6 @@
 //! A paper exchange with two Binance accounts, driven without a socket.
 
+#![allow(unreachable_pub, reason = "a test is a crate of its own")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -48,8 +49,14 @@ impl Paper {
         exchange.core.add_key(account, &KeySpec::hmac("ana", "ana-secret")).unwrap();
         let other = exchange.core.open_account(FaceKind::Binance, Money::from_whole(10_000)).unwrap();
         exchange.core.add_key(other, &KeySpec::hmac("bob", "bob-secret")).unwrap();
-        let mut paper =
-            Self { exchange, now: START, account, from: HERE, credential: credential("ana"), heard: Vec::new() };
+        let mut paper = Self {
+            exchange,
+            now: START,
+            account,
+            from: HERE,
+            credential: credential("ana"),
+            heard: Vec::new(),
+        };
         paper.price("BTCUSDT", "60000");
         paper.price("ETHUSDT", "3000");
         paper
