@@ -50,6 +50,10 @@ impl Frame {
         if text.len() > BYTES_MAX {
             return Err(Refusal::parameter("message too long"));
         }
+        // A list would be taken for the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(Refusal::parameter("message invalid"));
+        }
         let raw: Raw = serde_json::from_str(text).map_err(|_| Refusal::parameter("message invalid"))?;
         let header =
             raw.header.map_or_else(|| Ok(Fields::default()), |raw| Fields::of_json(raw.get().as_bytes()))?;
