@@ -22,9 +22,9 @@ use super::keys::{ApiKey, KeySpec};
 use super::orders::{Order, OrderNo, OrderSpec, State};
 use super::refusal::Refusal;
 use super::triggers::Waiting;
-use crate::market::{Market, Pace, RealTime, Speed};
-use crate::paper::{PaperSettings, PaperVenue, SetupError, rules};
-use crate::venue::{AccountOpening, Venue};
+use crate::market::{Generator, Market, Pace, RealTime, Speed};
+use crate::paper::{Listing, PaperLimits, PaperSettings, PaperVenue, SetupError, rules};
+use crate::venue::{AccountOpening, AccountSnapshot, Venue};
 
 /// Accounts of an exchange: a fan-out's test has a thousand.
 pub const ACCOUNTS_MAX: usize = 20_000;
@@ -75,6 +75,8 @@ pub struct Core {
     pub(super) generations: BTreeMap<OrderNo, u32>,
     /// Triggers that the venue does not hold.
     pub(super) waiting: Waiting,
+    /// The orders of fired triggers by the number under which the market has them.
+    pub(super) fired: BTreeMap<OrderNo, OrderNo>,
     /// Orders with a last moment.
     pub(super) lifetimes: BTreeSet<(Timestamp, OrderNo)>,
     events: VecDeque<Event>,
@@ -98,6 +100,25 @@ pub(super) enum FollowUp {
     Attach(OrderNo),
     /// The position is gone: what could only close it ends.
     Flat(AccountNo, Symbol),
+}
+
+impl CoreSettings {
+    /// All listed symbols with generated prices that follow the caller's clock, and the room for orders that exchanges
+    /// give.
+    #[must_use]
+    pub fn generated(seed: u64, now: Timestamp) -> Self {
+        let venue = Self::venue();
+        let symbols: Vec<_> = venue.listings.iter().map(Listing::generated).collect();
+        let market = Market::generated(Generator::new(seed, &symbols, 250_000, now));
+        Self { venue, market, market_from: now, now, speed: Speed::REAL }
+    }
+
+    /// The settings of a venue with room for 200 orders on each symbol.
+    #[must_use]
+    pub fn venue() -> PaperSettings {
+        let limits = PaperLimits { orders_max: 2_000, orders_reserved: 400, ..PaperLimits::default() };
+        PaperSettings { limits, ..PaperSettings::default() }
+    }
 }
 
 impl Core {
@@ -126,6 +147,7 @@ impl Core {
             orders: BTreeMap::new(),
             generations: BTreeMap::new(),
             waiting: Waiting::default(),
+            fired: BTreeMap::new(),
             lifetimes: BTreeSet::new(),
             events: VecDeque::new(),
             events_lost: 0,
@@ -484,6 +506,12 @@ impl Core {
         self.orders.get(self.account(account)?.by_client.get(client_id)?)
     }
 
+    /// The order of a fired trigger by the number under which the market has it ([`Order::fired_as`]).
+    #[must_use]
+    pub fn order_by_fired(&self, account: AccountNo, no: OrderNo) -> Option<&Order> {
+        self.order(account, *self.fired.get(&no)?)
+    }
+
     /// The live orders and waiting triggers, oldest first.
     pub fn open_orders(&self, account: AccountNo) -> impl Iterator<Item = &Order> {
         let open = self.account(account).map(|account| &account.open);
@@ -497,6 +525,12 @@ impl Core {
         let mut numbers: Vec<_> = told.open.iter().chain(&told.finished).copied().collect();
         numbers.sort_unstable();
         numbers.iter().filter_map(|no| self.orders.get(no)).collect()
+    }
+
+    /// What the venue itself holds of an account, for comparison.
+    #[must_use]
+    pub fn venue_snapshot(&self, account: AccountNo) -> Option<AccountSnapshot> {
+        self.venue.account(account.venue_id())
     }
 
     /// The position on a symbol.
@@ -604,6 +638,7 @@ impl Core {
             fired_as: None,
             created_at: self.now,
             fired_at: None,
+            went_live: false,
             updated_at: self.now,
             amendments: 0,
         };
@@ -635,9 +670,13 @@ impl Core {
         if account.finished.len() > FINISHED_MAX
             && let Some(oldest) = account.finished.pop_front()
             && let Some(gone) = self.orders.remove(&oldest)
-            && account.by_client.get(gone.client_id()) == Some(&oldest)
         {
-            account.by_client.remove(gone.client_id());
+            if let Some(fired) = gone.fired_as {
+                self.fired.remove(&fired);
+            }
+            if account.by_client.get(gone.client_id()) == Some(&oldest) {
+                account.by_client.remove(gone.client_id());
+            }
         }
     }
 

@@ -278,6 +278,8 @@ pub struct Order {
     pub created_at: Timestamp,
     /// When its trigger fired.
     pub fired_at: Option<Timestamp>,
+    /// Whether the market had it after its trigger fired.
+    pub went_live: bool,
     /// When it changed last.
     pub updated_at: Timestamp,
     /// How often it was amended.

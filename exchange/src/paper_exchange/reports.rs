@@ -44,9 +44,18 @@ impl Core {
             // It was amended and is told of as that.
             return;
         }
-        let Some(order) = self.orders.get(&no) else { return };
-        let change = if order.fired_as.is_some() { Change::Live } else { Change::New };
-        self.tell_order(no, change);
+        match self.orders.get(&no) {
+            Some(order) if order.fired_as.is_some() => self.went_live(no),
+            Some(_) => self.tell_order(no, Change::New),
+            None => {}
+        }
+    }
+
+    fn went_live(&mut self, no: OrderNo) {
+        if let Some(order) = self.orders.get_mut(&no) {
+            order.went_live = true;
+        }
+        self.tell_order(no, Change::Live);
     }
 
     fn filled(&mut self, id: ClientOrderId, fill: &Fill, last: bool) {
@@ -54,7 +63,7 @@ impl Core {
         if self.orders.get(&no).is_some_and(|order| order.state == State::Untriggered) {
             // A trigger that the venue held: this is how it says that it fired.
             self.fire(no);
-            self.tell_order(no, Change::Live);
+            self.went_live(no);
         }
         let Some(order) = self.orders.get_mut(&no) else { return };
         let (account, symbol, side) = (order.account, order.spec.symbol, order.spec.side);

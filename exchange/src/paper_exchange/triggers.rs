@@ -119,6 +119,7 @@ impl Core {
         order.state = State::New;
         order.fired_as = Some(fired);
         order.fired_at = Some(now);
+        self.fired.insert(fired, no);
         self.tell_order(no, Change::Fired);
     }
 
