@@ -104,7 +104,10 @@ fn values() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn requests() -> impl Strategy<Value = Vec<(usize, Vec<(usize, Value)>, u8)>> {
+/// A path, fields by their names' places, and chance.
+type Request = (usize, Vec<(usize, Value)>, u8);
+
+fn requests() -> impl Strategy<Value = Vec<Request>> {
     let fields = prop::collection::vec((0..NAMES.len(), values()), 0..10);
     prop::collection::vec((0..PATHS.len(), fields, any::<u8>()), 1..40)
 }

@@ -109,7 +109,7 @@ fn a_key_is_good_from_its_addresses_until_its_end() {
     bench.exchange.core.add_key(client.no, &spec).unwrap();
     let call = bench.signed(&bound, "GET", PATH, QUERY, "");
     assert_eq!(told(&mut bench, &call).0, 10010);
-    assert_eq!(bench.http(THERE, &call).body.contains(r#""retCode":0"#), true);
+    assert!(bench.http(THERE, &call).body.contains(r#""retCode":0"#));
     let mut ended = client.clone();
     ended.key = "ENDED".to_owned();
     let spec = KeySpec { expires_at: Some(bench.now), ..KeySpec::hmac("ENDED", &client.secret) };

@@ -145,7 +145,7 @@ impl Bench {
         let answer = self.http(client.from, &call);
         assert_eq!(answer.status, 200, "{}", answer.body);
         // Ten orders a second and account: tests that are not about limits take their time.
-        if self.requests % 8 == 0 {
+        if self.requests.is_multiple_of(8) {
             self.pass(1_000);
         }
         serde_json::from_str(&answer.body).unwrap()
