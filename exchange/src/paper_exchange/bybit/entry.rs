@@ -65,7 +65,7 @@ pub fn authenticate(core: &Core, speaker: &mut Speaker, frame: &Frame, from: IpA
 pub fn told_auth(kind: SocketKind, conn_id: &str, frame: &Frame, done: &Result<(), Refusal>) -> String {
     if kind == SocketKind::Private {
         let told = done.as_ref().map(|()| "").map_err(|refused| refused.text.as_ref());
-        return frames::done("auth", &frame.id, conn_id, told);
+        return frames::done("auth", &frame.id_told, conn_id, told);
     }
     let (code, text) = match done {
         Ok(()) => (0, "OK"),

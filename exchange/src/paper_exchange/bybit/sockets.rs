@@ -183,14 +183,14 @@ impl Sockets {
             Err(refused_frame) => {
                 let told = match session.kind {
                     SocketKind::Trade => refused(text, &refused_frame),
-                    _ => frames::done("", "", &session.conn_id, Err(&refused_frame.text)),
+                    _ => frames::done("", &Value::Null, &session.conn_id, Err(&refused_frame.text)),
                 };
                 desk.out.answer(conn, told);
                 return;
             }
         };
         let told = match (session.kind, frame.op.as_str()) {
-            (kind, "ping") => frames::pong(kind, &frame.id, &session.conn_id, desk.core.now().millis()),
+            (kind, "ping") => frames::pong(kind, &frame.id_told, &session.conn_id, desk.core.now().millis()),
             (SocketKind::Public, "subscribe" | "unsubscribe") => {
                 let (told, fresh) = self.listen(desk.core, conn, &frame);
                 desk.out.answer(conn, told);
@@ -214,7 +214,7 @@ impl Sockets {
                 let fits = self.messages.spend(desk.now, &from).fits;
                 order_entry(desk, usage, &mut session.speaker, &session.conn_id, &frame, fits)
             }
-            (_, _) => frames::done(&frame.op, &frame.id, &session.conn_id, Err("error:unknown op")),
+            (_, _) => frames::done(&frame.op, &frame.id_told, &session.conn_id, Err("error:unknown op")),
         };
         desk.out.answer(conn, told);
     }
@@ -222,7 +222,7 @@ impl Sockets {
     /// Changes what a public socket hears; gives the answer and the topics that are new.
     fn listen(&mut self, core: &Core, conn: ConnNo, frame: &Frame) -> (String, Vec<PublicTopic>) {
         let Some(session) = self.sessions.get_mut(&conn) else { return (String::new(), Vec::new()) };
-        let answer = |told| frames::done(&frame.op, &frame.id, &session.conn_id, told);
+        let answer = |told| frames::done(&frame.op, &frame.id_told, &session.conn_id, told);
         let topics = match frame.topics() {
             Ok(topics) => topics,
             Err(refused) => return (answer(Err(&refused.text)), Vec::new()),
@@ -471,5 +471,5 @@ fn follow(session: &mut Session, frame: &Frame) -> String {
         Ok(())
     })();
     let told = outcome.as_ref().map(|()| "").map_err(String::as_str);
-    frames::done(&frame.op, &frame.id, &session.conn_id, told)
+    frames::done(&frame.op, &frame.id_told, &session.conn_id, told)
 }
