@@ -11,6 +11,7 @@ pub mod demo_users;
 pub mod log;
 pub mod market;
 pub mod metrics;
+pub mod paper;
 pub mod postgres;
 pub mod restore;
 pub mod rules_file;
@@ -54,6 +55,8 @@ enum Command {
     },
     /// Runs the whole server against faults on virtual time, from a seed, and checks every answer and every state.
     Sim(sim::SimArgs),
+    /// Runs the paper exchange: a market that speaks the protocols of Binance and Bybit, for paper money and for tests.
+    Paper(paper::PaperArgs),
     /// Checks this host.
     Tune(TuneArgs),
 }
@@ -205,6 +208,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => restore::restore(&args),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
+        Command::Paper(args) => paper::paper(&args),
         Command::Sim(args) => {
             return sim::sim(&args).unwrap_or_else(|message| {
                 eprintln!("coinbitclub: {message}");

@@ -73,7 +73,7 @@ impl PaperExchange {
         self.set_time(now);
         let at = |at, what| HttpOut { at, what };
         if call.path().starts_with("/paper/") {
-            let answer = self.admin(now, call);
+            let answer = self.admin(now, from, call);
             self.settle(now);
             return at(now, Outcome::Answer(answer));
         }

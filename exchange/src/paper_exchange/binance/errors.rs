@@ -47,7 +47,6 @@ impl ApiError {
     pub(super) const CLIENT_ID: Self = error(-4015, "Client order id is not valid.");
     pub(super) const PRICE_TOO_HIGH: Self = error(-4016, "Limit price can't be higher than the price limit.");
     pub(super) const PRICE_TOO_LOW: Self = error(-4024, "Limit price can't be lower than the price limit.");
-    pub(super) const QUANTITY_STEP: Self = error(-4023, "Quantity not increased by step size.");
     pub(super) const MARGIN_TYPE_SAME: Self = error(-4046, "No need to change margin type.");
     pub(super) const MODE_SAME: Self = error(-4059, "No need to change position side.");
     pub(super) const ALGO_ENDPOINT: Self = error(
