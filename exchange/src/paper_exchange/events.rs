@@ -66,6 +66,19 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The symbol it is about.
+    #[must_use]
+    pub fn symbol(&self) -> Option<Symbol> {
+        match self {
+            Self::Order(order, _) => Some(order.spec.symbol),
+            Self::Position { symbol, .. } | Self::Settings(symbol, _) => Some(*symbol),
+            Self::Funding(income) => income.symbol,
+            Self::Mode { .. } => None,
+        }
+    }
+}
+
 /// Why a position or wallet changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

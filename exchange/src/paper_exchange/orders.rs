@@ -27,6 +27,29 @@ impl OrderNo {
     }
 }
 
+impl OrderNo {
+    /// The number of a text that [`OrderNo::as_uuid`] made; `None` for any other.
+    #[must_use]
+    pub fn of_uuid(text: &str) -> Option<Self> {
+        if text.len() != 36 || !text.is_ascii() {
+            return None;
+        }
+        let hex = |part: &str| u64::from_str_radix(part, 16).ok();
+        let known = hex(&text[..8])? << 32 | hex(&text[9..13])? << 16 | hex(&text[15..18])?;
+        // Four bits of the number gave way to the version of the UUID.
+        (0..16).map(|bits| Self(unmix(known | bits << 12))).find(|no| no.as_uuid() == text)
+    }
+}
+
+/// The inverse of [`mix`].
+const fn unmix(value: u64) -> u64 {
+    let mut z = value;
+    z = (z ^ (z >> 31) ^ (z >> 62)).wrapping_mul(0x3196_42B2_D24D_8EC3);
+    z = (z ^ (z >> 27) ^ (z >> 54)).wrapping_mul(0x96DE_1B17_3F11_9089);
+    z = z ^ (z >> 30) ^ (z >> 60);
+    z.wrapping_sub(0x9E37_79B9_7F4A_7C15)
+}
+
 /// A fixed mixing function (splitmix64), one to one.
 pub(super) const fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -328,4 +351,19 @@ pub struct Execution {
     pub liquidation: bool,
     /// When.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_its_number_again() {
+        for no in [0, 1, 8_000_000_001, 8_000_123_456, u64::MAX] {
+            assert_eq!(OrderNo::of_uuid(&OrderNo(no).as_uuid()), Some(OrderNo(no)));
+        }
+        for text in ["", "é", "00000000-0000-4000-a000-000000000000", &"+".repeat(36), &"é".repeat(18)] {
+            assert_eq!(OrderNo::of_uuid(text), None, "{text}");
+        }
+    }
 }

@@ -1,54 +1,29 @@
-//! The face of Bybit V5 linear.
+//! The face of Bybit V5: linear USDT contracts of a unified account, over REST and the public, private and trade sockets.
+//!
+//! * [`routes`]: which path is what; the face itself. [`sockets`], [`entry`]: the three sockets.
+//! * [`sign`], [`groups`], [`fields`], [`wish`]: who asks, how often, with which parameters, for which order.
+//! * [`market`], [`trade`], [`account`], [`books`]: what is done. [`objects`], [`listing`], [`kline`], [`frames`], [`codes`]: how it is
+//!   written.
+//!
+//! **Invariants**: a request counts against its address first, then is checked: key, address, time, signature, right, limit
+//! of the account, parameters, filters; the first that fails names the retCode. **Bounds**: those of the parts.
+//! Sources: EXCHANGES.md §3; what is emulated and what is not: `docs/paper-bybit.md`.
 
-use std::net::IpAddr;
+pub mod account;
+pub mod books;
+pub mod codes;
+pub mod entry;
+pub mod fields;
+pub mod frames;
+pub mod groups;
+pub mod kline;
+pub mod listing;
+pub mod market;
+pub mod objects;
+pub mod routes;
+pub mod sign;
+pub mod sockets;
+pub mod trade;
+pub mod wish;
 
-use engine::core::ids::Timestamp;
-use engine::core::instrument::Symbol;
-
-use super::events::Event;
-use super::face::{ConnNo, Desk, Face, FaultAnswer};
-use super::transport::{HttpAnswer, HttpIn};
-
-/// See the module's contract.
-#[derive(Debug)]
-pub struct Bybit {
-    _seed: u64,
-}
-
-impl Bybit {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { _seed: seed }
-    }
-}
-
-impl Face for Bybit {
-    fn kind_of_message(&self, _text: &str) -> String {
-        String::new()
-    }
-    fn http(&mut self, _desk: &mut Desk<'_>, _from: IpAddr, _call: &HttpIn) -> HttpAnswer {
-        HttpAnswer::new(404, "{}")
-    }
-    fn fault(&self, _call: &HttpIn, _fault: &FaultAnswer) -> HttpAnswer {
-        HttpAnswer::new(503, "{}")
-    }
-    fn fault_of_message(&self, _text: &str, _fault: &FaultAnswer) -> Option<String> {
-        None
-    }
-    fn socket_open(
-        &mut self,
-        _desk: &mut Desk<'_>,
-        _from: IpAddr,
-        _conn: ConnNo,
-        _target: &str,
-    ) -> Result<(), HttpAnswer> {
-        Err(HttpAnswer::new(404, "{}"))
-    }
-    fn socket_message(&mut self, _desk: &mut Desk<'_>, _from: IpAddr, _conn: ConnNo, _text: &str) {}
-    fn socket_closed(&mut self, _conn: ConnNo) {}
-    fn event(&mut self, _desk: &mut Desk<'_>, _event: &Event) {}
-    fn moved(&mut self, _desk: &mut Desk<'_>, _symbol: Symbol) {}
-    fn tick(&mut self, _desk: &mut Desk<'_>) {}
-    fn next_due(&self) -> Option<Timestamp> {
-        None
-    }
-}
+pub use routes::Bybit;
