@@ -1,5 +1,7 @@
 //! Streams and the WebSocket API of Binance's face.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod paper_support;
 
 use engine::core::ids::Timestamp;
