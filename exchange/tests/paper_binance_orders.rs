@@ -169,7 +169,7 @@ fn batches_answer_item_by_item() {
         &[("symbol", "BTCUSDT"), ("origClientOrderIdList", r#"["a","b"]"#)],
     );
     assert_eq!((told[0]["status"].as_str(), told[1]["code"].as_i64()), (Some("CANCELED"), Some(-2011)));
-    let many = format!("[{}]", vec!["{}"; 6].join(","));
+    let many = format!("[{}]", ["{}"; 6].join(","));
     assert_eq!(paper.code("POST", "/fapi/v1/batchOrders", &[("batchOrders", &many)]), -4082);
     assert_eq!(paper.code("POST", "/fapi/v1/batchOrders", &[("batchOrders", "[1]")]), -1100);
 }

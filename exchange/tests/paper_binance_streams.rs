@@ -1,5 +1,7 @@
 //! Streams and the WebSocket API of Binance's face.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod paper_support;
 
 use engine::core::ids::Timestamp;
@@ -92,7 +94,10 @@ fn case_f6_liquidation_and_funding_are_told_by_their_marks() {
     paper.market("BUY", "0.1");
     assert_eq!(kinds(&paper.texts(1))[0], "ACCOUNT_CONFIG_UPDATE");
     // 2023-11-14 22:13:20 is START; the next boundary is at midnight.
-    paper.wait_ms(2 * 3_600_000);
+    for _ in 0..2 {
+        paper.wait_ms(54 * 60_000);
+        paper.ok("PUT", "/fapi/v1/listenKey", &[]);
+    }
     paper.price("BTCUSDT", "60000");
     let told = paper.texts(1);
     let funding = &told[0]["a"];

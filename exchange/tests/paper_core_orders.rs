@@ -1,5 +1,7 @@
 //! The core of the paper exchange: orders, triggers, amendments, positions and wallets follow the venue exactly.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;

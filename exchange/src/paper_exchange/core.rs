@@ -13,9 +13,7 @@ use engine::core::ids::{ClientOrderId, Leg, SignalId, SourceId, Timestamp, UserI
 use engine::core::instrument::{Instrument, InstrumentStatus, Symbol};
 use engine::core::order::{NewOrder, OrderKind, VenueReason};
 
-use super::accounts::{
-    Account, AccountNo, FINISHED_MAX, FaceKind, Funds, Income, IncomeKind, Position, SymbolSettings,
-};
+use super::accounts::{Account, AccountNo, FINISHED_MAX, FaceKind, Income, IncomeKind};
 use super::candles::Candles;
 use super::events::{Change, Event, What};
 use super::keys::{ApiKey, KeySpec};
@@ -23,8 +21,8 @@ use super::orders::{Order, OrderNo, OrderSpec, State};
 use super::refusal::Refusal;
 use super::triggers::Waiting;
 use crate::market::{Generator, Market, Pace, RealTime, Speed};
-use crate::paper::{Listing, PaperLimits, PaperSettings, PaperVenue, SetupError, rules};
-use crate::venue::{AccountOpening, AccountSnapshot, Venue};
+use crate::paper::{Listing, PaperLimits, PaperSettings, PaperVenue, SetupError};
+use crate::venue::{AccountOpening, Venue};
 
 /// Accounts of an exchange: a fan-out's test has a thousand.
 pub const ACCOUNTS_MAX: usize = 20_000;
@@ -365,178 +363,6 @@ impl Core {
     /// An account that is known to exist: orders, keys and events name no other.
     pub(super) fn of(&mut self, no: AccountNo) -> &mut Account {
         &mut self.accounts[no.0 as usize]
-    }
-
-    /// What an account has. `None` for no such account.
-    #[must_use]
-    pub fn funds(&self, no: AccountNo) -> Option<Funds> {
-        let account = self.account(no)?;
-        let fits = "the venue keeps sums of notionals within the range of money";
-        let (mut unrealised, mut position_margin, mut maintenance) = (Money::ZERO, Money::ZERO, Money::ZERO);
-        for (symbol, position) in &account.positions {
-            let mark = self.mark(*symbol).unwrap_or_default();
-            let instrument = self.instrument(*symbol)?;
-            unrealised = unrealised.checked_add(position.unrealised(mark)).expect(fits);
-            position_margin = position_margin.checked_add(position.margin()).expect(fits);
-            let kept = rules::fee(position.notional(mark), instrument.maintenance).expect(fits);
-            maintenance = maintenance.checked_add(kept).expect(fits);
-        }
-        let mut order_margin = Money::ZERO;
-        for order in account.open.iter().filter_map(|order| self.orders.get(order)) {
-            let live = matches!(order.state, State::New | State::PartiallyFilled);
-            let (Some(price), false, true) = (order.limit(), order.spec.closes_only(), live) else {
-                continue;
-            };
-            let instrument = self.instrument(order.spec.symbol)?;
-            let notional = price.notional(order.remaining()).expect(fits);
-            let margin = rules::margin(notional, account.settings_of(instrument).leverage).expect(fits);
-            let fee = rules::fee(notional, instrument.fee_taker).expect(fits);
-            order_margin = order_margin.checked_add(margin).expect(fits).checked_add(fee).expect(fits);
-        }
-        let held = position_margin.checked_add(order_margin).expect(fits);
-        let available = account.wallet.checked_sub(held).expect(fits).max(Money::ZERO);
-        Some(Funds {
-            wallet: account.wallet,
-            unrealised,
-            position_margin,
-            order_margin,
-            maintenance,
-            available,
-        })
-    }
-
-    // --- settings ---------------------------------------------------------------------------------------------
-
-    /// Sets the leverage of a symbol. `lower_isolated` says whether that of an isolated position may be lowered (Bybit:
-    /// yes; Binance: -4161).
-    ///
-    /// # Errors
-    /// [`Refusal::NoChange`] when it is so already, [`Refusal::Leverage`], [`Refusal::LeverageReduction`],
-    /// [`Refusal::Margin`], [`Refusal::Symbol`], [`Refusal::Account`].
-    pub fn set_leverage(
-        &mut self,
-        no: AccountNo,
-        symbol: Symbol,
-        leverage: u8,
-        lower_isolated: bool,
-    ) -> Result<(), Refusal> {
-        let instrument = *self.instrument(symbol).ok_or(Refusal::Symbol)?;
-        let account = self.account(no).ok_or(Refusal::Account)?;
-        if leverage == 0 || leverage > instrument.leverage_max {
-            return Err(Refusal::Leverage);
-        }
-        let settings = account.settings_of(&instrument);
-        if settings.leverage == leverage {
-            return Err(Refusal::NoChange);
-        }
-        let open = account.positions.contains_key(&symbol);
-        if open && settings.isolated && leverage < settings.leverage && !lower_isolated {
-            return Err(Refusal::LeverageReduction);
-        }
-        self.venue.change_leverage(no.venue_id(), symbol, leverage).map_err(|reason| match reason {
-            VenueReason::Margin => Refusal::Margin,
-            VenueReason::Account => Refusal::Account,
-            _ => Refusal::Leverage,
-        })?;
-        let account = self.of(no);
-        if let Some(position) = account.positions.get_mut(&symbol) {
-            position.leverage = leverage;
-        }
-        let settings = SymbolSettings { leverage, ..settings };
-        account.settings.insert(symbol, settings);
-        self.tell(no, What::Settings(symbol, settings));
-        Ok(())
-    }
-
-    /// Sets isolated or cross margin of a symbol.
-    ///
-    /// # Errors
-    /// [`Refusal::NoChange`], [`Refusal::OrdersOpen`], [`Refusal::PositionsOpen`], [`Refusal::Symbol`],
-    /// [`Refusal::Account`].
-    pub fn set_isolated(&mut self, no: AccountNo, symbol: Symbol, isolated: bool) -> Result<(), Refusal> {
-        let instrument = *self.instrument(symbol).ok_or(Refusal::Symbol)?;
-        let account = self.account(no).ok_or(Refusal::Account)?;
-        let settings = account.settings_of(&instrument);
-        if settings.isolated == isolated {
-            return Err(Refusal::NoChange);
-        }
-        if self.open_orders(no).any(|order| order.spec.symbol == symbol) {
-            return Err(Refusal::OrdersOpen);
-        }
-        if account.positions.contains_key(&symbol) {
-            return Err(Refusal::PositionsOpen);
-        }
-        let settings = SymbolSettings { isolated, ..settings };
-        self.of(no).settings.insert(symbol, settings);
-        self.tell(no, What::Settings(symbol, settings));
-        Ok(())
-    }
-
-    /// Sets the position mode.
-    ///
-    /// # Errors
-    /// [`Refusal::NoChange`], [`Refusal::OrdersOpen`], [`Refusal::PositionsOpen`], [`Refusal::Account`].
-    pub fn set_hedge(&mut self, no: AccountNo, hedge: bool) -> Result<(), Refusal> {
-        let account = self.account_mut(no).ok_or(Refusal::Account)?;
-        if account.hedge == hedge {
-            return Err(Refusal::NoChange);
-        }
-        if !account.open.is_empty() {
-            return Err(Refusal::OrdersOpen);
-        }
-        if !account.positions.is_empty() {
-            return Err(Refusal::PositionsOpen);
-        }
-        account.hedge = hedge;
-        self.tell(no, What::Mode { hedge });
-        Ok(())
-    }
-
-    // --- looking ----------------------------------------------------------------------------------------------
-
-    /// An order of this account.
-    #[must_use]
-    pub fn order(&self, account: AccountNo, no: OrderNo) -> Option<&Order> {
-        self.orders.get(&no).filter(|order| order.account == account)
-    }
-
-    /// The newest order of this account with this client id.
-    #[must_use]
-    pub fn order_by_client(&self, account: AccountNo, client_id: &str) -> Option<&Order> {
-        self.orders.get(self.account(account)?.by_client.get(client_id)?)
-    }
-
-    /// The order of a fired trigger by the number under which the market has it ([`Order::fired_as`]).
-    #[must_use]
-    pub fn order_by_fired(&self, account: AccountNo, no: OrderNo) -> Option<&Order> {
-        self.order(account, *self.fired.get(&no)?)
-    }
-
-    /// The live orders and waiting triggers, oldest first.
-    pub fn open_orders(&self, account: AccountNo) -> impl Iterator<Item = &Order> {
-        let open = self.account(account).map(|account| &account.open);
-        open.into_iter().flatten().filter_map(|no| self.orders.get(no))
-    }
-
-    /// All orders that are kept, by number, oldest first.
-    #[must_use]
-    pub fn all_orders(&self, account: AccountNo) -> Vec<&Order> {
-        let Some(told) = self.account(account) else { return Vec::new() };
-        let mut numbers: Vec<_> = told.open.iter().chain(&told.finished).copied().collect();
-        numbers.sort_unstable();
-        numbers.iter().filter_map(|no| self.orders.get(no)).collect()
-    }
-
-    /// What the venue itself holds of an account, for comparison.
-    #[must_use]
-    pub fn venue_snapshot(&self, account: AccountNo) -> Option<AccountSnapshot> {
-        self.venue.account(account.venue_id())
-    }
-
-    /// The position on a symbol.
-    #[must_use]
-    pub fn position(&self, account: AccountNo, symbol: Symbol) -> Option<&Position> {
-        self.account(account)?.positions.get(&symbol)
     }
 
     // --- events -----------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ impl Faults {
             active.matched += 1;
             self.looks += 1;
             let applies = match active.rule.when {
-                When::Every(n) => n > 0 && active.matched % u64::from(n) == 0,
+                When::Every(n) => n > 0 && active.matched.is_multiple_of(u64::from(n)),
                 When::Next(n) => active.applied < u64::from(n),
                 When::Chance(millionths) => {
                     mix(self.seed ^ mix(self.looks)) % 1_000_000 < u64::from(millionths)

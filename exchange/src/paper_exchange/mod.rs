@@ -19,10 +19,12 @@ pub mod face;
 pub mod faults;
 pub mod keys;
 pub mod limits;
+mod looking;
 pub mod orders;
 mod placing;
 mod refusal;
 mod reports;
+mod settings;
 pub mod transport;
 mod triggers;
 

@@ -4,6 +4,7 @@
 //! signature and right in this order before anything of it is looked at. **Bounds**: those of `limits` and `streams`.
 
 mod account;
+mod algo;
 mod calls;
 mod context;
 mod errors;

@@ -117,6 +117,8 @@ routes! {
 
     "GET" "/sapi/v1/account/apiRestrictions" Signed (1, 1) None key_restrictions;
     "GET" "/sapi/v1/capital/config/getall" Signed (10, 10) None empty_list;
+    "GET" "/sapi/v1/margin/allPairs" Key (1, 1) None empty_list;
+    "GET" "/sapi/v1/margin/isolated/allPairs" Signed (10, 10) None empty_list;
     "GET" "/api/v3/ping" Public (1, 1) None empty;
     "GET" "/api/v3/time" Public (1, 1) None time;
 }

@@ -346,7 +346,7 @@ impl Streams {
             self.next_second = None;
         } else if self.next_second.is_none_or(|at| at <= desk.now) {
             let second = desk.now.0 / SECOND;
-            self.tell_marks(desk, self.next_second.is_none() || second % 3 == 0);
+            self.tell_marks(desk, self.next_second.is_none() || second.is_multiple_of(3));
             self.next_second = Some(Timestamp((second + 1) * SECOND));
         }
     }

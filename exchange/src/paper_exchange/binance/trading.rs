@@ -6,9 +6,7 @@ use engine::core::instrument::Instrument;
 use engine::core::order::Side;
 use serde_json::{Value, json};
 
-use super::super::orders::{
-    Kind, Life, Order, OrderNo, OrderSpec, Origin, PositionSide, Role, State, Trigger,
-};
+use super::super::orders::{Kind, Life, Order, OrderNo, OrderSpec, Origin, PositionSide, State};
 use super::context::{Answer, Context, cancel_error};
 use super::errors::ApiError;
 use super::params::Params;
@@ -42,7 +40,7 @@ pub(super) fn price_precision(instrument: &Instrument) -> u32 {
     (places(instrument.tick.units()) + 1).min(8)
 }
 
-fn check_price(price: Price, instrument: &Instrument) -> Result<(), ApiError> {
+pub(super) fn check_price(price: Price, instrument: &Instrument) -> Result<(), ApiError> {
     if places(price.units()) > price_precision(instrument) { Err(ApiError::PRECISION) } else { Ok(()) }
 }
 
@@ -76,7 +74,7 @@ fn position_side(params: &Params) -> Result<PositionSide, ApiError> {
     }
 }
 
-fn life(params: &Params, default: Option<Life>) -> Result<Life, ApiError> {
+pub(super) fn life(params: &Params, default: Option<Life>) -> Result<Life, ApiError> {
     match params.text("timeInForce") {
         None => default.ok_or_else(|| ApiError::mandatory("timeInForce")),
         Some("GTC" | "GTE_GTC") => Ok(Life::UntilCancelled),
@@ -92,7 +90,7 @@ fn life(params: &Params, default: Option<Life>) -> Result<Life, ApiError> {
 
 impl Context<'_, '_> {
     /// What all orders have.
-    fn spec(
+    pub(super) fn spec(
         &self,
         params: &Params,
         id: &'static str,
@@ -126,7 +124,7 @@ impl Context<'_, '_> {
         })
     }
 
-    fn check_life(&self, life: Life) -> Result<(), ApiError> {
+    pub(super) fn check_life(&self, life: Life) -> Result<(), ApiError> {
         const LEAST_MICROS: u64 = 600 * 1_000_000;
         match life {
             Life::Until(at) if at.micros_since(self.desk.core.now()) < LEAST_MICROS => {
@@ -335,7 +333,7 @@ impl Context<'_, '_> {
     }
 
     /// From when to when, and how many.
-    fn range(&self) -> Result<(Timestamp, Timestamp, usize), ApiError> {
+    pub(super) fn range(&self) -> Result<(Timestamp, Timestamp, usize), ApiError> {
         let from = self.params.millis("startTime")?.unwrap_or_default();
         let to = self.params.millis("endTime")?.map_or(Timestamp(u64::MAX), |end| end.plus_micros(999));
         let rows = self.params.integer("limit")?.and_then(|rows| usize::try_from(rows).ok());
@@ -399,126 +397,9 @@ impl Context<'_, '_> {
             .collect();
         Ok(Value::Array(rows).to_string())
     }
-
-    // --- conditional orders -----------------------------------------------------------------------------------
-
-    pub(super) fn place_algo(&mut self) -> Answer {
-        let params = self.params;
-        if params.must("algoType")? != "CONDITIONAL" {
-            return Err(ApiError::plain(-4137, "Invalid algo type."));
-        }
-        let instrument = self.named()?;
-        let mut spec = self.spec(params, "clientAlgoId", &instrument)?;
-        let (role, limit) = match params.must("type")? {
-            "STOP_MARKET" => (Role::Stop, false),
-            "TAKE_PROFIT_MARKET" => (Role::TakeProfit, false),
-            "STOP" => (Role::Stop, true),
-            "TAKE_PROFIT" => (Role::TakeProfit, true),
-            "TRAILING_STOP_MARKET" => {
-                return Err(ApiError::plain(-4135, "The paper exchange has no trailing stops."));
-            }
-            _ => return Err(ApiError::ORDER_TYPE),
-        };
-        spec.close_position = params.flag("closePosition")?;
-        if spec.close_position {
-            if limit {
-                return Err(ApiError::ORDER_TYPE);
-            }
-            if params.text("quantity").is_some() {
-                return Err(ApiError::QUANTITY_NOT_REQUIRED);
-            }
-            if spec.reduce_only {
-                return Err(ApiError::REDUCE_ONLY_NOT_REQUIRED);
-            }
-        } else {
-            params.must("quantity")?;
-        }
-        match params.text("workingType") {
-            None | Some("CONTRACT_PRICE" | "MARK_PRICE") => {}
-            Some(_) => return Err(ApiError::illegal("workingType")),
-        }
-        let price = params.price("triggerPrice")?.ok_or_else(|| ApiError::mandatory("triggerPrice"))?;
-        check_price(price, &instrument)?;
-        let rising = (spec.side == Side::Buy) == (role == Role::Stop);
-        spec.trigger = Some(Trigger { price, rising, role });
-        spec.life = life(params, Some(Life::UntilCancelled))?;
-        if limit {
-            let price = params.price("price")?.ok_or_else(|| ApiError::mandatory("price"))?;
-            check_price(price, &instrument)?;
-            spec.kind = Kind::Limit(price);
-        }
-        self.check_life(spec.life)?;
-        let no = self.desk.core.place(self.account, spec)?;
-        self.algo_answer(no)
-    }
-
-    fn algo_answer(&self, no: OrderNo) -> Answer {
-        let order = self.desk.core.order(self.account, no).ok_or(ApiError::NO_SUCH_ORDER)?;
-        let trigger = order.spec.trigger.ok_or(ApiError::NO_SUCH_ORDER)?;
-        Ok(render::algo(order, trigger).to_string())
-    }
-
-    fn named_algo(&self) -> Result<Option<&Order>, ApiError> {
-        let core = &*self.desk.core;
-        let found = match (self.params.integer("algoId")?, self.params.text("clientAlgoId")) {
-            (Some(no), _) => core.order(self.account, OrderNo(no)),
-            (None, Some(id)) => core.order_by_client(self.account, id),
-            (None, None) => {
-                let text = "Param 'clientAlgoId' or 'algoId' must be sent, but both were empty/null!";
-                return Err(ApiError::plain(-1102, text));
-            }
-        };
-        Ok(found.filter(|order| order.spec.trigger.is_some()))
-    }
-
-    pub(super) fn query_algo(&mut self) -> Answer {
-        let no = self.named_algo()?.ok_or(ApiError::NO_SUCH_ORDER)?.no;
-        self.algo_answer(no)
-    }
-
-    pub(super) fn cancel_algo(&mut self) -> Answer {
-        let order = self.named_algo()?.filter(|order| order.state == State::Untriggered);
-        let (no, id) =
-            order.map(|order| (order.no, order.client_id().to_owned())).ok_or(ApiError::CANCEL_REJECTED)?;
-        self.desk.core.cancel(self.account, no).map_err(cancel_error)?;
-        Ok(json!({ "algoId": no.0, "clientAlgoId": id, "code": "200", "msg": "success" }).to_string())
-    }
-
-    pub(super) fn cancel_all_algo(&mut self) -> Answer {
-        let symbol = self.named()?.symbol;
-        let waiting = self.desk.core.open_orders(self.account);
-        let waiting =
-            waiting.filter(|order| order.spec.symbol == symbol && order.state == State::Untriggered);
-        for no in waiting.map(|order| order.no).collect::<Vec<_>>() {
-            self.desk.core.cancel(self.account, no).map_err(cancel_error)?;
-        }
-        Ok(r#"{"code":200,"msg":"The operation of cancel all open order is done."}"#.to_owned())
-    }
-
-    pub(super) fn open_algo(&mut self) -> Answer {
-        let symbol = self.params.maybe_symbol()?;
-        let waiting = self.desk.core.open_orders(self.account).filter(|order| {
-            order.state == State::Untriggered && symbol.is_none_or(|symbol| order.spec.symbol == symbol)
-        });
-        let told = waiting.filter_map(|order| Some(render::algo(order, order.spec.trigger?)));
-        Ok(Value::Array(told.collect()).to_string())
-    }
-
-    pub(super) fn all_algo(&mut self) -> Answer {
-        let symbol = self.named()?.symbol;
-        let (from, to, rows) = self.range()?;
-        let all = self.desk.core.all_orders(self.account);
-        let chosen: Vec<_> = all
-            .into_iter()
-            .filter(|order| order.spec.symbol == symbol && (from..=to).contains(&order.created_at))
-            .filter_map(|order| Some(render::algo(order, order.spec.trigger?)))
-            .collect();
-        let (skip, take) = window(chosen.len(), rows, false);
-        Ok(Value::Array(chosen.into_iter().skip(skip).take(take).collect()).to_string())
-    }
 }
 
 /// Which rows of so many are told: the first, or the newest.
-const fn window(all: usize, rows: usize, forwards: bool) -> (usize, usize) {
+pub(super) const fn window(all: usize, rows: usize, forwards: bool) -> (usize, usize) {
     if forwards { (0, rows) } else { (all.saturating_sub(rows), rows) }
 }

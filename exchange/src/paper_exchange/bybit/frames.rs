@@ -19,8 +19,10 @@ pub const TOPICS_MAX: usize = 1_000;
 pub struct Frame {
     /// What it wants.
     pub op: String,
-    /// `req_id` or `reqId`; empty when there is none.
+    /// `req_id` or `reqId` as a text; empty when there is none.
     pub id: String,
+    /// The same as it came, a text or a number, for the answer.
+    pub id_told: Value,
     /// What it wants it with.
     pub args: Vec<Box<RawValue>>,
     /// The `header` of a trade message.
@@ -32,9 +34,9 @@ struct Raw {
     #[serde(default)]
     op: String,
     #[serde(default)]
-    req_id: Option<String>,
+    req_id: Option<Value>,
     #[serde(default, rename = "reqId")]
-    request_id: Option<String>,
+    request_id: Option<Value>,
     #[serde(default)]
     args: Option<Vec<Box<RawValue>>>,
     #[serde(default)]
@@ -50,15 +52,21 @@ impl Frame {
         if text.len() > BYTES_MAX {
             return Err(Refusal::parameter("message too long"));
         }
+        // A list would be taken for the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(Refusal::parameter("message invalid"));
+        }
         let raw: Raw = serde_json::from_str(text).map_err(|_| Refusal::parameter("message invalid"))?;
         let header =
             raw.header.map_or_else(|| Ok(Fields::default()), |raw| Fields::of_json(raw.get().as_bytes()))?;
-        Ok(Self {
-            op: raw.op,
-            id: raw.request_id.or(raw.req_id).unwrap_or_default(),
-            args: raw.args.unwrap_or_default(),
-            header,
-        })
+        let id_told = raw.request_id.or(raw.req_id).unwrap_or(Value::Null);
+        let id = match &id_told {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(Refusal::parameter("req_id invalid")),
+        };
+        Ok(Self { op: raw.op, id, id_told, args: raw.args.unwrap_or_default(), header })
     }
 
     /// The `at`-th argument as a text: a string without its quotes, a number as it was written.
@@ -191,21 +199,21 @@ impl PrivateTopic {
 
 /// An answer of a public or private socket.
 #[must_use]
-pub fn done(op: &str, id: &str, conn: &str, outcome: Result<&str, &str>) -> String {
+pub fn done(op: &str, id: &Value, conn: &str, outcome: Result<&str, &str>) -> String {
     let (success, text) = match outcome {
         Ok(text) => (true, text),
         Err(text) => (false, text),
     };
     let mut out = json!({ "success": success, "ret_msg": text, "conn_id": conn, "op": op });
-    if !id.is_empty() {
-        out["req_id"] = id.into();
+    if !id.is_null() {
+        out["req_id"] = id.clone();
     }
     out.to_string()
 }
 
 /// The answer to a ping: each kind of socket has its own.
 #[must_use]
-pub fn pong(kind: SocketKind, id: &str, conn: &str, now_ms: u64) -> String {
+pub fn pong(kind: SocketKind, id: &Value, conn: &str, now_ms: u64) -> String {
     match kind {
         SocketKind::Public => done("ping", id, conn, Ok("pong")),
         SocketKind::Private => {
@@ -271,6 +279,8 @@ mod tests {
         }
         let frame = Frame::read("{\"op\":\"auth\",\"args\":[\"k\",17,\"s\"],\"reqId\":\"r\"}").unwrap();
         assert_eq!((frame.text(0).unwrap(), frame.text(1).unwrap()), ("k".to_owned(), "17".to_owned()));
-        assert_eq!(frame.id, "r");
+        assert_eq!((frame.id.as_str(), &frame.id_told), ("r", &json!("r")));
+        let frame = Frame::read("{\"op\":\"ping\",\"req_id\":4}").unwrap();
+        assert_eq!((frame.id.as_str(), &frame.id_told), ("4", &json!(4)));
     }
 }

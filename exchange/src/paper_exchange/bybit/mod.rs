@@ -1,8 +1,8 @@
 //! The face of Bybit V5: linear USDT contracts of a unified account, over REST and the public, private and trade sockets.
 //!
-//! * [`routes`]: which path is what; the face itself. [`sockets`]: the three sockets.
+//! * [`routes`]: which path is what; the face itself. [`sockets`], [`entry`]: the three sockets.
 //! * [`sign`], [`groups`], [`fields`], [`wish`]: who asks, how often, with which parameters, for which order.
-//! * [`market`], [`trade`], [`account`]: what is done. [`objects`], [`listing`], [`kline`], [`frames`], [`codes`]: how it is
+//! * [`market`], [`trade`], [`account`], [`books`]: what is done. [`objects`], [`listing`], [`kline`], [`frames`], [`codes`]: how it is
 //!   written.
 //!
 //! **Invariants**: a request counts against its address first, then is checked: key, address, time, signature, right, limit
@@ -10,7 +10,9 @@
 //! Sources: EXCHANGES.md §3; what is emulated and what is not: `docs/paper-bybit.md`.
 
 pub mod account;
+pub mod books;
 pub mod codes;
+pub mod entry;
 pub mod fields;
 pub mod frames;
 pub mod groups;

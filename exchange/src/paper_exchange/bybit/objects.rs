@@ -91,7 +91,7 @@ pub fn reject_reason(order: &Order) -> &'static str {
 pub fn cancel_type(order: &Order) -> &'static str {
     match order.end {
         Some(EndReason::Requested) => "CancelByUser",
-        Some(EndReason::PositionClosed | EndReason::Replaced) if stop_type(order) != "" => {
+        Some(EndReason::PositionClosed | EndReason::Replaced) if !stop_type(order).is_empty() => {
             "CancelByTpSlTsClear"
         }
         Some(EndReason::PositionClosed) => "CancelByReduceOnly",

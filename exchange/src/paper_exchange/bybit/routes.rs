@@ -15,7 +15,7 @@ use super::groups::{Group, Standing, Usage};
 use super::sign::Signed;
 use super::sockets::Sockets;
 use super::trade::Single;
-use super::{account, market, trade};
+use super::{account, books, market, trade};
 use crate::paper_exchange::accounts::{AccountNo, FaceKind};
 use crate::paper_exchange::core::Core;
 use crate::paper_exchange::events::Event;
@@ -64,11 +64,11 @@ fn route(method: &str, path: &str) -> Option<Route> {
         "/v5/execution/list" => Ask(Group::Executions, trade::executions),
         "/v5/position/list" => Route::Positions,
         "/v5/position/symbol-info" => Ask(Group::Positions, account::symbol_info),
-        "/v5/position/closed-pnl" => Ask(Group::ClosedPnl, account::closed_pnl),
+        "/v5/position/closed-pnl" => Ask(Group::ClosedPnl, books::closed_pnl),
         "/v5/account/info" => Ask(Group::AccountInfo, account::info),
         "/v5/account/wallet-balance" => Ask(Group::Wallet, account::wallet_balance),
         "/v5/account/fee-rate" => Ask(Group::FeeRate, |core, _, fields| market::fee_rate(core, fields)),
-        "/v5/account/transaction-log" => Ask(Group::Transactions, account::transactions),
+        "/v5/account/transaction-log" => Ask(Group::Transactions, books::transactions),
         "/v5/account/instruments-info" => {
             Ask(Group::AccountInstruments, |core, _, fields| market::instruments(core, fields))
         }
@@ -288,7 +288,7 @@ impl Face for Bybit {
             FaultAnswer::Unknown => codes::TIMEOUT,
             FaultAnswer::Code(code) => codes::of_code(*code),
         };
-        Some(super::sockets::refused(text, &refused))
+        Some(super::entry::refused(text, &refused))
     }
 
     fn socket_open(

@@ -3,9 +3,9 @@
 //! **Invariants**: no snapshot of an account comes with a subscription; a position is told at every operation on an order of
 //! its symbol, changed or not; each message of an account is told in the order of its events (EXCHANGES.md §3.5).
 //! **Bounds**: [`CONNECTS_MAX`] new sockets per address and five minutes, [`PUBLIC_MAX`] public ones at once,
-//! [`MESSAGES_MAX`] orders a second per address over trade sockets, [`REQUEST_IDS_MAX`] request ids remembered per socket.
+//! [`MESSAGES_MAX`] orders a second per address over trade sockets.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use engine::core::ids::Timestamp;
@@ -13,15 +13,13 @@ use engine::core::instrument::Symbol;
 use serde_json::{Map, Value, json};
 
 use super::account::{of_position, sides};
-use super::codes::{self, Refusal};
+use super::entry::{Speaker, authenticate, order_entry, refused, told_auth};
 use super::fields::Fields;
 use super::frames::{self, Frame, PrivateTopic, PublicTopic, SocketKind, TOPICS_MAX};
-use super::groups::{Group, Standing, Usage};
+use super::groups::Usage;
 use super::kline::{bars, span_ms};
 use super::market::quote;
-use super::routes::{may_trade, usable_key};
-use super::sign::{WINDOW_MS, check_time, socket_origin};
-use super::trade::{self, Single, told_execution, told_order};
+use super::trade::{told_execution, told_order};
 use super::{listing, objects};
 use crate::paper_exchange::accounts::{AccountNo, Position};
 use crate::paper_exchange::core::Core;
@@ -38,10 +36,6 @@ const CONNECTS_MICROS: u64 = 5 * 60 * 1_000_000;
 pub const PUBLIC_MAX: usize = 1_000;
 /// Messages of one address over trade sockets in a second.
 pub const MESSAGES_MAX: usize = 3_000;
-/// Request ids that one trade socket remembers: more than ten minutes of the fastest account.
-pub const REQUEST_IDS_MAX: usize = 20_000;
-/// Longest request id.
-pub const REQUEST_ID_MAX: usize = 36;
 /// A socket that says nothing so long is closed.
 pub const IDLE_MICROS: u64 = 10 * 60 * 1_000_000;
 
@@ -52,13 +46,10 @@ struct Session {
     /// Its id, as it is told.
     conn_id: String,
     from: IpAddr,
-    account: Option<AccountNo>,
-    rights_to_trade: bool,
+    speaker: Speaker,
     public: BTreeSet<PublicTopic>,
     /// The topics and whether each is one category's.
     private: BTreeMap<PrivateTopic, bool>,
-    requests: BTreeSet<String>,
-    requests_order: VecDeque<String>,
     idle_micros: u64,
     heard_at: Timestamp,
 }
@@ -128,12 +119,9 @@ impl Sockets {
             kind,
             conn_id: format!("{a:016x}{:04x}", b & 0xFFFF),
             from,
-            account: None,
-            rights_to_trade: false,
+            speaker: Speaker::default(),
             public: BTreeSet::new(),
             private: BTreeMap::new(),
-            requests: BTreeSet::new(),
-            requests_order: VecDeque::new(),
             idle_micros,
             heard_at: now,
         };
@@ -151,7 +139,7 @@ impl Sockets {
         {
             *count = count.saturating_sub(1);
         }
-        if let Some(account) = session.account
+        if let Some(account) = session.speaker.account
             && let Some(conns) = self.of_account.get_mut(&account)
         {
             conns.remove(&conn);
@@ -195,14 +183,14 @@ impl Sockets {
             Err(refused_frame) => {
                 let told = match session.kind {
                     SocketKind::Trade => refused(text, &refused_frame),
-                    _ => frames::done("", "", &session.conn_id, Err(&refused_frame.text)),
+                    _ => frames::done("", &Value::Null, &session.conn_id, Err(&refused_frame.text)),
                 };
                 desk.out.answer(conn, told);
                 return;
             }
         };
         let told = match (session.kind, frame.op.as_str()) {
-            (kind, "ping") => frames::pong(kind, &frame.id, &session.conn_id, desk.core.now().millis()),
+            (kind, "ping") => frames::pong(kind, &frame.id_told, &session.conn_id, desk.core.now().millis()),
             (SocketKind::Public, "subscribe" | "unsubscribe") => {
                 let (told, fresh) = self.listen(desk.core, conn, &frame);
                 desk.out.answer(conn, told);
@@ -213,20 +201,20 @@ impl Sockets {
             }
             (SocketKind::Private, "subscribe" | "unsubscribe") => follow(session, &frame),
             (SocketKind::Private | SocketKind::Trade, "auth") => {
-                let done = authenticate(desk.core, session, &frame, from);
+                let done = authenticate(desk.core, &mut session.speaker, &frame, from);
                 if done.is_ok()
                     && session.kind == SocketKind::Private
-                    && let Some(account) = session.account
+                    && let Some(account) = session.speaker.account
                 {
                     self.of_account.entry(account).or_default().insert(conn);
                 }
-                told_auth(session, &frame, done)
+                told_auth(session.kind, &session.conn_id, &frame, &done)
             }
             (SocketKind::Trade, _) => {
                 let fits = self.messages.spend(desk.now, &from).fits;
-                order_entry(desk, usage, session, &frame, fits)
+                order_entry(desk, usage, &mut session.speaker, &session.conn_id, &frame, fits)
             }
-            (_, _) => frames::done(&frame.op, &frame.id, &session.conn_id, Err("error:unknown op")),
+            (_, _) => frames::done(&frame.op, &frame.id_told, &session.conn_id, Err("error:unknown op")),
         };
         desk.out.answer(conn, told);
     }
@@ -234,7 +222,7 @@ impl Sockets {
     /// Changes what a public socket hears; gives the answer and the topics that are new.
     fn listen(&mut self, core: &Core, conn: ConnNo, frame: &Frame) -> (String, Vec<PublicTopic>) {
         let Some(session) = self.sessions.get_mut(&conn) else { return (String::new(), Vec::new()) };
-        let answer = |told| frames::done(&frame.op, &frame.id, &session.conn_id, told);
+        let answer = |told| frames::done(&frame.op, &frame.id_told, &session.conn_id, told);
         let topics = match frame.topics() {
             Ok(topics) => topics,
             Err(refused) => return (answer(Err(&refused.text)), Vec::new()),
@@ -455,44 +443,10 @@ fn order_row(core: &Core, order: &Order, change: &Change) -> Map<String, Value> 
     row
 }
 
-/// Checks a socket's `auth`.
-fn authenticate(core: &Core, session: &mut Session, frame: &Frame, from: IpAddr) -> Result<(), Refusal> {
-    if session.account.is_some() {
-        return Err(codes::AUTH_AGAIN);
-    }
-    let wrong = || Refusal::parameter("auth needs apiKey, expires and signature");
-    let (Some(name), Some(expires), Some(signature)) = (frame.text(0), frame.text(1), frame.text(2)) else {
-        return Err(wrong());
-    };
-    let expires: u64 = expires.parse().map_err(|_| wrong())?;
-    let key = usable_key(core, &name, from)?;
-    if expires < core.now().millis() {
-        return Err(Refusal::fixed(10002, "expires is in the past"));
-    }
-    if !key.verifies(socket_origin(expires).as_bytes(), &signature) {
-        return Err(Refusal::fixed(10004, "Invalid sign"));
-    }
-    session.account = Some(key.account);
-    session.rights_to_trade = may_trade(key.rights);
-    Ok(())
-}
-
-fn told_auth(session: &Session, frame: &Frame, done: Result<(), Refusal>) -> String {
-    if session.kind == SocketKind::Private {
-        let told = done.as_ref().map(|()| "").map_err(|refused| refused.text.as_ref());
-        return frames::done("auth", &frame.id, &session.conn_id, told);
-    }
-    let (code, text) = match &done {
-        Ok(()) => (0, "OK"),
-        Err(refused) => (refused.code, refused.text.as_ref()),
-    };
-    json!({ "retCode": code, "retMsg": text, "op": "auth", "connId": session.conn_id }).to_string()
-}
-
 /// Changes what a private socket hears; gives the answer.
 fn follow(session: &mut Session, frame: &Frame) -> String {
     let outcome = (|| {
-        if session.account.is_none() {
+        if session.speaker.account.is_none() {
             return Err("Request not authorized".to_owned());
         }
         let mut wanted = Vec::new();
@@ -517,126 +471,5 @@ fn follow(session: &mut Session, frame: &Frame) -> String {
         Ok(())
     })();
     let told = outcome.as_ref().map(|()| "").map_err(String::as_str);
-    frames::done(&frame.op, &frame.id, &session.conn_id, told)
-}
-
-/// What an op of the trade socket does.
-fn operation(op: &str) -> Option<(Group, Single, bool)> {
-    Some(match op {
-        "order.create" => (Group::Create, trade::create, false),
-        "order.amend" => (Group::Amend, trade::amend, false),
-        "order.cancel" => (Group::Cancel, trade::cancel, false),
-        "order.create-batch" => (Group::CreateBatch, trade::create, true),
-        "order.amend-batch" => (Group::AmendBatch, trade::amend, true),
-        "order.cancel-batch" => (Group::CancelBatch, trade::cancel, true),
-        _ => return None,
-    })
-}
-
-/// A message of the trade socket that is not about the socket itself.
-fn order_entry(
-    desk: &mut Desk<'_>,
-    usage: &mut Usage,
-    session: &mut Session,
-    frame: &Frame,
-    fits: bool,
-) -> String {
-    let mut standing = None;
-    let outcome =
-        if fits { ordered(desk, usage, session, frame, &mut standing) } else { Err(codes::SOCKET_ADDRESS) };
-    let now_ms = desk.core.now().millis();
-    let (code, text, data, ext) = match outcome {
-        Ok((data, ext)) => (0, "OK".into(), data, ext),
-        Err(refused) => (refused.code, refused.text, json!({}), json!({})),
-    };
-    let mut header = json!({ "Timenow": now_ms.to_string(), "Traceid": session.conn_id });
-    if let Some(told) = standing {
-        let Standing { limit, left, reset_at } = told;
-        header["X-Bapi-Limit"] = limit.to_string().into();
-        header["X-Bapi-Limit-Status"] = left.to_string().into();
-        header["X-Bapi-Limit-Reset-Timestamp"] = reset_at.millis().to_string().into();
-    }
-    json!({
-        "reqId": frame.id, "retCode": code, "retMsg": text, "op": frame.op, "data": data, "retExtInfo": ext,
-        "header": header, "connId": session.conn_id,
-    })
-    .to_string()
-}
-
-fn ordered(
-    desk: &mut Desk<'_>,
-    usage: &mut Usage,
-    session: &mut Session,
-    frame: &Frame,
-    standing: &mut Option<Standing>,
-) -> Result<(Value, Value), Refusal> {
-    let (group, single, batch) = operation(&frame.op).ok_or(codes::OP_NOT_FOUND)?;
-    let account = session.account.ok_or(Refusal::fixed(10003, "Request not authorized"))?;
-    if frame.id.len() > REQUEST_ID_MAX {
-        return Err(Refusal::parameter("reqId too long"));
-    }
-    if !frame.id.is_empty() && !remember(session, &frame.id) {
-        return Err(codes::REQUEST_ID);
-    }
-    let number = |name: &str| header_number(&frame.header, name);
-    let asked_ms =
-        number("X-BAPI-TIMESTAMP")?.ok_or_else(|| Refusal::parameter("X-BAPI-TIMESTAMP is required"))?;
-    let window_ms = number("X-BAPI-RECV-WINDOW")?.unwrap_or(WINDOW_MS);
-    check_time(asked_ms, window_ms, desk.core.now().millis())?;
-    if !session.rights_to_trade {
-        return Err(codes::PERMISSION);
-    }
-    let body = frame.args.first().ok_or_else(|| Refusal::parameter("args is required"))?;
-    let fields = Fields::of_json(body.get().as_bytes())?;
-    let mut take = |count| {
-        let (taken, told) = usage.take(account, group, count, desk.now);
-        *standing = Some(told);
-        taken
-    };
-    if batch {
-        let items = trade::batch_items(&fields)?;
-        let taken = take(items.len());
-        return Ok(trade::batch(desk.core, account, &items, taken, single));
-    }
-    if take(1) == 0 {
-        return Err(codes::TOO_MANY);
-    }
-    Ok((single(desk.core, account, &fields)?, json!({})))
-}
-
-/// A number of a message's header: a text or a JSON number.
-fn header_number(header: &Fields, name: &str) -> Result<Option<u64>, Refusal> {
-    match header.text(name) {
-        Ok(Some(text)) => {
-            text.parse().map(Some).map_err(|_| Refusal::parameter(format_args!("{name} invalid")))
-        }
-        Ok(None) => Ok(None),
-        Err(_) => header.whole(name),
-    }
-}
-
-/// Remembers a request id; false when it was used before.
-fn remember(session: &mut Session, id: &str) -> bool {
-    if session.requests.contains(id) {
-        return false;
-    }
-    if session.requests_order.len() >= REQUEST_IDS_MAX
-        && let Some(oldest) = session.requests_order.pop_front()
-    {
-        session.requests.remove(&oldest);
-    }
-    session.requests.insert(id.to_owned());
-    session.requests_order.push_back(id.to_owned());
-    true
-}
-
-/// What a message over the trade socket is answered that failed, whatever it was.
-#[must_use]
-pub fn refused(text: &str, refused: &Refusal) -> String {
-    let frame = Frame::read(text).unwrap_or_default();
-    json!({
-        "reqId": frame.id, "retCode": refused.code, "retMsg": refused.text, "op": frame.op, "data": {},
-        "retExtInfo": {}, "header": {}, "connId": "",
-    })
-    .to_string()
+    frames::done(&frame.op, &frame.id_told, &session.conn_id, told)
 }

@@ -13,7 +13,7 @@ use super::market::instrument_of;
 use super::objects::{self, OfOrder, link};
 use super::wish::{Surroundings, Wish, linear, symbol};
 use crate::paper_exchange::accounts::AccountNo;
-use crate::paper_exchange::orders::{Execution, Order, OrderNo, Origin, State};
+use crate::paper_exchange::orders::{Execution, Order, OrderNo, Origin, PositionSide, State};
 use crate::paper_exchange::{Core, Refusal as CoreRefusal};
 use engine::core::order::Liquidity;
 
@@ -74,6 +74,10 @@ pub fn create(core: &mut Core, account: AccountNo, fields: &Fields) -> Result<Va
     let mark = core.mark(wish.symbol).ok_or_else(Refusal::symbol)?;
     if !wish.link.is_empty() && core.order_by_client(account, &wish.link).is_some() {
         return Err(codes::LINK_ID);
+    }
+    let hedge = core.account(account).ok_or(codes::KEY)?.hedge;
+    if (wish.position_side == PositionSide::Both) == hedge {
+        return Err(codes::POSITION_INDEX);
     }
     let held = core.position(account, wish.symbol);
     let around = Surroundings {
