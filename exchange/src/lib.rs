@@ -10,4 +10,5 @@
 pub mod live;
 pub mod market;
 pub mod paper;
+pub mod paper_exchange;
 pub mod venue;

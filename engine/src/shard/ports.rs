@@ -4,9 +4,10 @@
 
 use crate::core::command::{Command, Refusal, Reply};
 use crate::core::event::Event;
-use crate::core::fixed::Money;
+use crate::core::fixed::{Money, Price};
 use crate::core::ids::{AccountId, ClientOrderId, Timestamp, UserId};
 use crate::core::instrument::MarketView;
+use crate::core::key::KeyFinding;
 use crate::core::order::{NewOrder, VenueReport};
 use crate::core::rules::Rules;
 use crate::core::state::State;
@@ -108,6 +109,21 @@ pub trait Gateway: MarketView {
     /// # Errors
     /// [`VenueBusy`]: not taken.
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy>;
+    /// Sends an order that opens a position, and says which triggers are planned for it: a venue that attaches them to the
+    /// position sets them with the order.
+    ///
+    /// # Errors
+    /// [`VenueBusy`]: not taken.
+    fn submit_entry(
+        &mut self,
+        now: Timestamp,
+        order: &NewOrder,
+        stop: Price,
+        take_profit: Price,
+    ) -> Result<(), VenueBusy> {
+        let _ = (stop, take_profit);
+        self.submit(now, order)
+    }
     /// Takes an order back.
     ///
     /// # Errors
@@ -120,6 +136,10 @@ pub trait Gateway: MarketView {
     fn query(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy>;
     /// Hands over at most `budget` reports' worth of news; the units of work done.
     fn poll(&mut self, now: Timestamp, budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize;
+    /// What a venue said about an account's key, and which of its keys it was asked with.
+    fn take_key_finding(&mut self) -> Option<(AccountId, u32, KeyFinding)> {
+        None
+    }
     /// When `poll` has work again at the latest.
     fn next_due(&self, now: Timestamp) -> Option<Timestamp>;
     /// Is told each decision, with the prices it was made on still in force. The simulator's looks on here and compares;

@@ -5,6 +5,7 @@
 //! * [`credential`]: a key and what it signs with. [`params`]: percent-encoding before signing, in one place.
 //! * [`key_check`]: whether a key is taken, from what the exchange says about it.
 //! * [`binance`], [`bybit`]: the two protocols, without I/O.
+//! * [`pacing`]: what may be sent when, without I/O: budgets, stops, bans, circuits, the exchange's clock.
 //!
 //! **Runs on**: the shard that owns the accounts. **Invariants**: what is signed is what is sent, byte for byte; a secret is
 //! never printed; a number with a decimal point never passes through a float.
@@ -12,7 +13,9 @@
 
 pub mod binance;
 pub mod bybit;
+pub mod connector;
 pub mod credential;
-pub mod key_check;
+pub mod pacing;
 pub mod params;
 pub mod protocol;
+pub mod transport;

@@ -550,7 +550,8 @@ pub enum FailureKind {
     Duplicate,
     /// It did not happen and will not: the order breaks a rule of the exchange, or money is missing.
     Refused(VenueReason),
-    /// The account's position mode is another one: read it, then once more.
+    /// The account's position mode, margin type, positions or orders are others than was thought: read them, then once more
+    /// or not at all (EXCHANGES.md §2.8, state clash).
     Mode,
     /// The symbol takes no orders, or only closing ones: for everybody.
     SymbolGate,
@@ -661,6 +662,9 @@ pub struct TradeReply {
 pub enum TradeMessage {
     /// An answer to a request.
     Reply(TradeReply),
+    /// An answer to a request, and the exchange asks for a new connection (Bybit 10019): requests that are under way are still
+    /// answered here, new ones are not taken.
+    LastReply(TradeReply),
     /// Anything that a private stream says too: log-in, sign of life, reconnect.
     Event(StreamEvent),
 }

@@ -10,6 +10,8 @@ pub mod file;
 mod generator;
 mod pace;
 
+use std::collections::VecDeque;
+
 use engine::core::fixed::Price;
 use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;
@@ -46,6 +48,7 @@ struct TrackTick {
 enum Source {
     File { file: MarketFile, symbol: Symbol, grid: Price, next: usize },
     Generated { generator: Generator, next: u64 },
+    Handed(VecDeque<TrackTick>),
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +69,7 @@ impl Track {
         self.head = match &self.source {
             Source::File { file, symbol, grid, next } => file.tick(*next, *symbol, *grid),
             Source::Generated { generator, next } => Some(generator.tick(*next)),
+            Source::Handed(queue) => queue.front().copied(),
         };
     }
 
@@ -73,6 +77,7 @@ impl Track {
         match &mut self.source {
             Source::File { next, .. } => *next += 1,
             Source::Generated { next, .. } => *next += 1,
+            Source::Handed(queue) => drop(queue.pop_front()),
         }
         self.load();
     }
@@ -116,8 +121,22 @@ impl Market {
             .flat_map(|track| match &track.source {
                 Source::File { symbol, .. } => vec![*symbol],
                 Source::Generated { generator, .. } => generator.symbols().collect(),
+                // Only symbols that are listed are handed in.
+                Source::Handed(_) => Vec::new(),
             })
             .collect()
+    }
+
+    /// Puts a price in by hand. Those handed in play in their order, before what the other tracks have at the same time.
+    pub(crate) fn hand(&mut self, symbol: Symbol, price: Price, at: Timestamp, continuous: bool) {
+        let tick = TrackTick { symbol, venue_at: at, price, continuous };
+        match self.tracks.first_mut() {
+            Some(Track { source: Source::Handed(queue), head }) => {
+                queue.push_back(tick);
+                *head = queue.front().copied();
+            }
+            _ => self.tracks.insert(0, Track::new(Source::Handed(VecDeque::from([tick])))),
+        }
     }
 
     fn earliest(&self) -> Option<usize> {

@@ -362,7 +362,7 @@ impl PaperVenue {
         }
     }
 
-    fn unstand_liquidation(&mut self, slot: Slot, index: InstrumentIndex) {
+    pub(super) fn unstand_liquidation(&mut self, slot: Slot, index: InstrumentIndex) {
         let Some(position) = self.account_at_mut(slot).position_mut(index) else { return };
         let rising = position.side == Side::Sell;
         if let Some(price) = position.liquidation.take() {

@@ -14,6 +14,7 @@ mod admission;
 mod book;
 mod execution;
 mod funding;
+mod leverage;
 mod listing;
 mod restore;
 pub mod rules;
@@ -22,7 +23,7 @@ mod tick;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use engine::core::fixed::{Money, Quantity, Rate};
+use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, Symbol};
 use engine::core::order::{NewOrder, VenueReport};
@@ -222,6 +223,32 @@ impl PaperVenue {
                 books[index].mark = Some(Mark { price: tick.price, venue_at: tick.venue_at });
             }
         });
+    }
+
+    /// How much one order can take from the market of a symbol in one tick.
+    #[must_use]
+    pub fn depth(&self, symbol: Symbol) -> Option<Quantity> {
+        self.index_of(symbol).map(|index| self.depths[usize::from(index)])
+    }
+
+    /// Puts a price into the market that it would not have had: it is played when its time is due, before the market's own
+    /// at that time. Earlier than one that was handed in before, it is played together with that one.
+    ///
+    /// # Errors
+    /// [`SetupError::NotListed`]: no such symbol. [`SetupError::Listing`]: the price is below half a tick.
+    pub fn hand_price(
+        &mut self,
+        symbol: Symbol,
+        price: Price,
+        at: Timestamp,
+        continuous: bool,
+    ) -> Result<(), SetupError> {
+        let index = self.index_of(symbol).ok_or(SetupError::NotListed(symbol))?;
+        let tick = self.instrument_at(index).tick;
+        let price = rules::nearest_tick(price, tick)
+            .ok_or(SetupError::Listing { symbol, what: "a price below half a tick" })?;
+        self.market.hand(symbol, price, at, continuous);
+        Ok(())
     }
 
     /// How many ticks of the market have been played.

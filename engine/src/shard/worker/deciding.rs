@@ -197,6 +197,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             }
         }
         self.reports = reports;
+        while let Some((account, number, finding)) = self.gateway.take_key_finding() {
+            self.internal.push_back(Command::ReportKey { account, number, finding });
+        }
         Ok(())
     }
 

@@ -157,7 +157,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     /// Hands an effect to the venue; false when its queue is full.
     pub(super) fn reach_venue(&mut self, now: Moment, effect: &Effect) -> bool {
         let taken = match effect {
-            Effect::Submit(order) => self.gateway.submit(now.wall, order),
+            Effect::Submit(order) => self.submit(now, order),
             Effect::Cancel(id) => self.gateway.cancel(now.wall, *id),
             Effect::Query(_) if planted::planted!("unknown_order_never_queried") => Ok(()),
             Effect::Query(id) => self.gateway.query(now.wall, *id),
@@ -184,6 +184,20 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 self.counters.venue_busy += 1;
                 false
             }
+        }
+    }
+
+    /// An entry goes with the triggers that its position is to have.
+    fn submit(&mut self, now: Moment, order: &NewOrder) -> Result<(), VenueBusy> {
+        let id = order.id;
+        let position = self
+            .state
+            .by_id(id.account.user)
+            .filter(|_| id.leg == Leg::Entry)
+            .and_then(|user| user.position(id.signal, id.account.index));
+        match position {
+            Some(p) => self.gateway.submit_entry(now.wall, order, p.stop, p.take_profit),
+            None => self.gateway.submit(now.wall, order),
         }
     }
 

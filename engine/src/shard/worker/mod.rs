@@ -23,7 +23,7 @@ use super::limits::{
 };
 use super::mesh::Mesh;
 use super::metrics::{Counters, Histograms, ShardStatus, Stage, Track};
-use super::ports::{Decided, Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, owner};
+use super::ports::{Decided, Gateway, Journal, JournalFailed, Lsn, Moment, Reads, ShardId, VenueBusy, owner};
 use super::timers::{Alarm, Timers};
 use crate::core::apply::apply;
 use crate::core::auth::{session_is_alive, source_of_secret};
@@ -236,6 +236,11 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     #[must_use]
     pub fn gateway(&self) -> &G {
         &self.gateway
+    }
+
+    /// The venue, for whoever moves its bytes.
+    pub fn gateway_mut(&mut self) -> &mut G {
+        &mut self.gateway
     }
 
     /// Why the shard has stopped, if it has.

@@ -1,0 +1,306 @@
+//! One account as a connector follows it.
+//!
+//! **Owns**: its orders on their way, what the engine was told of its positions and what the exchange says of them, its
+//! sockets, and how far a comparison of both has come.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use engine::core::fixed::{Money, Quantity};
+use engine::core::ids::{AccountId, ClientOrderId, Leg, Timestamp};
+use engine::core::instrument::Symbol;
+use engine::core::key::KeyFault;
+use engine::core::order::{NewOrder, Side};
+use engine::core::venue_account::VenuePlace;
+
+use super::limits::{ENDED_KEPT, OTHERS_KEPT};
+use super::order::{LiveOrder, Phase};
+use super::outgoing::SocketId;
+use crate::live::credential::Credential;
+use crate::live::pacing::AccountSlot;
+use crate::live::protocol::{AccountView, ExecutionView, PositionMode, PositionView, Protection};
+
+/// Place of an account in its connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub(super) u32);
+
+/// What is known of leverage and margin type of a symbol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Setup {
+    /// Zero: not known.
+    pub(super) leverage: u8,
+    pub(super) isolated: bool,
+    /// A request that changes it is queued or under way.
+    pub(super) asking: bool,
+}
+
+/// How far the comparison with the exchange has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparing {
+    /// None is under way.
+    No,
+    /// Position mode and rights.
+    Account,
+    /// Leverage and margin types.
+    Settings,
+    /// Positions.
+    Positions,
+    /// Orders are asked about one by one.
+    Orders,
+    /// Balances.
+    Balances,
+}
+
+/// Why an account takes no orders that open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// What its user has to do something about.
+    pub fault: KeyFault,
+    /// The exchange's code; zero without.
+    pub code: i64,
+    /// The exchange's words, or ours.
+    pub text: String,
+}
+
+/// A position that differs from what the engine was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unexplained {
+    pub(super) looks: u8,
+    pub(super) asking: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) id: AccountId,
+    /// Where it is.
+    pub(super) place: VenuePlace,
+    /// Which of its keys this is.
+    pub(super) key_number: u32,
+    /// Its place in the budgets.
+    pub(super) pacing: AccountSlot,
+    pub(super) credential: Option<Credential>,
+    pub(super) suspended: Option<Suspension>,
+    /// A comparison was made since the start: what is held is known.
+    pub(super) is_ready: bool,
+    /// What the exchange last said about the account.
+    pub(super) view: Option<AccountView>,
+    pub(super) mode: PositionMode,
+    pub(super) mode_is_known: bool,
+    /// Bybit: margin type of the account as a whole.
+    pub(super) isolated: Option<bool>,
+    pub(super) settings_known: bool,
+    pub(super) setups: BTreeMap<Symbol, Setup>,
+    pub(super) orders: BTreeMap<ClientOrderId, LiveOrder>,
+    ended: VecDeque<ClientOrderId>,
+    by_venue: BTreeMap<String, ClientOrderId>,
+    /// What the engine was told is open; negative is short.
+    expected: BTreeMap<Symbol, i64>,
+    /// What the exchange says is open.
+    pub(super) positions: BTreeMap<Symbol, PositionView>,
+    /// What of it is not ours.
+    pub(super) foreign: BTreeMap<Symbol, i64>,
+    /// Triggers that were sent with an entry.
+    pub(super) attached: BTreeMap<Symbol, Protection>,
+    /// Executions whose order is not known (yet).
+    pub(super) orphans: VecDeque<(Timestamp, ExecutionView)>,
+    others_seen: VecDeque<(Symbol, String)>,
+    pub(super) others_fills: u32,
+    pub(super) unexplained: BTreeMap<Symbol, Unexplained>,
+    pub(super) comparing: Comparing,
+    /// Positions of the pages read so far.
+    pub(super) pages: Vec<PositionView>,
+    pub(super) page_count: u32,
+    /// Questions about orders that the comparison waits for.
+    pub(super) questions: u32,
+    /// Another comparison is wanted after this one.
+    pub(super) compare_again: bool,
+    pub(super) compared_at: Option<Timestamp>,
+    pub(super) compared: u64,
+    /// Grows with everything that moves money or positions: a balance that was asked for before is not believed after.
+    pub(super) moves: u64,
+    pub(super) moves_asked: u64,
+    pub(super) wallet_told: Option<Money>,
+    /// Funding that was told, newest per symbol.
+    pub(super) funded: BTreeMap<Symbol, Timestamp>,
+    pub(super) private: Option<SocketId>,
+    pub(super) private_is_ready: bool,
+    pub(super) listen_key: String,
+    pub(super) trade: Option<SocketId>,
+    pub(super) reopen_pause: u64,
+    pub(super) key_checked_at: Option<Timestamp>,
+    pub(super) funding_checked_at: Option<Timestamp>,
+}
+
+impl Account {
+    pub(super) fn new(
+        id: AccountId,
+        place: VenuePlace,
+        key_number: u32,
+        credential: Option<Credential>,
+        pacing: AccountSlot,
+    ) -> Self {
+        Self {
+            id,
+            place,
+            key_number,
+            pacing,
+            credential,
+            suspended: None,
+            is_ready: false,
+            view: None,
+            mode: PositionMode::OneWay,
+            mode_is_known: false,
+            isolated: None,
+            settings_known: false,
+            setups: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            ended: VecDeque::new(),
+            by_venue: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            orphans: VecDeque::new(),
+            others_seen: VecDeque::new(),
+            others_fills: 0,
+            unexplained: BTreeMap::new(),
+            comparing: Comparing::No,
+            pages: Vec::new(),
+            page_count: 0,
+            questions: 0,
+            compare_again: false,
+            compared_at: None,
+            compared: 0,
+            moves: 0,
+            moves_asked: 0,
+            wallet_told: None,
+            funded: BTreeMap::new(),
+            private: None,
+            private_is_ready: false,
+            listen_key: String::new(),
+            trade: None,
+            reopen_pause: 0,
+            key_checked_at: None,
+            funding_checked_at: None,
+        }
+    }
+
+    /// What the engine was told is open; negative is short.
+    pub(super) fn expected(&self, symbol: Symbol) -> i64 {
+        self.expected.get(&symbol).copied().unwrap_or(0)
+    }
+
+    /// What the exchange says is open; negative is short.
+    pub(super) fn held(&self, symbol: Symbol) -> i64 {
+        self.positions.get(&symbol).map_or(0, signed)
+    }
+
+    /// Symbols of which something is open, in the engine's eyes or the exchange's.
+    pub(super) fn symbols(&self) -> Vec<Symbol> {
+        let mut all: Vec<Symbol> = self.expected.keys().chain(self.positions.keys()).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The engine was told that `quantity` was bought or sold.
+    pub(super) fn moved(&mut self, symbol: Symbol, side: Side, quantity: Quantity) {
+        self.moves += 1;
+        let now = self.expected(symbol).saturating_add(side.sign().saturating_mul(quantity.units()));
+        if now == 0 {
+            self.expected.remove(&symbol);
+        } else {
+            self.expected.insert(symbol, now);
+        }
+    }
+
+    /// An exit that fills beyond what is open in the engine's eyes: the rest is not ours.
+    pub(super) fn exited(&mut self, order: &NewOrder, quantity: Quantity) {
+        let open = self.expected(order.symbol);
+        let ours = open.signum() == -order.side.sign();
+        let taken = if ours { quantity.units().min(open.abs()) } else { 0 };
+        self.moved(order.symbol, order.side, Quantity::from_units(taken));
+    }
+
+    /// The order that the exchange means by this client id or its own id.
+    pub(super) fn find(&self, client_id: &str, venue_id: &str) -> Option<ClientOrderId> {
+        let ours = ClientOrderId::parse(client_id).filter(|id| self.orders.contains_key(id));
+        ours.or_else(|| self.by_venue.get(venue_id).copied().filter(|id| self.orders.contains_key(id)))
+    }
+
+    /// Remembers the exchange's id of an order.
+    pub(super) fn name(&mut self, venue_id: &str, id: ClientOrderId) {
+        if !venue_id.is_empty() {
+            self.by_venue.insert(venue_id.to_owned(), id);
+        }
+    }
+
+    /// The order that stands for a trigger of the position on this symbol.
+    pub(super) fn attached_leg(&self, symbol: Symbol, leg: Leg) -> Option<ClientOrderId> {
+        let stands =
+            |o: &&LiveOrder| o.is_open() && o.attached && o.new.symbol == symbol && o.new.id.leg == leg;
+        self.orders.values().find(stands).map(|o| o.new.id)
+    }
+
+    /// An order has ended: it is recognised for a while, so that what comes late finds it.
+    pub(super) fn put_away(&mut self, id: ClientOrderId) {
+        self.ended.push_back(id);
+        while self.ended.len() > ENDED_KEPT {
+            if let Some(oldest) = self.ended.pop_front() {
+                self.orders.remove(&oldest);
+                self.by_venue.retain(|_, of| *of != oldest);
+            }
+        }
+    }
+
+    /// Whether nothing is under way on a symbol that could explain a difference by itself.
+    pub(super) fn is_quiet(&self, symbol: Symbol) -> bool {
+        let busy = |o: &LiveOrder| {
+            o.new.symbol == symbol
+                && match o.phase {
+                    Phase::InFlight | Phase::Unknown | Phase::Recovered => true,
+                    Phase::Live => o.asking || o.end.is_some() || !o.new.kind.is_trigger(),
+                    Phase::Waiting | Phase::Queued | Phase::Ended => false,
+                }
+        };
+        !self.orders.values().any(busy) && !self.orphans.iter().any(|(_, e)| e.symbol == symbol)
+    }
+
+    /// Whether nothing is under way at all.
+    pub(super) fn is_all_quiet(&self) -> bool {
+        self.symbols().into_iter().all(|symbol| self.is_quiet(symbol) && self.is_explained(symbol))
+            && self
+                .orders
+                .values()
+                .all(|o| !matches!(o.phase, Phase::InFlight | Phase::Unknown | Phase::Recovered))
+    }
+
+    /// Whether the exchange holds what the engine was told, apart from what is known to be foreign.
+    pub(super) fn is_explained(&self, symbol: Symbol) -> bool {
+        let foreign = self.foreign.get(&symbol).copied().unwrap_or(0);
+        self.held(symbol) == self.expected(symbol).saturating_add(foreign)
+    }
+
+    /// Whether this execution by somebody else is new.
+    pub(super) fn is_new_of_others(&mut self, execution: &ExecutionView) -> bool {
+        let key = (execution.symbol, execution.trade_id.clone());
+        if self.others_seen.contains(&key) {
+            return false;
+        }
+        self.others_seen.push_back(key);
+        if self.others_seen.len() > OTHERS_KEPT {
+            self.others_seen.pop_front();
+        }
+        true
+    }
+
+    /// Whether orders may open positions.
+    pub(super) fn may_open(&self) -> bool {
+        self.is_ready && self.suspended.is_none() && self.credential.is_some()
+    }
+}
+
+/// Size of a position with its sign.
+pub(super) fn signed(position: &PositionView) -> i64 {
+    position.side.sign().saturating_mul(position.quantity.units())
+}

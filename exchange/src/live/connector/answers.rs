@@ -1,0 +1,97 @@
+//! Who gets which answer.
+
+use engine::core::ids::Timestamp;
+
+use super::outgoing::{CallEnd, Tag};
+use super::placing::Ended;
+use super::queue::{Job, PublicStep, Timer, Why};
+use super::{Connector, Notice, Shape};
+use crate::live::pacing::Pass;
+use crate::live::protocol::{Answer, Failure, FailureKind, Used};
+
+impl<P: Shape> Connector<P> {
+    /// How a call ended. One that is not known (any more) is ignored: its end was taken for unknown before.
+    pub fn call_done(&mut self, now: Timestamp, tag: Tag, end: CallEnd<'_>) {
+        let Some(flight) = self.in_flight.remove(&tag) else { return };
+        self.calls_under_way = self.calls_under_way.saturating_sub(1);
+        let job = flight.job;
+        let end = match end {
+            CallEnd::NotSent => {
+                self.pacer.withdrawn(now, flight.pass);
+                Ended::NotSent
+            }
+            CallEnd::Unreachable => {
+                self.pacer.unreachable(now, flight.pass);
+                Ended::NotSent
+            }
+            CallEnd::NoAnswer => {
+                self.pacer.answered(now, flight.pass, Used::default(), Some(&FailureKind::Unknown));
+                Ended::NoAnswer
+            }
+            CallEnd::Answered(reply) => {
+                let result = P::answer(&job.ask, reply);
+                self.note_use(now, flight.pass, P::used(reply), result.as_ref().err());
+                Ended::Answered(result)
+            }
+        };
+        self.settle(now, job, end);
+    }
+
+    /// A timer: a request without an answer.
+    pub(super) fn unanswered(&mut self, now: Timestamp, tag: Tag) {
+        let Some(flight) = self.in_flight.remove(&tag) else { return };
+        if flight.socket.is_none() {
+            self.calls_under_way = self.calls_under_way.saturating_sub(1);
+        }
+        self.pacer.answered(now, flight.pass, Used::default(), Some(&FailureKind::Unknown));
+        self.settle(now, flight.job, Ended::NoAnswer);
+    }
+
+    /// Budgets and the clock learn from every answer.
+    pub(super) fn note_use(&mut self, now: Timestamp, pass: Pass, used: Used, failure: Option<&Failure>) {
+        let kind = failure.map(|failure| failure.kind);
+        if matches!(kind, Some(FailureKind::Limited { .. } | FailureKind::Banned { .. })) {
+            self.metrics.limited += 1;
+        }
+        if kind == Some(FailureKind::Clock) {
+            self.queue.set(now, Timer::Public(PublicStep::Clock));
+        }
+        if kind == Some(FailureKind::Unreadable) {
+            self.metrics.unreadable += 1;
+            self.notice(Notice::Unreadable(failure.map(|f| f.text.clone()).unwrap_or_default()));
+        }
+        self.pacer.answered(now, pass, used, kind.as_ref());
+    }
+
+    /// Hands the end of a question to whoever asked it.
+    pub(super) fn settle(&mut self, now: Timestamp, job: Job, end: Ended) {
+        let Job { slot, ask, why, .. } = job;
+        match (why, slot) {
+            (Why::Public(step), _) => self.public_done(now, step, end),
+            (Why::Place(id), Some(slot)) => self.placed(now, slot, id, end),
+            (Why::Cancel(id), Some(slot)) => self.cancelled(now, slot, id, &end),
+            (Why::Query(id), Some(slot)) => self.queried(now, slot, id, end),
+            (Why::Fills(id, read, pages), Some(slot)) => {
+                self.fills_read(now, slot, id, read, pages, &ask, end);
+            }
+            (Why::Protect(id), Some(slot)) => self.protected(now, slot, id, &end),
+            (Why::Setup(symbol), Some(slot)) => self.set_up_done(now, slot, symbol, &ask, &end),
+            (Why::Compare, Some(slot)) => self.compared(now, slot, end),
+            (Why::Explain(symbol, read, pages), Some(slot)) => {
+                self.explained(now, slot, symbol, read, pages, &ask, end);
+            }
+            (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
+            (Why::Funding, Some(slot)) => {
+                if let Ended::Answered(Ok(Answer::Funding(rows, _))) = end {
+                    for row in &rows {
+                        self.funding_told(slot, row);
+                    }
+                } else {
+                    self.account_mut(slot).funding_checked_at = None;
+                }
+            }
+            (Why::Key, Some(slot)) => self.key_read(now, slot, end),
+            (_, None) => {}
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! What the engine was told against what the exchange holds: on connect, after gaps, and in rotation. The exchange is the truth
+//! for what is open now; a difference is explained by executions before it is believed (CASES.md P4–P9, S9–S11, O9, O10).
+
+use engine::core::ids::{ClientOrderId, Timestamp};
+use engine::core::instrument::Symbol;
+use engine::core::key::KeyFault;
+use engine::core::order::VenueReport;
+
+use super::account::{Comparing, Slot, signed};
+use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, UNEXPLAINED_PAUSE};
+use super::order::Phase;
+use super::placing::Ended;
+use super::queue::{Timer, Why};
+use super::{Connector, Notice, Shape};
+use crate::live::pacing::Purpose;
+use crate::live::protocol::{Answer, Ask, BalanceView, FailureKind, Millis, PositionMode, PositionView};
+
+/// A balance is looked at in every so manyth comparison: it costs as much as the positions.
+const BALANCES_EVERY: u64 = 4;
+/// Funding is asked for this often beside the stream: exchanges settle it every 1 to 8 hours.
+const FUNDING_SPAN: u64 = 4 * 3_600_000_000;
+/// How soon an account is compared again after a comparison failed.
+const FAILED_PAUSE: u64 = 2_000_000;
+
+impl<P: Shape> Connector<P> {
+    /// A comparison soon: something does not fit.
+    pub(super) fn want_comparison(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        if account.comparing == Comparing::No {
+            self.compare(now, slot);
+        } else {
+            account.compare_again = true;
+        }
+    }
+
+    /// Begins a comparison, unless one is under way.
+    pub(super) fn compare(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        if account.comparing != Comparing::No || account.credential.is_none() {
+            return;
+        }
+        account.compare_again = false;
+        let purpose = if account.is_ready { Purpose::Reconcile } else { Purpose::Open };
+        if account.mode_is_known && account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN) {
+            account.key_checked_at = Some(now);
+            self.ask(Some(slot), Ask::Key, Why::Key, Purpose::Reconcile);
+        }
+        self.ask_funding(now, slot);
+        let account = self.account_mut(slot);
+        if !account.mode_is_known {
+            account.comparing = Comparing::Account;
+            self.ask(Some(slot), Ask::Account, Why::Compare, purpose);
+        } else if !account.settings_known && P::SHARED {
+            account.comparing = Comparing::Settings;
+            self.ask(Some(slot), Ask::Settings(None), Why::Compare, purpose);
+        } else {
+            self.ask_positions(slot);
+        }
+    }
+
+    /// Funding that a stream may have missed: asked for after a gap, and once in a few hours while something is open.
+    fn ask_funding(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        let due = account.funding_checked_at.is_none_or(|at| now.micros_since(at) >= FUNDING_SPAN);
+        if account.symbols().is_empty() || !due {
+            return;
+        }
+        account.funding_checked_at = Some(now);
+        let oldest = account.compared_at.unwrap_or(Timestamp(now.0.saturating_sub(FUNDING_SPAN * 2)));
+        let back = now.micros_since(oldest) / 1_000 + 3_600_000;
+        let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back));
+        let ask = Ask::Funding { since, cursor: String::new() };
+        self.ask(Some(slot), ask, Why::Funding, Purpose::Background);
+    }
+
+    fn ask_positions(&mut self, slot: Slot) {
+        let account = self.account_mut(slot);
+        account.comparing = Comparing::Positions;
+        account.pages.clear();
+        account.page_count = 0;
+        self.ask(Some(slot), Ask::Positions(String::new()), Why::Compare, Purpose::Reconcile);
+    }
+
+    /// The answer to the step that is under way.
+    pub(super) fn compared(&mut self, now: Timestamp, slot: Slot, end: Ended) {
+        let step = self.account(slot).comparing;
+        let answer = match end {
+            Ended::Answered(Ok(answer)) => answer,
+            Ended::Answered(Err(failure)) => {
+                if failure.kind == FailureKind::UserMustAct {
+                    self.user_must_act(slot, &failure);
+                }
+                self.comparison_failed(now, slot);
+                return;
+            }
+            Ended::NotSent | Ended::NoAnswer => {
+                self.comparison_failed(now, slot);
+                return;
+            }
+        };
+        match (step, answer) {
+            (Comparing::Account, Answer::Account(view)) => {
+                let account = self.account_mut(slot);
+                account.mode = view.mode.unwrap_or(PositionMode::OneWay);
+                account.mode_is_known = true;
+                account.isolated = view.isolated;
+                account.view = Some(view);
+                account.comparing = Comparing::No;
+                if account.mode == PositionMode::Hedge {
+                    self.suspend(slot, KeyFault::HedgeMode, 0, "the account is in hedge mode");
+                } else if !view.may_trade {
+                    self.suspend(slot, KeyFault::AccountRestricted, 0, "the account may not trade");
+                }
+                self.compare(now, slot);
+            }
+            (Comparing::Settings, Answer::Settings(rows)) => {
+                let account = self.account_mut(slot);
+                account.settings_known = true;
+                for row in rows {
+                    let setup = account.setups.entry(row.symbol).or_default();
+                    setup.leverage = row.leverage;
+                    setup.isolated = row.isolated.unwrap_or(setup.isolated);
+                }
+                account.comparing = Comparing::No;
+                self.compare(now, slot);
+            }
+            (Comparing::Positions, Answer::Positions(rows, next)) => {
+                self.positions_read(now, slot, rows, next)
+            }
+            (Comparing::Balances, Answer::Balances(rows)) => self.balances_read(now, slot, &rows),
+            _ => self.comparison_failed(now, slot),
+        }
+    }
+
+    fn comparison_failed(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        account.comparing = Comparing::No;
+        account.questions = 0;
+        self.queue.set(now.plus_micros(FAILED_PAUSE), Timer::Compare(slot));
+    }
+
+    fn positions_read(&mut self, now: Timestamp, slot: Slot, rows: Vec<PositionView>, next: Option<String>) {
+        let account = self.account_mut(slot);
+        account.pages.extend(rows);
+        account.page_count += 1;
+        if let Some(cursor) = next {
+            if account.page_count >= PAGES_MAX {
+                self.comparison_failed(now, slot);
+            } else {
+                self.ask(Some(slot), Ask::Positions(cursor), Why::Compare, Purpose::Reconcile);
+            }
+            return;
+        }
+        let pages = std::mem::take(&mut account.pages);
+        account.positions =
+            pages.into_iter().filter(|p| !p.quantity.is_zero()).map(|p| (p.symbol, p)).collect();
+        for (symbol, position) in &account.positions {
+            if position.leverage > 0 {
+                account.setups.entry(*symbol).or_default().leverage = position.leverage;
+            }
+        }
+        account.comparing = Comparing::Orders;
+        let asked: Vec<ClientOrderId> = account
+            .orders
+            .values()
+            .filter(|o| matches!(o.phase, Phase::Live | Phase::Unknown | Phase::Recovered))
+            .filter(|o| !o.attached)
+            .map(|o| o.new.id)
+            .collect();
+        account.questions = 1;
+        for id in asked {
+            let account = self.account_mut(slot);
+            if account.orders.get(&id).is_some_and(|o| !o.asking) {
+                account.questions += 1;
+                self.ask_about(now, slot, id, 0);
+            }
+        }
+        self.check_attached(now, slot);
+        self.answered_for_comparison(now, slot);
+    }
+
+    /// Bybit: triggers that the engine takes for live are there, or are set again (CASES.md O9).
+    fn check_attached(&mut self, now: Timestamp, slot: Slot) {
+        self.detach_flat(now, slot);
+        let account = self.account(slot);
+        let missing: Vec<ClientOrderId> = account
+            .orders
+            .values()
+            .filter(|o| o.attached && o.phase == Phase::Live)
+            .filter(|o| {
+                account.positions.get(&o.new.symbol).is_some_and(|p| match o.new.id.leg {
+                    engine::core::ids::Leg::Stop => p.stop.is_none(),
+                    _ => p.take_profit.is_none(),
+                })
+            })
+            .map(|o| o.new.id)
+            .collect();
+        for id in missing {
+            if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+                order.phase = Phase::Waiting;
+            }
+            self.go_on(now, slot, id);
+        }
+    }
+
+    /// One of the questions that a comparison waits for is answered.
+    pub(super) fn answered_for_comparison(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        if account.comparing != Comparing::Orders {
+            return;
+        }
+        account.questions = account.questions.saturating_sub(1);
+        if account.questions > 0 {
+            return;
+        }
+        for symbol in self.account(slot).symbols() {
+            self.difference(now, slot, symbol);
+        }
+        let account = self.account_mut(slot);
+        let first = !account.is_ready;
+        account.is_ready = true;
+        let due = account.compared % BALANCES_EVERY == 0 || account.wallet_told.is_none();
+        if due && account.is_all_quiet() {
+            account.comparing = Comparing::Balances;
+            account.moves_asked = account.moves;
+            self.ask(Some(slot), Ask::Balances, Why::Compare, Purpose::Reconcile);
+        } else {
+            self.comparison_done(now, slot);
+        }
+        if first {
+            self.go_on_all(now, slot);
+        }
+    }
+
+    fn balances_read(&mut self, now: Timestamp, slot: Slot, rows: &[BalanceView]) {
+        let of = |asset: &&str| rows.iter().find(|row| row.asset == **asset && !row.wallet.is_zero());
+        let found = P::SETTLEMENT.iter().find_map(|asset| of(&asset));
+        let wallet = found.map(|row| row.wallet).or_else(|| {
+            // Nothing in any of them: empty, if the exchange says so at all.
+            rows.iter()
+                .any(|row| P::SETTLEMENT.contains(&row.asset.as_str()))
+                .then_some(engine::core::fixed::Money::ZERO)
+        });
+        let account = self.account_mut(slot);
+        // What moved since it was asked for may or may not be in it.
+        let still = account.moves == account.moves_asked && account.is_all_quiet();
+        if let Some(wallet) = wallet.filter(|_| still) {
+            account.wallet_told = Some(wallet);
+            let account = account.id;
+            self.reports.push_back(VenueReport::Wallet { account, wallet });
+        }
+        self.comparison_done(now, slot);
+    }
+
+    fn comparison_done(&mut self, now: Timestamp, slot: Slot) {
+        self.metrics.comparisons += 1;
+        let account = self.account_mut(slot);
+        account.comparing = Comparing::No;
+        account.compared += 1;
+        account.compared_at = Some(now);
+        if std::mem::take(&mut account.compare_again) {
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE / 4), Timer::Compare(slot));
+        } else {
+            // Spread over the span, so that accounts that began together do not stay together.
+            let spread = u64::from(slot.0).wrapping_mul(7_919) % (ROTATION_SPAN / 4);
+            self.queue.set(now.plus_micros(ROTATION_SPAN - spread), Timer::Compare(slot));
+        }
+    }
+
+    /// Looks whether what the exchange holds of a symbol is what the engine was told; if not, begins to explain it.
+    pub(super) fn difference(&mut self, now: Timestamp, slot: Slot, symbol: Symbol) {
+        let account = self.account_mut(slot);
+        if account.is_explained(symbol) {
+            account.unexplained.remove(&symbol);
+            return;
+        }
+        if account.is_quiet(symbol)
+            && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol))
+        {
+            self.note_foreign(slot, symbol);
+            return;
+        }
+        if !account.unexplained.contains_key(&symbol) {
+            self.metrics.differences += 1;
+            self.account_mut(slot).unexplained.insert(symbol, super::account::Unexplained::default());
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+        }
+    }
+
+    /// What is held beyond what the engine was told is somebody else's (CASES.md P6): left alone, and nothing opens beside it.
+    pub(super) fn note_foreign(&mut self, slot: Slot, symbol: Symbol) {
+        let account = self.account_mut(slot);
+        let foreign = account.held(symbol).saturating_sub(account.expected(symbol));
+        let before = account.foreign.get(&symbol).copied().unwrap_or(0);
+        if foreign == 0 {
+            account.foreign.remove(&symbol);
+        } else {
+            account.foreign.insert(symbol, foreign);
+        }
+        account.unexplained.remove(&symbol);
+        if foreign != before {
+            let id = account.id;
+            self.notice(Notice::Foreign(id, symbol, foreign));
+        }
+    }
+
+    /// The exchange says how much of a symbol is held now.
+    pub(super) fn position_told(&mut self, now: Timestamp, slot: Slot, position: PositionView) {
+        let account = self.account_mut(slot);
+        let symbol = position.symbol;
+        if position.leverage > 0 {
+            account.setups.entry(symbol).or_default().leverage = position.leverage;
+        }
+        let before = account.held(symbol);
+        let now_held = if position.quantity.is_zero() { 0 } else { signed(&position) };
+        let triggers = |p: Option<&PositionView>| p.map_or((None, None), |p| (p.stop, p.take_profit));
+        if now_held == 0 {
+            account.positions.remove(&symbol);
+            account.attached.remove(&symbol);
+        } else {
+            let mut position = position;
+            if let Some(known) = account.positions.get(&symbol) {
+                // A stream that does not tell triggers does not take them away.
+                position.stop = position.stop.or(known.stop.filter(|_| !P::ATTACHES));
+            }
+            account.positions.insert(symbol, position);
+        }
+        let waiting: Vec<ClientOrderId> = account
+            .orders
+            .values()
+            .filter(|o| o.attached && o.phase == Phase::Waiting && o.new.symbol == symbol)
+            .map(|o| o.new.id)
+            .collect();
+        if triggers(account.positions.get(&symbol)) != (None, None) {
+            for id in waiting {
+                self.go_on(now, slot, id);
+            }
+        }
+        if before != now_held {
+            if now_held == 0 {
+                self.detach_flat(now, slot);
+            }
+            // Executions come before or after it; a difference that stays is looked into.
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What an account's key may do, as the exchange says it, and what its user has to do about it.
+//!
+//! **Invariants**: a finding names the key it was made with. What is found unusable once stays so until another key comes or
+//! the exchange says otherwise.
+
+use engine::core::ids::Timestamp;
+use engine::core::key::{KeyFault, KeyFinding};
+use engine::core::venue_account::Environment;
+
+use super::account::Slot;
+use super::limits::KEY_SPAN;
+use super::placing::Ended;
+use super::queue::Timer;
+use super::{Connector, Notice, Shape, Suspension};
+use crate::live::key_check::judge;
+use crate::live::protocol::{Answer, Failure, FailureKind, KeyView};
+
+/// How soon a key is asked about again when that failed.
+const AGAIN_SPAN: u64 = 10_000_000;
+
+impl<P: Shape> Connector<P> {
+    /// The exchange's words that the user has to do something.
+    pub(super) fn user_must_act(&mut self, slot: Slot, failure: &Failure) {
+        self.suspend(slot, fault_of(failure.code), failure.code, &failure.text);
+    }
+
+    /// No more opens for this account until its user has acted.
+    pub(super) fn suspend(&mut self, slot: Slot, fault: KeyFault, code: i64, text: &str) {
+        let account = self.account_mut(slot);
+        if account.suspended.is_some() {
+            return;
+        }
+        let suspension = Suspension { fault, code, text: text.to_owned() };
+        account.suspended = Some(suspension.clone());
+        let (id, number) = (account.id, account.key_number);
+        self.notice(Notice::Suspended(id, suspension));
+        let finding = KeyFinding { verdict: Err(fault), expires_at: Timestamp(0), identity: None };
+        self.findings.push_back((id, number, finding));
+    }
+
+    /// What the exchange says about the key.
+    pub(super) fn key_read(&mut self, now: Timestamp, slot: Slot, end: Ended) {
+        let account = self.account(slot);
+        let (place, view) = (account.place, account.view);
+        let told = match end {
+            Ended::Answered(Ok(Answer::Key(told))) => Some(told),
+            Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
+                self.user_must_act(slot, &failure);
+                return;
+            }
+            // Test networks do not answer this question; what the account may do is known, and there is no money.
+            Ended::Answered(Err(_)) if place.environment != Environment::Mainnet => {
+                view.map(|view| KeyView {
+                    may_trade: view.may_trade,
+                    may_withdraw: false,
+                    bound_to_address: false,
+                    expires_at: None,
+                })
+            }
+            _ => None,
+        };
+        let Some(told) = told else {
+            let account = self.account_mut(slot);
+            account.key_checked_at = Some(Timestamp((now.0 + AGAIN_SPAN).saturating_sub(KEY_SPAN)));
+            self.queue.set(now.plus_micros(AGAIN_SPAN), Timer::Compare(slot));
+            return;
+        };
+        let finding = judge(&told, view.as_ref(), None, place, self.pacer.clock().now(now));
+        match finding.verdict {
+            Err(fault) => self.suspend(slot, fault, 0, fault.remedy()),
+            Ok(()) => {
+                let account = self.account_mut(slot);
+                if account.suspended.as_ref().is_some_and(|s| s.fault != KeyFault::HedgeMode) {
+                    account.suspended = None;
+                }
+                if account.suspended.is_none() {
+                    let (id, number) = (account.id, account.key_number);
+                    self.findings.push_back((id, number, finding));
+                    self.go_on_all(now, slot);
+                }
+            }
+        }
+    }
+}
+
+/// What a user has to do about an exchange's code (EXCHANGES.md §2.8, §3.6).
+fn fault_of(code: i64) -> KeyFault {
+    match code {
+        // Binance: the key's format or the key, its address or its rights; Bybit: invalid key or signature.
+        -2014 | -2015 | 10003 | 10004 => KeyFault::Rejected,
+        10010 => KeyFault::AddressNotAllowed,
+        10005 => KeyFault::TradingRightMissing,
+        33004 => KeyFault::Expired,
+        _ => KeyFault::AccountRestricted,
+    }
+}

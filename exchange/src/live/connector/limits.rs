@@ -1,0 +1,71 @@
+//! The bounds of a connector, each with the reason of its number.
+
+/// Accounts of one connector on one shard: 10,000 users on one node, all on one shard, twice over.
+pub const ACCOUNTS_MAX: usize = 20_000;
+/// Requests that wait to be sent; more are refused with `Busy`. A fan-out to all accounts three times over.
+pub const JOBS_MAX: usize = 65_536;
+/// Of these, how many are kept for everything but opening orders.
+pub const JOBS_RESERVED: usize = 16_384;
+/// Orders of an account that are followed: both exchanges allow fewer than this (EXCHANGES.md §2.3: 200, §3.4: 500 a symbol).
+pub const ORDERS_MAX: usize = 512;
+/// Orders of an account whose end was told and that are still recognised when something comes late.
+pub const ENDED_KEPT: usize = 64;
+/// Executions of orders that are not known (yet), per account: a trigger's order may be told before the trigger's end.
+pub const ORPHANS_MAX: usize = 64;
+/// Executions by others that are remembered so that one told twice counts once, per account.
+pub const OTHERS_KEPT: usize = 256;
+/// Pages of one list that are read: beyond it a cursor does not end, and the list counts as failed.
+pub const PAGES_MAX: u32 = 64;
+/// Listen keys on one private connection (EXCHANGES.md §2.3: at most 1,024 streams).
+pub const KEYS_PER_SOCKET: usize = 200;
+
+/// Microseconds in a second.
+const SECOND: u64 = 1_000_000;
+
+/// A request without an answer after this counts as unanswered: the exchange takes a request for 5 s (recvWindow).
+pub const ANSWER_SPAN: u64 = 6 * SECOND;
+/// An order that the exchange does not know this long after the last byte of it may have left never arrived: twice the
+/// window in which the exchange takes a request (EXCHANGES.md §2.2, §3.2; CASES.md U8).
+pub const NEVER_ARRIVED_SPAN: u64 = 10 * SECOND;
+/// Pauses between the questions about an order of unknown outcome (EXCHANGES.md §2.8).
+pub const QUERY_PAUSES: [u64; 5] = [SECOND / 5, SECOND / 2, SECOND, 2 * SECOND, 5 * SECOND];
+/// Pauses before an order that surely did not happen is sent again (EXCHANGES.md §2.8).
+pub const RETRY_PAUSES: [u64; 3] = [SECOND / 5, SECOND * 2 / 5, SECOND * 4 / 5];
+/// A live order or a fill that the stream should have told is asked about after this.
+pub const STREAM_PATIENCE: u64 = SECOND;
+/// An entry is not sent later than this after it was handed over: the validity of a signal (DOMAIN.md §1).
+pub const ENTRY_SPAN: u64 = 120 * SECOND;
+/// An execution of an unknown order is taken for somebody else's after this.
+pub const ORPHAN_SPAN: u64 = 2 * SECOND;
+/// Each account is compared with the exchange this often, as far as the budget allows (DOMAIN.md §2).
+pub const ROTATION_SPAN: u64 = 300 * SECOND;
+/// A difference that executions do not explain is believed after so many looks.
+pub const UNEXPLAINED_LOOKS: u8 = 3;
+/// Pause between those looks.
+pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
+/// A listen key lives 60 minutes; it is kept at half of it (EXCHANGES.md §2.7).
+pub const LISTEN_KEY_SPAN: u64 = 1_800 * SECOND;
+/// A socket is replaced before the exchange ends it after 24 h (EXCHANGES.md §2.3).
+pub const SOCKET_AGE_MAX: u64 = 82_800 * SECOND;
+/// Signs of life that the client has to send (EXCHANGES.md §3.2: every 20 s).
+pub const HEARTBEAT_SPAN: u64 = 18 * SECOND;
+/// Pauses before a socket is opened again: 0.5 s, doubling, at most this.
+pub const REOPEN_PAUSE_MAX: u64 = 60 * SECOND;
+/// Mark prices are asked for this often while no stream gives them.
+pub const MARKS_SPAN: u64 = 3 * SECOND;
+/// A mark price that is older is not used.
+pub const MARK_AGE_MAX: u64 = 15 * SECOND;
+/// What is listed is read again this often.
+pub const INSTRUMENTS_SPAN: u64 = 3_600 * SECOND;
+/// Only closes are taken this long before a contract ends (CASES.md Y6).
+pub const CLOSE_ONLY_SPAN: u64 = 24 * 3_600 * SECOND;
+/// The exchange's clock is read this often.
+pub const CLOCK_SPAN: u64 = 60 * SECOND;
+/// A key's rights and end are read this often.
+pub const KEY_SPAN: u64 = 24 * 3_600 * SECOND;
+/// A public question that failed is asked again after this.
+pub const PUBLIC_RETRY: u64 = 2 * SECOND;
+
+const _: () = assert!(JOBS_RESERVED < JOBS_MAX, "opens have places too");
+const _: () = assert!(NEVER_ARRIVED_SPAN > ANSWER_SPAN, "an order is not given up while its answer may come");
+const _: () = assert!(MARKS_SPAN * 3 < MARK_AGE_MAX, "two lost answers do not make prices stale");

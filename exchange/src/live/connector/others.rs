@@ -1,0 +1,276 @@
+//! What is not ours: liquidations, auto-deleveraging, settlements, and what the user or another program did by hand.
+//!
+//! **Invariants**: an execution by others counts once. It is taken for ours to book only as far as it makes a position of ours
+//! smaller; the rest is foreign and left alone. A change that no execution explains is booked at the mark price after several
+//! looks, and said (CASES.md F6, P6–P9, X14).
+
+use engine::core::fixed::{Money, Quantity, Rounding};
+use engine::core::ids::{ClientOrderId, Timestamp};
+use engine::core::instrument::Symbol;
+use engine::core::order::{Fill, VenueReport};
+
+use super::account::Slot;
+use super::limits::{
+    MARK_AGE_MAX, ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE,
+};
+use super::order::{Phase, made_up_fill};
+use super::placing::Ended;
+use super::queue::{Timer, Why};
+use super::{Connector, Notice, Shape};
+use crate::live::pacing::Purpose;
+use crate::live::protocol::{Answer, Ask, ExecutionView, FundingView, Maker, Millis};
+
+impl<P: Shape> Connector<P> {
+    /// An execution that a stream tells.
+    pub(super) fn execution_told(&mut self, now: Timestamp, slot: Slot, execution: ExecutionView) {
+        if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
+            self.executed(now, slot, id, &execution);
+            return;
+        }
+        if execution.maker != Maker::Client {
+            self.by_others(now, slot, &execution);
+            return;
+        }
+        let account = self.account_mut(slot);
+        if account.orphans.len() >= ORPHANS_MAX {
+            // More than a trigger can explain: what is held decides.
+            account.orphans.pop_front();
+            self.want_comparison(now, slot);
+        }
+        let account = self.account_mut(slot);
+        account.orphans.push_back((now, execution));
+        self.queue.set(now.plus_micros(ORPHAN_SPAN), Timer::Orphans(slot));
+    }
+
+    /// Executions whose order has become known are its own; those that have waited long enough are somebody else's.
+    pub(super) fn look_at_orphans(&mut self, now: Timestamp, slot: Slot) {
+        let orphans = std::mem::take(&mut self.account_mut(slot).orphans);
+        for (since, execution) in orphans {
+            if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
+                self.executed(now, slot, id, &execution);
+            } else if now.micros_since(since) < ORPHAN_SPAN {
+                self.account_mut(slot).orphans.push_back((since, execution));
+            } else if self.has_silent_trigger(slot, execution.symbol) {
+                // A trigger of ours may have fired: it is asked before anybody else is blamed.
+                self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, execution.symbol));
+            } else {
+                self.by_others(now, slot, &execution);
+            }
+        }
+    }
+
+    /// Whether a trigger of ours on this symbol is live as far as we know.
+    fn has_silent_trigger(&self, slot: Slot, symbol: Symbol) -> bool {
+        let live = |o: &super::LiveOrder| {
+            o.new.symbol == symbol && o.new.kind.is_trigger() && o.phase == Phase::Live && o.became.is_empty()
+        };
+        self.account(slot).orders.values().any(live)
+    }
+
+    /// Books an execution by somebody else as far as it concerns a position of ours.
+    fn by_others(&mut self, now: Timestamp, slot: Slot, execution: &ExecutionView) {
+        let fee = self.fee_in_settlement(execution);
+        let account = self.account_mut(slot);
+        if !account.is_new_of_others(execution) {
+            return;
+        }
+        let open = account.expected(execution.symbol);
+        let closes = open != 0 && open.signum() == -execution.side.sign();
+        let ours = if closes { execution.quantity.units().min(open.abs()) } else { 0 };
+        if ours > 0 {
+            let quantity = Quantity::from_units(ours);
+            // Of an execution that is ours in part, the fee is too.
+            let fee = fee.scaled(ours, execution.quantity.units(), Rounding::HalfEven).unwrap_or(Money::ZERO);
+            account.others_fills += 1;
+            let fill = Fill {
+                number: account.others_fills,
+                price: execution.price,
+                quantity,
+                fee,
+                liquidity: execution.liquidity,
+                venue_at: Timestamp::from_millis(execution.at.0),
+            };
+            account.moved(execution.symbol, execution.side, quantity);
+            let (account, symbol) = (account.id, execution.symbol);
+            self.reports.push_back(match execution.maker {
+                Maker::Liquidation | Maker::Adl => VenueReport::Liquidated { account, symbol, fill },
+                Maker::Client | Maker::Settlement => VenueReport::ClosedOutside { account, symbol, fill },
+            });
+        } else {
+            account.moves += 1;
+        }
+        self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, execution.symbol));
+    }
+
+    /// A difference that has stayed: asks about our triggers, then reads the executions, then believes it.
+    pub(super) fn explain(&mut self, now: Timestamp, slot: Slot, symbol: Symbol) {
+        let account = self.account_mut(slot);
+        if account.is_explained(symbol) {
+            account.unexplained.remove(&symbol);
+            return;
+        }
+        if account.credential.is_none() {
+            return;
+        }
+        let quiet = account.is_quiet(symbol);
+        if quiet && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol)) {
+            self.note_foreign(slot, symbol);
+            return;
+        }
+        let look = account.unexplained.entry(symbol).or_default();
+        if look.asking {
+            return;
+        }
+        if !quiet && look.looks < u8::MAX {
+            // Our own orders first: what they did may be all of it.
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+            return;
+        }
+        look.looks = look.looks.saturating_add(1);
+        if look.looks > UNEXPLAINED_LOOKS {
+            self.believe(now, slot, symbol);
+            return;
+        }
+        if look.looks == 1 {
+            let triggers: Vec<ClientOrderId> = account
+                .orders
+                .values()
+                .filter(|o| o.new.symbol == symbol && o.phase == Phase::Live && !o.attached)
+                .map(|o| o.new.id)
+                .collect();
+            for id in triggers {
+                self.ask_about(now, slot, id, 0);
+            }
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+            self.want_comparison(now, slot);
+            return;
+        }
+        look.asking = true;
+        let back = account.compared_at.map_or(600_000, |at| now.micros_since(at) / 1_000 + 120_000);
+        let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back.max(600_000)));
+        let ask = Ask::Executions { symbol, order: None, since, cursor: String::new() };
+        self.ask(Some(slot), ask, Why::Explain(symbol, Vec::new(), 0), Purpose::Reconcile);
+    }
+
+    /// The executions of a symbol, or a page of them.
+    pub(super) fn explained(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        symbol: Symbol,
+        mut read: Vec<ExecutionView>,
+        pages: u32,
+        ask: &Ask,
+        end: Ended,
+    ) {
+        if let Some(look) = self.account_mut(slot).unexplained.get_mut(&symbol) {
+            look.asking = false;
+        }
+        self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+        let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else { return };
+        read.extend(rows);
+        if let (Some(cursor), Ask::Executions { since, .. }) = (next, ask)
+            && pages < PAGES_MAX
+        {
+            let ask = Ask::Executions { symbol, order: None, since: *since, cursor };
+            self.ask(Some(slot), ask, Why::Explain(symbol, read, pages + 1), Purpose::Reconcile);
+            return;
+        }
+        read.sort_by_key(|e| e.sequence);
+        for execution in &read {
+            if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
+                // Its own list tells it in order.
+                self.want_fills(now, slot, id, 0);
+            }
+        }
+        let account = self.account(slot);
+        if account.is_explained(symbol) || !account.is_quiet(symbol) {
+            return;
+        }
+        // Only as much as is missing, newest first: what is older may have been booked before a restart.
+        let foreign = account.foreign.get(&symbol).copied().unwrap_or(0);
+        let mut missing =
+            account.held(symbol).saturating_sub(account.expected(symbol)).saturating_sub(foreign);
+        let mut theirs = Vec::new();
+        for execution in read.iter().rev() {
+            let ours = self.account(slot).find(&execution.client_id, &execution.venue_id).is_some();
+            let is_ours_by_name = ClientOrderId::parse(&execution.client_id).is_some();
+            if missing == 0 || ours || is_ours_by_name || execution.side.sign() != missing.signum() {
+                continue;
+            }
+            let taken = execution.quantity.units().min(missing.abs());
+            missing -= missing.signum() * taken;
+            theirs.push(execution.clone());
+        }
+        for execution in theirs.iter().rev() {
+            self.by_others(now, slot, execution);
+        }
+    }
+
+    /// No execution explains it: the exchange is right all the same.
+    fn believe(&mut self, now: Timestamp, slot: Slot, symbol: Symbol) {
+        let account = self.account(slot);
+        let (id, expected) = (account.id, account.expected(symbol));
+        let foreign = account.foreign.get(&symbol).copied().unwrap_or(0);
+        let delta = account.held(symbol).saturating_sub(expected).saturating_sub(foreign);
+        let shrinks = delta.signum() == -expected.signum();
+        let mark = self.marks.get(&symbol).filter(|(_, at)| now.micros_since(*at) <= MARK_AGE_MAX);
+        if !shrinks || delta == 0 {
+            self.note_foreign(slot, symbol);
+            return;
+        }
+        let Some((price, _)) = mark.copied() else {
+            // Without a price nothing can be booked; with the next one it is.
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+            return;
+        };
+        let quantity = Quantity::from_units(delta.abs().min(expected.abs()));
+        let side = if delta > 0 { engine::core::order::Side::Buy } else { engine::core::order::Side::Sell };
+        let account = self.account_mut(slot);
+        account.unexplained.remove(&symbol);
+        account.others_fills += 1;
+        let fill = made_up_fill(account.others_fills, price, quantity, now);
+        account.moved(symbol, side, quantity);
+        self.reports.push_back(VenueReport::ClosedOutside { account: id, symbol, fill });
+        self.notice(Notice::Unexplained(id, symbol, delta));
+        self.difference(now, slot, symbol);
+    }
+
+    /// Funding that the exchange settled: once per symbol and hour, whoever tells it (CASES.md F1).
+    pub(super) fn funding_told(&mut self, slot: Slot, funding: &FundingView) {
+        const HOUR: u64 = 3_600_000_000;
+        let at = Timestamp::from_millis(funding.at.0);
+        let venue_at = Timestamp(at.0 - at.0 % HOUR);
+        let mark_of = |s: &Symbol| self.marks.get(s).map(|(price, _)| *price);
+        let account = self.account(slot);
+        let symbol = funding.symbol.or_else(|| {
+            // Unnamed: only if there is one position it can be for.
+            let open = account.symbols();
+            (open.len() == 1).then(|| open[0])
+        });
+        let Some(symbol) = symbol else { return };
+        let mark = funding.mark.or_else(|| mark_of(&symbol)).unwrap_or(engine::core::fixed::Price::ZERO);
+        let account = self.account_mut(slot);
+        if account.funded.get(&symbol).is_some_and(|told| *told >= venue_at) {
+            return;
+        }
+        account.funded.insert(symbol, venue_at);
+        account.moves += 1;
+        let (account, rate) = (account.id, funding.rate.unwrap_or(engine::core::fixed::Rate::ZERO));
+        let amount = funding.amount;
+        self.reports.push_back(VenueReport::Funding { account, symbol, venue_at, rate, mark, amount });
+    }
+
+    /// A fee in the settlement currency: one paid in another asset is converted at its price now (CASES.md F5).
+    pub(super) fn fee_in_settlement(&self, execution: &ExecutionView) -> Money {
+        let asset = execution.fee_asset.as_str();
+        if asset.is_empty() || P::SETTLEMENT.contains(&asset) || execution.fee.is_zero() {
+            return execution.fee;
+        }
+        let price =
+            Symbol::new(&format!("{asset}USDT")).and_then(|s| self.marks.get(&s)).map(|(price, _)| *price);
+        price
+            .and_then(|p| execution.fee.scaled(p.units(), engine::core::fixed::UNIT, Rounding::HalfEven))
+            .unwrap_or(Money::ZERO)
+    }
+}

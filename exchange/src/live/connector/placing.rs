@@ -1,0 +1,815 @@
+//! Orders on their way: when one may be sent, what its answer proves, and how an unknown outcome is found out.
+
+use std::collections::BTreeMap;
+
+use engine::core::fixed::{Money, Quantity};
+use engine::core::ids::{ClientOrderId, Leg, Timestamp};
+use engine::core::key::KeyFault;
+use engine::core::order::{OrderState, VenueReason, VenueReport};
+
+use super::account::Slot;
+use super::limits::{RETRY_PAUSES, STREAM_PATIENCE};
+use super::order::{Booking, Cancel, Phase};
+use super::queue::{Timer, Why};
+use super::{Connector, Notice, Shape};
+use crate::live::pacing::{Purpose, Refusal};
+use crate::live::protocol::{
+    Answer, Ask, ExecutionView, Failure, FailureKind, OrderRef, OrderView, Placement, Protection, ViewKind,
+    ViewState,
+};
+
+/// What a question came to, in the end.
+pub(super) enum Ended {
+    /// No byte of it left.
+    NotSent,
+    /// Whether it happened is not known.
+    NoAnswer,
+    /// An answer.
+    Answered(Result<Answer, Failure>),
+}
+
+impl<P: Shape> Connector<P> {
+    fn order_ref(order: &super::LiveOrder) -> OrderRef {
+        OrderRef { id: order.new.id, symbol: order.new.symbol, is_trigger: order.new.kind.is_trigger() }
+    }
+
+    /// The next step of an order that has not been sent.
+    pub(super) fn go_on(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account(slot);
+        let Some(order) = account.orders.get(&id).filter(|o| o.phase == Phase::Waiting) else { return };
+        let new = order.new;
+        if now >= order.expires_at {
+            self.give_up(slot, id, VenueReason::NotSent);
+            return;
+        }
+        if account.credential.is_none() || (account.suspended.is_some() && !new.reduce_only) {
+            self.give_up(slot, id, VenueReason::Account);
+            return;
+        }
+        if P::ATTACHES && new.kind.is_trigger() {
+            self.attach(now, slot, id);
+            return;
+        }
+        if new.reduce_only {
+            self.enqueue(slot, id, Purpose::Close);
+            return;
+        }
+        let deadline = order.expires_at;
+        if !account.is_ready {
+            // The comparison at the start tells whether something is open already; then this is looked at again.
+            self.queue.set(deadline, Timer::Expire(slot, id));
+            return;
+        }
+        if self.gated.get(&new.symbol).is_some_and(|until| now < *until) {
+            self.give_up(slot, id, VenueReason::Symbol);
+            return;
+        }
+        if !account.is_explained(new.symbol) || account.foreign.contains_key(&new.symbol) {
+            self.give_up(slot, id, VenueReason::ForeignPosition);
+            return;
+        }
+        if self.set_up(slot, id) {
+            self.enqueue(slot, id, Purpose::Open);
+        } else {
+            self.queue.set(deadline, Timer::Expire(slot, id));
+        }
+    }
+
+    /// Whether leverage and margin type are as an entry wants them; asks for what is missing.
+    fn set_up(&mut self, slot: Slot, id: ClientOrderId) -> bool {
+        let account = self.account(slot);
+        let Some(new) = account.orders.get(&id).map(|o| o.new) else { return false };
+        let setup = account.setups.get(&new.symbol).copied().unwrap_or_default();
+        let isolated = account.isolated.unwrap_or(setup.isolated);
+        if isolated && setup.leverage == new.leverage {
+            return true;
+        }
+        if setup.asking {
+            return false;
+        }
+        let ask = if isolated {
+            Ask::SetLeverage { symbol: new.symbol, leverage: new.leverage }
+        } else {
+            Ask::SetIsolated(new.symbol)
+        };
+        self.account_mut(slot).setups.entry(new.symbol).or_default().asking = true;
+        self.ask(Some(slot), ask, Why::Setup(new.symbol), Purpose::Open);
+        false
+    }
+
+    /// What came of setting leverage or margin type: the entries that wait for it go on, or are given up.
+    pub(super) fn set_up_done(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        symbol: engine::core::instrument::Symbol,
+        ask: &Ask,
+        end: &Ended,
+    ) {
+        let account = self.account_mut(slot);
+        let setup = account.setups.entry(symbol).or_default();
+        setup.asking = false;
+        let mut retry = 0;
+        let mut failed = false;
+        match end {
+            Ended::Answered(Ok(_)) => match ask {
+                Ask::SetLeverage { leverage, .. } => setup.leverage = *leverage,
+                _ if account.isolated.is_some() => account.isolated = Some(true),
+                _ => setup.isolated = true,
+            },
+            // Setting the same once more does no harm.
+            Ended::NotSent | Ended::NoAnswer => retry = RETRY_PAUSES[1],
+            Ended::Answered(Err(failure)) => match failure.kind {
+                FailureKind::Unknown
+                | FailureKind::Unreadable
+                | FailureKind::Retry
+                | FailureKind::Limited { .. }
+                | FailureKind::Banned { .. }
+                | FailureKind::Clock => retry = RETRY_PAUSES[1],
+                _ => failed = true,
+            },
+        }
+        let waiting: Vec<ClientOrderId> = account
+            .orders
+            .values()
+            .filter(|o| o.phase == Phase::Waiting && o.new.symbol == symbol && !o.new.reduce_only)
+            .map(|o| o.new.id)
+            .collect();
+        for id in waiting {
+            if failed {
+                self.give_up(slot, id, VenueReason::Leverage);
+            } else if retry > 0 {
+                self.queue.set(now.plus_micros(retry), Timer::GoOn(slot, id));
+            } else {
+                self.go_on(now, slot, id);
+            }
+        }
+    }
+
+    /// Entries that waited for the account are looked at again.
+    pub(super) fn go_on_all(&mut self, now: Timestamp, slot: Slot) {
+        let waiting: Vec<ClientOrderId> = self
+            .account(slot)
+            .orders
+            .values()
+            .filter(|o| o.phase == Phase::Waiting)
+            .map(|o| o.new.id)
+            .collect();
+        for id in waiting {
+            self.go_on(now, slot, id);
+        }
+    }
+
+    fn enqueue(&mut self, slot: Slot, id: ClientOrderId, purpose: Purpose) {
+        let account = self.account_mut(slot);
+        let mode = account.mode;
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        order.phase = Phase::Queued;
+        let (order, attached) = (order.new, order.planned.filter(|_| P::ATTACHES));
+        if let Some(attached) = attached {
+            account.attached.insert(order.symbol, attached);
+        }
+        self.ask(Some(slot), Ask::Place(Placement { order, mode, attached }), Why::Place(id), purpose);
+        if purpose == Purpose::Open {
+            self.queue.shuffle_last(id.signal.number);
+        }
+    }
+
+    /// An order that surely never reached the exchange and will not be sent.
+    pub(super) fn give_up(&mut self, slot: Slot, id: ClientOrderId, reason: VenueReason) {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        order.phase = Phase::Ended;
+        account.put_away(id);
+        self.queue.withdraw(id);
+        self.reports.push_back(VenueReport::Rejected { id, reason });
+    }
+
+    /// The time of an entry is over.
+    pub(super) fn expire(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let unsent =
+            |o: &&super::LiveOrder| matches!(o.phase, Phase::Waiting | Phase::Queued) && now >= o.expires_at;
+        if self.account(slot).orders.get(&id).filter(unsent).is_some() {
+            self.give_up(slot, id, VenueReason::NotSent);
+        }
+    }
+
+    /// The budgets will not allow it before a time that is too late for it.
+    pub(super) fn refused(&mut self, now: Timestamp, job: super::queue::Job, why: Refusal) {
+        if matches!(why, Refusal::UnknownAccount | Refusal::TooLarge)
+            && let Some(slot) = job.slot
+        {
+            let account = self.account(slot).id;
+            self.notice(Notice::Bug(account, why.to_string()));
+        }
+        match (&job.why, job.slot) {
+            (Why::Place(id), Some(slot)) if job.purpose == Purpose::Open => {
+                self.give_up(slot, *id, VenueReason::NotSent);
+            }
+            _ => self.settle(now, job, Ended::NotSent),
+        }
+    }
+
+    /// What came of placing an order.
+    pub(super) fn placed(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: Ended) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        if order.phase != Phase::InFlight && order.phase != Phase::Queued {
+            // The stream was faster.
+            if let Ended::Answered(Ok(Answer::Placed { venue_id })) = end {
+                self.account_mut(slot).name(&venue_id, id);
+            }
+            return;
+        }
+        match end {
+            Ended::Answered(Ok(answer)) => {
+                order.phase = Phase::Live;
+                order.asked = 0;
+                if let Answer::Placed { venue_id } = answer {
+                    order.venue_id.clone_from(&venue_id);
+                    self.account_mut(slot).name(&venue_id, id);
+                }
+                if P::ANSWER_IS_PROOF {
+                    self.tell_live(now, slot, id);
+                }
+                self.queue.set(now.plus_micros(STREAM_PATIENCE), Timer::AskAbout(slot, id));
+                self.take_back(now, slot, id);
+            }
+            Ended::NotSent => self.send_again(now, slot, id),
+            Ended::NoAnswer => self.unknown(now, slot, id),
+            Ended::Answered(Err(failure)) => self.refused_by_exchange(now, slot, id, &failure),
+        }
+    }
+
+    fn refused_by_exchange(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, failure: &Failure) {
+        match failure.kind {
+            FailureKind::Unknown | FailureKind::Unreadable | FailureKind::NotFound => {
+                self.unknown(now, slot, id);
+            }
+            // Ours, from a request whose answer was lost: whatever it says about itself is the truth (CASES.md U2).
+            FailureKind::Duplicate => self.unknown(now, slot, id),
+            FailureKind::Retry
+            | FailureKind::Clock
+            | FailureKind::Limited { .. }
+            | FailureKind::Banned { .. } => self.send_again(now, slot, id),
+            FailureKind::Mode => {
+                // A long and a short beside each other: named and refused; never changed from here (CASES.md H2, H3).
+                self.account_mut(slot).mode_is_known = false;
+                self.suspend(slot, KeyFault::HedgeMode, failure.code, &failure.text);
+                self.give_up(slot, id, VenueReason::Account);
+            }
+            FailureKind::SymbolGate => {
+                let symbol = self.account(slot).orders.get(&id).map(|o| o.new.symbol);
+                if let Some(symbol) = symbol {
+                    self.gate(now, symbol);
+                }
+                self.give_up(slot, id, VenueReason::Symbol);
+            }
+            FailureKind::UserMustAct => {
+                self.user_must_act(slot, failure);
+                self.give_up(slot, id, VenueReason::Account);
+            }
+            FailureKind::Bug => {
+                let account = self.account(slot).id;
+                self.notice(Notice::Bug(account, failure.text.clone()));
+                self.give_up(slot, id, VenueReason::Account);
+            }
+            FailureKind::InLiquidation => {
+                self.want_comparison(now, slot);
+                self.give_up(slot, id, VenueReason::Account);
+            }
+            FailureKind::Refused(reason) => {
+                if reason == VenueReason::NothingToReduce {
+                    // It is flat, or somebody else's order holds the size: what the exchange holds decides (CASES.md O5).
+                    self.want_comparison(now, slot);
+                }
+                if matches!(reason, VenueReason::Quantity | VenueReason::Price | VenueReason::Notional) {
+                    self.queue.set(now, Timer::Public(super::queue::PublicStep::Instruments));
+                }
+                self.give_up(slot, id, reason);
+            }
+        }
+    }
+
+    /// Surely nothing of it happened: once more, while it is valid and not too often.
+    fn send_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        let exit = order.new.reduce_only;
+        if order.cancel == Cancel::Wanted {
+            self.give_up(slot, id, VenueReason::Requested);
+            return;
+        }
+        let Some(pause) = RETRY_PAUSES.get(order.retries).copied().or(exit.then_some(RETRY_PAUSES[2])) else {
+            self.give_up(slot, id, VenueReason::NotSent);
+            return;
+        };
+        if exit && order.retries >= 32 {
+            // The engine sends another round; this one would block it.
+            self.give_up(slot, id, VenueReason::NotSent);
+            return;
+        }
+        order.retries += 1;
+        order.phase = Phase::Waiting;
+        self.queue.set(now.plus_micros(pause), Timer::GoOn(slot, id));
+    }
+
+    /// Whether it arrived is not known: it is asked about, and never sent again before that is answered (CASES.md U1–U13).
+    fn unknown(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        self.metrics.unknown += 1;
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        order.phase = Phase::Unknown;
+        order.asked = 0;
+        order.not_found = 0;
+        let pause = order.query_pause();
+        self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+    }
+
+    /// Tells once that an order is live.
+    fn tell_live(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        if !order.told_live && order.is_open() {
+            order.told_live = true;
+            self.reports.push_back(VenueReport::Accepted { id, venue_at: now });
+        }
+    }
+
+    /// Asks about an order unless the question is under way.
+    pub(super) fn ask_about(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, pause: u64) {
+        if pause > 0 {
+            self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+            return;
+        }
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        if order.asking || !order.is_open() || matches!(order.phase, Phase::Waiting | Phase::Queued) {
+            return;
+        }
+        if order.attached {
+            self.want_comparison(now, slot);
+            return;
+        }
+        order.asking = true;
+        let asked = Self::order_ref(order);
+        self.ask(Some(slot), Ask::Query(asked), Why::Query(id), Purpose::Reconcile);
+    }
+
+    /// A timer: an order that should have been told about by now.
+    pub(super) fn ask_about_if_open(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account(slot).orders.get(&id) else { return };
+        let wanted = match order.phase {
+            Phase::Unknown | Phase::Recovered => true,
+            // A resting trigger that was told live needs no question; whatever else is live does until it ends.
+            Phase::Live => !order.told_live || !order.new.kind.is_trigger() || order.end.is_some(),
+            _ => false,
+        };
+        if wanted {
+            self.ask_about(now, slot, id, 0);
+        }
+    }
+
+    /// What the exchange said about an order that was asked about.
+    pub(super) fn queried(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: Ended) {
+        self.answered_for_comparison(now, slot);
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        order.asking = false;
+        if !order.is_open() {
+            return;
+        }
+        order.asked += 1;
+        match end {
+            Ended::Answered(Ok(Answer::Order(view))) => {
+                self.absorb(now, slot, id, &view, true);
+                return;
+            }
+            Ended::Answered(Err(failure)) if failure.kind == FailureKind::NotFound => {
+                order.not_found += 1;
+                if self.not_known(now, slot, id) {
+                    return;
+                }
+            }
+            Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
+                self.user_must_act(slot, &failure);
+            }
+            _ => {}
+        }
+        let Some(order) = self.account(slot).orders.get(&id).filter(|o| o.is_open()) else { return };
+        let pause = order.query_pause();
+        self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+    }
+
+    /// The exchange does not know an order. True when that settles it.
+    fn not_known(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) -> bool {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return true };
+        if order.told_live && order.new.kind.is_trigger() && order.not_found >= 2 {
+            // A trigger that was live is gone without a word: for the engine that is an end (CASES.md O9).
+            order.phase = Phase::Ended;
+            account.put_away(id);
+            let (state, reason) = (OrderState::Expired, VenueReason::NotReceived);
+            self.reports.push_back(VenueReport::Ended { id, state, reason });
+            self.want_comparison(now, slot);
+            return true;
+        }
+        if !order.never_arrived(now) {
+            return false;
+        }
+        self.metrics.resolved += 1;
+        let order = self.account_mut(slot).orders.get_mut(&id).expect("looked up above");
+        if order.phase == Phase::Recovered && now < order.expires_at && order.cancel == Cancel::No {
+            // A process that is gone meant to send it and never did: now it may be sent, for the first time.
+            order.phase = Phase::Waiting;
+            order.sent_at = None;
+            order.asked = 0;
+            self.go_on(now, slot, id);
+        } else {
+            order.phase = Phase::Ended;
+            self.account_mut(slot).put_away(id);
+            let (state, reason) = (OrderState::Expired, VenueReason::NotReceived);
+            self.reports.push_back(VenueReport::Ended { id, state, reason });
+            self.want_comparison(now, slot);
+        }
+        true
+    }
+
+    /// Takes in what the exchange says about one of our orders, by stream or answer.
+    pub(super) fn absorb(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        id: ClientOrderId,
+        view: &OrderView,
+        asked: bool,
+    ) {
+        let account = self.account_mut(slot);
+        account.name(&view.venue_id, id);
+        account.name(&view.became, id);
+        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        if matches!(order.phase, Phase::Unknown | Phase::Recovered) {
+            self.metrics.resolved += 1;
+        }
+        let order = self.account_mut(slot).orders.get_mut(&id).expect("looked up above");
+        order.phase = Phase::Live;
+        let missing = order.note(view);
+        let (refused, became) = (view.state == ViewState::Rejected, !order.became.is_empty());
+        if !refused {
+            self.tell_live(now, slot, id);
+        }
+        if missing || (view.state == ViewState::Triggered && became && asked) {
+            self.metrics.gaps += u64::from(asked);
+            self.want_fills(now, slot, id, if asked { 0 } else { STREAM_PATIENCE });
+        } else if view.state == ViewState::Triggered {
+            self.queue.set(now.plus_micros(STREAM_PATIENCE), Timer::AskAbout(slot, id));
+        } else if asked && !view.state.is_final() && !self.account(slot).orders[&id].new.kind.is_trigger() {
+            // A market order that is neither filled nor over: soon again, without hurry.
+            let pause = self.account(slot).orders[&id].query_pause().max(STREAM_PATIENCE);
+            self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+        }
+        self.finish(now, slot, id);
+        self.take_back(now, slot, id);
+    }
+
+    /// Asks for the fills of an order.
+    pub(super) fn want_fills(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, pause: u64) {
+        if pause > 0 {
+            self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+            return;
+        }
+        let clock = self.pacer.clock().now(now);
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| !o.asking) else { return };
+        order.asking = true;
+        let venue_id = if order.became.is_empty() { &order.venue_id } else { &order.became };
+        let ask = Ask::Executions {
+            symbol: order.new.symbol,
+            order: (!venue_id.is_empty()).then(|| venue_id.clone()),
+            since: crate::live::protocol::Millis(clock.0.saturating_sub(6 * 24 * 3_600_000)),
+            cursor: String::new(),
+        };
+        self.ask(Some(slot), ask, Why::Fills(id, Vec::new(), 0), Purpose::Reconcile);
+    }
+
+    /// The list of an order's fills, or a page of it.
+    pub(super) fn fills_read(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        id: ClientOrderId,
+        mut read: Vec<ExecutionView>,
+        pages: u32,
+        ask: &Ask,
+        end: Ended,
+    ) {
+        let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else {
+            self.fills_unread(now, slot, id);
+            return;
+        };
+        let account = self.account(slot);
+        let mine = rows.into_iter().filter(|e| account.find(&e.client_id, &e.venue_id) == Some(id));
+        read.extend(mine);
+        if let (Some(cursor), Ask::Executions { symbol, order, since, .. }) = (next, ask)
+            && pages < super::limits::PAGES_MAX
+        {
+            let ask = Ask::Executions { symbol: *symbol, order: order.clone(), since: *since, cursor };
+            self.ask(Some(slot), ask, Why::Fills(id, read, pages + 1), Purpose::Reconcile);
+            return;
+        }
+        read.sort_by_key(|e| e.sequence);
+        read.dedup_by(|a, b| a.trade_id == b.trade_id);
+        let fees: BTreeMap<String, Money> =
+            read.iter().map(|e| (e.trade_id.clone(), self.fee_in_settlement(e))).collect();
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        order.asking = false;
+        let new = order.new;
+        let mut told = Vec::new();
+        let fee_of = |e: &ExecutionView| fees.get(&e.trade_id).copied().unwrap_or(Money::ZERO);
+        let fits = order.book_list(&read, fee_of, |fill, last| told.push((fill, last)));
+        let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
+        for (fill, last) in told {
+            self.tell_fill(slot, &new, fill, last);
+        }
+        if !fits || still_missing {
+            // The list lags behind, or belongs to something else: asked again, nothing is guessed.
+            self.fills_unread(now, slot, id);
+        }
+        self.finish(now, slot, id);
+    }
+
+    fn fills_unread(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        order.asking = false;
+        order.asked += 1;
+        let pause = order.query_pause();
+        self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+    }
+
+    /// An execution of one of our orders, as a stream tells it.
+    pub(super) fn executed(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        id: ClientOrderId,
+        execution: &ExecutionView,
+    ) {
+        let fee = self.fee_in_settlement(execution);
+        let account = self.account_mut(slot);
+        account.name(&execution.venue_id, id);
+        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        let new = order.new;
+        order.phase = Phase::Live;
+        match order.book(execution, fee) {
+            Booking::Fill(fill, last) => {
+                if last {
+                    order.end = Some(super::order::End {
+                        state: ViewState::Filled,
+                        filled: order.booked,
+                        reason: VenueReason::Liquidity,
+                    });
+                }
+                self.tell_live(now, slot, id);
+                self.tell_fill(slot, &new, fill, last);
+                self.finish(now, slot, id);
+            }
+            Booking::Repeat => {}
+            Booking::Gap => {
+                self.metrics.gaps += 1;
+                self.ask_about(now, slot, id, 0);
+            }
+        }
+        self.take_back(now, slot, id);
+    }
+
+    fn tell_fill(
+        &mut self,
+        slot: Slot,
+        new: &engine::core::order::NewOrder,
+        fill: engine::core::order::Fill,
+        last: bool,
+    ) {
+        self.metrics.fills += 1;
+        let account = self.account_mut(slot);
+        if new.reduce_only {
+            account.exited(new, fill.quantity);
+        } else {
+            account.moved(new.symbol, new.side, fill.quantity);
+        }
+        self.reports.push_back(VenueReport::Filled { id: new.id, fill, last });
+    }
+
+    /// Tells the end of an order once all before it was told.
+    pub(super) fn finish(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        let told_last = order.end.is_some_and(|end| end.state == ViewState::Filled);
+        let exit = order.new.reduce_only;
+        let Some((state, reason)) = order.finish() else { return };
+        account.put_away(id);
+        match state {
+            OrderState::Rejected => self.reports.push_back(VenueReport::Rejected { id, reason }),
+            // Its last fill has said so.
+            OrderState::Filled => {}
+            _ => self.reports.push_back(VenueReport::Ended { id, state, reason }),
+        }
+        if exit && !told_last && reason == VenueReason::NothingToReduce {
+            self.want_comparison(now, slot);
+        }
+    }
+
+    /// Sends the cancel that is wanted, when it can mean something.
+    pub(super) fn take_back(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account(slot).orders.get(&id).filter(|o| o.cancel == Cancel::Wanted) else {
+            return;
+        };
+        let asked = Self::order_ref(order);
+        match order.phase {
+            Phase::Waiting | Phase::Queued => {
+                // Nothing of it has left, and nothing will.
+                let account = self.account_mut(slot);
+                if let Some(order) = account.orders.get_mut(&id) {
+                    order.phase = Phase::Ended;
+                }
+                account.put_away(id);
+                self.queue.withdraw(id);
+                let (state, reason) = (OrderState::Cancelled, VenueReason::Requested);
+                self.reports.push_back(VenueReport::Ended { id, state, reason });
+            }
+            Phase::Live if order.attached => self.detach(now, slot, id),
+            Phase::Live => {
+                if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+                    order.cancel = Cancel::Sent;
+                }
+                self.ask(Some(slot), Ask::Cancel(asked), Why::Cancel(id), Purpose::Close);
+            }
+            // Known first, then taken back.
+            Phase::InFlight | Phase::Unknown | Phase::Recovered | Phase::Ended => {}
+        }
+    }
+
+    /// What came of taking an order back: its end is what the exchange then says of it, never this answer (CASES.md U11).
+    pub(super) fn cancelled(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        let taken = matches!(end, Ended::Answered(Ok(_)));
+        if !taken {
+            order.cancel = Cancel::Wanted;
+        }
+        let pause = if taken { STREAM_PATIENCE } else { RETRY_PAUSES[1] };
+        self.ask_about(now, slot, id, pause);
+        // A trigger that is told live is not asked about by the timer: it is here, for its cancel is under way.
+        self.ask_about(now, slot, id, 0);
+    }
+
+    /// Bybit: the position's own triggers came with its entry, or are set now; this order stands for one of them.
+    fn attach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        let first_look = !order.attached;
+        order.attached = true;
+        let new = order.new;
+        let price = new.kind.words().1;
+        let has = account.positions.get(&new.symbol).and_then(|p| match new.id.leg {
+            Leg::Stop => p.stop,
+            _ => p.take_profit,
+        });
+        if let Some(at) = has {
+            // The one that came with the entry protects already; its price is corrected when it differs.
+            if let Some(order) = account.orders.get_mut(&id) {
+                order.phase = Phase::Live;
+            }
+            self.tell_live(now, slot, id);
+            if Some(at) != price {
+                self.set_trigger(slot, id, Purpose::Reconcile);
+            }
+        } else if first_look && account.attached.contains_key(&new.symbol) {
+            // It went out with the entry; the stream tells of it in a moment.
+            self.queue.set(now.plus_micros(STREAM_PATIENCE), Timer::GoOn(slot, id));
+        } else {
+            if let Some(order) = account.orders.get_mut(&id) {
+                order.phase = Phase::Queued;
+            }
+            self.set_trigger(slot, id, Purpose::Close);
+        }
+    }
+
+    fn set_trigger(&mut self, slot: Slot, id: ClientOrderId, purpose: Purpose) {
+        let account = self.account(slot);
+        let Some(order) = account.orders.get(&id) else { return };
+        let price = order.new.kind.words().1;
+        let stop = order.new.id.leg == Leg::Stop;
+        let ask = Ask::Protect {
+            symbol: order.new.symbol,
+            mode: account.mode,
+            position: order.new.side.opposite(),
+            protection: Protection { stop: price.filter(|_| stop), take_profit: price.filter(|_| !stop) },
+        };
+        self.ask(Some(slot), ask, Why::Protect(id), purpose);
+    }
+
+    /// What came of setting a position's trigger.
+    pub(super) fn protected(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        let was_live = order.told_live;
+        match end {
+            Ended::Answered(Ok(_)) => {
+                order.phase = Phase::Live;
+                self.tell_live(now, slot, id);
+            }
+            Ended::Answered(Err(failure)) if !was_live => match failure.kind {
+                FailureKind::Refused(reason) => {
+                    if reason == VenueReason::NothingToReduce {
+                        self.want_comparison(now, slot);
+                    }
+                    self.give_up(slot, id, reason);
+                }
+                FailureKind::UserMustAct => {
+                    self.user_must_act(slot, failure);
+                    self.give_up(slot, id, VenueReason::Account);
+                }
+                _ => self.protect_again(now, slot, id),
+            },
+            // Setting the same trigger again does no harm; while one is live, its price is all that is missing.
+            Ended::NotSent | Ended::NoAnswer | Ended::Answered(Err(_)) => self.protect_again(now, slot, id),
+        }
+        self.take_back(now, slot, id);
+    }
+
+    fn protect_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        order.retries += 1;
+        if order.retries > 8 {
+            if !order.told_live {
+                self.give_up(slot, id, VenueReason::NotSent);
+            }
+            return;
+        }
+        order.phase = if order.told_live { Phase::Live } else { Phase::Waiting };
+        if order.told_live {
+            self.set_trigger(slot, id, Purpose::Reconcile);
+        } else {
+            self.queue.set(now.plus_micros(RETRY_PAUSES[0]), Timer::GoOn(slot, id));
+        }
+    }
+
+    /// Bybit: a trigger goes with its position. While that is open, it stays.
+    fn detach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) else { return };
+        if account.held(symbol) != 0 {
+            self.want_comparison(now, slot);
+            return;
+        }
+        if let Some(order) = account.orders.get_mut(&id) {
+            order.phase = Phase::Ended;
+        }
+        account.put_away(id);
+        let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
+        self.reports.push_back(VenueReport::Ended { id, state, reason });
+    }
+
+    /// Triggers that were to be taken back go when the position is seen to be flat.
+    pub(super) fn detach_flat(&mut self, now: Timestamp, slot: Slot) {
+        let wanted: Vec<ClientOrderId> = self
+            .account(slot)
+            .orders
+            .values()
+            .filter(|o| o.attached && o.is_open() && o.cancel == Cancel::Wanted)
+            .map(|o| o.new.id)
+            .collect();
+        for id in wanted {
+            if self.account(slot).orders.get(&id).is_some_and(|o| self.account(slot).held(o.new.symbol) == 0)
+            {
+                self.detach(now, slot, id);
+            }
+        }
+    }
+
+    /// An order of the exchange that stands for one of a position's triggers.
+    pub(super) fn trigger_told(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        view: &OrderView,
+    ) -> Option<ClientOrderId> {
+        let leg = match view.kind {
+            ViewKind::Stop => Leg::Stop,
+            ViewKind::TakeProfit => Leg::TakeProfit,
+            _ => return None,
+        };
+        let id = self.account(slot).attached_leg(view.symbol, leg)?;
+        self.account_mut(slot).name(&view.venue_id, id);
+        let alive = matches!(view.state, ViewState::Untriggered | ViewState::New);
+        let fired =
+            matches!(view.state, ViewState::Triggered | ViewState::PartiallyFilled | ViewState::Filled)
+                || view.filled > Quantity::ZERO;
+        if alive {
+            if let Some(order) = self.account_mut(slot).orders.get_mut(&id)
+                && order.phase != Phase::Ended
+            {
+                order.phase = Phase::Live;
+            }
+            self.tell_live(now, slot, id);
+        } else if fired {
+            return Some(id);
+        } else {
+            // One that was replaced by another price, or that went with its position: what is held decides.
+            self.want_comparison(now, slot);
+        }
+        None
+    }
+}

@@ -1,0 +1,154 @@
+//! What needs no key: the exchange's clock, what is listed, and prices.
+
+use engine::core::fixed::Price;
+use engine::core::ids::Timestamp;
+use engine::core::instrument::{Instrument, InstrumentStatus, Symbol};
+
+use super::limits::{
+    CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, MARK_AGE_MAX, MARKS_SPAN, PAGES_MAX, PUBLIC_RETRY,
+};
+use super::placing::Ended;
+use super::queue::{PublicStep, Timer, Why};
+use super::{Connector, Shape};
+use crate::live::pacing::Purpose;
+use crate::live::protocol::{Answer, Ask, InstrumentView, MarkView};
+
+/// For how long a symbol that the exchange refused takes no opens: its state comes with the next list.
+const GATE_SPAN: u64 = 600_000_000;
+
+impl<P: Shape> Connector<P> {
+    pub(super) fn start_public(&mut self, now: Timestamp) {
+        for step in [PublicStep::Clock, PublicStep::Instruments, PublicStep::Marks] {
+            self.queue.set(now, Timer::Public(step));
+        }
+    }
+
+    pub(super) fn ask_public(&mut self, now: Timestamp, step: PublicStep) {
+        let (ask, span) = match step {
+            PublicStep::Clock => (Ask::Time, CLOCK_SPAN),
+            PublicStep::Instruments => {
+                self.pages.clear();
+                (Ask::Instruments(String::new()), INSTRUMENTS_SPAN)
+            }
+            PublicStep::Brackets => (Ask::Brackets, INSTRUMENTS_SPAN),
+            PublicStep::Marks => (Ask::Marks, MARKS_SPAN),
+        };
+        if step == PublicStep::Clock {
+            self.clock_asked_at = Some(now);
+        }
+        // Brackets are the same for all, but only a key is told them.
+        let slot = (step == PublicStep::Brackets).then(|| self.any_account()).flatten();
+        if step != PublicStep::Brackets || slot.is_some() {
+            self.ask(slot, ask, Why::Public(step), Purpose::Reconcile);
+        }
+        self.queue.set(now.plus_micros(span), Timer::Public(step));
+    }
+
+    fn any_account(&self) -> Option<super::Slot> {
+        let able = |a: &&super::Account| a.credential.is_some() && a.suspended.is_none();
+        let id = self.accounts.iter().find(able)?.id;
+        self.slots.get(&id).copied()
+    }
+
+    pub(super) fn public_done(&mut self, now: Timestamp, step: PublicStep, end: Ended) {
+        match (step, end) {
+            (PublicStep::Clock, Ended::Answered(Ok(Answer::Time(server)))) => {
+                if let Some(sent) = self.clock_asked_at.take() {
+                    let sample =
+                        crate::live::pacing::clock::ClockSample { sent, received: now, venue: server };
+                    if self.pacer.clock_mut().measured(sample).is_err() {
+                        self.queue.set(now.plus_micros(PUBLIC_RETRY), Timer::Public(step));
+                    }
+                }
+            }
+            (PublicStep::Instruments, Ended::Answered(Ok(Answer::Instruments(rows, next)))) => {
+                self.pages.extend(rows);
+                match next {
+                    Some(cursor) if self.pages.len() / 100 < PAGES_MAX as usize * 10 => {
+                        self.ask(None, Ask::Instruments(cursor), Why::Public(step), Purpose::Reconcile);
+                    }
+                    _ => self.listed_anew(now),
+                }
+            }
+            (PublicStep::Brackets, Ended::Answered(Ok(Answer::Brackets(rows)))) => {
+                self.brackets = rows.into_iter().map(|row| (row.symbol, row)).collect();
+                self.index_instruments(now);
+            }
+            (PublicStep::Marks, Ended::Answered(Ok(Answer::Marks(rows)))) => {
+                for row in &rows {
+                    self.marked(now, row);
+                }
+            }
+            _ => self.queue.set(now.plus_micros(PUBLIC_RETRY), Timer::Public(step)),
+        }
+    }
+
+    fn marked(&mut self, now: Timestamp, row: &MarkView) {
+        if row.mark.is_positive() {
+            self.marks.insert(row.symbol, (row.mark, now));
+        }
+    }
+
+    fn listed_anew(&mut self, now: Timestamp) {
+        let pages = std::mem::take(&mut self.pages);
+        if pages.is_empty() {
+            // An exchange that lists nothing has answered something else.
+            self.queue.set(now.plus_micros(PUBLIC_RETRY), Timer::Public(PublicStep::Instruments));
+            return;
+        }
+        self.listed = pages.into_iter().map(|view| (view.instrument.symbol, view)).collect();
+        self.index_instruments(now);
+        if P::SHARED && self.brackets.is_empty() {
+            self.queue.set(now, Timer::Public(PublicStep::Brackets));
+        }
+    }
+
+    /// The list as decisions look it up: sorted, with brackets, and closes only for what ends soon.
+    fn index_instruments(&mut self, now: Timestamp) {
+        let clock = self.pacer.clock().now(now);
+        let ends = |view: &InstrumentView| {
+            view.ends_at.is_some_and(|at| at.0 > 0 && clock.0.saturating_add(CLOSE_ONLY_SPAN / 1_000) >= at.0)
+        };
+        self.instruments = self
+            .listed
+            .values()
+            .map(|view| {
+                let mut instrument = view.instrument;
+                if ends(view) && instrument.status == InstrumentStatus::Trading {
+                    instrument.status = InstrumentStatus::CloseOnly;
+                }
+                if let Some(bracket) = self.brackets.get(&instrument.symbol) {
+                    instrument.leverage_max = bracket.leverage_max;
+                    instrument.maintenance = bracket.maintenance;
+                }
+                instrument
+            })
+            .collect();
+    }
+
+    /// A symbol takes no opens for a while: the exchange has refused one (CASES.md X20, Y5).
+    pub(super) fn gate(&mut self, now: Timestamp, symbol: Symbol) {
+        self.gated.retain(|_, until| *until > now);
+        self.gated.insert(symbol, now.plus_micros(GATE_SPAN));
+        self.queue.set(now, Timer::Public(PublicStep::Instruments));
+    }
+
+    /// The instrument of exactly this symbol; O(log n).
+    #[must_use]
+    pub fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
+        self.instruments.binary_search_by_key(&symbol, |i| i.symbol).ok().map(|at| &self.instruments[at])
+    }
+
+    /// All instruments, sorted by symbol.
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    /// The newest mark price, unless it is too old to be used.
+    #[must_use]
+    pub fn mark(&self, now: Timestamp, symbol: Symbol) -> Option<Price> {
+        let (price, at) = self.marks.get(&symbol)?;
+        (now.micros_since(*at) <= MARK_AGE_MAX).then_some(*price)
+    }
+}

@@ -1,0 +1,263 @@
+//! What is to be asked, in the order of its purpose and within the budgets; and what is due when.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use engine::core::ids::{ClientOrderId, Timestamp};
+use engine::core::instrument::Symbol;
+
+use super::account::Slot;
+use super::limits::{ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED};
+use super::outgoing::{Outgoing, Server, SocketId, Tag};
+use super::{Connector, Shape};
+use crate::live::pacing::{Admission, Pass, Purpose, Request};
+use crate::live::protocol::{Ask, ExecutionView};
+
+/// Requests by HTTP that are under way at once: more wait here, where closes can overtake them.
+const CALLS_UNDER_WAY_MAX: usize = 48;
+/// Jobs that one turn looks at: the shard has other work.
+const PUMP_MAX: usize = 512;
+
+/// A public question that is asked again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PublicStep {
+    Clock,
+    Instruments,
+    Brackets,
+    Marks,
+}
+
+/// Whose question it is: who gets the answer.
+#[derive(Clone, Debug)]
+pub(super) enum Why {
+    Place(ClientOrderId),
+    Cancel(ClientOrderId),
+    Query(ClientOrderId),
+    /// The fills of an order, as far as they were read.
+    Fills(ClientOrderId, Vec<ExecutionView>, u32),
+    /// Bybit: sets the position's trigger that the order stands for.
+    Protect(ClientOrderId),
+    Setup(Symbol),
+    Compare,
+    /// The executions of a symbol, as far as they were read, that may explain a difference.
+    Explain(Symbol, Vec<ExecutionView>, u32),
+    OpenKey,
+    KeepKey,
+    Key,
+    /// Funding that a stream may have missed.
+    Funding,
+    Public(PublicStep),
+}
+
+/// A question that waits to be asked.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) slot: Option<Slot>,
+    pub(super) ask: Ask,
+    pub(super) why: Why,
+    pub(super) purpose: Purpose,
+}
+
+/// A question that was asked.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight {
+    pub(super) job: Job,
+    /// The socket it went over; `None`: HTTP.
+    pub(super) socket: Option<SocketId>,
+    /// What the budgets have to learn when it ended.
+    pub(super) pass: Pass,
+}
+
+/// What is due at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    AskAbout(Slot, ClientOrderId),
+    GoOn(Slot, ClientOrderId),
+    Unanswered(Tag),
+    Expire(Slot, ClientOrderId),
+    Explain(Slot, Symbol),
+    Orphans(Slot),
+    Compare(Slot),
+    KeepKey(Slot),
+    Reopen(Slot),
+    ReopenTrade,
+    Heartbeat(SocketId),
+    Replace(SocketId),
+    Public(PublicStep),
+}
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// By purpose: closes first.
+    lines: [VecDeque<Job>; 4],
+    /// Jobs that a budget holds back until a time.
+    held: BTreeMap<(Timestamp, u64), Job>,
+    timers: BTreeSet<(Timestamp, Timer)>,
+    next: u64,
+    shuffle: u64,
+}
+
+const fn line_of(purpose: Purpose) -> usize {
+    match purpose {
+        Purpose::Close => 0,
+        Purpose::Reconcile => 1,
+        Purpose::Open => 2,
+        Purpose::Background => 3,
+    }
+}
+
+impl Queue {
+    /// Whether another question may wait.
+    pub(super) fn has_room(&self, opens: bool) -> bool {
+        let max = if opens { JOBS_MAX - JOBS_RESERVED } else { JOBS_MAX };
+        self.len() < max
+    }
+
+    fn len(&self) -> usize {
+        self.lines.iter().map(VecDeque::len).sum::<usize>() + self.held.len()
+    }
+
+    pub(super) fn push(&mut self, job: Job) {
+        self.lines[line_of(job.purpose)].push_back(job);
+    }
+
+    /// Puts the newest open in a random place among those that wait: no account is always first (fan-outs leave in
+    /// shuffled order). `salt` makes it different from signal to signal and the same on a repeat.
+    pub(super) fn shuffle_last(&mut self, salt: u32) {
+        let line = &mut self.lines[line_of(Purpose::Open)];
+        let Some(last) = line.len().checked_sub(1) else { return };
+        self.shuffle = self.shuffle.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(salt) | 1);
+        let drawn = (self.shuffle >> 33) % (last as u64 + 1);
+        line.swap(usize::try_from(drawn).unwrap_or(last), last);
+    }
+
+    fn hold(&mut self, until: Timestamp, job: Job) {
+        self.next += 1;
+        self.held.insert((until, self.next), job);
+    }
+
+    /// Takes the waiting request of an order out: nothing of it has left.
+    pub(super) fn withdraw(&mut self, id: ClientOrderId) {
+        let other = |job: &Job| !matches!(job.why, Why::Place(of) if of == id);
+        self.lines.iter_mut().for_each(|line| line.retain(other));
+        self.held.retain(|_, job| other(job));
+    }
+
+    pub(super) fn set(&mut self, at: Timestamp, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Timer> {
+        self.timers.first().filter(|(at, _)| *at <= now)?;
+        self.timers.pop_first().map(|(_, timer)| timer)
+    }
+
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.lines.iter().any(|line| !line.is_empty()) {
+            // Held back by what is under way, or by this turn's bound: soon.
+            return Some(now.plus_micros(1_000));
+        }
+        let held = self.held.first_key_value().map(|((at, _), _)| *at);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        held.into_iter().chain(timer).min()
+    }
+}
+
+impl<P: Shape> Connector<P> {
+    /// Queues a question.
+    pub(super) fn ask(&mut self, slot: Option<Slot>, ask: Ask, why: Why, purpose: Purpose) {
+        self.queue.push(Job { slot, ask, why, purpose });
+    }
+
+    /// Sends what the budgets allow, closes before anything else.
+    pub(super) fn pump(&mut self, now: Timestamp) {
+        while let Some(entry) = self.queue.held.first_entry().filter(|entry| entry.key().0 <= now) {
+            let job = entry.remove();
+            // Back to the front of its line: it has waited.
+            self.queue.lines[line_of(job.purpose)].push_front(job);
+        }
+        for _ in 0..PUMP_MAX {
+            let Some(line) = self.queue.lines.iter().position(|line| !line.is_empty()) else { return };
+            let Some(job) = self.queue.lines[line].pop_front() else { return };
+            if self.is_pointless(&job) {
+                continue;
+            }
+            let socket = self.trade_socket_for(&job);
+            if socket.is_none() && self.calls_under_way >= CALLS_UNDER_WAY_MAX {
+                self.queue.lines[line].push_front(job);
+                return;
+            }
+            let request = Request {
+                account: job.slot.map(|slot| self.account(slot).pacing),
+                cost: P::cost(&job.ask),
+                purpose: job.purpose,
+                is_socket: socket.is_some(),
+            };
+            match self.pacer.admit(now, &request) {
+                Admission::Go(pass) => self.send(now, job, socket, pass),
+                Admission::Wait(until) => self.queue.hold(until.max(now.plus_micros(1_000)), job),
+                Admission::Refused(why) => self.refused(now, job, why),
+            }
+        }
+    }
+
+    /// Whether nobody waits for the answer any more.
+    fn is_pointless(&self, job: &Job) -> bool {
+        let Some(slot) = job.slot else { return false };
+        let account = self.account(slot);
+        match &job.why {
+            Why::Place(id) => account.orders.get(id).is_none_or(|o| o.phase != super::Phase::Queued),
+            _ => account.credential.is_none(),
+        }
+    }
+
+    /// The trade socket that a job may go over.
+    fn trade_socket_for(&self, job: &Job) -> Option<SocketId> {
+        if !matches!(job.why, Why::Place(_) | Why::Cancel(_)) {
+            return None;
+        }
+        let account = self.account(job.slot?);
+        let socket = if P::SHARED { self.shared_trade } else { account.trade }?;
+        let ready = self.sockets.get(&socket).is_some_and(super::streams::Socket::is_ready);
+        let speaks = ready
+            && P::trade_message(
+                &job.ask,
+                account.credential.as_ref()?,
+                "0",
+                crate::live::protocol::Millis(0),
+            )
+            .is_some();
+        speaks.then_some(socket)
+    }
+
+    fn send(&mut self, now: Timestamp, job: Job, socket: Option<SocketId>, pass: Pass) {
+        let tag = Tag(self.number());
+        // Signed now, not when it was queued (CASES.md T4).
+        let at = self.pacer.clock().now(now);
+        let credential = job.slot.and_then(|slot| self.accounts[slot.0 as usize].credential.as_ref());
+        let message = match (socket, credential) {
+            (Some(_), Some(credential)) => P::trade_message(&job.ask, credential, &tag.0.to_string(), at),
+            _ => None,
+        };
+        let deadline = now.plus_micros(ANSWER_SPAN);
+        match (socket, message) {
+            (Some(socket), Some(text)) => self.outgoing.push_back(Outgoing::Send { socket, text }),
+            _ => {
+                let call = P::request(&job.ask, credential, at);
+                let server = Server::of_target(&call.target);
+                self.calls_under_way += 1;
+                self.outgoing.push_back(Outgoing::Call { tag, server, call, deadline });
+            }
+        }
+        self.metrics.calls += 1;
+        if let (Why::Place(id), Some(slot)) = (&job.why, job.slot) {
+            self.metrics.orders_sent += 1;
+            if let Some(order) = self.account_mut(slot).orders.get_mut(id) {
+                order.phase = super::Phase::InFlight;
+                order.sent_at = Some(now);
+            }
+        }
+        self.queue.set(deadline.plus_micros(ANSWER_SPAN / 6), Timer::Unanswered(tag));
+        self.in_flight.insert(tag, InFlight { job, socket, pass });
+    }
+}

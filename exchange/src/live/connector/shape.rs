@@ -1,0 +1,59 @@
+//! What differs between the exchanges beyond their language: how sockets are shared, and what an answer proves.
+
+use engine::core::user::VenueKind;
+
+use crate::live::binance::Binance;
+use crate::live::bybit::Bybit;
+use crate::live::protocol::Protocol;
+
+/// See the module's head.
+pub trait Shape: Protocol {
+    /// Which venue it is.
+    const VENUE: VenueKind;
+    /// Whether one socket serves many accounts (Binance: listen keys, requests signed one by one) or one (Bybit).
+    const SHARED: bool;
+    /// Whether a position's triggers are the position's own (Bybit), set with its entry, or orders of their own.
+    const ATTACHES: bool;
+    /// Whether the answer to a new order proves that it is live. On Bybit the order stream does (EXCHANGES.md §3.4).
+    const ANSWER_IS_PROOF: bool;
+    /// Path of the order-entry socket.
+    const TRADE_TARGET: &'static str;
+    /// Path of the private stream.
+    const PRIVATE_TARGET: &'static str;
+    /// Path of the public stream.
+    const PUBLIC_TARGET: &'static str;
+    /// Assets that an account may be settled in, the first that it holds counts (CASES.md P12).
+    const SETTLEMENT: &'static [&'static str];
+    /// Adds an account's listen key to a shared private socket.
+    fn add_key(listen_key: &str, request_id: u64) -> Option<String>;
+}
+
+impl Shape for Binance {
+    const VENUE: VenueKind = VenueKind::Binance;
+    const SHARED: bool = true;
+    const ATTACHES: bool = false;
+    const ANSWER_IS_PROOF: bool = true;
+    const TRADE_TARGET: &'static str = "/ws-fapi/v1";
+    const PRIVATE_TARGET: &'static str = "/private/stream";
+    const PUBLIC_TARGET: &'static str = "/market/stream";
+    const SETTLEMENT: &'static [&'static str] = &["USDT", "BNFCR", "USDC"];
+
+    fn add_key(listen_key: &str, request_id: u64) -> Option<String> {
+        Some(format!("{{\"method\":\"SUBSCRIBE\",\"params\":[\"{listen_key}\"],\"id\":{request_id}}}"))
+    }
+}
+
+impl Shape for Bybit {
+    const VENUE: VenueKind = VenueKind::Bybit;
+    const SHARED: bool = false;
+    const ATTACHES: bool = true;
+    const ANSWER_IS_PROOF: bool = false;
+    const TRADE_TARGET: &'static str = "/v5/trade";
+    const PRIVATE_TARGET: &'static str = "/v5/private";
+    const PUBLIC_TARGET: &'static str = "/v5/public/linear";
+    const SETTLEMENT: &'static [&'static str] = &["USDT", "USDC"];
+
+    fn add_key(_listen_key: &str, _request_id: u64) -> Option<String> {
+        None
+    }
+}

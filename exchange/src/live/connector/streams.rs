@@ -1,0 +1,449 @@
+//! Sockets: private streams and order entry. A stream that was away is a gap: what it may have missed is asked for.
+//!
+//! **Invariants**: a listen key is never deleted, for every program of the account shares it (CASES.md S1). An order under way
+//! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4).
+
+use engine::core::ids::Timestamp;
+
+use super::account::Slot;
+use super::limits::{HEARTBEAT_SPAN, KEYS_PER_SOCKET, LISTEN_KEY_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX};
+use super::outgoing::{Outgoing, Server, SocketId, Tag};
+use super::placing::Ended;
+use super::queue::{Timer, Why};
+use super::{Connector, Notice, Shape};
+use crate::live::pacing::Purpose;
+use crate::live::protocol::{Ask, StreamEvent, TradeMessage, TradeReply};
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Trade,
+    Private,
+}
+
+/// Where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    LoggingIn,
+    Ready,
+    /// It takes nothing new.
+    Retiring,
+    Ending,
+}
+
+/// A socket of a connector.
+#[derive(Debug)]
+pub(super) struct Socket {
+    kind: Kind,
+    phase: Phase,
+    /// The account it is for, where it is not shared.
+    slot: Option<Slot>,
+    /// The listen keys on it.
+    keys: Vec<(String, Slot)>,
+}
+
+impl Socket {
+    /// Whether requests may be sent over it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+}
+
+impl<P: Shape> Connector<P> {
+    /// Opens what an account needs and is not open: its stream, and its order entry.
+    pub(super) fn connect(&mut self, now: Timestamp, slot: Slot) {
+        if self.account(slot).credential.is_none() {
+            return;
+        }
+        if P::SHARED {
+            if self.shared_trade.is_none() {
+                self.open_shared_trade(now);
+            }
+            if self.account(slot).private.is_none() {
+                self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile);
+            }
+        } else {
+            if self.account(slot).private.is_none() {
+                let socket = self.open(Kind::Private, Some(slot));
+                self.account_mut(slot).private = Some(socket);
+            }
+            if self.account(slot).trade.is_none() {
+                let socket = self.open(Kind::Trade, Some(slot));
+                self.account_mut(slot).trade = Some(socket);
+            }
+        }
+        // What is held is looked at at once: a stream may be a while in coming.
+        self.want_comparison(now, slot);
+    }
+
+    /// Closes what an account has open.
+    pub(super) fn disconnect(&mut self, slot: Slot) {
+        let account = self.account_mut(slot);
+        account.private_is_ready = false;
+        let shared = P::SHARED;
+        let sockets = [account.private.take(), account.trade.take()];
+        account.listen_key.clear();
+        for socket in sockets.into_iter().flatten() {
+            if shared {
+                if let Some(socket) = self.sockets.get_mut(&socket) {
+                    socket.keys.retain(|(_, of)| *of != slot);
+                }
+            } else {
+                self.close(socket);
+            }
+        }
+    }
+
+    fn open(&mut self, kind: Kind, slot: Option<Slot>) -> SocketId {
+        let socket = SocketId(self.number());
+        let (server, target) = match kind {
+            Kind::Trade => (Server::Trade, P::TRADE_TARGET),
+            Kind::Private => (Server::Private, P::PRIVATE_TARGET),
+        };
+        self.sockets.insert(socket, Socket { kind, phase: Phase::Opening, slot, keys: Vec::new() });
+        self.outgoing.push_back(Outgoing::Open { socket, server, target: target.to_owned() });
+        socket
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        if let Some(known) = self.sockets.get_mut(&socket) {
+            known.phase = Phase::Ending;
+            self.outgoing.push_back(Outgoing::Close { socket });
+        }
+    }
+
+    pub(super) fn open_shared_trade(&mut self, now: Timestamp) {
+        let _ = now;
+        if P::SHARED && self.shared_trade.is_none() {
+            self.shared_trade = Some(self.open(Kind::Trade, None));
+        }
+    }
+
+    /// An account has its listen key: it goes onto a private socket with room.
+    pub(super) fn listen_key(&mut self, now: Timestamp, slot: Slot, key: String) {
+        if key.is_empty() || self.account(slot).credential.is_none() {
+            return;
+        }
+        self.account_mut(slot).listen_key.clone_from(&key);
+        self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
+        let roomy = |s: &Socket| {
+            s.kind == Kind::Private
+                && !matches!(s.phase, Phase::Retiring | Phase::Ending)
+                && s.keys.len() < KEYS_PER_SOCKET
+        };
+        let found = self.sockets.iter().find(|(_, socket)| roomy(socket)).map(|(id, _)| *id);
+        let socket = match found {
+            Some(socket) => socket,
+            None => self.open(Kind::Private, None),
+        };
+        let number = self.number();
+        self.account_mut(slot).private = Some(socket);
+        if let Some(known) = self.sockets.get_mut(&socket) {
+            known.keys.retain(|(_, of)| *of != slot);
+            known.keys.push((key.clone(), slot));
+            if known.is_ready()
+                && let Some(text) = P::add_key(&key, number)
+            {
+                self.outgoing.push_back(Outgoing::Send { socket, text });
+                self.stream_begins(now, slot);
+            }
+        }
+    }
+
+    pub(super) fn keep_key(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account(slot);
+        if account.credential.is_some() && !account.listen_key.is_empty() {
+            self.ask(Some(slot), Ask::KeepListenKey, Why::KeepKey, Purpose::Reconcile);
+            self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
+        }
+    }
+
+    /// What came of opening or keeping a listen key.
+    pub(super) fn key_done(&mut self, now: Timestamp, slot: Slot, why: &Why, end: Ended) {
+        use crate::live::protocol::{Answer, FailureKind};
+        match (why, end) {
+            (Why::OpenKey, Ended::Answered(Ok(Answer::ListenKey(key)))) => self.listen_key(now, slot, key),
+            (Why::KeepKey, Ended::Answered(Ok(_))) => {}
+            (_, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
+                self.user_must_act(slot, &failure);
+                self.reopen_later(now, slot);
+            }
+            // A key that cannot be kept is opened again: the same one, if it still lives.
+            (Why::KeepKey, _) => self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile),
+            _ => self.reopen_later(now, slot),
+        }
+    }
+
+    fn reopen_later(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        account.reopen_pause = (account.reopen_pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
+        // Not all at once after an outage (CASES.md N6).
+        let spread = u64::from(slot.0).wrapping_mul(104_729) % account.reopen_pause;
+        let pause = account.reopen_pause / 2 + spread;
+        self.queue.set(now.plus_micros(pause), Timer::Reopen(slot));
+    }
+
+    /// A socket is open.
+    pub fn socket_opened(&mut self, now: Timestamp, socket: SocketId) {
+        let at = self.pacer.clock().now(now);
+        let number = self.number().to_string();
+        let Some(known) = self.sockets.get_mut(&socket) else { return };
+        let credential = known.slot.and_then(|slot| self.accounts[slot.0 as usize].credential.as_ref());
+        let login = match (known.kind, credential) {
+            (Kind::Trade, Some(credential)) => P::trade_login(credential, &number, at).into_iter().collect(),
+            (Kind::Private, Some(credential)) => P::private_login(credential, at),
+            (_, None) => Vec::new(),
+        };
+        let waits = !login.is_empty();
+        known.phase = if waits { Phase::LoggingIn } else { Phase::Ready };
+        for text in login {
+            self.outgoing.push_back(Outgoing::Send { socket, text });
+        }
+        self.queue.set(now.plus_micros(SOCKET_AGE_MAX), Timer::Replace(socket));
+        self.queue.set(now.plus_micros(HEARTBEAT_SPAN), Timer::Heartbeat(socket));
+        if !waits {
+            self.socket_is_ready(now, socket);
+        }
+    }
+
+    fn socket_is_ready(&mut self, now: Timestamp, socket: SocketId) {
+        let Some(known) = self.sockets.get_mut(&socket) else { return };
+        known.phase = Phase::Ready;
+        if known.kind != Kind::Private {
+            return;
+        }
+        let keys = known.keys.clone();
+        let slot = known.slot;
+        for (key, slot) in keys {
+            let number = self.number();
+            if let Some(text) = P::add_key(&key, number) {
+                self.outgoing.push_back(Outgoing::Send { socket, text });
+            }
+            self.stream_begins(now, slot);
+        }
+        if let Some(slot) = slot {
+            self.stream_begins(now, slot);
+        }
+    }
+
+    /// From here on the stream tells; what happened before is asked for.
+    fn stream_begins(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        account.private_is_ready = true;
+        account.reopen_pause = 0;
+        account.funding_checked_at = None;
+        self.want_comparison(now, slot);
+    }
+
+    /// A socket has ended, or could not be opened.
+    pub fn socket_closed(&mut self, now: Timestamp, socket: SocketId) {
+        let Some(ended) = self.sockets.remove(&socket) else { return };
+        let under_way: Vec<Tag> = self
+            .in_flight
+            .iter()
+            .filter(|(_, flight)| flight.socket == Some(socket))
+            .map(|(tag, _)| *tag)
+            .collect();
+        for tag in under_way {
+            if let Some(flight) = self.in_flight.remove(&tag) {
+                let unknown = Some(&crate::live::protocol::FailureKind::Unknown);
+                self.pacer.answered(now, flight.pass, crate::live::protocol::Used::default(), unknown);
+                self.settle(now, flight.job, Ended::NoAnswer);
+            }
+        }
+        if self.shared_trade == Some(socket) {
+            self.shared_trade = None;
+            self.queue.set(now.plus_micros(500_000), Timer::ReopenTrade);
+        }
+        let slots: Vec<Slot> = ended.keys.iter().map(|(_, slot)| *slot).chain(ended.slot).collect();
+        for slot in slots {
+            let account = self.account_mut(slot);
+            if account.private == Some(socket) {
+                account.private = None;
+                account.private_is_ready = false;
+            }
+            if account.trade == Some(socket) {
+                account.trade = None;
+            }
+            if account.credential.is_some() {
+                self.reopen_later(now, slot);
+            }
+        }
+    }
+
+    /// A message came over a socket.
+    pub fn socket_message(&mut self, now: Timestamp, socket: SocketId, text: &str) {
+        let Some(known) = self.sockets.get(&socket) else { return };
+        match known.kind {
+            Kind::Trade => self.trade_message_came(now, socket, text),
+            Kind::Private => {
+                let mut events = Vec::new();
+                let read = P::private_read(text, &mut |key, event| events.push((key.to_owned(), event)));
+                if let Err(error) = read {
+                    self.metrics.unreadable += 1;
+                    self.notice(Notice::Unreadable(error.0));
+                    // What it said is asked for: an event that cannot be read is a gap.
+                    let slots: Vec<Slot> = self.slots_of(socket);
+                    for slot in slots {
+                        self.want_comparison(now, slot);
+                    }
+                }
+                for (key, event) in events {
+                    self.event(now, socket, &key, event);
+                }
+            }
+        }
+    }
+
+    fn slots_of(&self, socket: SocketId) -> Vec<Slot> {
+        self.sockets
+            .get(&socket)
+            .map(|s| s.keys.iter().map(|(_, slot)| *slot).chain(s.slot).collect())
+            .unwrap_or_default()
+    }
+
+    fn trade_message_came(&mut self, now: Timestamp, socket: SocketId, text: &str) {
+        let flights = &self.in_flight;
+        let ask = |id: &str| {
+            let tag = Tag(id.parse().ok()?);
+            flights.get(&tag).map(|flight| &flight.job.ask)
+        };
+        match P::trade_read(text, &ask) {
+            Ok(TradeMessage::Reply(reply)) => self.trade_replied(now, reply, None),
+            Ok(TradeMessage::LastReply(reply)) => self.trade_replied(now, reply, Some(socket)),
+            Ok(TradeMessage::Event(event)) => self.event(now, socket, "", event),
+            Err(error) => {
+                self.metrics.unreadable += 1;
+                self.notice(Notice::Unreadable(error.0));
+            }
+        }
+    }
+
+    /// An answer over a trade socket; `last`: the socket takes no more requests.
+    fn trade_replied(&mut self, now: Timestamp, reply: TradeReply, last: Option<SocketId>) {
+        if let Some(socket) = last {
+            self.retire(now, socket);
+        }
+        let Some(tag) = reply.request_id.parse().ok().map(Tag) else { return };
+        let Some(flight) = self.in_flight.remove(&tag) else { return };
+        self.note_use(now, flight.pass, reply.used, reply.result.as_ref().err());
+        self.settle(now, flight.job, Ended::Answered(reply.result));
+    }
+
+    /// Nothing new goes over a socket; it is closed when what is under way has its answers.
+    fn retire(&mut self, now: Timestamp, socket: SocketId) {
+        if let Some(known) = self.sockets.get_mut(&socket).filter(|s| s.phase != Phase::Ending) {
+            known.phase = Phase::Retiring;
+            self.queue.set(now, Timer::Replace(socket));
+        }
+    }
+
+    fn event(&mut self, now: Timestamp, socket: SocketId, key: &str, event: StreamEvent) {
+        let Some(known) = self.sockets.get(&socket) else { return };
+        let slot = known.slot.or_else(|| {
+            known.keys.iter().find(|(of, _)| of == key).map(|(_, slot)| *slot).or({
+                // A connection with one key need not name it.
+                if key.is_empty() && known.keys.len() == 1 { Some(known.keys[0].1) } else { None }
+            })
+        });
+        match event {
+            StreamEvent::Ready => {
+                if known.phase == Phase::LoggingIn {
+                    self.socket_is_ready(now, socket);
+                }
+            }
+            StreamEvent::Refused(failure) => {
+                if let Some(slot) = slot {
+                    if failure.kind == crate::live::protocol::FailureKind::UserMustAct {
+                        self.user_must_act(slot, &failure);
+                    }
+                    self.close(socket);
+                }
+            }
+            StreamEvent::Reconnect => self.retire(now, socket),
+            StreamEvent::Pong | StreamEvent::Mark(_) => {}
+            StreamEvent::ListenKeyExpired => {
+                if let Some(slot) = slot {
+                    let account = self.account_mut(slot);
+                    account.private = None;
+                    account.private_is_ready = false;
+                    account.listen_key.clear();
+                    if let Some(known) = self.sockets.get_mut(&socket) {
+                        known.keys.retain(|(_, of)| *of != slot);
+                    }
+                    self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile);
+                }
+            }
+            StreamEvent::Order(view) => {
+                let Some(slot) = slot else { return };
+                match self.account(slot).find(&view.client_id, &view.venue_id) {
+                    Some(id) if self.account(slot).orders.get(&id).is_some_and(|o| o.attached) => {
+                        if self.trigger_told(now, slot, &view).is_some() {
+                            self.absorb(now, slot, id, &view, false);
+                        }
+                    }
+                    Some(id) => {
+                        self.absorb(now, slot, id, &view, false);
+                        self.look_at_orphans(now, slot);
+                    }
+                    None => {
+                        if let Some(id) = self.trigger_told(now, slot, &view) {
+                            self.absorb(now, slot, id, &view, false);
+                            self.look_at_orphans(now, slot);
+                        }
+                    }
+                }
+            }
+            StreamEvent::Execution(execution) => {
+                if let Some(slot) = slot {
+                    self.execution_told(now, slot, *execution);
+                }
+            }
+            StreamEvent::Funding(funding) => {
+                if let Some(slot) = slot {
+                    self.funding_told(slot, &funding);
+                }
+            }
+            StreamEvent::Position(position) => {
+                if let Some(slot) = slot {
+                    self.position_told(now, slot, position);
+                }
+            }
+            StreamEvent::Balance(_) => {
+                if let Some(slot) = slot {
+                    // Only a comparison with nothing under way is believed; the next one looks.
+                    self.account_mut(slot).wallet_told = None;
+                }
+            }
+            StreamEvent::Leverage { symbol, leverage } => {
+                if let Some(slot) = slot {
+                    self.account_mut(slot).setups.entry(symbol).or_default().leverage = leverage;
+                }
+            }
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Timestamp, socket: SocketId) {
+        let number = self.number().to_string();
+        if self.sockets.contains_key(&socket) {
+            if let Some(text) = P::heartbeat(&number) {
+                self.outgoing.push_back(Outgoing::Send { socket, text });
+            }
+            self.queue.set(now.plus_micros(HEARTBEAT_SPAN), Timer::Heartbeat(socket));
+        }
+    }
+
+    /// Before the exchange ends a socket by itself, it is ended in a quiet moment; the comparison fills the gap.
+    pub(super) fn replace(&mut self, now: Timestamp, socket: SocketId) {
+        if let Some(known) = self.sockets.get_mut(&socket).filter(|s| s.phase == Phase::Ready) {
+            known.phase = Phase::Retiring;
+        }
+        let busy = self.in_flight.values().any(|flight| flight.socket == Some(socket));
+        if busy {
+            self.queue.set(now.plus_micros(1_000_000), Timer::Replace(socket));
+        } else {
+            self.close(socket);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What lies between the connector and the exchange: delays, losses and breaks, in the order of each connection.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use engine::core::ids::Timestamp;
+use exchange::live::connector::{CallEnd, Connector, Outgoing, Shape, SocketId, Tag};
+use exchange::live::protocol::HttpReply;
+use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, Outcome, SocketOut};
+use exchange::paper_exchange::{ConnNo, PaperExchange};
+
+use super::Dice;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+
+/// How bad it is. Chances in millionths, per request or message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// One way, at most, in microseconds.
+    pub delay_max: u64,
+    /// A request that never arrives.
+    pub request_lost: u64,
+    /// An answer that never comes back.
+    pub answer_lost: u64,
+    /// No connection can be made.
+    pub unreachable: u64,
+    /// A socket breaks when something is sent over it.
+    pub socket_breaks: u64,
+}
+
+enum Due {
+    Call(Tag, HttpIn, Timestamp),
+    CallDone(Tag, Option<HttpAnswer>, bool),
+    Open(SocketId, String),
+    Opened(SocketId),
+    ToExchange(SocketId, String),
+    ToUs(SocketId, String),
+    Closed(SocketId),
+}
+
+pub struct Network {
+    weather: Weather,
+    due: BTreeMap<(Timestamp, u64), Due>,
+    next: u64,
+    /// When the newest message of each socket arrives: nothing overtakes within one.
+    newest: BTreeMap<SocketId, Timestamp>,
+    open: BTreeMap<SocketId, ConnNo>,
+    by_conn: BTreeMap<ConnNo, SocketId>,
+    next_conn: u64,
+    /// Of a process that is gone: nothing is told about them.
+    epoch: u64,
+}
+
+impl Network {
+    pub fn new(weather: Weather) -> Self {
+        Self {
+            weather,
+            due: BTreeMap::new(),
+            next: 0,
+            newest: BTreeMap::new(),
+            open: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            next_conn: 1,
+            epoch: 0,
+        }
+    }
+
+    pub fn set(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    fn at(&mut self, at: Timestamp, due: Due) {
+        self.next += 1;
+        self.due.insert((at, self.next), due);
+    }
+
+    fn delay(&self, dice: &mut Dice) -> u64 {
+        500 + dice.below(self.weather.delay_max.max(1))
+    }
+
+    fn in_order(&mut self, socket: SocketId, at: Timestamp) -> Timestamp {
+        let newest = self.newest.entry(socket).or_insert(at);
+        *newest = (*newest).max(at);
+        *newest
+    }
+
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next_due().is_some_and(|at| at <= now)
+    }
+
+    /// What the connector sends.
+    pub fn from_us(&mut self, now: Timestamp, dice: &mut Dice, outgoing: Outgoing) {
+        let there = now.plus_micros(self.delay(dice));
+        match outgoing {
+            Outgoing::Call { tag, call, deadline, .. } => {
+                if dice.chance(self.weather.unreachable) {
+                    self.at(there, Due::CallDone(tag, None, true));
+                    return;
+                }
+                let request = HttpIn {
+                    method: call.method.to_owned(),
+                    target: call.target,
+                    headers: call.headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),
+                    body: call.body,
+                };
+                if dice.chance(self.weather.request_lost) {
+                    self.at(deadline, Due::CallDone(tag, None, false));
+                } else {
+                    self.at(there, Due::Call(tag, request, deadline));
+                }
+            }
+            Outgoing::Open { socket, target, .. } => {
+                if dice.chance(self.weather.unreachable) {
+                    self.at(there, Due::Closed(socket));
+                } else {
+                    self.at(there, Due::Open(socket, target));
+                }
+            }
+            Outgoing::Send { socket, text } => {
+                let at = self.in_order(socket, there);
+                if dice.chance(self.weather.socket_breaks) {
+                    self.at(at, Due::Closed(socket));
+                } else {
+                    self.at(at, Due::ToExchange(socket, text));
+                }
+            }
+            Outgoing::Close { socket } => {
+                let at = self.in_order(socket, there);
+                self.at(at, Due::Closed(socket));
+            }
+        }
+    }
+
+    /// What the exchange sends.
+    pub fn from_exchange(&mut self, now: Timestamp, conn: ConnNo, out: SocketOut) {
+        let Some(socket) = self.by_conn.get(&conn).copied() else { return };
+        let at = self.in_order(socket, now.plus_micros(700));
+        match out {
+            SocketOut::Text(text) => self.at(at, Due::ToUs(socket, text)),
+            SocketOut::Ping => {}
+            SocketOut::Close(_) | SocketOut::Drop => self.at(at, Due::Closed(socket)),
+        }
+    }
+
+    /// The process is gone: so are its connections. What had left still arrives.
+    pub fn all_break(&mut self, exchange: &mut PaperExchange) {
+        self.epoch += 1;
+        let old = std::mem::take(&mut self.due);
+        for (at, due) in old {
+            if let Due::Call(_, request, deadline) = due {
+                self.due.insert(at, Due::Call(Tag(u64::MAX), request, deadline));
+            }
+        }
+        for conn in std::mem::take(&mut self.open).into_values() {
+            exchange.socket_closed(conn);
+        }
+        self.by_conn.clear();
+        self.newest.clear();
+    }
+
+    /// Hands over what has arrived.
+    pub fn deliver<P: Shape>(
+        &mut self,
+        now: Timestamp,
+        dice: &mut Dice,
+        exchange: &mut PaperExchange,
+        connector: &mut Connector<P>,
+    ) {
+        while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
+            match entry.remove() {
+                Due::Call(tag, request, deadline) => {
+                    let out = exchange.http(now, HERE, &request);
+                    let back = out.at.max(now).plus_micros(self.delay(dice));
+                    let lost = dice.chance(self.weather.answer_lost);
+                    match out.what {
+                        Outcome::Answer(answer) if !lost && back < deadline => {
+                            self.at(back, Due::CallDone(tag, Some(answer), false));
+                        }
+                        Outcome::Answer(_) => self.at(deadline, Due::CallDone(tag, None, false)),
+                        Outcome::Drop => self.at(back, Due::CallDone(tag, None, false)),
+                    }
+                }
+                Due::CallDone(tag, answer, unreachable) => match answer {
+                    Some(answer) => {
+                        let header = |name: &str| {
+                            let found = answer.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+                            found.map(|(_, value)| value.as_str())
+                        };
+                        let reply = HttpReply {
+                            status: answer.status,
+                            header: &header,
+                            body: answer.body.as_bytes(),
+                        };
+                        connector.call_done(now, tag, CallEnd::Answered(reply));
+                    }
+                    None if unreachable => connector.call_done(now, tag, CallEnd::Unreachable),
+                    None => connector.call_done(now, tag, CallEnd::NoAnswer),
+                },
+                Due::Open(socket, target) => {
+                    let conn = ConnNo(self.next_conn);
+                    self.next_conn += 1;
+                    match exchange.socket_open(now, conn, HERE, &target) {
+                        Ok(()) => {
+                            self.open.insert(socket, conn);
+                            self.by_conn.insert(conn, socket);
+                            let at = self.in_order(socket, now.plus_micros(800));
+                            self.at(at, Due::Opened(socket));
+                        }
+                        Err(_) => self.at(now.plus_micros(800), Due::Closed(socket)),
+                    }
+                }
+                Due::Opened(socket) => connector.socket_opened(now, socket),
+                Due::ToExchange(socket, text) => {
+                    if let Some(conn) = self.open.get(&socket) {
+                        exchange.socket_message(now, *conn, &text);
+                    }
+                }
+                Due::ToUs(socket, text) => {
+                    if self.open.contains_key(&socket) {
+                        connector.socket_message(now, socket, &text);
+                    }
+                }
+                Due::Closed(socket) => {
+                    if let Some(conn) = self.open.remove(&socket) {
+                        self.by_conn.remove(&conn);
+                        exchange.socket_closed(conn);
+                    }
+                    connector.socket_closed(now, socket);
+                }
+            }
+        }
+    }
+}
