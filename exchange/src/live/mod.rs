@@ -15,6 +15,7 @@ pub mod binance;
 pub mod bybit;
 pub mod connector;
 pub mod credential;
+pub mod key_check;
 pub mod pacing;
 pub mod params;
 pub mod protocol;
