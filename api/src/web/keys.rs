@@ -162,7 +162,6 @@ impl KeyRequest {
 pub type KeyPlace = Result<(u8, VenuePlace), Refusal>;
 
 /// Answers where the key would be: `None` asks for the next place in the list.
-#[must_use]
 pub fn find_place(user: &User, account: Option<u8>) -> KeyPlace {
     let Some(account) = account else {
         let next = u8::try_from(user.accounts.len()).expect("ACCOUNTS_MAX fits a byte");

@@ -103,7 +103,7 @@ impl World {
                     } else {
                         self.desk.now.0 + u64::from(what) * SECOND
                     }),
-                    identity: (what % 5 > 0).then_some([what % 3; 16]),
+                    identity: (!what.is_multiple_of(5)).then_some([what % 3; 16]),
                 };
                 Command::ReportKey { account: AccountId { user, index: account }, number, finding }
             }

@@ -194,6 +194,9 @@ impl Books {
                 let side = self.positions[symbol].side.opposite();
                 self.fill(*symbol, side, 1, fill);
             }
+            VenueReport::ClosedOutside { .. } | VenueReport::Wallet { .. } => {
+                panic!("nobody else is on a paper account: {report:?}")
+            }
             VenueReport::NotFound { .. } => {}
         }
         self.wallet = self.start + self.realised - self.fees + self.funding;
