@@ -29,6 +29,7 @@ use net::wire::{ListenOptions, Listener, WireConfig, listen};
 use ringbuf::doorbell::{Ringer, doorbell};
 use ringbuf::mesh::{Port, mesh};
 use ringbuf::spsc::ring;
+use storage::history::EndedLogs;
 use storage::postgres::replicas::ReadersOptions;
 use storage::{DirectoryLock, Salt, ShardHome};
 
@@ -210,7 +211,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     let mut wished = u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX);
     let mut plan = plan;
     if let Some(primary) = &config.postgres {
-        let shards = history::shards_to_start(primary, &config.data, wished);
+        let shards = history::shards_to_start(primary, &config.data, wished, settle)?;
         if shards != wished {
             wished = shards;
             plan = tuning::plan_for_host(Some(usize::from(shards)))
@@ -383,6 +384,17 @@ fn open_homes(data: &Path, shards: u16) -> Result<Vec<ShardHome>, StartError> {
     .map_err(|e| StartError::from_text("executor", e))?;
     let homes = opened.join().map_err(|_| StartError("opening the data directory panicked".to_owned()))?;
     homes.map_err(StartError)
+}
+
+/// Makes logs durable that an earlier process may have left otherwise.
+fn settle(homes: Vec<ShardHome>) -> Result<EndedLogs, StartError> {
+    let options = ExecutorOptions { name: "boot".to_owned(), cpu: None, heartbeat: None };
+    let settled = run_pinned(options, move |runtime| async move {
+        EndedLogs::settle(&HostDisk::new(&runtime), homes).await
+    })
+    .map_err(|e| StartError::from_text("executor", e))?;
+    let settled = settled.join().map_err(|_| StartError("making the logs durable panicked".to_owned()))?;
+    settled.map_err(|e| StartError::from_text("data directory", e))
 }
 
 fn bind(address: SocketAddr, shards: usize) -> Result<Vec<Listener>, StartError> {

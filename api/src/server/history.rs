@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use engine::seam::Nanos;
 use engine::shard::runtime::HostClock;
-use storage::history::{Progress, Projector, Sizes, bring_all, run_all};
+use storage::history::{EndedLogs, Progress, Projector, Sizes, bring_all, run_all};
 use storage::postgres::migrate::migrate;
 use storage::postgres::replicas::{Readers, ReadersOptions};
 use storage::postgres::target::Target;
@@ -72,12 +72,12 @@ pub fn run(
 /// How long the history of a set of shards that ends is waited for.
 const FINISH_MAX: Nanos = Nanos::from_millis(60_000);
 
-/// Brings everything in the logs of `homes` into the database, before another number of shards begins logs of its own.
-fn finish(primary: &Target, homes: &[ShardHome]) -> Result<(), String> {
+/// Brings everything in these logs into the database, before another number of shards begins logs of its own.
+fn finish(primary: &Target, logs: &EndedLogs) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
         migrate(primary, MIGRATIONS).await.map_err(|error| error.to_string())?;
-        bring_all(&ReadOnlyDisk, homes, || Writer::new(primary.clone()), TokioPause(HostClock), FINISH_MAX)
+        bring_all(&ReadOnlyDisk, logs, || Writer::new(primary.clone()), TokioPause(HostClock), FINISH_MAX)
             .await
     })
 }
@@ -102,17 +102,25 @@ async fn schema(primary: &Target, progress: &[Arc<Progress>], stop: &AtomicBool)
 }
 
 /// With how many shards to start: as many as wished, or as before while the history of the logs from before is not in the
-/// database, since those logs end with a change.
-pub fn shards_to_start(primary: &Target, data: &Path, wished: u16) -> u16 {
+/// database, since those logs end with a change. `settle` makes those logs durable, with the disk that shards write with.
+///
+/// # Errors
+/// That of `settle`: no start may go on from what may not stay.
+pub fn shards_to_start<E>(
+    primary: &Target,
+    data: &Path,
+    wished: u16,
+    settle: impl FnOnce(Vec<ShardHome>) -> Result<EndedLogs, E>,
+) -> Result<u16, E> {
     let looked = futures_lite::future::block_on(DataDirectory::look(&ReadOnlyDisk, data));
     // What is wrong with the directory, the start says itself.
-    let Ok(Some(homes)) = looked else { return wished };
+    let Ok(Some(homes)) = looked else { return Ok(wished) };
     let before = u16::try_from(homes.len()).unwrap_or(wished);
     if before == wished {
-        return wished;
+        return Ok(wished);
     }
-    match finish(primary, &homes) {
-        Ok(()) => wished,
+    match finish(primary, &settle(homes)?) {
+        Ok(()) => Ok(wished),
         Err(why) => {
             tracing::warn!(
                 shards = before,
@@ -120,7 +128,7 @@ pub fn shards_to_start(primary: &Target, data: &Path, wished: u16) -> u16 {
                 why,
                 "the number of shards stays as it is: the history of the logs so far is not in the database yet"
             );
-            before
+            Ok(before)
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use engine::core::user::User;
 use engine::seam::Nanos;
 use storage::history::sim_database::{SimDatabase, Ticks};
-use storage::history::{Pause, Progress, Projector, Sizes, bring_all};
+use storage::history::{EndedLogs, Pause, Progress, Projector, Sizes, bring_all};
 use storage::sim_disk::block_on;
 use storage::{DataDirectory, ShardHome};
 
@@ -59,18 +59,19 @@ pub(super) fn begin(world: &World, life: u32, homes: &[ShardHome], progress: &[A
 
 /// With how many shards to start: as many as wished, once the database has everything of another number; see
 /// `server::history`.
-pub(super) async fn shards_to_start(world: &World, wished: u16) -> u16 {
-    let Some(database) = &world.database else { return wished };
+pub(super) async fn shards_to_start(world: &World, wished: u16) -> Result<u16, String> {
+    let Some(database) = &world.database else { return Ok(wished) };
     let looked = DataDirectory::look(&world.disk, std::path::Path::new(super::server::DATA)).await;
-    let Ok(Some(homes)) = looked else { return wished };
+    let Ok(Some(homes)) = looked else { return Ok(wished) };
     let before = u16::try_from(homes.len()).unwrap_or(wished);
     if before == wished {
-        return wished;
+        return Ok(wished);
     }
+    let logs = EndedLogs::settle(&world.disk, homes).await.map_err(|error| error.to_string())?;
     let pause = Virtual(Rc::clone(&world.executor));
-    match bring_all(&world.disk, &homes, || database.clone(), pause, FINISH_MAX).await {
-        Ok(()) => wished,
-        Err(_) => before,
+    match bring_all(&world.disk, &logs, || database.clone(), pause, FINISH_MAX).await {
+        Ok(()) => Ok(wished),
+        Err(_) => Ok(before),
     }
 }
 
@@ -87,7 +88,8 @@ pub(super) fn compare(world: &World) -> Result<(), String> {
             block_on(recover_shard(disk, home)).map_err(|error| error.to_string())?.state.into_users(),
         );
     }
-    let brought = block_on(bring_all(disk, &homes, || database.clone(), Ticks::default(), CHECK_MAX));
+    let logs = block_on(EndedLogs::settle(disk, homes)).map_err(|error| error.to_string())?;
+    let brought = block_on(bring_all(disk, &logs, || database.clone(), Ticks::default(), CHECK_MAX));
     brought.map_err(|why| format!("the database does not get everything: {why}"))?;
     if !database.refused().is_empty() {
         return Err(format!("the database refused records {:?}", database.refused()));

@@ -81,7 +81,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
     let disk = world.disk.clone();
     let mut random = world.plan.random(1_000 + u64::from(life));
     let salt = || Salt(random.next_u64());
-    let shards = history::shards_to_start(world, shards).await;
+    let shards = history::shards_to_start(world, shards).await?;
     let homes = open_directory(&disk, Path::new(DATA), shards, salt).await?;
     world.homes.borrow_mut().clone_from(&homes);
     let history_homes = homes.clone();

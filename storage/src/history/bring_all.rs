@@ -1,6 +1,7 @@
 //! All logs of a generation into the database, before another generation begins.
 //!
-//! **Invariants**: nobody writes to these logs any more; the generation is called complete only when everything is there.
+//! **Invariants**: nobody writes to these logs any more, and what they hold is durable ([`EndedLogs`]); the generation is called
+//! complete only when everything is there.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use engine::seam::{Disk, Nanos};
 use futures_lite::future::zip;
 use futures_util::future::join_all;
 
+use super::ended_logs::EndedLogs;
 use super::progress::Progress;
 use super::projector::{Projector, Sizes};
 use super::seam::{History, Pause};
@@ -54,18 +56,18 @@ pub async fn run_all<D: Disk, H: History, P: Pause>(
     join_all(all.map(|(projector, progress)| projector.run(progress.as_ref(), stop))).await;
 }
 
-/// Brings everything in the logs of `homes` into the database and says that it is complete.
+/// Brings everything in these logs into the database and says that it is complete.
 ///
 /// # Errors
 /// Why not all of it is there within `limit`.
 pub async fn bring_all<D: Disk, H: History, P: Pause>(
     disk: &D,
-    homes: &[ShardHome],
+    logs: &EndedLogs,
     history: impl Fn() -> H,
     pause: P,
     limit: Nanos,
 ) -> Result<(), String> {
-    let mut ends = Vec::new();
+    let (homes, mut ends) = (logs.homes(), Vec::new());
     for home in homes {
         ends.push(last_record(disk, home).await?);
     }

@@ -6,6 +6,7 @@
 
 mod batch;
 mod bring_all;
+mod ended_logs;
 mod month;
 mod progress;
 mod projection;
@@ -18,6 +19,7 @@ pub mod tuple;
 
 pub use batch::{Batch, Latest, TableRows};
 pub use bring_all::{bring_all, last_record, run_all};
+pub use ended_logs::EndedLogs;
 pub use month::Month;
 pub use progress::{FAR_BEHIND, KEPT, Progress, ProgressReport};
 pub use projection::Projection;

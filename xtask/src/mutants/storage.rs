@@ -94,6 +94,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A start goes on with a segment whose name an earlier, killed start has not made durable.",
     ),
     test(
+        "history_gets_what_is_not_durable",
+        ("storage", "history_holds_nothing_that_power_takes", "whatever_step"),
+        "The history of ended logs gets what a killed process wrote and nobody has synced.",
+    ),
+    test(
         "switch_not_synced",
         ("storage", "changing_the_number_of_shards_survives_a_crash_at_every_step", "every_crash_point"),
         "The old generation is removed before the switch is durable.",
