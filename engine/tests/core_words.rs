@@ -55,6 +55,8 @@ fn reasons_of_venues() {
         ("position_closed", VenueReason::PositionClosed),
         ("too_many_orders", VenueReason::TooManyOrders),
         ("not_received", VenueReason::NotReceived),
+        ("not_sent", VenueReason::NotSent),
+        ("foreign_position", VenueReason::ForeignPosition),
     ] {
         assert_eq!(what.as_str(), word);
     }
@@ -169,6 +171,7 @@ fn refusals_and_their_statuses() {
         (404, "unknown_account", Refusal::UnknownAccount),
         (404, "unknown_source", Refusal::UnknownSource),
         (400, "unknown_symbol", Refusal::UnknownSymbol),
+        (503, "lists_incomplete", Refusal::ListsIncomplete),
         (404, "unknown_position", Refusal::UnknownPosition),
         (400, "venue_unavailable", Refusal::VenueUnavailable),
         (409, "accounts_changed", Refusal::AccountsChanged),

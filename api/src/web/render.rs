@@ -94,6 +94,7 @@ pub fn answer_at(
 fn refused(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, refusal: Refusal) {
     let retry_after = match refusal {
         Refusal::RateLimited { retry_after } => Some(retry_after),
+        Refusal::ListsIncomplete => Some(2),
         Refusal::Locked => Some(900),
         _ => None,
     };

@@ -324,6 +324,9 @@ pub enum Refusal {
     /// No such symbol.
     #[error("symbol: not in the venue's instrument list")]
     UnknownSymbol,
+    /// It is not known yet what every venue lists.
+    #[error("symbol: not known yet, for an exchange's list is still being read; send it again")]
+    ListsIncomplete,
     /// No such position.
     #[error("no open position on this symbol")]
     UnknownPosition,
@@ -374,6 +377,7 @@ impl Refusal {
             Self::UnknownAccount => "unknown_account",
             Self::UnknownSource => "unknown_source",
             Self::UnknownSymbol => "unknown_symbol",
+            Self::ListsIncomplete => "lists_incomplete",
             Self::UnknownPosition => "unknown_position",
             Self::VenueUnavailable => "venue_unavailable",
             Self::AccountsChanged => "accounts_changed",
@@ -405,6 +409,7 @@ impl Refusal {
             | Self::Invalid(_)
             | Self::SignalFromFuture => 400,
             Self::LimitReached(_) => 422,
+            Self::ListsIncomplete => 503,
         }
     }
 }

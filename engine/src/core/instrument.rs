@@ -103,6 +103,10 @@ pub trait MarketView {
     fn instrument(&self, symbol: Symbol) -> Option<&Instrument>;
     /// The newest price on whichever venue has one, `None` when there is none that may be used.
     fn quote(&self, symbol: Symbol) -> Option<Quote>;
+    /// Whether every venue has told what it lists: only then a symbol that is not found is known not to exist.
+    fn is_complete(&self) -> bool {
+        true
+    }
     /// The instrument of exactly this symbol on the venue of this account. Without another word all accounts are on one.
     fn instrument_for(&self, account: &ExchangeAccount, symbol: Symbol) -> Option<&Instrument> {
         let _ = account;

@@ -30,6 +30,9 @@ impl<P: Shape> MarketView for LiveGateway<P> {
     fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
         self.connector.instrument(symbol)
     }
+    fn is_complete(&self) -> bool {
+        !self.connector.instruments().is_empty()
+    }
     fn quote(&self, symbol: Symbol) -> Option<Quote> {
         self.connector.mark(self.now, symbol).map(|mark| Quote { mark })
     }

@@ -221,7 +221,7 @@ impl<P: Spoken> World<P> {
 
     fn boot(&mut self, state: State, journal: Memory) {
         let shared = AddressBudget::new(P::PACING, 1).expect("usable limits");
-        let mut gateway = LiveGateway::new(Connector::<P>::new(Pacer::new(shared)), self.now);
+        let mut gateway = LiveGateway::new(Connector::<P>::new(Pacer::new(shared), 1), self.now);
         for trader in &self.traders {
             gateway.keys.insert(trader.account, trader.key.clone());
         }
@@ -490,10 +490,19 @@ impl<P: Spoken> World<P> {
             self.kills,
             self.connector().metrics()
         );
+        let _ = writeln!(text, " asked: {:?}", self.network.asked);
         for (n, trader) in self.traders.iter().enumerate() {
             let user = self.user(n);
             for p in &user.positions {
                 let _ = writeln!(text, " ours {n}: {} {:?} {} {:?}", p.symbol, p.side, p.quantity, p.state);
+            }
+            for o in &user.orders {
+                let _ = writeln!(
+                    text,
+                    " connector {n}: {:?} {}",
+                    o.new.id.leg,
+                    self.connector().order_text(o.new.id)
+                );
             }
             for o in user.orders.iter().chain(user.final_orders.iter()) {
                 let _ = writeln!(

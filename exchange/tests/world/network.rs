@@ -49,6 +49,8 @@ pub struct Network {
     next_conn: u64,
     /// Of a process that is gone: nothing is told about them.
     epoch: u64,
+    /// Requests by method and path.
+    pub asked: BTreeMap<String, u64>,
 }
 
 impl Network {
@@ -62,6 +64,7 @@ impl Network {
             by_conn: BTreeMap::new(),
             next_conn: 1,
             epoch: 0,
+            asked: BTreeMap::new(),
         }
     }
 
@@ -97,6 +100,8 @@ impl Network {
         let there = now.plus_micros(self.delay(dice));
         match outgoing {
             Outgoing::Call { tag, call, deadline, .. } => {
+                let path = call.target.split('?').next().unwrap_or_default();
+                *self.asked.entry(format!("{} {path}", call.method)).or_default() += 1;
                 if dice.chance(self.weather.unreachable) {
                     self.at(there, Due::CallDone(tag, None, true));
                     return;

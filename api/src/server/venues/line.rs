@@ -76,6 +76,9 @@ impl Either {
     pub(super) fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
         each!(self, c => c.instrument(symbol))
     }
+    pub(super) fn is_listed(&self) -> bool {
+        each!(self, c => !c.instruments().is_empty())
+    }
     pub(super) fn mark(&self, now: Timestamp, symbol: Symbol) -> Option<Price> {
         each!(self, c => c.mark(now, symbol))
     }
@@ -99,12 +102,17 @@ pub(super) struct Line {
 
 impl Line {
     /// A line to a place; `None` when an endpoint of it is unusable.
-    pub(super) fn open(place: VenuePlace, endpoints: Endpoints, budget: Arc<AddressBudget>) -> Option<Self> {
+    pub(super) fn open(
+        place: VenuePlace,
+        endpoints: Endpoints,
+        budget: Arc<AddressBudget>,
+        shards: u16,
+    ) -> Option<Self> {
         let pacer = Pacer::new(budget);
         let connector = match place.venue {
             VenueKind::Paper => return None,
-            VenueKind::Binance => Either::Binance(Box::new(Connector::new(pacer))),
-            VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer))),
+            VenueKind::Binance => Either::Binance(Box::new(Connector::new(pacer, shards))),
+            VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer, shards))),
         };
         match Transport::new(endpoints, HostEntropy) {
             Ok(transport) => Some(Self { place, connector, transport }),

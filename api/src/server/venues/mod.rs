@@ -87,6 +87,8 @@ pub struct LiveSetup {
     pub budgets: Arc<Budgets>,
     /// Where the exchanges are.
     pub book: Arc<AddressBook>,
+    /// How many shards share the exchanges' limits.
+    pub shards: u16,
     /// Whom to trust.
     pub tls: Arc<ClientConfig>,
 }
@@ -150,7 +152,7 @@ impl Live {
             return None;
         }
         let budget = self.setup.budgets.of(place)?;
-        let line = Line::open(place, self.setup.book.endpoints(place)?, budget)?;
+        let line = Line::open(place, self.setup.book.endpoints(place)?, budget, self.setup.shards)?;
         self.lines.push(line);
         Some(self.lines.len() - 1)
     }
@@ -212,6 +214,12 @@ impl<V: Venue> MarketView for Venues<V> {
             lines.iter().find_map(|line| line.connector().mark(now, symbol)).map(|mark| Quote { mark })
         };
         self.paper.quote(symbol).or_else(live)
+    }
+
+    fn is_complete(&self) -> bool {
+        let told =
+            |live: &Live| live.waiting.is_empty() && live.lines.iter().all(|l| l.connector().is_listed());
+        self.live.as_ref().is_none_or(told)
     }
 
     fn instrument_for(&self, account: &ExchangeAccount, symbol: Symbol) -> Option<&Instrument> {

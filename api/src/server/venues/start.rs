@@ -50,7 +50,7 @@ pub fn prepare(config: &ServerConfig, shards: u16) -> Result<Option<LiveSetup>, 
         tracing::warn!(%error, "some exchange hosts do not resolve; tried again every minute");
     }
     let budgets = Arc::new(Budgets::new(live, &config.egress, shards));
-    Ok(Some(LiveSetup { live, vault, budgets, book: Arc::new(book), tls }))
+    Ok(Some(LiveSetup { live, vault, budgets, book: Arc::new(book), shards, tls }))
 }
 
 /// Resolves the names again and again and tells the shards what changed. Runs until told to stop.

@@ -30,10 +30,16 @@ pub(super) fn accept<M: MarketView, C>(
     {
         return Ok(Reply::Signal { id: SignalId { source: id, number: seen.number }, repeat: true });
     }
-    if cx.market.instrument(draft.symbol).is_none() {
-        return Err(Refusal::UnknownSymbol);
-    }
     let open = draft.kind.opens().is_some();
+    if cx.market.instrument(draft.symbol).is_none() {
+        if cx.market.is_complete() {
+            return Err(Refusal::UnknownSymbol);
+        }
+        // The exchanges' lists are being read. A close is never refused for that; an open is wanted again in a moment.
+        if open {
+            return Err(Refusal::ListsIncomplete);
+        }
+    }
     if planted::planted!("close_held_by_rate_limit") && !open {
         limit_opens(source, cx)?;
     }

@@ -16,7 +16,7 @@ use super::limits::{ENDED_KEPT, OTHERS_KEPT};
 use super::order::{LiveOrder, Phase};
 use super::outgoing::SocketId;
 use crate::live::credential::Credential;
-use crate::live::pacing::AccountSlot;
+use crate::live::pacing::{AccountSlot, Purpose};
 use crate::live::protocol::{AccountView, ExecutionView, PositionMode, PositionView, Protection};
 
 /// Place of an account in its connector.
@@ -107,6 +107,8 @@ pub(super) struct Account {
     pub(super) others_fills: u32,
     pub(super) unexplained: BTreeMap<Symbol, Unexplained>,
     pub(super) comparing: Comparing,
+    /// What the comparison that is under way is for.
+    pub(super) comparing_for: Purpose,
     /// Positions of the pages read so far.
     pub(super) pages: Vec<PositionView>,
     pub(super) page_count: u32,
@@ -165,6 +167,7 @@ impl Account {
             others_fills: 0,
             unexplained: BTreeMap::new(),
             comparing: Comparing::No,
+            comparing_for: Purpose::Reconcile,
             pages: Vec::new(),
             page_count: 0,
             questions: 0,

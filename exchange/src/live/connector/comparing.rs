@@ -27,20 +27,27 @@ impl<P: Shape> Connector<P> {
     pub(super) fn want_comparison(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
         if account.comparing == Comparing::No {
-            self.compare(now, slot);
+            self.compare_for(now, slot, Purpose::Reconcile);
         } else {
             account.compare_again = true;
         }
     }
 
+    /// Goes on with a comparison, or begins one.
+    fn compare(&mut self, now: Timestamp, slot: Slot) {
+        let purpose = self.account(slot).comparing_for;
+        self.compare_for(now, slot, purpose);
+    }
+
     /// Begins a comparison, unless one is under way.
-    pub(super) fn compare(&mut self, now: Timestamp, slot: Slot) {
+    pub(super) fn compare_for(&mut self, now: Timestamp, slot: Slot, purpose: Purpose) {
         let account = self.account_mut(slot);
         if account.comparing != Comparing::No || account.credential.is_none() {
             return;
         }
         account.compare_again = false;
-        let purpose = if account.is_ready { Purpose::Reconcile } else { Purpose::Open };
+        let purpose = if account.is_ready { purpose } else { Purpose::Reconcile };
+        account.comparing_for = purpose;
         if account.mode_is_known && account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN) {
             account.key_checked_at = Some(now);
             self.ask(Some(slot), Ask::Key, Why::Key, Purpose::Reconcile);
@@ -78,7 +85,8 @@ impl<P: Shape> Connector<P> {
         account.comparing = Comparing::Positions;
         account.pages.clear();
         account.page_count = 0;
-        self.ask(Some(slot), Ask::Positions(String::new()), Why::Compare, Purpose::Reconcile);
+        let purpose = account.comparing_for;
+        self.ask(Some(slot), Ask::Positions(String::new()), Why::Compare, purpose);
     }
 
     /// The answer to the step that is under way.
@@ -147,7 +155,8 @@ impl<P: Shape> Connector<P> {
             if account.page_count >= PAGES_MAX {
                 self.comparison_failed(now, slot);
             } else {
-                self.ask(Some(slot), Ask::Positions(cursor), Why::Compare, Purpose::Reconcile);
+                let purpose = account.comparing_for;
+                self.ask(Some(slot), Ask::Positions(cursor), Why::Compare, purpose);
             }
             return;
         }
@@ -223,7 +232,8 @@ impl<P: Shape> Connector<P> {
         if due && account.is_all_quiet() {
             account.comparing = Comparing::Balances;
             account.moves_asked = account.moves;
-            self.ask(Some(slot), Ask::Balances, Why::Compare, Purpose::Reconcile);
+            let purpose = account.comparing_for;
+            self.ask(Some(slot), Ask::Balances, Why::Compare, purpose);
         } else {
             self.comparison_done(now, slot);
         }

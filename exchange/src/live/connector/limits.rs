@@ -16,8 +16,11 @@ pub const ORPHANS_MAX: usize = 64;
 pub const OTHERS_KEPT: usize = 256;
 /// Pages of one list that are read: beyond it a cursor does not end, and the list counts as failed.
 pub const PAGES_MAX: u32 = 64;
-/// Listen keys on one private connection (EXCHANGES.md §2.3: at most 1,024 streams).
-pub const KEYS_PER_SOCKET: usize = 200;
+/// Listen keys on one private connection (EXCHANGES.md §2.3: at most 1,024 streams): they are named in its target, and servers
+/// take about 8 KiB of one.
+pub const KEYS_PER_SOCKET: usize = 32;
+/// Listen keys are collected for so long before a connection for them is opened.
+pub const KEYS_SPAN: u64 = SECOND / 2;
 
 /// Microseconds in a second.
 const SECOND: u64 = 1_000_000;

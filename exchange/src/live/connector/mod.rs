@@ -46,7 +46,7 @@ use self::queue::{InFlight, Queue, Timer};
 pub use self::shape::Shape;
 use self::streams::Socket;
 use crate::live::credential::Credential;
-use crate::live::pacing::Pacer;
+use crate::live::pacing::{Pacer, Purpose};
 use crate::live::protocol::{InstrumentView, Protection};
 use crate::venue::Busy;
 
@@ -182,6 +182,14 @@ pub struct Connector<P: Shape> {
     pacer: Pacer,
     sockets: BTreeMap<SocketId, Socket>,
     shared_trade: Option<SocketId>,
+    /// Sockets that wait to be opened: exchanges count new connections.
+    unopened: VecDeque<SocketId>,
+    /// Listen keys that wait for a stream.
+    collected: Vec<(String, Slot)>,
+    /// When sockets were opened, within the span that counts.
+    opened_at: VecDeque<Timestamp>,
+    /// This shard's part of the sockets that the address may open.
+    opens_max: usize,
     outgoing: VecDeque<Outgoing>,
     reports: VecDeque<VenueReport>,
     notices: VecDeque<Notice>,
@@ -200,9 +208,9 @@ pub struct Connector<P: Shape> {
 }
 
 impl<P: Shape> Connector<P> {
-    /// A connector without accounts.
+    /// A connector without accounts; `shards` is how many share the exchange's limits.
     #[must_use]
-    pub fn new(pacer: Pacer) -> Self {
+    pub fn new(pacer: Pacer, shards: u16) -> Self {
         Self {
             accounts: Vec::new(),
             slots: BTreeMap::new(),
@@ -212,6 +220,10 @@ impl<P: Shape> Connector<P> {
             pacer,
             sockets: BTreeMap::new(),
             shared_trade: None,
+            unopened: VecDeque::new(),
+            collected: Vec::new(),
+            opened_at: VecDeque::new(),
+            opens_max: (P::SOCKET_OPENS.0 / u32::from(shards.max(1)) * 4 / 5).max(1) as usize,
             outgoing: VecDeque::new(),
             reports: VecDeque::new(),
             notices: VecDeque::new(),
@@ -433,6 +445,36 @@ impl<P: Shape> Connector<P> {
         self.slots.get(&id).map_or(0, |slot| self.accounts[slot.0 as usize].expected(symbol))
     }
 
+    /// Whether every account that has a key has its stream and its order entry open. For checks.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        let ready = |socket: Option<SocketId>| {
+            socket.and_then(|id| self.sockets.get(&id)).is_some_and(Socket::is_ready)
+        };
+        self.accounts.iter().filter(|a| a.credential.is_some()).all(|account| {
+            account.private_is_ready && ready(if P::SHARED { self.shared_trade } else { account.trade })
+        })
+    }
+
+    /// Where an order stands, for people who look for a fault.
+    #[must_use]
+    pub fn order_text(&self, id: ClientOrderId) -> String {
+        let account = self.slots.get(&id.account).map(|slot| &self.accounts[slot.0 as usize]);
+        match account.and_then(|account| account.orders.get(&id).map(|order| (account, order))) {
+            Some((account, o)) => format!(
+                "{:?} cancel {:?} asking {} end {:?} booked {} retries {} setup {:?}",
+                o.phase,
+                o.cancel,
+                o.asking,
+                o.end,
+                o.booked,
+                o.retries,
+                account.setups.get(&o.new.symbol)
+            ),
+            None => "not known".to_owned(),
+        }
+    }
+
     /// Whether nothing is on its way: every order has ended or rests, and the exchange holds what was told. For checks.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -475,6 +517,7 @@ impl<P: Shape> Connector<P> {
         if self.pacer.next_due().is_some_and(|at| at <= now) {
             self.pacer.settle(now);
         }
+        self.open_sockets(now);
         self.pump(now);
     }
 
@@ -486,13 +529,19 @@ impl<P: Shape> Connector<P> {
             Timer::Expire(slot, id) => self.expire(now, slot, id),
             Timer::Explain(slot, symbol) => self.explain(now, slot, symbol),
             Timer::Orphans(slot) => self.look_at_orphans(now, slot),
-            Timer::Compare(slot) => self.compare(now, slot),
+            Timer::Compare(slot) => {
+                // In rotation: what a comparison is wanted for does not wait behind it.
+                self.compare_for(now, slot, Purpose::Background);
+            }
             Timer::KeepKey(slot) => self.keep_key(now, slot),
             Timer::Reopen(slot) => self.connect(now, slot),
             Timer::ReopenTrade => self.open_shared_trade(now),
             Timer::Heartbeat(socket) => self.heartbeat(now, socket),
             Timer::Replace(socket) => self.replace(now, socket),
             Timer::Public(step) => self.ask_public(now, step),
+            // `advance` opens what may be opened by now.
+            Timer::OpenSockets => {}
+            Timer::OpenStreams => self.open_streams(),
         }
     }
 }

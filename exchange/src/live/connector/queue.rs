@@ -83,6 +83,8 @@ pub(super) enum Timer {
     Heartbeat(SocketId),
     Replace(SocketId),
     Public(PublicStep),
+    OpenSockets,
+    OpenStreams,
 }
 
 /// See the module's head.
@@ -100,8 +102,9 @@ pub(super) struct Queue {
 const fn line_of(purpose: Purpose) -> usize {
     match purpose {
         Purpose::Close => 0,
-        Purpose::Reconcile => 1,
-        Purpose::Open => 2,
+        // What is kept for comparing and for finding out is kept by the budgets: opens are held back before it is used up.
+        Purpose::Open => 1,
+        Purpose::Reconcile => 2,
         Purpose::Background => 3,
     }
 }

@@ -16,16 +16,16 @@ pub trait Shape: Protocol {
     const ATTACHES: bool;
     /// Whether the answer to a new order proves that it is live. On Bybit the order stream does (EXCHANGES.md §3.4).
     const ANSWER_IS_PROOF: bool;
+    /// New sockets that one address may open, and in how many microseconds (EXCHANGES.md §2.3, §3.3).
+    const SOCKET_OPENS: (u32, u64);
     /// Path of the order-entry socket.
     const TRADE_TARGET: &'static str;
-    /// Path of the private stream.
-    const PRIVATE_TARGET: &'static str;
     /// Path of the public stream.
     const PUBLIC_TARGET: &'static str;
     /// Assets that an account may be settled in, the first that it holds counts (CASES.md P12).
     const SETTLEMENT: &'static [&'static str];
-    /// Adds an account's listen key to a shared private socket.
-    fn add_key(listen_key: &str, request_id: u64) -> Option<String>;
+    /// Path and query of a private stream for these listen keys; without keys the plain path.
+    fn private_target(listen_keys: &[&str]) -> String;
 }
 
 impl Shape for Binance {
@@ -33,13 +33,13 @@ impl Shape for Binance {
     const SHARED: bool = true;
     const ATTACHES: bool = false;
     const ANSWER_IS_PROOF: bool = true;
+    const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
     const TRADE_TARGET: &'static str = "/ws-fapi/v1";
-    const PRIVATE_TARGET: &'static str = "/private/stream";
     const PUBLIC_TARGET: &'static str = "/market/stream";
     const SETTLEMENT: &'static [&'static str] = &["USDT", "BNFCR", "USDC"];
 
-    fn add_key(listen_key: &str, request_id: u64) -> Option<String> {
-        Some(format!("{{\"method\":\"SUBSCRIBE\",\"params\":[\"{listen_key}\"],\"id\":{request_id}}}"))
+    fn private_target(listen_keys: &[&str]) -> String {
+        crate::live::binance::private_path(listen_keys)
     }
 }
 
@@ -48,12 +48,12 @@ impl Shape for Bybit {
     const SHARED: bool = false;
     const ATTACHES: bool = true;
     const ANSWER_IS_PROOF: bool = false;
+    const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);
     const TRADE_TARGET: &'static str = "/v5/trade";
-    const PRIVATE_TARGET: &'static str = "/v5/private";
     const PUBLIC_TARGET: &'static str = "/v5/public/linear";
     const SETTLEMENT: &'static [&'static str] = &["USDT", "USDC"];
 
-    fn add_key(_listen_key: &str, _request_id: u64) -> Option<String> {
-        None
+    fn private_target(_listen_keys: &[&str]) -> String {
+        "/v5/private".to_owned()
     }
 }

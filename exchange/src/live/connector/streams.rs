@@ -6,7 +6,9 @@
 use engine::core::ids::Timestamp;
 
 use super::account::Slot;
-use super::limits::{HEARTBEAT_SPAN, KEYS_PER_SOCKET, LISTEN_KEY_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX};
+use super::limits::{
+    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX,
+};
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -97,19 +99,48 @@ impl<P: Shape> Connector<P> {
 
     fn open(&mut self, kind: Kind, slot: Option<Slot>) -> SocketId {
         let socket = SocketId(self.number());
-        let (server, target) = match kind {
-            Kind::Trade => (Server::Trade, P::TRADE_TARGET),
-            Kind::Private => (Server::Private, P::PRIVATE_TARGET),
-        };
         self.sockets.insert(socket, Socket { kind, phase: Phase::Opening, slot, keys: Vec::new() });
-        self.outgoing.push_back(Outgoing::Open { socket, server, target: target.to_owned() });
+        // Streams before order entry: without the latter orders go by HTTP.
+        if kind == Kind::Private {
+            self.unopened.push_front(socket);
+        } else {
+            self.unopened.push_back(socket);
+        }
         socket
+    }
+
+    /// Opens the sockets that wait, as many as the exchange allows.
+    pub(super) fn open_sockets(&mut self, now: Timestamp) {
+        let span = P::SOCKET_OPENS.1;
+        while self.opened_at.front().is_some_and(|at| now.micros_since(*at) >= span) {
+            self.opened_at.pop_front();
+        }
+        while self.opened_at.len() < self.opens_max
+            && let Some(socket) = self.unopened.pop_front()
+        {
+            let Some(known) = self.sockets.get(&socket) else { continue };
+            let keys: Vec<&str> = known.keys.iter().map(|(key, _)| key.as_str()).collect();
+            let (server, target) = match known.kind {
+                Kind::Trade => (Server::Trade, P::TRADE_TARGET.to_owned()),
+                Kind::Private => (Server::Private, P::private_target(&keys)),
+            };
+            self.opened_at.push_back(now);
+            self.outgoing.push_back(Outgoing::Open { socket, server, target });
+        }
+        if let Some(first) = self.opened_at.front().filter(|_| !self.unopened.is_empty()) {
+            self.queue.set(first.plus_micros(span), Timer::OpenSockets);
+        }
     }
 
     fn close(&mut self, socket: SocketId) {
         if let Some(known) = self.sockets.get_mut(&socket) {
             known.phase = Phase::Ending;
-            self.outgoing.push_back(Outgoing::Close { socket });
+            if self.unopened.contains(&socket) {
+                self.unopened.retain(|other| *other != socket);
+                self.sockets.remove(&socket);
+            } else {
+                self.outgoing.push_back(Outgoing::Close { socket });
+            }
         }
     }
 
@@ -127,26 +158,23 @@ impl<P: Shape> Connector<P> {
         }
         self.account_mut(slot).listen_key.clone_from(&key);
         self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
-        let roomy = |s: &Socket| {
-            s.kind == Kind::Private
-                && !matches!(s.phase, Phase::Retiring | Phase::Ending)
-                && s.keys.len() < KEYS_PER_SOCKET
-        };
-        let found = self.sockets.iter().find(|(_, socket)| roomy(socket)).map(|(id, _)| *id);
-        let socket = match found {
-            Some(socket) => socket,
-            None => self.open(Kind::Private, None),
-        };
-        let number = self.number();
-        self.account_mut(slot).private = Some(socket);
-        if let Some(known) = self.sockets.get_mut(&socket) {
-            known.keys.retain(|(_, of)| *of != slot);
-            known.keys.push((key.clone(), slot));
-            if known.is_ready()
-                && let Some(text) = P::add_key(&key, number)
-            {
-                self.outgoing.push_back(Outgoing::Send { socket, text });
-                self.stream_begins(now, slot);
+        if self.collected.is_empty() {
+            self.queue.set(now.plus_micros(KEYS_SPAN), Timer::OpenStreams);
+        }
+        self.collected.retain(|(_, of)| *of != slot);
+        self.collected.push((key, slot));
+    }
+
+    /// Opens private streams for the listen keys that were collected.
+    pub(super) fn open_streams(&mut self) {
+        let collected = std::mem::take(&mut self.collected);
+        for keys in collected.chunks(KEYS_PER_SOCKET) {
+            let socket = self.open(Kind::Private, None);
+            for (_, slot) in keys {
+                self.account_mut(*slot).private = Some(socket);
+            }
+            if let Some(known) = self.sockets.get_mut(&socket) {
+                known.keys = keys.to_vec();
             }
         }
     }
@@ -213,16 +241,7 @@ impl<P: Shape> Connector<P> {
         if known.kind != Kind::Private {
             return;
         }
-        let keys = known.keys.clone();
-        let slot = known.slot;
-        for (key, slot) in keys {
-            let number = self.number();
-            if let Some(text) = P::add_key(&key, number) {
-                self.outgoing.push_back(Outgoing::Send { socket, text });
-            }
-            self.stream_begins(now, slot);
-        }
-        if let Some(slot) = slot {
+        for slot in self.slots_of(socket) {
             self.stream_begins(now, slot);
         }
     }
