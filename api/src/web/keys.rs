@@ -284,7 +284,7 @@ mod tests {
     fn the_place_is_as_it_was_said() {
         let place = r#"{"environment":"mainnet","host":"api.bybit.eu","egress":"203.0.113.7"}"#;
         let entry = begin(VenueKind::Bybit, place, KEY).expect("whole");
-        let sealing = entry.owner(Ok((3, VenuePlace::PAPER)), &setup()).ok().expect("named");
+        let sealing = entry.owner(Ok((3, VenuePlace::PAPER)), &setup()).expect("named");
         let wanted = VenuePlace {
             venue: VenueKind::Bybit,
             environment: Environment::Mainnet,
