@@ -140,7 +140,7 @@ fn strength_makes_an_open_strong() {
 }
 
 #[test]
-fn symbols_lose_exchange_and_suffix_and_nothing_else() {
+fn case_y1_case_y2_case_y3_case_y4_symbols_lose_exchange_and_suffix_and_nothing_else() {
     for (text, symbol) in [
         ("BTCUSDT", "BTCUSDT"),
         ("btcusdt", "BTCUSDT"),

@@ -304,7 +304,7 @@ fn a_close_larger_than_the_markets_maximum_goes_in_parts() {
 }
 
 #[test]
-fn a_close_rounds_down_and_never_waits_for_a_minimum() {
+fn case_x15_a_close_rounds_down_and_never_waits_for_a_minimum() {
     let (mut desk, user, _) = opened(LONG);
     desk.market.edit("BTCUSDT", |i| {
         i.step = quantity("0.2");

@@ -341,7 +341,7 @@ fn positive_funding_is_received() {
 }
 
 #[test]
-fn funding_is_counted_once_though_the_exit_is_in_parts() {
+fn case_f2_funding_is_counted_once_though_the_exit_is_in_parts() {
     let (mut desk, user) = trader();
     desk.open(user, LONG, "ETHUSDT", "1500");
     desk.funding(user, "ETHUSDT", NOON, "0.001", "-1.5");

@@ -147,7 +147,7 @@ fn a_price_on_the_wrong_side_refuses() {
 }
 
 #[test]
-fn a_stop_beyond_the_liquidation_price_refuses() {
+fn case_f7_a_stop_beyond_the_liquidation_price_refuses() {
     let (_, _, liquidation) = intended(LONG, "20000", |_| ());
     assert_eq!(liquidation, "16064.3", "20000 · 0.8 / 0.996, towards the entry");
     assert_eq!(refused(LONG, Some("16064.3"), None), Skip::StopBeyondLiquidation);

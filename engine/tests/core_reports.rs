@@ -238,7 +238,7 @@ fn an_entry_without_a_fill_leaves_no_position() {
 }
 
 #[test]
-fn an_entry_filled_in_part_and_ended_is_a_position_of_that_part() {
+fn case_p1_an_entry_filled_in_part_and_ended_is_a_position_of_that_part() {
     // P1, P3.
     for end in [OrderState::Cancelled, OrderState::Expired] {
         let (mut desk, user, entry) = entering();

@@ -117,7 +117,7 @@ fn an_opening_position_counts_at_its_own_leverage() {
 }
 
 #[test]
-fn the_leverage_bracket_clamps() {
+fn case_l5_the_leverage_bracket_clamps() {
     let order = check(Settings::default(), |d| d.market.edit("BTCUSDT", |i| i.leverage_max = 3), "0.45");
     assert_eq!(order.leverage, 3);
     let order = check(Settings::default(), |d| d.rules.leverage_max = 4, "0.6");

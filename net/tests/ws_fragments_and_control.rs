@@ -25,7 +25,7 @@ fn fragments_are_joined() {
 }
 
 #[test]
-fn pings_between_fragments_are_answered_before_the_message_is_complete() {
+fn case_s6_pings_between_fragments_are_answered_before_the_message_is_complete() {
     let mut session = server(Limits::default());
     let (seen, out) = feed(
         &mut session,

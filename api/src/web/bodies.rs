@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_exact_as_text_or_number() {
+    fn case_x16_numbers_are_exact_as_text_or_number() {
         for body in [
             r#"{"source":"000000000000","sizing":{"mode":"fixed_margin","value":"0.1"}}"#,
             r#"{"source":"000000000000","sizing":{"mode":"fixed_margin","value":0.1}}"#,

@@ -30,10 +30,11 @@ use engine::shard::limits::MESH_CAPACITY;
 use engine::shard::mesh::Mesh;
 use engine::shard::ports::{Journal, JournalFailed, Lsn, Moment, Reads};
 use engine::shard::worker::{Shard, ShardParts};
-use exchange::live::connector::{Connector, Shape};
+use exchange::live::connector::{Connector, Notice, Outgoing, Shape};
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::live::pacing::limits::VenueLimits;
 use exchange::live::pacing::{AddressBudget, Pacer};
+use exchange::paper_exchange::core::Core;
 use exchange::paper_exchange::keys::KeySpec;
 use exchange::paper_exchange::{AccountNo, CoreSettings, FaceKind, PaperExchange};
 use gateway::LiveGateway;
@@ -119,6 +120,22 @@ pub struct Trader {
     pub bare_longest: u64,
 }
 
+/// What differs from the usual world.
+pub struct Start {
+    /// Of the exchange.
+    pub settings: CoreSettings,
+    /// Margin of each trader's entries; the last one counts for those after it.
+    pub margins: Vec<i64>,
+    /// Done to each exchange account before it is connected; the number is the trader's.
+    pub prepare: fn(&mut Core, AccountNo, usize),
+}
+
+impl Start {
+    pub fn usual(seed: u64) -> Self {
+        Self { settings: CoreSettings::generated(seed, START), margins: vec![100], prepare: |_, _, _| {} }
+    }
+}
+
 type Desk<P> = Shard<NoReads, Memory, LiveGateway<P>>;
 
 /// See the module's head.
@@ -133,6 +150,8 @@ pub struct World<P: Shape> {
     next_key: u64,
     next_reply: u64,
     pub kills: u32,
+    /// Requests by HTTP, by method and path: how many were sent.
+    pub calls: BTreeMap<String, u32>,
     rules: Rules,
 }
 
@@ -158,8 +177,13 @@ pub fn symbol(name: &str) -> Symbol {
 impl<P: Spoken> World<P> {
     /// A publisher and so many traders, each with an account on the exchange that is connected and compared.
     pub fn new(seed: u64, traders: usize, weather: Weather) -> Self {
-        let mut exchange =
-            PaperExchange::new(CoreSettings::generated(seed, START), seed).expect("a usable exchange");
+        Self::with(seed, traders, weather, Start::usual(seed))
+    }
+
+    /// The same with something different.
+    pub fn with(seed: u64, traders: usize, weather: Weather, start: Start) -> Self {
+        let Start { settings, margins, prepare } = start;
+        let mut exchange = PaperExchange::new(settings, seed).expect("a usable exchange");
         exchange.poll(START, &mut |_, _| {});
         let live = LiveVenues::default().with(P::VENUE, Environment::Testnet);
         let mut world = Self {
@@ -173,6 +197,7 @@ impl<P: Spoken> World<P> {
             next_key: 1,
             next_reply: 1,
             kills: 0,
+            calls: BTreeMap::new(),
             rules: Rules { live, cooldown: 0, daily_loss_max: Rate::from_whole(1), ..Rules::default() },
         };
         world.boot(State::default(), Memory::default());
@@ -180,18 +205,20 @@ impl<P: Spoken> World<P> {
         world.ask(publisher, sign_up("publisher@example.com"));
         world.ask(publisher, Command::CreateSource { user: publisher, name: "s".into(), secret: [1; 32] });
         for n in 0..traders {
-            world.join(n);
+            let margin = margins.get(n).or(margins.last()).copied().expect("a margin");
+            world.join(n, margin, prepare);
         }
         world
     }
 
-    fn join(&mut self, n: usize) {
+    fn join(&mut self, n: usize, margin: i64, prepare: fn(&mut Core, AccountNo, usize)) {
         let email = format!("trader{n}@example.com");
         let user = UserId::from_email(&email);
         let (api_key, secret) = (format!("key{n}"), format!("secret-of-{n}-that-nobody-guesses"));
         let wallet = Money::from_whole(10_000);
         let no = self.exchange.core.open_account(P::FACE, wallet).expect("room for an account");
         self.exchange.core.add_key(no, &KeySpec::hmac(&api_key, &secret)).expect("a usable key");
+        prepare(&mut self.exchange.core, no, n);
         let account = AccountId { user, index: 0 };
         self.traders.push(Trader {
             user,
@@ -212,7 +239,7 @@ impl<P: Spoken> World<P> {
         };
         self.ask(user, Command::ConnectAccount { user, index: 0, place, key });
         let settings = Settings {
-            sizing: Sizing::FixedMargin(Money::from_whole(100)),
+            sizing: Sizing::FixedMargin(Money::from_whole(margin)),
             leverage: 5,
             ..Settings::default()
         };
@@ -251,6 +278,12 @@ impl<P: Spoken> World<P> {
 
     pub fn connector(&self) -> &Connector<P> {
         &self.desk().gateway().connector
+    }
+
+    /// What the connector had to say besides orders.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        let connector = &mut self.desk_mut().gateway_mut().connector;
+        std::iter::from_fn(|| connector.take_notice()).collect()
     }
 
     pub fn user(&self, n: usize) -> &User {
@@ -375,6 +408,10 @@ impl<P: Spoken> World<P> {
             let mut moved = false;
             while let Some(outgoing) = desk.gateway_mut().connector.take_outgoing() {
                 moved = true;
+                if let Outgoing::Call { call, .. } = &outgoing {
+                    let path = call.target.split('?').next().unwrap_or_default();
+                    *self.calls.entry(format!("{} {path}", call.method)).or_default() += 1;
+                }
                 self.network.from_us(self.now, &mut self.dice, outgoing);
             }
             if !more && !moved && !self.network.is_due(self.now) {

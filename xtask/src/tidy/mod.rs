@@ -3,6 +3,7 @@
 //! **Invariants**: each rule is a function from files to findings, with tests of its own; a finding names file, line, rule
 //! and what to do instead.
 
+mod cases;
 mod layers;
 mod links;
 mod names;
@@ -51,7 +52,7 @@ const FILE_RULES: &[FileRule] = &[
 
 /// Rules that look at all files together.
 const REPOSITORY_RULES: &[RepositoryRule] =
-    &[links::links, layers::layers, text::ratchet, rust::unsafe_list, planted::names];
+    &[links::links, layers::layers, text::ratchet, rust::unsafe_list, planted::names, cases::table];
 
 /// Checks the whole repository. The note says how much was looked at.
 ///

@@ -1,0 +1,104 @@
+//! L and H: leverage, margin type and position mode.
+
+use engine::core::ids::Leg;
+use engine::core::key::KeyFault;
+use engine::core::order::VenueReason;
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::paper_exchange::faults::{Fault, When};
+
+use super::*;
+use crate::world::Start;
+
+#[test]
+fn case_l1_case_l2_what_needs_no_change_is_set() {
+    fn on<P: Spoken>(settings: &[(&str, i64)]) {
+        let mut world = ready::<P>(61, 1);
+        for (on, code) in settings {
+            rule(&mut world, on, When::Next(1), Fault::Code { code: *code, executed: true });
+        }
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        let account = world.exchange.core.account(world.traders[0].no).unwrap();
+        assert_eq!(account.positions[&symbol(BTC)].leverage, 5, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>(&[("POST /fapi/v1/marginType", -4046)]);
+    on::<Bybit>(&[("POST /v5/position/set-leverage", 110_043)]);
+}
+
+#[test]
+fn case_l4_case_l6_a_setting_that_is_refused_concerns_its_symbol_and_nothing_else() {
+    fn on<P: Spoken>(place: &str, codes: &[i64]) {
+        for code in codes {
+            let mut world = ready::<P>(62, 1);
+            rule(&mut world, place, When::Next(1), Fault::Code { code: *code, executed: false });
+            world.signal(LONG, BTC);
+            world.until("refused", 20 * SECOND, World::is_flat);
+            let refused = *world.user(0).final_orders.back().unwrap();
+            assert_eq!(refused.reason, Some(VenueReason::Leverage), "{code}: {}", world.picture());
+            assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 0, "{}", world.picture());
+            let (may_open, why) = world.connector().standing(world.traders[0].account);
+            assert!(may_open && why.is_none(), "{code}: {why:?}");
+            world.signal(LONG, ETH);
+            world.until("open", 20 * SECOND, World::is_open);
+            closed(&mut world);
+        }
+    }
+    on::<Binance>("POST /fapi/v1/leverage", &[-4028, -4161]);
+    on::<Bybit>("POST /v5/position/set-leverage", &[110_013]);
+}
+
+#[test]
+fn case_l5_the_leverage_is_set_before_the_first_order_of_a_symbol_leaves() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(63, 1);
+        for on in ["POST /fapi/v1/leverage", "POST /v5/position/set-leverage"] {
+            rule(&mut world, on, When::Next(2), Fault::Unavailable { executed: false });
+        }
+        world.signal(LONG, BTC);
+        world.until("open", 30 * SECOND, World::is_open);
+        let account = world.exchange.core.account(world.traders[0].no).unwrap();
+        assert_eq!(account.positions[&symbol(BTC)].leverage, world.user(0).positions[0].leverage);
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_h2_case_h3_case_h4_a_hedge_account_is_named_and_left_as_it_is_while_others_trade() {
+    let mut start = Start::usual(64);
+    // The second trader's account holds a long and a short beside each other.
+    start.prepare = |core, no, n| {
+        if n == 1 {
+            core.set_hedge(no, true).unwrap();
+        }
+    };
+    let mut world = World::<Binance>::with(64, 2, CALM, start);
+    world.step(20 * SECOND);
+    let (may_open, why) = world.connector().standing(world.traders[1].account);
+    assert!(!may_open, "{}", world.picture());
+    assert_eq!(why.map(|w| w.fault), Some(KeyFault::HedgeMode), "{}", world.picture());
+    assert!(!world.user(1).accounts[0].key_state.is_good(), "its user is told");
+    world.signal(LONG, BTC);
+    world.until("the other one is open", 20 * SECOND, |w| !w.user(0).positions.is_empty() && held(w, 0) > 0);
+    world.step(5 * SECOND);
+    assert_eq!(held(&world, 1), 0, "{}", world.picture());
+    assert!(world.exchange.core.account(world.traders[1].no).unwrap().hedge, "nobody changed its mode");
+    let changes = ["POST /fapi/v1/positionSide/dual", "POST /v5/position/switch-mode"];
+    assert!(changes.iter().all(|change| !world.calls.contains_key(*change)), "{:?}", world.calls);
+}
+
+#[test]
+fn case_h6_a_mode_that_clashes_at_an_order_is_learnt_from_the_refusal() {
+    // Bybit tells no mode of an account: the refusal of an order does.
+    let mut world = ready::<Bybit>(65, 1);
+    let no = world.traders[0].no;
+    world.exchange.core.set_hedge(no, true).unwrap();
+    world.signal(LONG, BTC);
+    world.step(10 * SECOND);
+    assert_eq!(held(&world, 0), 0, "{}", world.picture());
+    let why = world.connector().standing(world.traders[0].account).1;
+    assert_eq!(why.map(|w| w.fault), Some(KeyFault::HedgeMode), "{}", world.picture());
+}

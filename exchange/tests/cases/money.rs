@@ -1,0 +1,133 @@
+//! F and X: funding, liquidation, sizes and what is left of them.
+
+use engine::core::ids::Leg;
+use engine::core::position::CloseReason;
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::paper_exchange::faults::Fault;
+
+use super::*;
+use crate::world::{START, Start};
+
+fn fundings<P: Spoken>(world: &World<P>) -> usize {
+    let statement = world.user(0).ledger.statement();
+    statement.iter().filter(|e| e.key.text().starts_with("funding:")).count()
+}
+
+#[test]
+fn case_f1_case_f2_case_f3_funding_is_booked_once_by_the_exchanges_time_whoever_tells_it() {
+    fn on<P: Spoken>() {
+        for kind in [LONG, SHORT] {
+            let mut world = ready::<P>(51, 1);
+            // To a minute before midnight.
+            let day = 24 * 3_600 * SECOND;
+            let left = day - START.0 % day - world.now.micros_since(START);
+            world.step(left - 60 * SECOND);
+            world.signal(kind, BTC);
+            world.until("open", 20 * SECOND, World::is_open);
+            rule(&mut world, "stream *", ALWAYS, Fault::Duplicate);
+            let side = world.user(0).positions[0].side;
+            world.step(90 * SECOND);
+            assert_eq!(fundings(&world), 1, "{}", world.picture());
+            // Told again by the list after a restart.
+            world.kill();
+            world.step(30 * SECOND);
+            assert_eq!(fundings(&world), 1, "{}", world.picture());
+            let funding = world.user(0).positions.first().map(|p| p.funding);
+            if let Some(funding) = funding {
+                // The rate is positive here: longs pay.
+                assert_eq!(funding.is_positive(), side == Side::Sell, "{funding}");
+            }
+            world.exchange.faults.clear();
+            if !world.is_flat() {
+                closed(&mut world);
+            }
+            assert_eq!(fundings(&world), 1, "{}", world.picture());
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_f1_funding_that_no_stream_told_is_found() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(52, 1);
+        let day = 24 * 3_600 * SECOND;
+        let left = day - START.0 % day - world.now.micros_since(START);
+        world.step(left - 60 * SECOND);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        world.weather(CUT);
+        world.step(90 * SECOND);
+        world.weather(CALM);
+        world.step(60 * SECOND);
+        assert_eq!(fundings(&world), 1, "{}", world.picture());
+        world.until("open or closed by its triggers", 60 * SECOND, |w| w.is_open() || w.is_flat());
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_f6_a_liquidation_is_seen_and_leaves_no_ghost() {
+    fn on<P: Spoken>() {
+        for told in [true, false] {
+            let mut world = opened::<P>(53, 1);
+            if !told {
+                world.weather(CUT);
+                world.step(SECOND);
+            }
+            take_triggers(&mut world, true);
+            price_by(&mut world, -25);
+            world.until("liquidated", SECOND, |w| held(w, 0) == 0);
+            if !told {
+                world.step(5 * SECOND);
+                world.weather(CALM);
+            }
+            world.until("flat", 120 * SECOND, World::is_flat);
+            let position = *world.user(0).closed_positions.back().unwrap();
+            assert_eq!(position.closed, Some(CloseReason::Liquidation), "{}", world.picture());
+            settled(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_x10_each_followers_size_is_on_the_step() {
+    fn on<P: Spoken>() {
+        let mut start = Start::usual(54);
+        start.margins = vec![97, 311, 1_003];
+        let mut world = World::<P>::with(54, 3, CALM, start);
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.signal(LONG, BTC);
+        world.until("open", 30 * SECOND, World::is_open);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let sizes: Vec<i64> = (0..3).map(|n| held(&world, n)).collect();
+        assert!(sizes.iter().all(|size| size % step == 0), "{sizes:?}");
+        assert!(sizes[0] < sizes[1] && sizes[1] < sizes[2], "{sizes:?}");
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_x11_case_x14_a_rest_below_every_minimum_is_closed_to_the_last_step() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(55, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let most = Quantity::from_units(held(&world, 0) - step);
+        by_hand(&mut world, Side::Sell, most, true);
+        world.until("known", 30 * SECOND, |w| ours(w, 0) == step);
+        closed(&mut world);
+        assert_eq!(held(&world, 0), 0, "{}", world.picture());
+        let last = at_exchange(&world, 0, Leg::SignalClose).pop().unwrap();
+        assert_eq!(last.filled.units(), step, "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}

@@ -1,0 +1,207 @@
+//! P: what fills in part, what others do, and what a restart finds.
+
+use engine::core::ids::Leg;
+use engine::core::order::VenueReason;
+use engine::core::position::{CloseReason, PositionState};
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::live::connector::Notice;
+use exchange::paper_exchange::faults::{Fault, When};
+
+use super::*;
+use crate::world::Start;
+
+/// A world whose market gives an order a few of its smallest steps at a time and then no more.
+fn thin<P: Spoken>(seed: u64) -> World<P> {
+    let mut start = Start::usual(seed);
+    for listing in &mut start.settings.venue.listings {
+        listing.depth = listing.instrument.step;
+    }
+    start.margins = vec![1_000];
+    let mut world = World::<P>::with(seed, 1, CALM, start);
+    world.until("ready", 60 * SECOND, World::is_ready);
+    world
+}
+
+#[test]
+fn case_p1_case_p2_case_p3_what_was_filled_is_the_position_and_is_protected_and_closed() {
+    fn on<P: Spoken>() {
+        let mut world = thin::<P>(21);
+        world.signal(LONG, BTC);
+        world.until("open", 60 * SECOND, World::is_open);
+        let entry = at_exchange(&world, 0, Leg::Entry).pop().unwrap();
+        assert!(entry.filled < entry.spec.quantity, "filled in full: {}", world.picture());
+        assert_eq!(ours(&world, 0), entry.filled.units(), "{}", world.picture());
+        assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
+        settled(&mut world);
+        // Its exits fill in parts too.
+        closed(&mut world);
+        assert_eq!(held(&world, 0), 0);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p4_case_p5_a_restart_and_a_reconnect_find_the_position_as_it_is() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(22, 2);
+        let before = ours(&world, 0);
+        world.kill();
+        world.until("ready", 60 * SECOND, |w| w.is_ready() && w.is_open());
+        settled(&mut world);
+        assert_eq!(ours(&world, 0), before);
+        assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
+        // Closed while nobody listens: known when somebody does again.
+        world.weather(CUT);
+        world.step(5 * SECOND);
+        price_by(&mut world, -3);
+        world.step(5 * SECOND);
+        assert_eq!(held(&world, 0), 0);
+        world.weather(CALM);
+        world.until("flat", 120 * SECOND, World::is_flat);
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p6_a_close_by_hand_is_booked_as_that() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(23, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let part = held(&world, 0) / 2 / step * step;
+        by_hand(&mut world, Side::Sell, Quantity::from_units(part), true);
+        world.step(15 * SECOND);
+        assert_eq!(ours(&world, 0), held(&world, 0), "{}", world.picture());
+        assert!(ours(&world, 0) > 0, "{}", world.picture());
+        settled(&mut world);
+        let rest = Quantity::from_units(held(&world, 0));
+        by_hand(&mut world, Side::Sell, rest, true);
+        world.until("flat", 30 * SECOND, World::is_flat);
+        let position = *world.user(0).closed_positions.back().unwrap();
+        assert_eq!(position.closed, Some(CloseReason::External), "{}", world.picture());
+        settled(&mut world);
+        assert_eq!(triggers(&world, 0), (0, 0), "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p6_what_was_opened_by_hand_is_left_alone_and_nothing_opens_beside_it() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(24, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step;
+        let size = Quantity::from_units(step.units() * 100);
+        by_hand(&mut world, Side::Sell, size, false);
+        world.step(15 * SECOND);
+        assert!(world.notices().iter().any(|n| matches!(n, Notice::Foreign(..))), "{}", world.picture());
+        world.signal(LONG, BTC);
+        world.step(5 * SECOND);
+        assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 0, "{}", world.picture());
+        assert_eq!(held(&world, 0), -size.units(), "{}", world.picture());
+        let refused = *world.user(0).final_orders.back().unwrap();
+        assert_eq!(refused.reason, Some(VenueReason::ForeignPosition), "{}", world.picture());
+        // Other symbols are not concerned; nor is this one when the hand has closed it.
+        world.signal(LONG, ETH);
+        world.until("open", 30 * SECOND, World::is_open);
+        by_hand(&mut world, Side::Buy, size, true);
+        world.step(15 * SECOND);
+        world.signal(SignalKind::CloseAll, ETH);
+        world.until("flat", 30 * SECOND, World::is_flat);
+        world.signal(LONG, BTC);
+        world.until("open", 30 * SECOND, World::is_open);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p7_the_position_and_not_the_history_says_what_is_open_and_what_it_cost() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(25, 1);
+        let before = world.user(0).positions[0];
+        for on in ["GET /fapi/v1/userTrades", "GET /v5/execution/list"] {
+            rule(&mut world, on, ALWAYS, Fault::Unavailable { executed: false });
+        }
+        world.kill();
+        world.until("ready", 60 * SECOND, |w| w.is_ready() && w.is_open());
+        world.step(20 * SECOND);
+        let after = world.user(0).positions[0];
+        assert_eq!((after.quantity, after.entry_cost), (before.quantity, before.entry_cost));
+        world.exchange.faults.clear();
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p8_case_o14_the_stop_is_the_exchanges_and_what_it_did_while_we_were_away_is_its_own() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(26, 1);
+        world.weather(CUT);
+        world.kill();
+        price_by(&mut world, -3);
+        world.step(10 * SECOND);
+        assert_eq!(held(&world, 0), 0, "the exchange closes without us: {}", world.picture());
+        world.weather(CALM);
+        world.until("flat", 120 * SECOND, World::is_flat);
+        let position = *world.user(0).closed_positions.back().unwrap();
+        assert_eq!(position.closed, Some(CloseReason::StopLoss), "{}", world.picture());
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p9_a_position_that_is_not_there_any_more_does_not_stay_in_view() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(27, 1);
+        silence(&mut world);
+        for on in ["GET /fapi/v1/userTrades", "GET /v5/execution/list"] {
+            rule(&mut world, on, ALWAYS, Fault::Unavailable { executed: false });
+        }
+        let all = Quantity::from_units(held(&world, 0));
+        by_hand(&mut world, Side::Sell, all, true);
+        // Nobody tells; the comparison in rotation finds it, and no list explains it.
+        world.until("flat", 400 * SECOND, World::is_flat);
+        let position = *world.user(0).closed_positions.back().unwrap();
+        assert_eq!(position.state, PositionState::Closed, "{}", world.picture());
+        assert!(world.notices().iter().any(|n| matches!(n, Notice::Unexplained(..))), "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p10_a_fill_that_comes_before_the_answer_counts_and_is_protected() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(28, 1);
+        rule_on_orders(&mut world, When::Next(1), &Fault::Latency { ms: 3_000 });
+        world.signal(LONG, BTC);
+        world.until("open before the answer", 2 * SECOND, World::is_open);
+        world.step(5 * SECOND);
+        assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p11_an_exit_that_ended_unfilled_closes_nothing() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(29, 1);
+        let before = ours(&world, 0);
+        take_triggers(&mut world, true);
+        world.step(3 * SECOND);
+        assert_eq!((ours(&world, 0), held(&world, 0)), (before, before), "{}", world.picture());
+        assert!(world.user(0).closed_positions.is_empty(), "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}

@@ -1,0 +1,142 @@
+//! O and H: exits, stops and targets, and what may be left of them.
+
+use engine::core::ids::Leg;
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::paper_exchange::faults::Fault;
+
+use super::*;
+
+#[test]
+fn case_o5_case_x15_a_close_of_what_is_flat_already_is_done_and_opens_nothing() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(31, 1);
+        silence(&mut world);
+        let all = Quantity::from_units(held(&world, 0));
+        by_hand(&mut world, Side::Sell, all, true);
+        // We still believe it to be open.
+        world.signal(SignalKind::CloseAll, BTC);
+        world.until("flat", 90 * SECOND, World::is_flat);
+        assert_eq!(held(&world, 0), 0, "{}", world.picture());
+        world.exchange.faults.clear();
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_o2_case_o3_case_o6_case_h8_exits_close_only_and_never_more_than_there_is() {
+    fn on<P: Spoken>() {
+        for kind in [LONG, SHORT] {
+            let mut world = ready::<P>(32, 1);
+            world.signal(kind, BTC);
+            world.until("open", 20 * SECOND, World::is_open);
+            let side = world.user(0).positions[0].side;
+            // Half of it goes by hand at the very moment of the close.
+            let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+            let half = held(&world, 0).abs() / 2 / step * step;
+            by_hand(&mut world, side.opposite(), Quantity::from_units(half), true);
+            closed(&mut world);
+            assert_eq!(held(&world, 0), 0, "{}", world.picture());
+            let account = world.exchange.core.all_orders(world.traders[0].no);
+            let exits = account
+                .into_iter()
+                .filter(|o| ClientOrderId::parse(o.client_id()).is_some_and(|id| id.leg != Leg::Entry));
+            for exit in exits {
+                assert!(exit.spec.closes_only() && exit.spec.side == side.opposite(), "{exit:?}");
+            }
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_o7_a_trigger_that_does_not_exist_yet_is_not_placed_a_second_time() {
+    let mut world = ready::<Binance>(33, 1);
+    for on in ["GET /fapi/v1/algoOrder", "algoOrder.status"] {
+        rule(&mut world, on, ALWAYS, Fault::Code { code: -2013, executed: false });
+    }
+    rule(&mut world, "stream ALGO_UPDATE", ALWAYS, Fault::Lose);
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
+    // Streams break meanwhile, so that everything is compared: twice within the time that it may stay invisible.
+    for _ in 0..3 {
+        let now = world.now;
+        world.exchange.expire_listen_keys(now);
+        world.step(8 * SECOND);
+        assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
+        assert!(ours(&world, 0) > 0, "closed for a stop that is there: {}", world.picture());
+    }
+    assert_eq!(at_exchange(&world, 0, Leg::Stop).len(), 1, "{}", world.picture());
+    assert_eq!(at_exchange(&world, 0, Leg::TakeProfit).len(), 1, "{}", world.picture());
+    world.exchange.faults.clear();
+    closed(&mut world);
+    assert_eq!(triggers(&world, 0), (0, 0), "{}", world.picture());
+}
+
+#[test]
+fn case_o8_the_other_one_of_the_pair_goes_when_one_has_filled() {
+    fn on<P: Spoken>() {
+        for percent in [-3, 4] {
+            let mut world = opened::<P>(34, 1);
+            price_by(&mut world, percent);
+            world.until("flat", 60 * SECOND, World::is_flat);
+            settled(&mut world);
+            assert_eq!(triggers(&world, 0), (0, 0), "{}", world.picture());
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_o9_an_open_position_gets_its_stop_back_or_is_closed() {
+    fn on<P: Spoken>() {
+        for restart in [false, true] {
+            let mut world = opened::<P>(35, 1);
+            take_triggers(&mut world, false);
+            if restart {
+                world.kill();
+            }
+            let covered = |w: &World<P>| triggers(w, 0).0 == 1 || held(w, 0) == 0;
+            world.until("protected or closed", 12 * SECOND, covered);
+            world.until("both sides agree", 30 * SECOND, |w| w.is_open() || w.is_flat());
+            settled(&mut world);
+            assert!(covered(&world), "{}", world.picture());
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_o10_no_stop_of_an_old_position_meets_a_new_one() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(36, 1);
+        for kind in [SHORT, LONG, SHORT] {
+            world.signal(SignalKind::CloseAll, BTC);
+            world.until("flat", 60 * SECOND, World::is_flat);
+            world.signal(kind, BTC);
+            world.until("open", 60 * SECOND, World::is_open);
+            world.step(5 * SECOND);
+            assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
+            let side = world.user(0).positions[0].side;
+            let no = world.traders[0].no;
+            for order in world.exchange.core.open_orders(no) {
+                assert_eq!(order.spec.side, side.opposite(), "{}", world.picture());
+            }
+        }
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_o12_triggers_go_one_by_one() {
+    let world = opened::<Binance>(37, 1);
+    assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
+    assert!(world.calls.keys().all(|call| !call.to_lowercase().contains("batch")), "{:?}", world.calls);
+}

@@ -1,0 +1,162 @@
+//! U and I: outcomes that are not known, and the ids by which they are found out.
+
+use engine::core::ids::Leg;
+use engine::core::order::{OrderState, VenueReason};
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::paper_exchange::faults::{Fault, When};
+
+use super::*;
+
+const EXECUTED: Fault = Fault::Lost { executed: true };
+const NOT_EXECUTED: Fault = Fault::Lost { executed: false };
+
+#[test]
+fn case_u1_case_u9_case_u13_an_unknown_outcome_is_asked_about_and_never_sent_again() {
+    fn on<P: Spoken>() {
+        for fault in [Fault::Unknown { executed: true }, EXECUTED] {
+            let mut world = ready::<P>(11, 1);
+            rule_on_orders(&mut world, When::Next(1), &fault);
+            // What the stream would tell at once is to be found out by questions.
+            silence(&mut world);
+            world.signal(LONG, BTC);
+            world.step(4 * SECOND);
+            world.exchange.faults.clear();
+            world.until("open", 30 * SECOND, World::is_open);
+            assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+            assert!(world.connector().metrics().unknown > 0, "{}", world.picture());
+            closed(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_u2_an_exit_that_is_sent_again_closes_once_and_flips_nothing() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(12, 1);
+        rule_on_orders(&mut world, When::Next(2), &EXECUTED);
+        world.signal(SignalKind::CloseAll, BTC);
+        world.until("flat", 60 * SECOND, World::is_flat);
+        assert_eq!(held(&world, 0), 0, "{}", world.picture());
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_u3_nothing_is_declared_dead_while_the_exchange_does_not_answer() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(13, 1);
+        rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+        silence(&mut world);
+        for on in ["GET *", "order.status"] {
+            rule(&mut world, on, ALWAYS, Fault::Unavailable { executed: false });
+        }
+        world.signal(LONG, BTC);
+        for _ in 0..40 {
+            world.step(SECOND);
+            let entry = world.user(0).orders.iter().find(|o| o.new.id.leg == Leg::Entry);
+            assert!(entry.is_some_and(|o| o.state != OrderState::Rejected), "{}", world.picture());
+        }
+        world.exchange.faults.clear();
+        world.until("open", 90 * SECOND, World::is_open);
+        assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_u6_not_found_is_counted_and_becomes_an_end_only_when_nothing_can_arrive_any_more() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(14, 1);
+        rule_on_orders(&mut world, When::Next(1), &NOT_EXECUTED);
+        world.signal(LONG, BTC);
+        world.step(8 * SECOND);
+        assert!(!world.is_flat(), "given up too early; {}", world.picture());
+        world.until("given up", 30 * SECOND, World::is_flat);
+        assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 0, "{}", world.picture());
+        let entry = *world.user(0).final_orders.back().unwrap();
+        assert_eq!(entry.reason, Some(VenueReason::NotReceived), "{}", world.picture());
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_u8_an_order_that_is_not_visible_at_once_is_there_all_the_same() {
+    // Binance answers a question too early with "does not exist".
+    let mut world = ready::<Binance>(15, 1);
+    rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+    silence(&mut world);
+    for on in ["GET /fapi/v1/order", "order.status"] {
+        rule(&mut world, on, When::Next(4), Fault::Code { code: -2013, executed: false });
+    }
+    world.signal(LONG, BTC);
+    world.step(3 * SECOND);
+    world.exchange.faults.clear();
+    world.until("open", 30 * SECOND, World::is_open);
+    assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+    closed(&mut world);
+}
+
+#[test]
+fn case_u5_case_u7_case_u10_a_kill_at_any_moment_makes_one_order_or_none() {
+    fn on<P: Spoken>() {
+        for moment in 0..16 {
+            let mut world = ready::<P>(100 + moment, 1);
+            if moment % 4 == 3 {
+                rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+            }
+            world.signal(LONG, BTC);
+            world.step(moment * 1_500);
+            world.kill();
+            world.until("open or never sent", 60 * SECOND, |w| w.is_open() || w.is_flat());
+            assert!(at_exchange(&world, 0, Leg::Entry).len() <= 1, "moment {moment}: {}", world.picture());
+            settled(&mut world);
+            if !world.is_flat() {
+                closed(&mut world);
+            }
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_u12_the_same_decision_again_is_not_a_second_position() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(16, 1);
+        // Still on its way, then open: neither lets another one through.
+        rule_on_orders(&mut world, When::Next(1), &Fault::Latency { ms: 1_500 });
+        world.signal(LONG, BTC);
+        world.signal(LONG, BTC);
+        world.until("open", 30 * SECOND, World::is_open);
+        world.signal(LONG, BTC);
+        world.step(5 * SECOND);
+        assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_i2_an_order_is_looked_up_by_exactly_the_id_that_was_sent() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(17, 1);
+        closed(&mut world);
+        for order in at_exchange(&world, 0, Leg::Entry) {
+            let id = ClientOrderId::parse(order.client_id()).unwrap();
+            assert_eq!(id.to_string(), order.client_id());
+            assert!(world.user(0).final_orders.iter().any(|o| o.new.id == id), "{}", world.picture());
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
