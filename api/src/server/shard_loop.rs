@@ -40,6 +40,8 @@ use crate::web::history::HistoryRows;
 const PARK_MAX: Nanos = Nanos::from_millis(250);
 /// How often the network's counters are published: scrapes are seconds apart.
 const NETWORK_PUBLISH: Nanos = Nanos::from_millis(200);
+/// How often the figures of the exchanges are published: people and scrapes look no more often.
+const VENUES_PUBLISH: Nanos = Nanos::from_millis(1_000);
 /// Messages from inside taken in one turn.
 const INSIDE_MAX: usize = 256;
 /// How long a stop waits for the answers of requests under way. Clients see the end of their connection after it; the unit
@@ -140,6 +142,7 @@ where
     let (gauges, stop, spin, market_ticks) = (parts.gauges, parts.stop, parts.spin, parts.market_ticks);
     let tls_metrics = parts.tls_metrics;
     let mut network_published_at: Option<Nanos> = None;
+    let mut venues_published_at: Option<Nanos> = None;
     let mine = &gauges.shards[shard.id().place()];
     let history = gauges.history_of(shard.id().place());
     let returns: Rc<Returns<D>> = Rc::new(Returns {
@@ -196,6 +199,10 @@ where
         if network_published_at.is_none_or(|at| now.mono.since(at) > NETWORK_PUBLISH) {
             network_published_at = Some(now.mono);
             mine.network.publish(&wire.metrics(), &desk.connection_metrics(), &tls_metrics(&wire));
+        }
+        if venues_published_at.is_none_or(|at| now.mono.since(at) > VENUES_PUBLISH) {
+            venues_published_at = Some(now.mono);
+            shard.gateway_mut().publish(now.wall, &mine.venues);
         }
         if let Some(since) = stopped_at
             && nothing_to_flush(&shard.journal().log, mine)

@@ -10,6 +10,7 @@ use storage::Generation;
 use storage::history::Progress;
 
 use super::network::NetworkGauges;
+use super::venues::VenueGauges;
 
 /// Figures of one shard's log and loop.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub struct ShardGauges {
     pub connections: AtomicU64,
     /// What the network counted.
     pub network: NetworkGauges,
+    /// What the lines to the exchanges told.
+    pub venues: VenueGauges,
     /// Requests read.
     pub requests: AtomicU64,
     /// Ticks of the market played.

@@ -14,6 +14,7 @@ use storage::history::ProgressReport;
 
 use super::flows::GatherFlow;
 use super::gauges::{Gauges, HistoryGauges, Latencies, QUANTILES};
+use super::venues;
 use crate::reads::{CLOSE_REASONS, decimal};
 
 /// What the documents are made from besides the shards' answers.
@@ -157,15 +158,19 @@ pub fn status(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
         })
     });
     let ready = source.gauges.not_ready();
+    let degraded = venues::degraded(&source.gauges.shards);
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_micros": source.uptime_micros,
         "ready": ready.is_none(),
         "not_ready_because": ready,
+        "degraded": !degraded.is_empty(),
+        "degraded_because": degraded,
         "shards_answered": gather.shards.len(),
         "shards_silent": gather.silent,
         "process": process_json(source),
         "history": history_json(source),
+        "venues": venues::status_json(&source.gauges.shards),
         "books": books,
         "shards": shards_json(gather, source),
     });
@@ -198,6 +203,7 @@ pub fn metrics_json(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
         "latencies_at_micros": source.latencies.at_micros,
         "latencies": latencies,
         "process": process_json(source),
+        "venues": venues::metrics_json(&source.gauges.shards),
         "shards": shards_json(gather, source),
     });
     serde_json::to_vec(&document).expect("this document is plain data")
@@ -316,6 +322,7 @@ fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
     if let Some(history) = &source.gauges.history {
         write_history(out, history)?;
     }
+    venues::write_text(out, &source.gauges.shards)?;
     super::network::write_text(out, source.gauges.shards.iter().map(|gauges| &gauges.network))?;
     let process = &source.gauges.process;
     for (name, kind, value) in [

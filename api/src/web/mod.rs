@@ -19,3 +19,4 @@ pub mod network;
 pub mod render;
 pub mod routes;
 pub mod token;
+pub mod venues;

@@ -13,14 +13,15 @@ use engine::shard::ports::Moment;
 use engine::shard::runtime::HostEntropy;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
-use exchange::live::connector::{Connector, ConnectorMetrics, KnownAccount, Notice};
-use exchange::live::pacing::address::AddressView;
+use exchange::live::connector::{Connector, KnownAccount, Notice};
 use exchange::live::pacing::{AddressBudget, Pacer};
 use exchange::live::protocol::Protection;
 use exchange::live::transport::{Endpoints, Transport};
 use exchange::venue::Busy;
 use net::client::Dial;
 use net::wire::{ConnId, Ending, Stream, Wire};
+
+use crate::web::venues::LineFigures;
 
 /// A connector of either exchange.
 pub(super) enum Either {
@@ -82,11 +83,12 @@ impl Either {
     pub(super) fn mark(&self, now: Timestamp, symbol: Symbol) -> Option<Price> {
         each!(self, c => c.mark(now, symbol))
     }
-    pub(super) fn metrics(&self) -> ConnectorMetrics {
-        each!(self, c => c.metrics())
-    }
-    pub(super) fn view(&self, now: Timestamp) -> AddressView {
-        each!(self, c => c.pacer().view(now))
+    fn figures(&mut self, now: Timestamp) -> LineFigures {
+        each!(self, c => LineFigures {
+            address: c.pacer().view(now),
+            metrics: c.metrics(),
+            census: c.census(),
+        })
     }
     fn take_notice(&mut self) -> Option<Notice> {
         each!(self, c => c.take_notice())
@@ -131,6 +133,10 @@ impl Line {
     }
     pub(super) const fn connector_mut(&mut self) -> &mut Either {
         &mut self.connector
+    }
+    /// How it stands, for status and metrics.
+    pub(super) fn figures(&mut self, now: Timestamp) -> LineFigures {
+        self.connector.figures(now)
     }
     pub(super) fn readdress(&mut self, endpoints: Endpoints) {
         if let Err(error) = self.transport.readdress(endpoints) {

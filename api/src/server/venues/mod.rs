@@ -33,9 +33,7 @@ use self::hosts::AddressBook;
 use self::line::Line;
 use super::gateway::VenueGateway;
 use crate::vault::Vault;
-
-/// Places that the accounts of one shard are at: two exchanges, three environments, ten sites, from some addresses.
-pub const LINES_MAX: usize = 256;
+use crate::web::venues::{LINES_MAX, VenueGauges};
 
 /// The budgets of addresses, shared by all shards: one for each exchange, environment and egress address.
 #[derive(Clone, Default)]
@@ -185,6 +183,15 @@ impl Live {
     /// Does not send an order: nothing of it has left.
     fn refuse(&mut self, id: ClientOrderId) {
         self.refused.push_back(VenueReport::Rejected { id, reason: VenueReason::NotSent });
+    }
+
+    /// Tells how the lines stand.
+    fn publish(&mut self, now: Timestamp, gauges: &VenueGauges) {
+        for (at, line) in self.lines.iter_mut().enumerate() {
+            let figures = line.figures(now);
+            gauges.publish(at, line.place(), now, &figures);
+        }
+        gauges.publish_waiting(self.waiting.len() as u64);
     }
 
     /// New addresses; accounts that waited for one are connected.

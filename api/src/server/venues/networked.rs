@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use engine::core::ids::Timestamp;
 use engine::seam::Entropy;
 use engine::shard::ports::Moment;
 use exchange::venue::Venue;
@@ -14,6 +15,7 @@ use super::Venues;
 use super::hosts::AddressBook;
 use crate::server::gateway::VenueGateway;
 use crate::web::desk::Desk;
+use crate::web::venues::VenueGauges;
 
 /// See the module's head. Without a word of its own a gateway has no connections.
 pub trait Networked<W: Wire> {
@@ -42,6 +44,10 @@ pub trait Networked<W: Wire> {
     /// When `tick` has something to do even if nothing arrives.
     fn next_deadline_ns(&self) -> Option<u64> {
         None
+    }
+    /// Tells status and metrics how it stands; called about once a second.
+    fn publish(&mut self, now: Timestamp, gauges: &VenueGauges) {
+        let _ = (now, gauges);
     }
     /// Names resolve to something else now.
     fn readdress(&mut self, book: &Arc<AddressBook>) {
@@ -89,6 +95,12 @@ impl<V: Venue, W: Wire> Networked<TlsWire<W>> for Venues<V> {
     fn next_deadline_ns(&self) -> Option<u64> {
         let lines = self.live.iter().flat_map(|live| &live.lines);
         lines.filter_map(super::line::Line::next_deadline_ns).min()
+    }
+
+    fn publish(&mut self, now: Timestamp, gauges: &VenueGauges) {
+        if let Some(live) = &mut self.live {
+            live.publish(now, gauges);
+        }
     }
 
     fn readdress(&mut self, book: &Arc<AddressBook>) {

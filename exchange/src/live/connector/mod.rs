@@ -11,10 +11,11 @@
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `comparing`: positions and wallets against the exchange's. `others`: what is
 //!   not ours. `streams`: sockets. `public`: instruments, prices, clock. `keys`: what a key
-//!   may do. `answers`: who gets which answer.
+//!   may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
 mod answers;
+pub mod census;
 mod comparing;
 mod keys;
 pub mod limits;
@@ -39,6 +40,8 @@ use engine::core::venue_account::VenuePlace;
 
 use self::account::Account;
 pub use self::account::{Slot, Suspension};
+pub use self::census::Census;
+use self::census::Counting;
 use self::limits::{ACCOUNTS_MAX, ENTRY_SPAN, ORDERS_MAX};
 use self::order::{Cancel, LiveOrder, Phase};
 pub use self::outgoing::{CallEnd, Outgoing, Server, SocketId, Tag};
@@ -201,6 +204,7 @@ pub struct Connector<P: Shape> {
     marks: BTreeMap<Symbol, (Price, Timestamp)>,
     gated: BTreeMap<Symbol, Timestamp>,
     metrics: ConnectorMetrics,
+    counting: Counting,
     next_number: u64,
     clock_asked_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
@@ -235,6 +239,7 @@ impl<P: Shape> Connector<P> {
             marks: BTreeMap::new(),
             gated: BTreeMap::new(),
             metrics: ConnectorMetrics::default(),
+            counting: Counting::default(),
             next_number: 1,
             clock_asked_at: None,
             started_at: None,
