@@ -125,10 +125,10 @@ fn a_signal_trades_on_both_exchanges_and_survives_a_restart() {
     for person in &people {
         until("the key is found good and the wallet is known", || {
             let told = accounts(&mut client, person);
-            let account = &told["accounts"][0];
-            let known = account["wallet"].as_str().is_some_and(|w| w.starts_with("10000"));
-            let good = account["key"]["state"] == "healthy" || account["key_state"] == "healthy";
-            if known && good { Ok(()) } else { Err(told.to_string()) }
+            let held = value(&send(&mut client, "GET", "/api/balances", &person.token, ""));
+            let known = held["accounts"][0]["wallet"] == "10000";
+            let good = told["accounts"][0]["key_health"] == "healthy";
+            if known && good { Ok(()) } else { Err(format!("{told} {held}")) }
         });
     }
 
