@@ -20,3 +20,4 @@ pub mod pacing;
 pub mod params;
 pub mod protocol;
 pub mod transport;
+pub mod views;

@@ -9,7 +9,7 @@
 //! **Bounds**: [`limits`]. **Never**: guesses a price, a size or an outcome; logs a key or a signature.
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
-//! * `placing`: orders and what became of them. `comparing`: positions and wallets against the exchange's. `others`: what is
+//! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own. `comparing`: positions and wallets against the exchange's. `others`: what is
 //!   not ours. `streams`: sockets. `public`: instruments, prices, clock. `keys`: what a key
 //!   may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
@@ -17,12 +17,14 @@ mod account;
 mod answers;
 pub mod census;
 mod comparing;
+mod filling;
 mod keys;
 pub mod limits;
 mod order;
 mod others;
 mod outgoing;
 mod placing;
+mod protecting;
 mod public;
 mod queue;
 pub mod shape;

@@ -1,22 +1,16 @@
 //! Orders on their way: when one may be sent, what its answer proves, and how an unknown outcome is found out.
 
-use std::collections::BTreeMap;
-
-use engine::core::fixed::{Money, Quantity};
-use engine::core::ids::{ClientOrderId, Leg, Timestamp};
+use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::key::KeyFault;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
 use super::limits::{EXIT_RESENDS, RESEND_EXIT_SPAN, RETRY_PAUSES, STREAM_PATIENCE};
-use super::order::{Booking, Cancel, Phase};
+use super::order::{Cancel, Phase};
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::{Purpose, Refusal};
-use crate::live::protocol::{
-    Answer, Ask, ExecutionView, Failure, FailureKind, OrderRef, OrderView, Placement, Protection, ViewKind,
-    ViewState,
-};
+use crate::live::protocol::{Answer, Ask, Failure, FailureKind, OrderRef, OrderView, Placement, ViewState};
 
 /// What a question came to, in the end.
 pub(super) enum Ended {
@@ -297,7 +291,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// Surely nothing of it happened: once more, while it is valid and not too often.
-    fn send_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+    pub(super) fn send_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
         let exit = order.new.reduce_only;
         if order.cancel == Cancel::Wanted {
@@ -319,7 +313,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// Whether it arrived is not known: it is asked about, and never sent again before that is answered (CASES.md U1–U13).
-    fn unknown(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+    pub(super) fn unknown(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         self.metrics.unknown += 1;
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
         order.phase = Phase::Unknown;
@@ -330,7 +324,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// Tells once that an order is live.
-    fn tell_live(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+    pub(super) fn tell_live(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
         if !order.told_live && order.is_open() {
             order.told_live = true;
@@ -488,152 +482,6 @@ impl<P: Shape> Connector<P> {
         self.take_back(now, slot, id);
     }
 
-    /// Asks for the fills of an order.
-    pub(super) fn want_fills(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, pause: u64) {
-        if pause > 0 {
-            self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
-            return;
-        }
-        let clock = self.pacer.clock().now(now);
-        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| !o.asking) else { return };
-        order.asking = true;
-        let venue_id = if order.became.is_empty() { &order.venue_id } else { &order.became };
-        let ask = Ask::Executions {
-            symbol: order.new.symbol,
-            order: (!venue_id.is_empty()).then(|| venue_id.clone()),
-            since: crate::live::protocol::Millis(clock.0.saturating_sub(6 * 24 * 3_600_000)),
-            cursor: String::new(),
-        };
-        self.ask(Some(slot), ask, Why::Fills(id, Vec::new(), 0), Purpose::Reconcile);
-    }
-
-    /// The list of an order's fills, or a page of it.
-    pub(super) fn fills_read(
-        &mut self,
-        now: Timestamp,
-        slot: Slot,
-        id: ClientOrderId,
-        mut read: Vec<ExecutionView>,
-        pages: u32,
-        ask: &Ask,
-        end: Ended,
-    ) {
-        let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else {
-            self.fills_unread(now, slot, id);
-            return;
-        };
-        let account = self.account(slot);
-        let mine = rows.into_iter().filter(|e| account.find(&e.client_id, &e.venue_id) == Some(id));
-        read.extend(mine);
-        if let (Some(cursor), Ask::Executions { symbol, order, since, .. }) = (next, ask)
-            && pages < super::limits::PAGES_MAX
-        {
-            let ask = Ask::Executions { symbol: *symbol, order: order.clone(), since: *since, cursor };
-            self.ask(Some(slot), ask, Why::Fills(id, read, pages + 1), Purpose::Reconcile);
-            return;
-        }
-        read.sort_by_key(|e| e.sequence);
-        read.dedup_by(|a, b| a.trade_id == b.trade_id);
-        let fees: BTreeMap<String, Money> =
-            read.iter().map(|e| (e.trade_id.clone(), self.fee_in_settlement(e))).collect();
-        let account = self.account_mut(slot);
-        let Some(order) = account.orders.get_mut(&id) else { return };
-        order.asking = false;
-        let new = order.new;
-        let mut told = Vec::new();
-        let fee_of = |e: &ExecutionView| fees.get(&e.trade_id).copied().unwrap_or(Money::ZERO);
-        let fits = order.book_list(&read, fee_of, |fill, last| told.push((fill, last)));
-        let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
-        for (fill, last) in told {
-            self.tell_fill(slot, &new, fill, last);
-        }
-        if !fits || still_missing {
-            // The list lags behind, or belongs to something else: asked again, nothing is guessed.
-            self.fills_unread(now, slot, id);
-        }
-        self.finish(now, slot, id);
-    }
-
-    fn fills_unread(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
-        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
-        order.asking = false;
-        order.asked += 1;
-        let pause = order.query_pause();
-        self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
-    }
-
-    /// An execution of one of our orders, as a stream tells it.
-    pub(super) fn executed(
-        &mut self,
-        now: Timestamp,
-        slot: Slot,
-        id: ClientOrderId,
-        execution: &ExecutionView,
-    ) {
-        let fee = self.fee_in_settlement(execution);
-        let account = self.account_mut(slot);
-        account.name(&execution.venue_id, id);
-        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
-        let new = order.new;
-        order.phase = Phase::Live;
-        match order.book(execution, fee) {
-            Booking::Fill(fill, last) => {
-                if last {
-                    order.end = Some(super::order::End {
-                        state: ViewState::Filled,
-                        filled: order.booked,
-                        reason: VenueReason::Liquidity,
-                    });
-                }
-                self.tell_live(now, slot, id);
-                self.tell_fill(slot, &new, fill, last);
-                self.finish(now, slot, id);
-            }
-            Booking::Repeat => {}
-            Booking::Gap => {
-                self.metrics.gaps += 1;
-                self.ask_about(now, slot, id, 0);
-            }
-        }
-        self.take_back(now, slot, id);
-    }
-
-    fn tell_fill(
-        &mut self,
-        slot: Slot,
-        new: &engine::core::order::NewOrder,
-        fill: engine::core::order::Fill,
-        last: bool,
-    ) {
-        self.metrics.fills += 1;
-        let account = self.account_mut(slot);
-        if new.reduce_only {
-            account.exited(new, fill.quantity);
-        } else {
-            account.moved(new.symbol, new.side, fill.quantity);
-        }
-        self.reports.push_back(VenueReport::Filled { id: new.id, fill, last });
-    }
-
-    /// Tells the end of an order once all before it was told.
-    pub(super) fn finish(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
-        let account = self.account_mut(slot);
-        let Some(order) = account.orders.get_mut(&id) else { return };
-        let told_last = order.end.is_some_and(|end| end.state == ViewState::Filled);
-        let exit = order.new.reduce_only;
-        let Some((state, reason)) = order.finish() else { return };
-        account.put_away(id);
-        match state {
-            OrderState::Rejected => self.reports.push_back(VenueReport::Rejected { id, reason }),
-            // Its last fill has said so.
-            OrderState::Filled => {}
-            _ => self.reports.push_back(VenueReport::Ended { id, state, reason }),
-        }
-        if exit && !told_last && reason == VenueReason::NothingToReduce {
-            self.want_comparison(now, slot);
-        }
-    }
-
     /// Sends the cancel that is wanted, when it can mean something.
     pub(super) fn take_back(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let Some(order) = self.account(slot).orders.get(&id).filter(|o| o.cancel == Cancel::Wanted) else {
@@ -675,163 +523,5 @@ impl<P: Shape> Connector<P> {
         self.ask_about(now, slot, id, pause);
         // A trigger that is told live is not asked about by the timer: it is here, for its cancel is under way.
         self.ask_about(now, slot, id, 0);
-    }
-
-    /// Bybit: the position's own triggers came with its entry, or are set now; this order stands for one of them.
-    fn attach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
-        let account = self.account_mut(slot);
-        let Some(order) = account.orders.get_mut(&id) else { return };
-        let first_look = !order.attached;
-        order.attached = true;
-        let new = order.new;
-        let price = new.kind.words().1;
-        let has = account.positions.get(&new.symbol).and_then(|p| match new.id.leg {
-            Leg::Stop => p.stop,
-            _ => p.take_profit,
-        });
-        if let Some(at) = has {
-            // The one that came with the entry protects already; its price is corrected when it differs.
-            if let Some(order) = account.orders.get_mut(&id) {
-                order.phase = Phase::Live;
-            }
-            self.tell_live(now, slot, id);
-            if Some(at) != price {
-                self.set_trigger(slot, id, Purpose::Reconcile);
-            }
-        } else if first_look && account.attached.contains_key(&new.symbol) {
-            // It went out with the entry; the stream tells of it in a moment.
-            self.queue.set(now.plus_micros(STREAM_PATIENCE), Timer::GoOn(slot, id));
-        } else {
-            if let Some(order) = account.orders.get_mut(&id) {
-                order.phase = Phase::Queued;
-            }
-            self.set_trigger(slot, id, Purpose::Close);
-        }
-    }
-
-    fn set_trigger(&mut self, slot: Slot, id: ClientOrderId, purpose: Purpose) {
-        let account = self.account(slot);
-        let Some(order) = account.orders.get(&id) else { return };
-        let price = order.new.kind.words().1;
-        let stop = order.new.id.leg == Leg::Stop;
-        let ask = Ask::Protect {
-            symbol: order.new.symbol,
-            mode: account.mode,
-            position: order.new.side.opposite(),
-            protection: Protection { stop: price.filter(|_| stop), take_profit: price.filter(|_| !stop) },
-        };
-        self.ask(Some(slot), ask, Why::Protect(id), purpose);
-    }
-
-    /// What came of setting a position's trigger.
-    pub(super) fn protected(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
-        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
-        let was_live = order.told_live;
-        match end {
-            Ended::Answered(Ok(_)) => {
-                order.phase = Phase::Live;
-                self.tell_live(now, slot, id);
-            }
-            Ended::Answered(Err(failure)) if !was_live => match failure.kind {
-                FailureKind::Refused(reason) => {
-                    if reason == VenueReason::NothingToReduce {
-                        self.want_comparison(now, slot);
-                    }
-                    self.give_up(slot, id, reason);
-                }
-                FailureKind::UserMustAct => {
-                    self.user_must_act(slot, failure);
-                    self.give_up(slot, id, VenueReason::Account);
-                }
-                _ => self.protect_again(now, slot, id),
-            },
-            // Setting the same trigger again does no harm; while one is live, its price is all that is missing.
-            Ended::NotSent | Ended::NoAnswer | Ended::Answered(Err(_)) => self.protect_again(now, slot, id),
-        }
-        self.take_back(now, slot, id);
-    }
-
-    fn protect_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
-        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
-        order.retries += 1;
-        if order.retries > 8 {
-            if !order.told_live {
-                self.give_up(slot, id, VenueReason::NotSent);
-            }
-            return;
-        }
-        order.phase = if order.told_live { Phase::Live } else { Phase::Waiting };
-        if order.told_live {
-            self.set_trigger(slot, id, Purpose::Reconcile);
-        } else {
-            self.queue.set(now.plus_micros(RETRY_PAUSES[0]), Timer::GoOn(slot, id));
-        }
-    }
-
-    /// Bybit: a trigger goes with its position. While that is open, it stays.
-    fn detach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
-        let account = self.account_mut(slot);
-        let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) else { return };
-        if account.held(symbol) != 0 {
-            self.want_comparison(now, slot);
-            return;
-        }
-        if let Some(order) = account.orders.get_mut(&id) {
-            order.phase = Phase::Ended;
-        }
-        account.put_away(id);
-        let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
-        self.reports.push_back(VenueReport::Ended { id, state, reason });
-    }
-
-    /// Triggers that were to be taken back go when the position is seen to be flat.
-    pub(super) fn detach_flat(&mut self, now: Timestamp, slot: Slot) {
-        let wanted: Vec<ClientOrderId> = self
-            .account(slot)
-            .orders
-            .values()
-            .filter(|o| o.attached && o.is_open() && o.cancel == Cancel::Wanted)
-            .map(|o| o.new.id)
-            .collect();
-        for id in wanted {
-            if self.account(slot).orders.get(&id).is_some_and(|o| self.account(slot).held(o.new.symbol) == 0)
-            {
-                self.detach(now, slot, id);
-            }
-        }
-    }
-
-    /// An order of the exchange that stands for one of a position's triggers.
-    pub(super) fn trigger_told(
-        &mut self,
-        now: Timestamp,
-        slot: Slot,
-        view: &OrderView,
-    ) -> Option<ClientOrderId> {
-        let leg = match view.kind {
-            ViewKind::Stop => Leg::Stop,
-            ViewKind::TakeProfit => Leg::TakeProfit,
-            _ => return None,
-        };
-        let id = self.account(slot).attached_leg(view.symbol, leg)?;
-        self.account_mut(slot).name(&view.venue_id, id);
-        let alive = matches!(view.state, ViewState::Untriggered | ViewState::New);
-        let fired =
-            matches!(view.state, ViewState::Triggered | ViewState::PartiallyFilled | ViewState::Filled)
-                || view.filled > Quantity::ZERO;
-        if alive {
-            if let Some(order) = self.account_mut(slot).orders.get_mut(&id)
-                && order.phase != Phase::Ended
-            {
-                order.phase = Phase::Live;
-            }
-            self.tell_live(now, slot, id);
-        } else if fired {
-            return Some(id);
-        } else {
-            // One that was replaced by another price, or that went with its position: what is held decides.
-            self.want_comparison(now, slot);
-        }
-        None
     }
 }

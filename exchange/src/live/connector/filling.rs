@@ -1,0 +1,158 @@
+//! Fills: those that a stream tells, those that a list has to tell, and the end of an order after the last of them.
+
+use std::collections::BTreeMap;
+
+use engine::core::fixed::Money;
+use engine::core::ids::{ClientOrderId, Timestamp};
+use engine::core::order::{Fill, NewOrder, OrderState, VenueReason, VenueReport};
+
+use super::account::Slot;
+use super::limits::PAGES_MAX;
+use super::order::{Booking, Phase};
+use super::placing::Ended;
+use super::queue::{Timer, Why};
+use super::{Connector, Shape};
+use crate::live::pacing::Purpose;
+use crate::live::protocol::{Answer, Ask, ExecutionView, Millis, ViewState};
+
+impl<P: Shape> Connector<P> {
+    /// Asks for the fills of an order.
+    pub(super) fn want_fills(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, pause: u64) {
+        if pause > 0 {
+            self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+            return;
+        }
+        let clock = self.pacer.clock().now(now);
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| !o.asking) else { return };
+        order.asking = true;
+        let venue_id = if order.became.is_empty() { &order.venue_id } else { &order.became };
+        let ask = Ask::Executions {
+            symbol: order.new.symbol,
+            order: (!venue_id.is_empty()).then(|| venue_id.clone()),
+            since: Millis(clock.0.saturating_sub(6 * 24 * 3_600_000)),
+            cursor: String::new(),
+        };
+        self.ask(Some(slot), ask, Why::Fills(id, Vec::new(), 0), Purpose::Reconcile);
+    }
+
+    /// The list of an order's fills, or a page of it.
+    pub(super) fn fills_read(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        id: ClientOrderId,
+        mut read: Vec<ExecutionView>,
+        pages: u32,
+        ask: &Ask,
+        end: Ended,
+    ) {
+        let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else {
+            self.fills_unread(now, slot, id);
+            return;
+        };
+        let account = self.account(slot);
+        let mine = rows.into_iter().filter(|e| account.find(&e.client_id, &e.venue_id) == Some(id));
+        read.extend(mine);
+        if let (Some(cursor), Ask::Executions { symbol, order, since, .. }) = (next, ask)
+            && pages < PAGES_MAX
+        {
+            let ask = Ask::Executions { symbol: *symbol, order: order.clone(), since: *since, cursor };
+            self.ask(Some(slot), ask, Why::Fills(id, read, pages + 1), Purpose::Reconcile);
+            return;
+        }
+        read.sort_by_key(|e| e.sequence);
+        read.dedup_by(|a, b| a.trade_id == b.trade_id);
+        let fees: BTreeMap<String, Money> =
+            read.iter().map(|e| (e.trade_id.clone(), self.fee_in_settlement(e))).collect();
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        order.asking = false;
+        let new = order.new;
+        let mut told = Vec::new();
+        let fee_of = |e: &ExecutionView| fees.get(&e.trade_id).copied().unwrap_or(Money::ZERO);
+        let fits = order.book_list(&read, fee_of, |fill, last| told.push((fill, last)));
+        let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
+        for (fill, last) in told {
+            self.tell_fill(slot, &new, fill, last);
+        }
+        if !fits || still_missing {
+            // The list lags behind, or belongs to something else: asked again, nothing is guessed.
+            self.fills_unread(now, slot, id);
+        }
+        self.finish(now, slot, id);
+    }
+
+    fn fills_unread(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        order.asking = false;
+        order.asked += 1;
+        let pause = order.query_pause();
+        self.queue.set(now.plus_micros(pause), Timer::AskAbout(slot, id));
+    }
+
+    /// An execution of one of our orders, as a stream tells it.
+    pub(super) fn executed(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        id: ClientOrderId,
+        execution: &ExecutionView,
+    ) {
+        let fee = self.fee_in_settlement(execution);
+        let account = self.account_mut(slot);
+        account.name(&execution.venue_id, id);
+        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        let new = order.new;
+        order.phase = Phase::Live;
+        match order.book(execution, fee) {
+            Booking::Fill(fill, last) => {
+                if last {
+                    order.end = Some(super::order::End {
+                        state: ViewState::Filled,
+                        filled: order.booked,
+                        reason: VenueReason::Liquidity,
+                    });
+                }
+                self.tell_live(now, slot, id);
+                self.tell_fill(slot, &new, fill, last);
+                self.finish(now, slot, id);
+            }
+            Booking::Repeat => {}
+            Booking::Gap => {
+                self.metrics.gaps += 1;
+                self.ask_about(now, slot, id, 0);
+            }
+        }
+        self.take_back(now, slot, id);
+    }
+
+    fn tell_fill(&mut self, slot: Slot, new: &NewOrder, fill: Fill, last: bool) {
+        self.metrics.fills += 1;
+        let account = self.account_mut(slot);
+        if new.reduce_only {
+            account.exited(new, fill.quantity);
+        } else {
+            account.moved(new.symbol, new.side, fill.quantity);
+        }
+        self.reports.push_back(VenueReport::Filled { id: new.id, fill, last });
+    }
+
+    /// Tells the end of an order once all before it was told.
+    pub(super) fn finish(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        let told_last = order.end.is_some_and(|end| end.state == ViewState::Filled);
+        let exit = order.new.reduce_only;
+        let Some((state, reason)) = order.finish() else { return };
+        account.put_away(id);
+        match state {
+            OrderState::Rejected => self.reports.push_back(VenueReport::Rejected { id, reason }),
+            // Its last fill has said so.
+            OrderState::Filled => {}
+            _ => self.reports.push_back(VenueReport::Ended { id, state, reason }),
+        }
+        if exit && !told_last && reason == VenueReason::NothingToReduce {
+            self.want_comparison(now, slot);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Triggers that are a position's own (Bybit): they come with its entry or are set, and an order of ours stands for each.
+
+use engine::core::fixed::Quantity;
+use engine::core::ids::{ClientOrderId, Leg, Timestamp};
+use engine::core::order::{OrderState, VenueReason, VenueReport};
+
+use super::account::Slot;
+use super::limits::{RETRY_PAUSES, STREAM_PATIENCE};
+use super::order::{Cancel, Phase};
+use super::placing::Ended;
+use super::queue::{Timer, Why};
+use super::{Connector, Shape};
+use crate::live::pacing::Purpose;
+use crate::live::protocol::{Ask, FailureKind, OrderView, Protection, ViewKind, ViewState};
+
+impl<P: Shape> Connector<P> {
+    /// Bybit: the position's own triggers came with its entry, or are set now; this order stands for one of them.
+    pub(super) fn attach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        let first_look = !order.attached;
+        order.attached = true;
+        let new = order.new;
+        let price = new.kind.words().1;
+        let has = account.positions.get(&new.symbol).and_then(|p| match new.id.leg {
+            Leg::Stop => p.stop,
+            _ => p.take_profit,
+        });
+        if let Some(at) = has {
+            // The one that came with the entry protects already; its price is corrected when it differs.
+            if let Some(order) = account.orders.get_mut(&id) {
+                order.phase = Phase::Live;
+            }
+            self.tell_live(now, slot, id);
+            if Some(at) != price {
+                self.set_trigger(slot, id, Purpose::Reconcile);
+            }
+        } else if first_look && account.attached.contains_key(&new.symbol) {
+            // It went out with the entry; the stream tells of it in a moment.
+            self.queue.set(now.plus_micros(STREAM_PATIENCE), Timer::GoOn(slot, id));
+        } else {
+            if let Some(order) = account.orders.get_mut(&id) {
+                order.phase = Phase::Queued;
+            }
+            self.set_trigger(slot, id, Purpose::Close);
+        }
+    }
+
+    fn set_trigger(&mut self, slot: Slot, id: ClientOrderId, purpose: Purpose) {
+        let account = self.account(slot);
+        let Some(order) = account.orders.get(&id) else { return };
+        let price = order.new.kind.words().1;
+        let stop = order.new.id.leg == Leg::Stop;
+        let ask = Ask::Protect {
+            symbol: order.new.symbol,
+            mode: account.mode,
+            position: order.new.side.opposite(),
+            protection: Protection { stop: price.filter(|_| stop), take_profit: price.filter(|_| !stop) },
+        };
+        self.ask(Some(slot), ask, Why::Protect(id), purpose);
+    }
+
+    /// What came of setting a position's trigger.
+    pub(super) fn protected(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        let was_live = order.told_live;
+        match end {
+            Ended::Answered(Ok(_)) => {
+                order.phase = Phase::Live;
+                self.tell_live(now, slot, id);
+            }
+            Ended::Answered(Err(failure)) if !was_live => match failure.kind {
+                FailureKind::Refused(reason) => {
+                    if reason == VenueReason::NothingToReduce {
+                        self.want_comparison(now, slot);
+                    }
+                    self.give_up(slot, id, reason);
+                }
+                FailureKind::UserMustAct => {
+                    self.user_must_act(slot, failure);
+                    self.give_up(slot, id, VenueReason::Account);
+                }
+                _ => self.protect_again(now, slot, id),
+            },
+            // Setting the same trigger again does no harm; while one is live, its price is all that is missing.
+            Ended::NotSent | Ended::NoAnswer | Ended::Answered(Err(_)) => self.protect_again(now, slot, id),
+        }
+        self.take_back(now, slot, id);
+    }
+
+    fn protect_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        order.retries += 1;
+        if order.retries > 8 {
+            if !order.told_live {
+                self.give_up(slot, id, VenueReason::NotSent);
+            }
+            return;
+        }
+        order.phase = if order.told_live { Phase::Live } else { Phase::Waiting };
+        if order.told_live {
+            self.set_trigger(slot, id, Purpose::Reconcile);
+        } else {
+            self.queue.set(now.plus_micros(RETRY_PAUSES[0]), Timer::GoOn(slot, id));
+        }
+    }
+
+    /// Bybit: a trigger goes with its position. While that is open, it stays.
+    pub(super) fn detach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) else { return };
+        if account.held(symbol) != 0 {
+            self.want_comparison(now, slot);
+            return;
+        }
+        if let Some(order) = account.orders.get_mut(&id) {
+            order.phase = Phase::Ended;
+        }
+        account.put_away(id);
+        let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
+        self.reports.push_back(VenueReport::Ended { id, state, reason });
+    }
+
+    /// Triggers that were to be taken back go when the position is seen to be flat.
+    pub(super) fn detach_flat(&mut self, now: Timestamp, slot: Slot) {
+        let wanted: Vec<ClientOrderId> = self
+            .account(slot)
+            .orders
+            .values()
+            .filter(|o| o.attached && o.is_open() && o.cancel == Cancel::Wanted)
+            .map(|o| o.new.id)
+            .collect();
+        for id in wanted {
+            if self.account(slot).orders.get(&id).is_some_and(|o| self.account(slot).held(o.new.symbol) == 0)
+            {
+                self.detach(now, slot, id);
+            }
+        }
+    }
+
+    /// An order of the exchange that stands for one of a position's triggers.
+    pub(super) fn trigger_told(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        view: &OrderView,
+    ) -> Option<ClientOrderId> {
+        let leg = match view.kind {
+            ViewKind::Stop => Leg::Stop,
+            ViewKind::TakeProfit => Leg::TakeProfit,
+            _ => return None,
+        };
+        let id = self.account(slot).attached_leg(view.symbol, leg)?;
+        self.account_mut(slot).name(&view.venue_id, id);
+        let alive = matches!(view.state, ViewState::Untriggered | ViewState::New);
+        let fired =
+            matches!(view.state, ViewState::Triggered | ViewState::PartiallyFilled | ViewState::Filled)
+                || view.filled > Quantity::ZERO;
+        if alive {
+            if let Some(order) = self.account_mut(slot).orders.get_mut(&id)
+                && order.phase != Phase::Ended
+            {
+                order.phase = Phase::Live;
+            }
+            self.tell_live(now, slot, id);
+        } else if fired {
+            return Some(id);
+        } else {
+            // One that was replaced by another price, or that went with its position: what is held decides.
+            self.want_comparison(now, slot);
+        }
+        None
+    }
+}
