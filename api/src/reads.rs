@@ -16,6 +16,7 @@ use engine::shard::ports::Reads;
 use serde::Serialize;
 
 use crate::web::accounts::accounts;
+use crate::web::fill_prices::{LineFill, fills_of};
 use crate::web::history::{HistoryQuestion, HistoryRows};
 use crate::web::keys::{KeyPlace, find_place};
 
@@ -116,6 +117,8 @@ pub struct ReceiptLine {
     pub user: UserId,
     /// What came of it.
     pub outcome: Outcome,
+    /// At what price, bought and sold.
+    pub fills: [Option<LineFill>; 2],
 }
 
 /// Sums over the books of some users, in units of 1e-8 per currency.
@@ -275,8 +278,14 @@ fn signal_head(state: &State, id: SignalId) -> Found {
 }
 
 fn receipt(state: &State, signal: SignalId, from: u32, only: Option<UserId>) -> Found {
-    let line =
-        |user: &User| user.outcome(signal).map(|outcome| ReceiptLine { user: user.id, outcome: *outcome });
+    let line = |user: &User| {
+        let line = |outcome: &Outcome| ReceiptLine {
+            user: user.id,
+            outcome: *outcome,
+            fills: fills_of(user, signal),
+        };
+        user.outcome(signal).map(line)
+    };
     if let Some(only) = only {
         return Found::Receipt(state.by_id(only).and_then(line).into_iter().collect(), None);
     }

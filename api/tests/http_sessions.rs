@@ -2,6 +2,7 @@
 
 mod http;
 
+use engine::core::fixed::Price;
 use engine::core::rules::Rules;
 use http::{House, code, log_in, publisher, receipt, send, sign_up, subscribe, value};
 use serde_json::json;
@@ -78,7 +79,24 @@ fn a_receipt_shows_each_what_is_theirs() {
     assert_eq!(receipt(client, &id, &secret)["decided"], json!(2), "the source's secret shows all");
     let all = receipt(client, &id, &ana.token);
     assert_eq!(all["rows"].as_array().map(Vec::len), Some(2), "the publisher sees all");
+    let prices = &all["fill_prices"][0];
+    let price = |text: &serde_json::Value| text.as_str().expect("text").parse::<Price>().expect("exact");
+    let (lowest, highest) = (price(&prices["lowest"]), price(&prices["highest"]));
+    assert_eq!((&prices["side"], &prices["symbol"]), (&json!("buy"), &json!("ETHUSDT")), "{all}");
+    assert_eq!(prices["users"], json!(2), "{all}");
+    assert_eq!(highest.checked_sub(lowest), Some(price(&prices["spread"])), "{all}");
+    let mut rows: Vec<_> = all["rows"].as_array().into_iter().flatten().collect();
+    rows.sort_by_key(|row| (row["filled_at"].as_u64(), row["user"].as_str().map(str::to_owned)));
+    let of = |row: &serde_json::Value| price(&row["fills"][0]["average_price"]);
+    assert!(rows.iter().all(|row| (lowest..=highest).contains(&of(row))), "{all}");
+    let ends = (price(&prices["first"]), price(&prices["last"]));
+    let ends_at = [&prices["first_at"], &prices["last_at"]];
+    assert_eq!(ends_at, [&rows[0]["filled_at"], &rows[1]["filled_at"]], "{all}");
+    if ends_at[0] != ends_at[1] {
+        assert_eq!(ends, (of(rows[0]), of(rows[1])), "{all}");
+    }
     let own = receipt(client, &id, &bob.token);
+    assert_eq!(own["fill_prices"][0]["users"], json!(1), "of others a subscriber learns no price: {own}");
     assert_eq!(
         (&own["decided"], &own["body"]),
         (&json!(1), &json!(null)),

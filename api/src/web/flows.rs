@@ -2,7 +2,7 @@
 //! and the figures of the whole server.
 //!
 //! **Runs on**: the shard that the request landed on. Each flow is a small state machine stepped by answers.
-//! **Bounds**: a receipt keeps at most [`RECEIPT_ROWS_MAX`] rows and two 8-byte spans per subscriber.
+//! **Bounds**: a receipt keeps at most [`RECEIPT_ROWS_MAX`] rows and two 8-byte spans per subscriber; prices as `super::fill_prices` says.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use engine::shard::metrics::ShardStatus;
 use serde::Serialize;
 
 use super::desk::Http;
+use super::fill_prices::{FillPrices, FillPricesView, LineFillView};
 use crate::reads::{Audit, ReceiptLine, SignalHead};
 
 /// Rows that a receipt shows at most, whatever is asked for.
@@ -40,6 +41,7 @@ pub struct ReceiptFlow {
     outcomes: BTreeMap<(&'static str, &'static str), u64>,
     sent: Vec<u64>,
     filled: Vec<u64>,
+    prices: FillPrices,
 }
 
 #[derive(Serialize)]
@@ -74,6 +76,9 @@ struct RowView {
     filled_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     done_at: Option<u64>,
+    /// What was bought and sold, at which average price.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fills: Vec<LineFillView>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +109,8 @@ struct ReceiptView<'a> {
     sent: Option<Spread>,
     /// From acceptance to the first fill.
     filled: Option<Spread>,
+    /// Prices of all subscribers' fills, by side.
+    fill_prices: Vec<FillPricesView>,
     rows: Vec<RowView>,
     rows_from: usize,
     rows_left: usize,
@@ -126,6 +133,7 @@ impl ReceiptFlow {
             outcomes: BTreeMap::new(),
             sent: Vec::new(),
             filled: Vec::new(),
+            prices: FillPrices::default(),
         }
     }
 
@@ -144,6 +152,7 @@ impl ReceiptFlow {
                     self.filled.push(line.outcome.filled_at.micros_since(accepted_at));
                 }
             }
+            self.prices.add(line.user, &line.fills);
             if self.seen >= self.offset && self.rows.len() < self.limit {
                 self.rows.push(line);
             }
@@ -191,6 +200,7 @@ impl ReceiptFlow {
                 .collect(),
             sent: Spread::of(self.sent),
             filled: Spread::of(self.filled),
+            fill_prices: self.prices.view(signal.symbol),
             rows_from: self.offset,
             rows_left: self.seen.saturating_sub(self.offset + self.rows.len()),
             rows: self
@@ -207,6 +217,7 @@ impl ReceiptFlow {
                         sent_at: at(line.outcome.sent_at),
                         filled_at: at(line.outcome.filled_at),
                         done_at: at(line.outcome.done_at),
+                        fills: line.fills.iter().flatten().map(LineFillView::from).collect(),
                     }
                 })
                 .collect(),

@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod bodies;
 pub mod desk;
+pub mod fill_prices;
 pub mod flows;
 pub mod gauges;
 pub mod history;
