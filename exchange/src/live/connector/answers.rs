@@ -71,15 +71,11 @@ impl<P: Shape> Connector<P> {
             (Why::Place(id), Some(slot)) => self.placed(now, slot, id, end),
             (Why::Cancel(id), Some(slot)) => self.cancelled(now, slot, id, &end),
             (Why::Query(id), Some(slot)) => self.queried(now, slot, id, end),
-            (Why::Fills(id, read, pages), Some(slot)) => {
-                self.fills_read(now, slot, id, read, pages, &ask, end);
-            }
+            (Why::Fills(id, read), Some(slot)) => self.fills_read(now, slot, id, read, &ask, end),
             (Why::Protect(id), Some(slot)) => self.protected(now, slot, id, &end),
             (Why::Setup(symbol), Some(slot)) => self.set_up_done(now, slot, symbol, &ask, &end),
             (Why::Compare, Some(slot)) => self.compared(now, slot, end),
-            (Why::Explain(symbol, read, pages), Some(slot)) => {
-                self.explained(now, slot, symbol, read, pages, &ask, end);
-            }
+            (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, &ask, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
             (Why::Funding, Some(slot)) => {
                 if let Ended::Answered(Ok(Answer::Funding(rows, _))) = end {

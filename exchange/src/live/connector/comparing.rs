@@ -228,7 +228,7 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         let first = !account.is_ready;
         account.is_ready = true;
-        let due = account.compared % BALANCES_EVERY == 0 || account.wallet_told.is_none();
+        let due = account.compared.is_multiple_of(BALANCES_EVERY) || account.wallet_told.is_none();
         if due && account.is_all_quiet() {
             account.comparing = Comparing::Balances;
             account.moves_asked = account.moves;
@@ -243,8 +243,8 @@ impl<P: Shape> Connector<P> {
     }
 
     fn balances_read(&mut self, now: Timestamp, slot: Slot, rows: &[BalanceView]) {
-        let of = |asset: &&str| rows.iter().find(|row| row.asset == **asset && !row.wallet.is_zero());
-        let found = P::SETTLEMENT.iter().find_map(|asset| of(&asset));
+        let of = |asset: &&str| rows.iter().find(|row| row.asset == *asset && !row.wallet.is_zero());
+        let found = P::SETTLEMENT.iter().find_map(of);
         let wallet = found.map(|row| row.wallet).or_else(|| {
             // Nothing in any of them: empty, if the exchange says so at all.
             rows.iter()

@@ -10,7 +10,7 @@ use super::account::Slot;
 use super::limits::PAGES_MAX;
 use super::order::{Booking, Phase};
 use super::placing::Ended;
-use super::queue::{Timer, Why};
+use super::queue::{Reading, Timer, Why};
 use super::{Connector, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, Millis, ViewState};
@@ -32,7 +32,7 @@ impl<P: Shape> Connector<P> {
             since: Millis(clock.0.saturating_sub(6 * 24 * 3_600_000)),
             cursor: String::new(),
         };
-        self.ask(Some(slot), ask, Why::Fills(id, Vec::new(), 0), Purpose::Reconcile);
+        self.ask(Some(slot), ask, Why::Fills(id, Reading::default()), Purpose::Reconcile);
     }
 
     /// The list of an order's fills, or a page of it.
@@ -41,8 +41,7 @@ impl<P: Shape> Connector<P> {
         now: Timestamp,
         slot: Slot,
         id: ClientOrderId,
-        mut read: Vec<ExecutionView>,
-        pages: u32,
+        mut read: Reading,
         ask: &Ask,
         end: Ended,
     ) {
@@ -52,25 +51,26 @@ impl<P: Shape> Connector<P> {
         };
         let account = self.account(slot);
         let mine = rows.into_iter().filter(|e| account.find(&e.client_id, &e.venue_id) == Some(id));
-        read.extend(mine);
+        read.rows.extend(mine);
         if let (Some(cursor), Ask::Executions { symbol, order, since, .. }) = (next, ask)
-            && pages < PAGES_MAX
+            && read.pages < PAGES_MAX
         {
+            read.pages += 1;
             let ask = Ask::Executions { symbol: *symbol, order: order.clone(), since: *since, cursor };
-            self.ask(Some(slot), ask, Why::Fills(id, read, pages + 1), Purpose::Reconcile);
+            self.ask(Some(slot), ask, Why::Fills(id, read), Purpose::Reconcile);
             return;
         }
-        read.sort_by_key(|e| e.sequence);
-        read.dedup_by(|a, b| a.trade_id == b.trade_id);
+        read.rows.sort_by_key(|e| e.sequence);
+        read.rows.dedup_by(|a, b| a.trade_id == b.trade_id);
         let fees: BTreeMap<String, Money> =
-            read.iter().map(|e| (e.trade_id.clone(), self.fee_in_settlement(e))).collect();
+            read.rows.iter().map(|e| (e.trade_id.clone(), self.fee_in_settlement(e))).collect();
         let account = self.account_mut(slot);
         let Some(order) = account.orders.get_mut(&id) else { return };
         order.asking = false;
         let new = order.new;
         let mut told = Vec::new();
         let fee_of = |e: &ExecutionView| fees.get(&e.trade_id).copied().unwrap_or(Money::ZERO);
-        let fits = order.book_list(&read, fee_of, |fill, last| told.push((fill, last)));
+        let fits = order.book_list(&read.rows, fee_of, |fill, last| told.push((fill, last)));
         let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
         for (fill, last) in told {
             self.tell_fill(slot, &new, fill, last);

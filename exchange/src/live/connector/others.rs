@@ -15,7 +15,7 @@ use super::limits::{
 };
 use super::order::{Phase, made_up_fill};
 use super::placing::Ended;
-use super::queue::{Timer, Why};
+use super::queue::{Reading, Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, FundingView, Maker, Millis};
@@ -149,7 +149,7 @@ impl<P: Shape> Connector<P> {
         let back = account.compared_at.map_or(600_000, |at| now.micros_since(at) / 1_000 + 120_000);
         let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back.max(600_000)));
         let ask = Ask::Executions { symbol, order: None, since, cursor: String::new() };
-        self.ask(Some(slot), ask, Why::Explain(symbol, Vec::new(), 0), Purpose::Reconcile);
+        self.ask(Some(slot), ask, Why::Explain(symbol, Reading::default()), Purpose::Reconcile);
     }
 
     /// The executions of a symbol, or a page of them.
@@ -158,8 +158,7 @@ impl<P: Shape> Connector<P> {
         now: Timestamp,
         slot: Slot,
         symbol: Symbol,
-        mut read: Vec<ExecutionView>,
-        pages: u32,
+        mut read: Reading,
         ask: &Ask,
         end: Ended,
     ) {
@@ -168,16 +167,17 @@ impl<P: Shape> Connector<P> {
         }
         self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
         let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else { return };
-        read.extend(rows);
+        read.rows.extend(rows);
         if let (Some(cursor), Ask::Executions { since, .. }) = (next, ask)
-            && pages < PAGES_MAX
+            && read.pages < PAGES_MAX
         {
+            read.pages += 1;
             let ask = Ask::Executions { symbol, order: None, since: *since, cursor };
-            self.ask(Some(slot), ask, Why::Explain(symbol, read, pages + 1), Purpose::Reconcile);
+            self.ask(Some(slot), ask, Why::Explain(symbol, read), Purpose::Reconcile);
             return;
         }
-        read.sort_by_key(|e| e.sequence);
-        for execution in &read {
+        read.rows.sort_by_key(|e| e.sequence);
+        for execution in &read.rows {
             if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
                 // Its own list tells it in order.
                 self.want_fills(now, slot, id, 0);
@@ -192,7 +192,7 @@ impl<P: Shape> Connector<P> {
         let mut missing =
             account.held(symbol).saturating_sub(account.expected(symbol)).saturating_sub(foreign);
         let mut theirs = Vec::new();
-        for execution in read.iter().rev() {
+        for execution in read.rows.iter().rev() {
             let ours = self.account(slot).find(&execution.client_id, &execution.venue_id).is_some();
             let is_ours_by_name = ClientOrderId::parse(&execution.client_id).is_some();
             if missing == 0 || ours || is_ours_by_name || execution.side.sign() != missing.signum() {

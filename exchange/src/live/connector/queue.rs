@@ -26,6 +26,13 @@ pub(super) enum PublicStep {
     Marks,
 }
 
+/// A list of executions that is read page by page.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    pub(super) rows: Vec<ExecutionView>,
+    pub(super) pages: u32,
+}
+
 /// Whose question it is: who gets the answer.
 #[derive(Clone, Debug)]
 pub(super) enum Why {
@@ -33,13 +40,13 @@ pub(super) enum Why {
     Cancel(ClientOrderId),
     Query(ClientOrderId),
     /// The fills of an order, as far as they were read.
-    Fills(ClientOrderId, Vec<ExecutionView>, u32),
+    Fills(ClientOrderId, Reading),
     /// Bybit: sets the position's trigger that the order stands for.
     Protect(ClientOrderId),
     Setup(Symbol),
     Compare,
     /// The executions of a symbol, as far as they were read, that may explain a difference.
-    Explain(Symbol, Vec<ExecutionView>, u32),
+    Explain(Symbol, Reading),
     OpenKey,
     KeepKey,
     Key,
