@@ -2,7 +2,7 @@
 //!
 //! **Runs on**: the parent on its caller's thread with a reader thread per child; a child on its main thread.
 //! **Invariants**: each seed is run by exactly one child; a child that dies or hangs fails the seed it was at.
-//! **Bounds**: a child has one seed at a time and [`HANG_LIMIT`] for it.
+//! **Bounds**: a child has one seed at a time, [`HANG_LIMIT`] of CPU and [`STARVED_LIMIT`] of time for it.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,8 +14,11 @@ use super::faults::{Coverage, Fault};
 use super::plan::Overrides;
 use super::run::{Outcome, run};
 
-/// A run takes some tens of milliseconds; one that takes this long of the host's time hangs.
+/// A run takes some tens of milliseconds of a CPU, the longest a few seconds; one that takes this much of it hangs.
 const HANG_LIMIT: Duration = Duration::from_mins(2);
+/// One that waits for what never comes takes no CPU at all. A busy machine gives a run at a low priority a fiftieth of one, and a
+/// run of two seconds is not a hang there.
+const STARVED_LIMIT: Duration = Duration::from_hours(1);
 /// Seeds given to a child at once.
 const BATCH: u64 = 16;
 
@@ -55,6 +58,35 @@ fn words(overrides: &Overrides) -> Vec<String> {
         words.extend(["--load-seconds".to_owned(), seconds.to_string()]);
     }
     words
+}
+
+/// When a child began with a seed.
+struct Since {
+    at: Instant,
+    /// What its main thread, which runs the seeds, had taken of a CPU; `None` on a kernel that does not say.
+    busy: Option<Duration>,
+}
+
+impl Since {
+    fn now(child: &Child) -> Self {
+        Self { at: Instant::now(), busy: busy(child) }
+    }
+
+    fn hangs(&self, child: &Child) -> bool {
+        let took = self.busy.zip(busy(child)).map(|(before, now)| now.saturating_sub(before));
+        is_hang(self.at.elapsed(), took)
+    }
+}
+
+/// What the main thread of a child has taken of a CPU so far.
+fn busy(child: &Child) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{}/schedstat", child.id())).ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Whether a seed that has taken so much time, and so much of a CPU, will not end.
+fn is_hang(elapsed: Duration, busy: Option<Duration>) -> bool {
+    elapsed > STARVED_LIMIT || busy.unwrap_or(elapsed) > HANG_LIMIT
 }
 
 /// What many runs came to.
@@ -159,7 +191,7 @@ struct Crew {
     /// The batch it is at, and the seed within it.
     batch: Option<(u64, u64)>,
     at: u64,
-    since: Instant,
+    since: Since,
 }
 
 /// See the module's head.
@@ -202,7 +234,8 @@ impl Fleet {
             }
             let _ = to.send(Said::Ended(number, last_words));
         });
-        Ok(Crew { child, seeds, batch: None, at: 0, since: Instant::now() })
+        let since = Since::now(&child);
+        Ok(Crew { child, seeds, batch: None, at: 0, since })
     }
 
     /// Runs the seeds `from..to`, telling `progress` how many are done and how many failed.
@@ -250,7 +283,7 @@ impl Fleet {
                 }
                 Err(_) => {
                     for crew in crews.iter_mut().filter(|crew| crew.batch.is_some()) {
-                        if crew.since.elapsed() > HANG_LIMIT {
+                        if crew.since.hangs(&crew.child) {
                             // Its end is heard of like any other.
                             let _ = crew.child.kill();
                         }
@@ -319,14 +352,14 @@ fn give(crew: &mut Crew, waiting: &mut VecDeque<(u64, u64)>) {
         let _ = writeln!(seeds, "{from} {to}").and_then(|()| seeds.flush());
         crew.batch = Some((from, to));
         crew.at = from;
-        crew.since = Instant::now();
+        crew.since = Since::now(&crew.child);
     }
 }
 
 fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque<(u64, u64)>, fleet: &Fleet) {
     if let Some(seed) = line.strip_prefix("at ") {
         crew.at = seed.parse().unwrap_or(crew.at);
-        crew.since = Instant::now();
+        crew.since = Since::now(&crew.child);
     } else if let Some((seed, what)) = line.strip_prefix("bad ").and_then(|rest| rest.split_once(' ')) {
         fleet.fail(totals, seed.parse().unwrap_or(crew.at), what.to_owned());
     } else if let Some(sum) = line.strip_prefix("sum ").and_then(Sum::parse) {
@@ -338,5 +371,30 @@ fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque
         totals.digest = totals.digest.wrapping_add(sum.digest);
         totals.coverage.add(&sum.coverage);
         give(crew, waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found with seed 316, which takes two seconds of a CPU, at the lowest priority of a machine with ten others at work.
+    #[test]
+    fn a_run_that_gets_no_cpu_does_not_hang_and_one_that_takes_it_all_does() {
+        let minutes = Duration::from_mins;
+        assert!(!is_hang(minutes(20), Some(Duration::from_secs(2))));
+        assert!(is_hang(minutes(3), Some(minutes(3))));
+        assert!(is_hang(minutes(61), Some(Duration::ZERO)), "it waits for what never comes");
+        assert!(is_hang(minutes(3), None), "time is all that is known");
+        assert!(!is_hang(minutes(1), None));
+    }
+
+    #[test]
+    fn what_a_child_takes_of_a_cpu_is_known() {
+        let mut child = Command::new("true").spawn().expect("there is such a program");
+        // Until it is waited for, what it took is known.
+        let took = Since::now(&child).busy;
+        child.wait().expect("it was started");
+        assert!(took.is_some(), "this kernel does not say");
     }
 }
