@@ -60,7 +60,9 @@ fn read_everywhere(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (entry, mut told) = (market_entry(), 0_usize);
     match Binance::trade_read(text, &|_| Some(&entry)) {
-        Ok(TradeMessage::Reply(reply)) => assert!(reply.request_id.len() <= text.len()),
+        Ok(TradeMessage::Reply(reply) | TradeMessage::LastReply(reply)) => {
+            assert!(reply.request_id.len() <= text.len());
+        }
         Ok(TradeMessage::Event(_)) => {}
         Err(error) => assert!(error.0.len() <= TEXT_MAX),
     }

@@ -123,7 +123,7 @@ fn there_is_no_log_in_and_no_heartbeat() {
 /// Reads an answer to this question, which was asked as `r-1`.
 fn reply(ask: &Ask, message: &str) -> TradeReply {
     match Binance::trade_read(message, &|id| (id == "r-1").then_some(ask)).unwrap() {
-        TradeMessage::Reply(reply) => reply,
+        TradeMessage::Reply(reply) | TradeMessage::LastReply(reply) => reply,
         TradeMessage::Event(event) => panic!("{event:?}"),
     }
 }

@@ -83,7 +83,7 @@ fn requests(step: Step, bybit: bool) -> &'static [&'static str] {
 
 fn begin<P: Spoken>(world: &mut World<P>, wrong: &Wrong, step: Step, dice: &mut Dice) {
     let bybit = P::ATTACHES;
-    let n = 1 + u32::try_from(dice.below(3)).unwrap();
+    let n = 1 + u32::try_from(dice.below(3)).expect("small");
     match wrong {
         Wrong::Request(fault) => {
             for on in requests(step, bybit) {
@@ -97,7 +97,7 @@ fn begin<P: Spoken>(world: &mut World<P>, wrong: &Wrong, step: Step, dice: &mut 
         }
         Wrong::Weather(weather) => world.weather(*weather),
         Wrong::Clock => {
-            let by = i64::try_from(dice.below(16_000)).unwrap() - 8_000;
+            let by = i64::try_from(dice.below(16_000)).expect("small") - 8_000;
             world.exchange.core.clock.skew_ms = by;
         }
         Wrong::ListenKeys => {

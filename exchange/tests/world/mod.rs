@@ -388,10 +388,7 @@ impl<P: Spoken> World<P> {
         let now = self.moment();
         let clock = At(self.now);
         for _ in 0..8 {
-            while self
-                .exchange
-                .poll(self.now, &mut |conn, out| self.network.from_exchange(self.now, conn, out))
-            {
+            while self.exchange.poll(self.now, &mut |conn, out| self.network.send_back(self.now, conn, out)) {
             }
             let desk = self.desk.as_mut().expect("up");
             desk.gateway_mut().now = self.now;
@@ -412,7 +409,7 @@ impl<P: Spoken> World<P> {
                     let path = call.target.split('?').next().unwrap_or_default();
                     *self.calls.entry(format!("{} {path}", call.method)).or_default() += 1;
                 }
-                self.network.from_us(self.now, &mut self.dice, outgoing);
+                self.network.send(self.now, &mut self.dice, outgoing);
             }
             if !more && !moved && !self.network.is_due(self.now) {
                 break;

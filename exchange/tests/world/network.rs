@@ -96,7 +96,7 @@ impl Network {
     }
 
     /// What the connector sends.
-    pub fn from_us(&mut self, now: Timestamp, dice: &mut Dice, outgoing: Outgoing) {
+    pub fn send(&mut self, now: Timestamp, dice: &mut Dice, outgoing: Outgoing) {
         let there = now.plus_micros(self.delay(dice));
         match outgoing {
             Outgoing::Call { tag, call, deadline, .. } => {
@@ -141,7 +141,7 @@ impl Network {
     }
 
     /// What the exchange sends.
-    pub fn from_exchange(&mut self, now: Timestamp, conn: ConnNo, out: SocketOut) {
+    pub fn send_back(&mut self, now: Timestamp, conn: ConnNo, out: SocketOut) {
         let Some(socket) = self.by_conn.get(&conn).copied() else { return };
         let at = self.in_order(socket, now.plus_micros(700));
         match out {
