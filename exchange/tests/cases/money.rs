@@ -88,7 +88,9 @@ fn case_f6_a_liquidation_is_seen_and_leaves_no_ghost() {
             }
             world.until("flat", 120 * SECOND, World::is_flat);
             let position = *world.user(0).closed_positions.back().unwrap();
-            assert_eq!(position.closed, Some(CloseReason::Liquidation), "{}", world.picture());
+            // Binance's list of trades does not say who made them: seen too late, it is somebody else's.
+            let reason = if told || P::ATTACHES { CloseReason::Liquidation } else { CloseReason::External };
+            assert_eq!(position.closed, Some(reason), "{}", world.picture());
             settled(&mut world);
         }
     }

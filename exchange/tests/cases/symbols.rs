@@ -11,8 +11,25 @@ use exchange::live::protocol::HttpReply;
 use exchange::paper_exchange::transport::{HttpIn, Outcome};
 use exchange::paper_exchange::{CoreSettings, PaperExchange};
 
+use serde_json::Value;
+
 use super::*;
 use crate::world::START;
+
+/// Sets the field in which BTCUSDT says when it ends, wherever its row is.
+fn set_end(value: &mut Value, end: &str, at: u64) {
+    match value {
+        Value::Array(rows) => rows.iter_mut().for_each(|row| set_end(row, end, at)),
+        Value::Object(fields) => {
+            let is_row = fields.get("symbol").is_some_and(|name| name == BTC);
+            if let Some(field) = fields.get_mut(end).filter(|_| is_row) {
+                *field = if field.is_string() { at.to_string().into() } else { at.into() };
+            }
+            fields.values_mut().for_each(|inner| set_end(inner, end, at));
+        }
+        _ => {}
+    }
+}
 
 /// A connector that was told the list of the paper exchange, in which `end` of BTCUSDT says `hours` from now.
 fn listed<P: Spoken>(end: &str, hours: u64) -> Connector<P> {
@@ -31,14 +48,9 @@ fn listed<P: Spoken>(end: &str, hours: u64) -> Connector<P> {
             };
             let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let Outcome::Answer(answer) = exchange.http(START, here, &request).what else { continue };
-            let mut body = answer.body;
-            if let Some(row) = body.find("\"symbol\":\"BTCUSDT\"")
-                && let Some(at) = body[row..].find(end).map(|at| row + at + end.len())
-            {
-                let rest = body[at..].trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
-                let ends_at = START.millis() + hours * 3_600_000;
-                body = format!("{}{ends_at}{rest}", &body[..at]);
-            }
+            let mut body: Value = serde_json::from_str(&answer.body).unwrap();
+            set_end(&mut body, end, START.millis() + hours * 3_600_000);
+            let body = body.to_string();
             let header = |_: &str| None;
             let reply = HttpReply { status: answer.status, header: &header, body: body.as_bytes() };
             connector.call_done(START, tag, CallEnd::Answered(reply));
@@ -57,6 +69,6 @@ fn case_y6_a_contract_takes_closes_only_before_it_ends() {
             assert_eq!(status_of(ETH), Some(InstrumentStatus::Trading));
         }
     }
-    on::<Binance>("\"deliveryDate\":");
-    on::<Bybit>("\"deliveryTime\":\"");
+    on::<Binance>("deliveryDate");
+    on::<Bybit>("deliveryTime");
 }
