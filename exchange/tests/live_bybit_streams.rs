@@ -300,7 +300,7 @@ fn case_f5_a_fee_keeps_its_sign_and_its_currency() {
 fn case_f6_who_made_an_execution_is_told() {
     for (kind, create, maker) in [
         ("Trade", "CreateByUser", Maker::Client),
-        ("Trade", "CreateByStopLoss", Maker::Client),
+        ("Trade", "CreateByStopLoss", Maker::Stop),
         ("Trade", "", Maker::Client),
         ("Trade", "CreateByLiq", Maker::Liquidation),
         ("Trade", "CreateByTakeOver_PassThrough", Maker::Liquidation),

@@ -55,6 +55,10 @@ impl ViewState {
 pub enum Maker {
     /// A client of the account: us, or the user by hand.
     Client,
+    /// The position's own stop, where positions have one (Bybit).
+    Stop,
+    /// The position's own take-profit.
+    TakeProfit,
     /// The exchange: liquidation.
     Liquidation,
     /// The exchange: auto-deleveraging.

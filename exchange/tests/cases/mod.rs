@@ -7,6 +7,7 @@ mod money;
 mod others;
 mod stops;
 mod streams;
+mod symbols;
 mod unknown;
 
 use engine::core::fixed::{Price, Quantity};
@@ -25,14 +26,6 @@ const ETH: &str = "ETHUSDT";
 
 const CALM: Weather =
     Weather { delay_max: 10_000, request_lost: 0, answer_lost: 0, unreachable: 0, socket_breaks: 0 };
-/// Nothing comes through.
-const CUT: Weather = Weather {
-    delay_max: 10_000,
-    request_lost: 1_000_000,
-    answer_lost: 1_000_000,
-    unreachable: 1_000_000,
-    socket_breaks: 1_000_000,
-};
 const ENTRIES: [&str; 4] = ["order.place", "POST /fapi/v1/order", "order.create", "POST /v5/order/create"];
 const ALWAYS: When = When::Every(1);
 
@@ -55,7 +48,8 @@ fn opened<P: Spoken>(seed: u64, traders: usize) -> World<P> {
 
 /// Closes what is open, by signal, and checks both sides against each other.
 fn closed<P: Spoken>(world: &mut World<P>) {
-    world.signal(SignalKind::CloseAll, BTC);
+    let name = world.user(0).positions.first().map_or(BTC.to_owned(), |p| p.symbol.to_string());
+    world.signal(SignalKind::CloseAll, &name);
     world.until("flat", 60 * SECOND, World::is_flat);
     settled(world);
 }

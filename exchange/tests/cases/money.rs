@@ -58,7 +58,7 @@ fn case_f1_funding_that_no_stream_told_is_found() {
         world.step(left - 60 * SECOND);
         world.signal(LONG, BTC);
         world.until("open", 20 * SECOND, World::is_open);
-        world.weather(CUT);
+        world.cut();
         world.step(90 * SECOND);
         world.weather(CALM);
         world.step(60 * SECOND);
@@ -76,7 +76,7 @@ fn case_f6_a_liquidation_is_seen_and_leaves_no_ghost() {
         for told in [true, false] {
             let mut world = opened::<P>(53, 1);
             if !told {
-                world.weather(CUT);
+                world.cut();
                 world.step(SECOND);
             }
             take_triggers(&mut world, true);
@@ -88,7 +88,9 @@ fn case_f6_a_liquidation_is_seen_and_leaves_no_ghost() {
             }
             world.until("flat", 120 * SECOND, World::is_flat);
             let position = *world.user(0).closed_positions.back().unwrap();
-            assert_eq!(position.closed, Some(CloseReason::Liquidation), "{}", world.picture());
+            // Binance's list of trades does not say who made them: seen too late, it is somebody else's.
+            let reason = if told || P::ATTACHES { CloseReason::Liquidation } else { CloseReason::External };
+            assert_eq!(position.closed, Some(reason), "{}", world.picture());
             settled(&mut world);
         }
     }

@@ -53,7 +53,7 @@ fn case_p4_case_p5_a_restart_and_a_reconnect_find_the_position_as_it_is() {
         assert_eq!(ours(&world, 0), before);
         assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
         // Closed while nobody listens: known when somebody does again.
-        world.weather(CUT);
+        world.cut();
         world.step(5 * SECOND);
         price_by(&mut world, -3);
         world.step(5 * SECOND);
@@ -142,7 +142,7 @@ fn case_p7_the_position_and_not_the_history_says_what_is_open_and_what_it_cost()
 fn case_p8_case_o14_the_stop_is_the_exchanges_and_what_it_did_while_we_were_away_is_its_own() {
     fn on<P: Spoken>() {
         let mut world = opened::<P>(26, 1);
-        world.weather(CUT);
+        world.cut();
         world.kill();
         price_by(&mut world, -3);
         world.step(10 * SECOND);

@@ -75,7 +75,7 @@ fn case_s8_case_s9_case_s10_after_a_break_everything_is_compared() {
     fn on<P: Spoken>() {
         let mut world = opened::<P>(44, 2);
         let before = world.connector().metrics().comparisons;
-        world.weather(CUT);
+        world.cut();
         world.step(10 * SECOND);
         // The target of both fills while nobody listens.
         price_by(&mut world, 4);

@@ -295,6 +295,19 @@ impl<P: Spoken> World<P> {
         self.network.set(weather);
     }
 
+    /// Nothing comes through from now on, and what was connected breaks.
+    pub fn cut(&mut self) {
+        const ALL: u64 = 1_000_000;
+        self.network.set(Weather {
+            delay_max: 10_000,
+            request_lost: ALL,
+            answer_lost: ALL,
+            unreachable: ALL,
+            socket_breaks: ALL,
+        });
+        self.network.cut(self.now);
+    }
+
     /// The process is killed: what was not flushed is lost, connections break, and a new one recovers from the log.
     pub fn kill(&mut self) {
         self.kills += 1;
@@ -519,10 +532,11 @@ impl<P: Spoken> World<P> {
     pub fn picture(&self) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "at +{} ms, kills {}, {:?}\n",
+            "at +{} ms, kills {}, {:?}, {:?}\n",
             (self.now.0 - START.0) / 1_000,
             self.kills,
-            self.connector().metrics()
+            self.connector().metrics(),
+            self.calls
         );
         let _ = writeln!(text, " asked: {:?}", self.network.asked);
         for (n, trader) in self.traders.iter().enumerate() {

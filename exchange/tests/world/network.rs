@@ -95,6 +95,15 @@ impl Network {
         self.next_due().is_some_and(|at| at <= now)
     }
 
+    /// Every connection that is open breaks.
+    pub fn cut(&mut self, now: Timestamp) {
+        let open: Vec<SocketId> = self.open.keys().copied().collect();
+        for socket in open {
+            let at = self.in_order(socket, now);
+            self.at(at, Due::Closed(socket));
+        }
+    }
+
     /// What the connector sends.
     pub fn send(&mut self, now: Timestamp, dice: &mut Dice, outgoing: Outgoing) {
         let there = now.plus_micros(self.delay(dice));

@@ -170,6 +170,8 @@ fn of_reject(code: &str) -> Option<VenueReason> {
 /// Who made an order of this `createType` (CASES.md, F6).
 fn maker(create_type: &str) -> Maker {
     match create_type {
+        "CreateByStopLoss" => Maker::Stop,
+        "CreateByTakeProfit" => Maker::TakeProfit,
         "CreateByLiq" | "CreateByTakeOver_PassThrough" => Maker::Liquidation,
         "CreateByAdl_PassThrough" => Maker::Adl,
         "CreateBySettle" | "CreateByAdminClosing" => Maker::Settlement,

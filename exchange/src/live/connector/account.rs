@@ -131,6 +131,10 @@ pub(super) struct Account {
     pub(super) reopen_pause: u64,
     pub(super) key_checked_at: Option<Timestamp>,
     pub(super) funding_checked_at: Option<Timestamp>,
+    /// A question about funding is queued or under way: a balance may hold what it will tell.
+    pub(super) funding_asking: bool,
+    /// The balance waits for it.
+    pub(super) balance_waits: bool,
 }
 
 impl Account {
@@ -185,6 +189,8 @@ impl Account {
             reopen_pause: 0,
             key_checked_at: None,
             funding_checked_at: None,
+            funding_asking: false,
+            balance_waits: false,
         }
     }
 

@@ -7,7 +7,7 @@ use super::placing::Ended;
 use super::queue::{Job, PublicStep, Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::Pass;
-use crate::live::protocol::{Answer, Failure, FailureKind, Used};
+use crate::live::protocol::{Failure, FailureKind, Used};
 
 impl<P: Shape> Connector<P> {
     /// How a call ended. One that is not known (any more) is ignored: its end was taken for unknown before.
@@ -77,15 +77,7 @@ impl<P: Shape> Connector<P> {
             (Why::Compare, Some(slot)) => self.compared(now, slot, end),
             (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, &ask, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
-            (Why::Funding, Some(slot)) => {
-                if let Ended::Answered(Ok(Answer::Funding(rows, _))) = end {
-                    for row in &rows {
-                        self.funding_told(slot, row);
-                    }
-                } else {
-                    self.account_mut(slot).funding_checked_at = None;
-                }
-            }
+            (Why::Funding, Some(slot)) => self.funding_read(now, slot, end),
             (Why::Key, Some(slot)) => self.key_read(now, slot, end),
             (_, None) => {}
         }

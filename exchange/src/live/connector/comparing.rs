@@ -69,15 +69,36 @@ impl<P: Shape> Connector<P> {
     fn ask_funding(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
         let due = account.funding_checked_at.is_none_or(|at| now.micros_since(at) >= FUNDING_SPAN);
-        if account.symbols().is_empty() || !due {
+        if account.funding_asking || account.symbols().is_empty() || !due {
             return;
         }
         account.funding_checked_at = Some(now);
+        account.funding_asking = true;
         let oldest = account.compared_at.unwrap_or(Timestamp(now.0.saturating_sub(FUNDING_SPAN * 2)));
         let back = now.micros_since(oldest) / 1_000 + 3_600_000;
         let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back));
         let ask = Ask::Funding { since, cursor: String::new() };
         self.ask(Some(slot), ask, Why::Funding, Purpose::Background);
+    }
+
+    /// The answer to the question about funding.
+    pub(super) fn funding_read(&mut self, now: Timestamp, slot: Slot, end: Ended) {
+        let account = self.account_mut(slot);
+        account.funding_asking = false;
+        let waits = std::mem::take(&mut account.balance_waits);
+        if let Ended::Answered(Ok(Answer::Funding(rows, _))) = end {
+            for row in &rows {
+                self.funding_told(slot, row);
+            }
+            if waits {
+                self.account_mut(slot).wallet_told = None;
+                self.want_comparison(now, slot);
+            }
+        } else {
+            account.funding_checked_at = None;
+            account.wallet_told = None;
+            self.queue.set(now.plus_micros(FAILED_PAUSE), Timer::Compare(slot));
+        }
     }
 
     fn ask_positions(&mut self, slot: Slot) {
@@ -229,7 +250,11 @@ impl<P: Shape> Connector<P> {
         let first = !account.is_ready;
         account.is_ready = true;
         let due = account.compared.is_multiple_of(BALANCES_EVERY) || account.wallet_told.is_none();
-        if due && account.is_all_quiet() {
+        if due && account.funding_asking {
+            // Funding that is not told yet would look like money that came from nowhere (CASES.md F1).
+            account.balance_waits = true;
+            self.comparison_done(now, slot);
+        } else if due && account.is_all_quiet() {
             account.comparing = Comparing::Balances;
             account.moves_asked = account.moves;
             let purpose = account.comparing_for;

@@ -30,6 +30,9 @@ pub const ANSWER_SPAN: u64 = 6 * SECOND;
 /// An order that the exchange does not know this long after the last byte of it may have left never arrived: twice the
 /// window in which the exchange takes a request (EXCHANGES.md §2.2, §3.2; CASES.md U8).
 pub const NEVER_ARRIVED_SPAN: u64 = 10 * SECOND;
+/// A trigger that the exchange has taken may be unknown to its questions for tens of seconds; only after this does "not
+/// found" say anything (CASES.md O7).
+pub const TRIGGER_VISIBLE_SPAN: u64 = 60 * SECOND;
 /// Pauses between the questions about an order of unknown outcome (EXCHANGES.md §2.8).
 pub const QUERY_PAUSES: [u64; 5] = [SECOND / 5, SECOND / 2, SECOND, 2 * SECOND, 5 * SECOND];
 /// Pauses before an order that surely did not happen is sent again (EXCHANGES.md §2.8).

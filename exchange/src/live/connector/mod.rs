@@ -290,8 +290,10 @@ impl<P: Shape> Connector<P> {
             order.fills = known.fills;
             order.told_live = was_taken;
             order.attached = P::ATTACHES && known.order.kind.is_trigger() && was_taken;
-            // Whether and when it was sent is not known: at the latest just before this process began.
-            order.sent_at = Some(now);
+            // Whether and when it was sent is not known: at the latest just before this process began. A trigger that was
+            // live is as old as its decision.
+            let is_old = was_taken && known.order.kind.is_trigger();
+            order.sent_at = Some(if is_old { known.decided_at } else { now });
             account.orders.insert(known.order.id, order);
         }
         self.slots.insert(known.id, slot);

@@ -5,7 +5,7 @@
 //! looks, and said (CASES.md F6, P6–P9, X14).
 
 use engine::core::fixed::{Money, Quantity, Rounding};
-use engine::core::ids::{ClientOrderId, Timestamp};
+use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
 use engine::core::order::{Fill, VenueReport};
 
@@ -27,7 +27,7 @@ impl<P: Shape> Connector<P> {
             self.executed(now, slot, id, &execution);
             return;
         }
-        if execution.maker != Maker::Client {
+        if !matches!(execution.maker, Maker::Client | Maker::Stop | Maker::TakeProfit) {
             self.by_others(now, slot, &execution);
             return;
         }
@@ -94,7 +94,9 @@ impl<P: Shape> Connector<P> {
             let (account, symbol) = (account.id, execution.symbol);
             self.reports.push_back(match execution.maker {
                 Maker::Liquidation | Maker::Adl => VenueReport::Liquidated { account, symbol, fill },
-                Maker::Client | Maker::Settlement => VenueReport::ClosedOutside { account, symbol, fill },
+                Maker::Client | Maker::Stop | Maker::TakeProfit | Maker::Settlement => {
+                    VenueReport::ClosedOutside { account, symbol, fill }
+                }
             });
         } else {
             account.moves += 1;
@@ -178,6 +180,7 @@ impl<P: Shape> Connector<P> {
         }
         read.rows.sort_by_key(|e| e.sequence);
         for execution in &read.rows {
+            self.note_own_trigger(slot, execution);
             if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
                 // Its own list tells it in order.
                 self.want_fills(now, slot, id, 0);
@@ -204,6 +207,29 @@ impl<P: Shape> Connector<P> {
         }
         for execution in theirs.iter().rev() {
             self.by_others(now, slot, execution);
+        }
+    }
+
+    /// Bybit: what a position's own trigger did while nobody listened is the work of the order that stands for it, as far
+    /// as it is not older than that order (CASES.md P8).
+    fn note_own_trigger(&mut self, slot: Slot, execution: &ExecutionView) {
+        let leg = match execution.maker {
+            Maker::Stop => Leg::Stop,
+            Maker::TakeProfit => Leg::TakeProfit,
+            _ => return,
+        };
+        let account = self.account_mut(slot);
+        if account.find(&execution.client_id, &execution.venue_id).is_some() {
+            return;
+        }
+        let Some(id) = account.attached_leg(execution.symbol, leg) else { return };
+        let Some(order) = account.orders.get_mut(&id).filter(|o| o.new.side == execution.side) else {
+            return;
+        };
+        let began = order.sent_at.map_or(u64::MAX, Timestamp::millis);
+        if execution.at.0 >= began {
+            order.venue_id.clone_from(&execution.venue_id);
+            account.name(&execution.venue_id, id);
         }
     }
 

@@ -5,7 +5,7 @@ use engine::core::key::KeyFault;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
-use super::limits::{EXIT_RESENDS, RESEND_EXIT_SPAN, RETRY_PAUSES, STREAM_PATIENCE};
+use super::limits::{EXIT_RESENDS, RESEND_EXIT_SPAN, RETRY_PAUSES, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN};
 use super::order::{Cancel, Phase};
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
@@ -399,7 +399,8 @@ impl<P: Shape> Connector<P> {
     fn not_known(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) -> bool {
         let account = self.account_mut(slot);
         let Some(order) = account.orders.get_mut(&id) else { return true };
-        if order.told_live && order.new.kind.is_trigger() && order.not_found >= 2 {
+        let is_young = order.sent_at.is_some_and(|at| now.micros_since(at) < TRIGGER_VISIBLE_SPAN);
+        if order.told_live && order.new.kind.is_trigger() && order.not_found >= 2 && !is_young {
             // A trigger that was live is gone without a word: for the engine that is an end (CASES.md O9).
             order.phase = Phase::Ended;
             account.put_away(id);

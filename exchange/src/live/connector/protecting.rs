@@ -20,6 +20,7 @@ impl<P: Shape> Connector<P> {
         let Some(order) = account.orders.get_mut(&id) else { return };
         let first_look = !order.attached;
         order.attached = true;
+        order.sent_at = order.sent_at.or(Some(now));
         let new = order.new;
         let price = new.kind.words().1;
         let has = account.positions.get(&new.symbol).and_then(|p| match new.id.leg {

@@ -102,6 +102,8 @@ pub(super) struct Queue {
     /// Jobs that a budget holds back until a time.
     held: BTreeMap<(Timestamp, u64), Job>,
     timers: BTreeSet<(Timestamp, Timer)>,
+    /// When those are due of which there is one at a time.
+    single: BTreeMap<Timer, Timestamp>,
     next: u64,
     shuffle: u64,
 }
@@ -153,13 +155,26 @@ impl Queue {
         self.held.retain(|_, job| other(job));
     }
 
+    /// Sets a timer. One that goes on by itself is there once, at the sooner of its times: were every failure to begin
+    /// another one beside it, the questions of an outage would multiply until they used up the budgets.
     pub(super) fn set(&mut self, at: Timestamp, timer: Timer) {
+        if matches!(timer, Timer::Public(_) | Timer::Compare(_) | Timer::KeepKey(_)) {
+            if let Some(set) = self.single.get(&timer).copied() {
+                if set <= at {
+                    return;
+                }
+                self.timers.remove(&(set, timer));
+            }
+            self.single.insert(timer, at);
+        }
         self.timers.insert((at, timer));
     }
 
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Timer> {
         self.timers.first().filter(|(at, _)| *at <= now)?;
-        self.timers.pop_first().map(|(_, timer)| timer)
+        let (_, timer) = self.timers.pop_first()?;
+        self.single.remove(&timer);
+        Some(timer)
     }
 
     pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {

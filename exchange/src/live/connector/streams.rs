@@ -281,6 +281,7 @@ impl<P: Shape> Connector<P> {
             if account.private == Some(socket) {
                 account.private = None;
                 account.private_is_ready = false;
+                account.funding_checked_at = None;
             }
             if account.trade == Some(socket) {
                 account.trade = None;
@@ -387,6 +388,7 @@ impl<P: Shape> Connector<P> {
                     let account = self.account_mut(slot);
                     account.private = None;
                     account.private_is_ready = false;
+                    account.funding_checked_at = None;
                     account.listen_key.clear();
                     if let Some(known) = self.sockets.get_mut(&socket) {
                         known.keys.retain(|(_, of)| *of != slot);
