@@ -4,7 +4,7 @@
 //!
 //! `MATRIX_SEEDS=1000 cargo test --release -p coinbitclub-exchange --test live_positions_under_faults -- --nocapture` runs
 //! that many seeds of each cell and prints a table; without it a few run. `MATRIX_CELL=bybit/open/lost_executed
-//! MATRIX_SEED=7` repeats one.
+//! MATRIX_SEED=7` repeats one; `MATRIX_TRACE=1` prints what passes.
 
 mod world;
 

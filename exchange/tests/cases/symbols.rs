@@ -35,7 +35,7 @@ fn set_end(value: &mut Value, end: &str, at: u64) {
 fn listed<P: Spoken>(end: &str, hours: u64) -> Connector<P> {
     let mut exchange = PaperExchange::new(CoreSettings::generated(1, START), 1).unwrap();
     exchange.poll(START, &mut |_, _| {});
-    let mut connector = Connector::<P>::new(Pacer::new(AddressBudget::new(P::PACING, 1).unwrap()));
+    let mut connector = Connector::<P>::new(Pacer::new(AddressBudget::new(P::PACING, 1).unwrap()), 1);
     for _ in 0..8 {
         connector.poll(START, 16, &mut |_| {});
         while let Some(outgoing) = connector.take_outgoing() {

@@ -51,6 +51,7 @@ pub struct Network {
     epoch: u64,
     /// Requests by method and path.
     pub asked: BTreeMap<String, u64>,
+    tracing: bool,
 }
 
 impl Network {
@@ -65,6 +66,7 @@ impl Network {
             next_conn: 1,
             epoch: 0,
             asked: BTreeMap::new(),
+            tracing: std::env::var_os("MATRIX_TRACE").is_some(),
         }
     }
 
@@ -104,12 +106,30 @@ impl Network {
         }
     }
 
+    /// What passes, for people who look for a fault; keys and signatures are the test's own.
+    fn trace(&self, now: Timestamp, what: &str, text: &str) {
+        if self.tracing {
+            let short: String = text.chars().take(400).collect();
+            println!("{:>12} {what} {short}", now.0 - super::START.0);
+        }
+    }
+
     /// What the connector sends.
     pub fn send(&mut self, now: Timestamp, dice: &mut Dice, outgoing: Outgoing) {
         let there = now.plus_micros(self.delay(dice));
         match outgoing {
             Outgoing::Call { tag, call, deadline, .. } => {
                 let path = call.target.split('?').next().unwrap_or_default();
+                self.trace(
+                    now,
+                    "call",
+                    &format!(
+                        "{tag:?} {} {} {}",
+                        call.method,
+                        call.target,
+                        String::from_utf8_lossy(&call.body)
+                    ),
+                );
                 *self.asked.entry(format!("{} {path}", call.method)).or_default() += 1;
                 if dice.chance(self.weather.unreachable) {
                     self.at(there, Due::CallDone(tag, None, true));
@@ -135,6 +155,7 @@ impl Network {
                 }
             }
             Outgoing::Send { socket, text } => {
+                self.trace(now, "send", &format!("{socket:?} {text}"));
                 let at = self.in_order(socket, there);
                 if dice.chance(self.weather.socket_breaks) {
                     self.at(at, Due::Closed(socket));
@@ -198,22 +219,25 @@ impl Network {
                         Outcome::Drop => self.at(back, Due::CallDone(tag, None, false)),
                     }
                 }
-                Due::CallDone(tag, answer, unreachable) => match answer {
-                    Some(answer) => {
-                        let header = |name: &str| {
-                            let found = answer.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
-                            found.map(|(_, value)| value.as_str())
-                        };
-                        let reply = HttpReply {
-                            status: answer.status,
-                            header: &header,
-                            body: answer.body.as_bytes(),
-                        };
-                        connector.call_done(now, tag, CallEnd::Answered(reply));
+                Due::CallDone(tag, answer, unreachable) => {
+                    self.trace(now, "done", &format!("{tag:?} {:?}", answer.as_ref().map(|a| &a.body)));
+                    match answer {
+                        Some(answer) => {
+                            let header = |name: &str| {
+                                let found = answer.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+                                found.map(|(_, value)| value.as_str())
+                            };
+                            let reply = HttpReply {
+                                status: answer.status,
+                                header: &header,
+                                body: answer.body.as_bytes(),
+                            };
+                            connector.call_done(now, tag, CallEnd::Answered(reply));
+                        }
+                        None if unreachable => connector.call_done(now, tag, CallEnd::Unreachable),
+                        None => connector.call_done(now, tag, CallEnd::NoAnswer),
                     }
-                    None if unreachable => connector.call_done(now, tag, CallEnd::Unreachable),
-                    None => connector.call_done(now, tag, CallEnd::NoAnswer),
-                },
+                }
                 Due::Open(socket, target) => {
                     let conn = ConnNo(self.next_conn);
                     self.next_conn += 1;
@@ -234,6 +258,7 @@ impl Network {
                     }
                 }
                 Due::ToUs(socket, text) => {
+                    self.trace(now, "told", &format!("{socket:?} {text}"));
                     if self.open.contains_key(&socket) {
                         connector.socket_message(now, socket, &text);
                     }

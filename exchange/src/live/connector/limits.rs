@@ -27,6 +27,8 @@ const SECOND: u64 = 1_000_000;
 
 /// A request without an answer after this counts as unanswered: the exchange takes a request for 5 s (recvWindow).
 pub const ANSWER_SPAN: u64 = 6 * SECOND;
+/// A question about an account without an answer after this is asked again: who asks may be waiting to protect a position.
+pub const READ_SPAN: u64 = SECOND * 3 / 2;
 /// An order that the exchange does not know this long after the last byte of it may have left never arrived: twice the
 /// window in which the exchange takes a request (EXCHANGES.md §2.2, §3.2; CASES.md U8).
 pub const NEVER_ARRIVED_SPAN: u64 = 10 * SECOND;

@@ -49,9 +49,15 @@ impl<P: Shape> Connector<P> {
             return;
         }
         let deadline = order.expires_at;
-        if !account.is_ready {
-            // The comparison at the start tells whether something is open already; then this is looked at again.
+        if !account.is_ready || !account.private_is_ready {
+            // The comparison at the start tells whether something is open already, and nothing opens while no stream would
+            // tell of its fills; with either this is looked at again. It does not wait out a pause that nobody needs.
+            let idle = account.private.is_none() && account.listen_key.is_empty();
             self.queue.set(deadline, Timer::Expire(slot, id));
+            if idle {
+                self.account_mut(slot).reopen_pause = 0;
+                self.queue.set(now, Timer::Reopen(slot));
+            }
             return;
         }
         if self.gated.get(&new.symbol).is_some_and(|until| now < *until) {

@@ -6,7 +6,7 @@ use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::instrument::Symbol;
 
 use super::account::Slot;
-use super::limits::{ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED};
+use super::limits::{ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED, READ_SPAN};
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::{Connector, Shape};
 use crate::live::pacing::{Admission, Pass, Purpose, Request};
@@ -264,7 +264,9 @@ impl<P: Shape> Connector<P> {
             (Some(_), Some(credential)) => P::trade_message(&job.ask, credential, &tag.0.to_string(), at),
             _ => None,
         };
-        let deadline = now.plus_micros(ANSWER_SPAN);
+        let asks = !job.ask.is_write() && !matches!(job.why, Why::Public(_));
+        let span = if asks { READ_SPAN } else { ANSWER_SPAN };
+        let deadline = now.plus_micros(span);
         match (socket, message) {
             (Some(socket), Some(text)) => self.outgoing.push_back(Outgoing::Send { socket, text }),
             _ => {
@@ -282,7 +284,7 @@ impl<P: Shape> Connector<P> {
                 order.sent_at = Some(now);
             }
         }
-        self.queue.set(deadline.plus_micros(ANSWER_SPAN / 6), Timer::Unanswered(tag));
+        self.queue.set(deadline.plus_micros(span / 6), Timer::Unanswered(tag));
         self.in_flight.insert(tag, InFlight { job, socket, pass });
     }
 }

@@ -253,6 +253,7 @@ impl<P: Shape> Connector<P> {
         account.reopen_pause = 0;
         account.funding_checked_at = None;
         self.want_comparison(now, slot);
+        self.go_on_all(now, slot);
     }
 
     /// A socket has ended, or could not be opened.
