@@ -10,43 +10,42 @@ import paper
 
 async def script(exchange):
     symbol = ccxt_here.SYMBOL
-    orders, trades, positions, balance = await ccxt_here.listening(
-        exchange.watch_orders(symbol),
-        exchange.watch_my_trades(symbol),
-        exchange.watch_positions([symbol]),
-        exchange.watch_balance(),
+    # The first that it tells of positions is what it asked over HTTP.
+    assert await exchange.watch_positions([symbol]) == []
+    followed = ccxt_here.Followed(
+        orders=lambda: exchange.watch_orders(symbol),
+        trades=lambda: exchange.watch_my_trades(symbol),
+        positions=lambda: exchange.watch_positions([symbol]),
+        balances=lambda: exchange.watch_balance(),
     )
-    placed = await exchange.create_order(symbol, "market", "buy", 0.01)
-    told = (await orders)[-1]
-    assert told["id"] == placed["id"] and told["status"] in ("open", "closed"), told
-    while told["status"] != "closed":
-        told = (await exchange.watch_orders(symbol))[-1]
-    assert told["filled"] == 0.01 and told["average"] > 0, told
-    trade = (await trades)[-1]
-    assert (trade["order"], trade["amount"], trade["side"]) == (placed["id"], 0.01, "buy"), trade
+    # Nothing is told of what was before the subscription, so it is done until it is told.
+    for _ in range(30):
+        placed = await exchange.create_order(symbol, "market", "buy", 0.01)
+        await asyncio.sleep(1)
+        if exchange.orders and exchange.myTrades and ccxt_here.positions(exchange) and followed.told["balances"]:
+            break
+
+    def orders():
+        return exchange.orders
+
+    order = await followed.until("the fill", orders, id=placed["id"], status="closed")
+    assert order["filled"] == 0.01 and order["average"] > 0, order
+    trade = await followed.until("the trade", lambda: exchange.myTrades, order=placed["id"])
+    assert (trade["amount"], trade["side"], trade["price"]) == (0.01, "buy", order["average"]), trade
     assert trade["fee"]["cost"] > 0, trade
-    # The first that it tells is what it asked over HTTP.
-    held = await positions
-    while not held:
-        held = await exchange.watch_positions([symbol])
-    assert [(one["side"], one["contracts"]) for one in held] == [("long", 0.01)], held
-    wallet = (await balance)["USDT"]
-    assert 9_990 < wallet["total"] < 10_000, wallet
+    held = (await exchange.fetch_positions([symbol]))[0]["contracts"]
+    position = await followed.until("the position", lambda: ccxt_here.positions(exchange), side="long", contracts=held)
+    assert position["entryPrice"] > 0, position
+    assert 9_900 < followed.told["balances"][-1]["USDT"]["total"] < 10_000, followed.told["balances"][-1]
 
-    changes = asyncio.ensure_future(exchange.watch_orders(symbol))
     limit = exchange.price_to_precision(symbol, paper.mark(ccxt_here.ID) * 0.97)
-    over_socket = await exchange.create_order_ws(symbol, "limit", "buy", 0.01, limit)
-    assert over_socket["status"] == "open", over_socket
-    told = (await changes)[-1]
-    assert (told["id"], told["status"]) == (over_socket["id"], "open"), told
-    changes = asyncio.ensure_future(exchange.watch_orders(symbol))
-    await exchange.cancel_order_ws(over_socket["id"], symbol)
-    told = (await changes)[-1]
-    assert (told["id"], told["status"]) == (over_socket["id"], "canceled"), told
-
-    closing = asyncio.ensure_future(exchange.watch_positions([symbol]))
-    await exchange.create_order(symbol, "market", "sell", 0.01, None, {"reduceOnly": True})
-    assert [one["contracts"] for one in await closing] == [0], closing
+    over_socket = (await exchange.create_order_ws(symbol, "limit", "buy", 0.01, limit))["id"]
+    await followed.until("the order", orders, id=over_socket, status="open", price=float(limit))
+    await exchange.cancel_order_ws(over_socket, symbol)
+    await followed.until("its end", orders, id=over_socket, status="canceled")
+    await exchange.create_order(symbol, "market", "sell", held, None, {"reduceOnly": True})
+    await followed.until("the flat position", lambda: ccxt_here.positions(exchange), contracts=0)
+    followed.stop()
 
     ticker = await exchange.watch_mark_price(symbol)
     assert abs(ticker["markPrice"] / paper.mark(ccxt_here.ID) - 1) < 0.02, ticker

@@ -56,11 +56,38 @@ def run(kind, script):
     asyncio.run(whole())
 
 
-async def listening(*watchers):
-    """Starts these watchers and gives them time to be connected: an exchange tells nothing of what came before."""
-    tasks = [asyncio.ensure_future(watcher) for watcher in watchers]
-    await asyncio.sleep(1)
-    for task in tasks:
-        if task.done():
-            task.result()
-    return tasks
+def positions(exchange):
+    """What a streaming exchange knows of positions: a list, or lists by kind of account."""
+    known = exchange.positions or []
+    return [row for rows in known.values() for row in rows] if isinstance(known, dict) else known
+
+
+class Followed:
+    """What watchers tell, asked for over and over.
+
+    What comes while nobody waits is not told again, but it is in the exchange's own lists (`orders`, `myTrades`,
+    `positions`), so those are looked at.
+    """
+
+    def __init__(self, **watchers):
+        self.told = {name: [] for name in watchers}
+        self.tasks = [asyncio.ensure_future(self.follow(name, watch)) for name, watch in watchers.items()]
+
+    async def follow(self, name, watch):
+        while True:
+            self.told[name].append(await watch())
+
+    async def until(self, what, rows, **wanted):
+        """The first of `rows()` that has these values, when it is there."""
+        while True:
+            for task in self.tasks:
+                if task.done():
+                    task.result()
+            for row in rows() or []:
+                if all(row[name] == value for name, value in wanted.items()):
+                    return row
+            await asyncio.sleep(0.02)
+
+    def stop(self):
+        for task in self.tasks:
+            task.cancel()

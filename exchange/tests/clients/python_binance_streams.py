@@ -46,7 +46,7 @@ async def script(client, sockets):
         )
         event, _ = await until(stream, "ALGO_UPDATE", lambda event: event["o"]["X"] == "NEW")
         assert event["o"]["aid"] == stop["algoId"] and event["o"]["cp"] is True, event
-        await client.ws_futures_cancel_order(algoId=stop["algoId"], conditional=True)
+        await client.ws_futures_cancel_order(algoId=stop["algoId"])
         await until(stream, "ALGO_UPDATE", lambda event: event["o"]["X"] == "CANCELED")
 
     async with sockets.symbol_mark_price_socket(SYMBOL) as stream:
