@@ -227,3 +227,24 @@ fn case_l1_settings_have_their_codes() {
     assert_eq!(paper.code("POST", ORDER, &LIMIT), -4061, "case H1");
     paper.ok("POST", ORDER, &with(&LIMIT, &[("positionSide", "LONG")]));
 }
+
+#[test]
+fn the_price_that_a_trigger_watches_is_told_as_it_was_asked_for() {
+    let mut paper = Paper::new();
+    for (asked, told) in
+        [("", "CONTRACT_PRICE"), ("CONTRACT_PRICE", "CONTRACT_PRICE"), ("MARK_PRICE", "MARK_PRICE")]
+    {
+        let stop = [
+            ("algoType", "CONDITIONAL"),
+            ("symbol", "BTCUSDT"),
+            ("side", "SELL"),
+            ("type", "STOP_MARKET"),
+            ("triggerPrice", "59000"),
+            ("quantity", "0.01"),
+        ];
+        let placed = paper.ok("POST", ALGO, &with(&stop, &[("workingType", asked)]));
+        assert_eq!(placed["workingType"], told);
+        let id = placed["algoId"].to_string();
+        assert_eq!(paper.ok("GET", ALGO, &[("algoId", &id)])["workingType"], told);
+    }
+}

@@ -9,7 +9,7 @@ use engine::core::order::Side;
 use exchange::market::{Market, Speed};
 use exchange::paper::PaperSettings;
 use exchange::paper_exchange::events::{Change, What};
-use exchange::paper_exchange::orders::{Attached, EndReason, Life, OrderSpec, Role, State, Trigger};
+use exchange::paper_exchange::orders::{Attached, EndReason, Life, OrderSpec, Role, State, Trigger, Watched};
 use exchange::paper_exchange::{AccountNo, Core, CoreSettings, FaceKind, Refusal};
 
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
@@ -80,7 +80,7 @@ impl Bench {
 }
 
 fn at(price: &str, rising: bool, role: Role) -> Option<Trigger> {
-    Some(Trigger { price: price.parse().unwrap(), rising, role })
+    Some(Trigger { price: price.parse().unwrap(), watched: Watched::Last, rising, role })
 }
 
 #[test]

@@ -81,11 +81,27 @@ fn a_target_closes_the_position() {
         (&row["avgEntryPrice"], &row["avgExitPrice"], &row["closedSize"]),
         (&json!("60000"), &json!("62000"), &json!("0.1"))
     );
-    // 200 earned, 0.05 % of 6200 paid.
+    // 200 earned; 0.05 % of 6000 paid for the entry, and of 6200 for the exit.
     assert_eq!(
-        (&row["closedPnl"], &row["closeFee"], &row["side"]),
-        (&json!("196.9"), &json!("3.1"), &json!("Sell"))
+        (&row["closedPnl"], &row["openFee"], &row["closeFee"], &row["side"]),
+        (&json!("193.9"), &json!("3"), &json!("3.1"), &json!("Sell"))
     );
+    assert_eq!(bench.order(&client, row["orderId"].as_str().unwrap())["closedPnl"], "193.9");
+}
+
+#[test]
+fn a_part_of_a_position_closes_with_its_part_of_the_fees() {
+    let mut bench = Bench::new();
+    let client = protected(&mut bench, "Buy", "59000", "62000");
+    for (quantity, fee) in [("0.04", "1.2"), ("0.06", "1.8")] {
+        bench.placed(&client, &json!({ "side": "Sell", "qty": quantity, "reduceOnly": true }));
+        let closed = bench.get(&client, "/v5/position/closed-pnl", "category=linear&symbol=BTCUSDT&limit=1");
+        let row = &closed["result"]["list"][0];
+        assert_eq!((&row["closedSize"], &row["openFee"]), (&json!(quantity), &json!(fee)));
+        assert_eq!(row["closeFee"], fee, "closed where it was opened");
+        let net = format!("-{}", if fee == "1.2" { "2.4" } else { "3.6" });
+        assert_eq!(row["closedPnl"], net.as_str());
+    }
 }
 
 #[test]

@@ -90,3 +90,24 @@ fn lives_of_orders_are_kept() {
         assert_eq!(told["cumExecQty"], filled, "{more}");
     }
 }
+
+#[test]
+fn the_price_that_it_watches_is_told_as_it_was_asked_for() {
+    let mut bench = Bench::new();
+    let client = bench.client("10000");
+    for (asked, told) in [
+        (Value::Null, "LastPrice"),
+        (json!("LastPrice"), "LastPrice"),
+        (json!("MarkPrice"), "MarkPrice"),
+        (json!("IndexPrice"), "IndexPrice"),
+    ] {
+        let mut more = json!({ "triggerPrice": "61000", "triggerDirection": 1 });
+        if !asked.is_null() {
+            more["triggerBy"] = asked;
+        }
+        let id = bench.placed(&client, &more);
+        assert_eq!(bench.order(&client, &id)["triggerBy"], told);
+    }
+    let plain = bench.placed(&client, &json!({}));
+    assert_eq!(bench.order(&client, &plain)["triggerBy"], "");
+}

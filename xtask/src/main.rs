@@ -5,6 +5,7 @@
 //! last line of `test` is `N passed, N failed`.
 //! **Never**: reads standard input.
 
+mod clients;
 mod conformance;
 mod deny;
 mod deploy;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{deny, deploy, mutants, peers, prerequisites, purity, tidy};
+use crate::{clients, deny, deploy, mutants, peers, prerequisites, purity, tidy};
 
 /// How a step that did not fail ended.
 pub(crate) enum Outcome {
@@ -196,6 +196,13 @@ pub(crate) const STEPS: &[Step] = &[
         why: "WebSocket libraries that nobody here wrote agree with our server and our client",
         action: Action::Check(peers::check),
         remedy: "net/tests/peers/ has the peers' programs; run one by hand against `--example echo`",
+        limit: LIMIT,
+    },
+    Step {
+        name: "foreign-clients",
+        why: "clients of Binance and Bybit that nobody here wrote take the paper exchange for the real ones, and send what we send",
+        action: Action::Check(clients::check),
+        remedy: "exchange/tests/clients/ has the scripts; run one by hand: target/clients/clients/bin/python SCRIPT http://ADDRESS KEY SECRET against `coinbitclub paper`",
         limit: LIMIT,
     },
     Step {

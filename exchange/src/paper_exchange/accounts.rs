@@ -59,6 +59,8 @@ pub struct Position {
     pub quantity: Quantity,
     /// Notional of the entries that are still in it.
     pub entry_cost: Money,
+    /// Fees of these entries.
+    pub entry_fees: Money,
     /// Its leverage.
     pub leverage: u8,
     /// What its exits realised, and its fees and funding (`curRealisedPnl`).
@@ -260,7 +262,7 @@ impl Account {
         self.executions.push_back(execution);
     }
 
-    /// Books a fill into the position: what it realised and how much it closed.
+    /// Books a fill into the position: what it realised, the entries' fees for what it closed, and how much it closed.
     pub(super) fn fill(
         &mut self,
         symbol: Symbol,
@@ -269,7 +271,7 @@ impl Account {
         fee: Money,
         leverage: u8,
         now: Timestamp,
-    ) -> (Money, Quantity) {
+    ) -> (Money, Money, Quantity) {
         let Some(position) = self.positions.get_mut(&symbol) else {
             self.positions.insert(
                 symbol,
@@ -277,6 +279,7 @@ impl Account {
                     side,
                     quantity,
                     entry_cost: notional,
+                    entry_fees: fee,
                     leverage,
                     realised: fee.negated(),
                     opened_at: now,
@@ -285,24 +288,27 @@ impl Account {
                     take_profit: None,
                 },
             );
-            return (Money::ZERO, Quantity::ZERO);
+            return (Money::ZERO, Money::ZERO, Quantity::ZERO);
         };
         position.updated_at = now;
         position.realised = position.realised.checked_sub(fee).expect(FITS);
         if position.side == side {
             position.quantity = position.quantity.checked_add(quantity).expect(FITS);
             position.entry_cost = position.entry_cost.checked_add(notional).expect(FITS);
-            return (Money::ZERO, Quantity::ZERO);
+            position.entry_fees = position.entry_fees.checked_add(fee).expect(FITS);
+            return (Money::ZERO, Money::ZERO, Quantity::ZERO);
         }
         let share = rules::cost_share(position.entry_cost, quantity, position.quantity).expect(FITS);
+        let fees = rules::cost_share(position.entry_fees, quantity, position.quantity).expect(FITS);
         let realised = rules::realised(position.side, notional, share).expect(FITS);
         position.realised = position.realised.checked_add(realised).expect(FITS);
         position.quantity = position.quantity.checked_sub(quantity).expect(FITS);
         position.entry_cost = position.entry_cost.checked_sub(share).expect(FITS);
+        position.entry_fees = position.entry_fees.checked_sub(fees).expect(FITS);
         assert!(!position.quantity.is_negative(), "the venue never closes more than is open");
         if position.quantity.is_zero() {
             self.positions.remove(&symbol);
         }
-        (realised, quantity)
+        (realised, fees, quantity)
     }
 }

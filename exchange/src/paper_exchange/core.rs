@@ -460,7 +460,7 @@ impl Core {
             filled: Default::default(),
             cost: Money::ZERO,
             fees: Money::ZERO,
-            realised: Money::ZERO,
+            closed_net: Money::ZERO,
             fired_as: None,
             created_at: self.now,
             fired_at: None,

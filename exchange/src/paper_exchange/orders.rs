@@ -104,11 +104,25 @@ pub enum Role {
     Plain,
 }
 
-/// When a conditional order becomes live. Mark, last and index price are one here.
+/// Which price a trigger watches. Mark, last and index price are one here, so this is told and changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watched {
+    /// The last price: what both exchanges take when nothing is said.
+    #[default]
+    Last,
+    /// The mark price.
+    Mark,
+    /// The index price (Bybit alone).
+    Index,
+}
+
+/// When a conditional order becomes live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trigger {
     /// The price.
     pub price: Price,
+    /// Which price has to reach it.
+    pub watched: Watched,
     /// Whether the price has to rise to it; else to fall to it.
     pub rising: bool,
     /// What it is for.
@@ -270,8 +284,8 @@ pub struct Order {
     pub cost: Money,
     /// Fees of the fills.
     pub fees: Money,
-    /// What the fills realised.
-    pub realised: Money,
+    /// What the fills that closed something brought, less the fees of entry and exit.
+    pub closed_net: Money,
     /// The number under which it went to the market when its trigger fired (Binance: `actualOrderId`).
     pub fired_as: Option<OrderNo>,
     /// When it was accepted.
@@ -343,6 +357,8 @@ pub struct Execution {
     pub fee: Money,
     /// What it realised before fees.
     pub realised: Money,
+    /// The part of the entries' fees that belongs to what it closed.
+    pub entry_fee: Money,
     /// How much of it made a position smaller.
     pub closed: Quantity,
     /// Took or made.

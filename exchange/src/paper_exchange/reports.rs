@@ -110,7 +110,8 @@ impl Core {
             self.account(account).map_or(1, |account| account.settings_of(&instrument).leverage)
         });
         let held = self.of(account);
-        let (realised, closed) = held.fill(symbol, side, (fill.quantity, notional), fill.fee, leverage, at);
+        let (realised, entry_fee, closed) =
+            held.fill(symbol, side, (fill.quantity, notional), fill.fee, leverage, at);
         let execution = Execution {
             no,
             order,
@@ -121,6 +122,7 @@ impl Core {
             cost: notional,
             fee: fill.fee,
             realised,
+            entry_fee,
             closed,
             liquidity: fill.liquidity,
             liquidation,
@@ -131,8 +133,10 @@ impl Core {
             self.book(account, IncomeKind::Realised, Some(symbol), realised, Some(no), at);
         }
         self.book(account, IncomeKind::Commission, Some(symbol), fill.fee.negated(), Some(no), at);
-        if let Some(order) = self.orders.get_mut(&order) {
-            order.realised = order.realised.checked_add(realised).expect(FITS);
+        if let Some(order) = self.orders.get_mut(&order).filter(|_| closed.is_positive()) {
+            let fees = fill.fee.checked_add(entry_fee).expect(FITS);
+            let net = realised.checked_sub(fees).expect(FITS);
+            order.closed_net = order.closed_net.checked_add(net).expect(FITS);
         }
         execution
     }

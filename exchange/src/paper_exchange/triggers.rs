@@ -13,7 +13,9 @@ use engine::core::order::{Side, VenueReason};
 use super::accounts::AccountNo;
 use super::core::Core;
 use super::events::{Cause, Change};
-use super::orders::{EndReason, Kind, Life, OrderNo, OrderSpec, Origin, PositionSide, Role, State, Trigger};
+use super::orders::{
+    EndReason, Kind, Life, OrderNo, OrderSpec, Origin, PositionSide, Role, State, Trigger, Watched,
+};
 use super::placing::TRIGGERS_MAX;
 use super::refusal::Refusal;
 use crate::paper::rules;
@@ -234,7 +236,7 @@ impl Core {
         price: Price,
         parent: Option<OrderNo>,
     ) {
-        let trigger = Trigger { price, rising: rises(position, role), role };
+        let trigger = Trigger { price, watched: Watched::Mark, rising: rises(position, role), role };
         let spec = OrderSpec {
             close_position: true,
             reduce_only: true,

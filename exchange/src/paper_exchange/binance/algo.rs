@@ -3,7 +3,7 @@
 use engine::core::order::Side;
 use serde_json::{Value, json};
 
-use super::super::orders::{Kind, Life, Order, OrderNo, Role, State, Trigger};
+use super::super::orders::{Kind, Life, Order, OrderNo, Role, State, Trigger, Watched};
 use super::context::{Answer, Context, cancel_error};
 use super::errors::ApiError;
 use super::render;
@@ -41,14 +41,15 @@ impl Context<'_, '_> {
         } else {
             params.must("quantity")?;
         }
-        match params.text("workingType") {
-            None | Some("CONTRACT_PRICE" | "MARK_PRICE") => {}
+        let watched = match params.text("workingType") {
+            None | Some("CONTRACT_PRICE") => Watched::Last,
+            Some("MARK_PRICE") => Watched::Mark,
             Some(_) => return Err(ApiError::illegal("workingType")),
-        }
+        };
         let price = params.price("triggerPrice")?.ok_or_else(|| ApiError::mandatory("triggerPrice"))?;
         check_price(price, &instrument)?;
         let rising = (spec.side == Side::Buy) == (role == Role::Stop);
-        spec.trigger = Some(Trigger { price, rising, role });
+        spec.trigger = Some(Trigger { price, watched, rising, role });
         spec.life = life(params, Some(Life::UntilCancelled))?;
         if limit {
             let price = params.price("price")?.ok_or_else(|| ApiError::mandatory("price"))?;

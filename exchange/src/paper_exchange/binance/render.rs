@@ -6,7 +6,9 @@ use engine::core::order::{Liquidity, Side};
 use serde_json::{Value, json};
 
 use super::super::accounts::{Account, Funds, Income, IncomeKind, Position};
-use super::super::orders::{EndReason, Execution, Kind, Life, Order, PositionSide, Role, State, Trigger};
+use super::super::orders::{
+    EndReason, Execution, Kind, Life, Order, PositionSide, Role, State, Trigger, Watched,
+};
 
 /// The settlement asset: one for all symbols.
 pub(super) const ASSET: &str = "USDT";
@@ -119,7 +121,7 @@ pub(super) fn placed(order: &Order) -> Value {
         "side": side(order.spec.side),
         "positionSide": position_side(order.spec.position_side),
         "stopPrice": text(order.spec.trigger.map(|trigger| trigger.price)),
-        "workingType": "CONTRACT_PRICE",
+        "workingType": working(order.spec.trigger),
         "priceProtect": false,
         "origType": original_kind(order),
         "priceMatch": "NONE",
@@ -148,6 +150,14 @@ pub(super) fn queried(order: &Order) -> Value {
     value
 }
 
+/// Which price an order watches; of the index Binance knows nothing.
+pub(super) fn working(trigger: Option<Trigger>) -> &'static str {
+    match trigger.map(|trigger| trigger.watched) {
+        Some(Watched::Mark) => "MARK_PRICE",
+        Some(Watched::Last | Watched::Index) | None => "CONTRACT_PRICE",
+    }
+}
+
 /// A conditional order.
 pub(super) fn algo(order: &Order, trigger: Trigger) -> Value {
     json!({
@@ -168,7 +178,7 @@ pub(super) fn algo(order: &Order, trigger: Trigger) -> Value {
         "price": text(order.limit()),
         "icebergQuantity": null,
         "selfTradePreventionMode": "EXPIRE_MAKER",
-        "workingType": "CONTRACT_PRICE",
+        "workingType": working(Some(trigger)),
         "priceMatch": "NONE",
         "closePosition": order.spec.close_position,
         "priceProtect": false,

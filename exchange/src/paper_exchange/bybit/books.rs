@@ -57,6 +57,7 @@ pub fn closed_pnl(core: &Core, account: AccountNo, fields: &Fields) -> Result<Va
         add(&mut row.entry, entry.unwrap_or(exit));
         add(&mut row.exit, exit);
         add(&mut row.realised, execution.realised);
+        add(&mut row.entry_fee, execution.entry_fee);
         add(&mut row.fee, execution.fee);
         row.fills += 1;
         row.at = execution.at;
@@ -80,6 +81,7 @@ struct Closed {
     entry: Money,
     exit: Money,
     realised: Money,
+    entry_fee: Money,
     fee: Money,
     fills: u32,
     liquidation: bool,
@@ -97,6 +99,7 @@ impl Default for Closed {
             entry: Money::ZERO,
             exit: Money::ZERO,
             realised: Money::ZERO,
+            entry_fee: Money::ZERO,
             fee: Money::ZERO,
             fills: 0,
             liquidation: false,
@@ -109,8 +112,8 @@ impl Closed {
     fn told(&self, core: &Core, account: AccountNo) -> Value {
         let order = core.order(account, self.order);
         let mean = |cost| mean_price(cost, self.quantity).unwrap_or_default().to_string();
-        // The fee of the entry is not kept by the position; what the exit cost is taken off.
-        let net = self.realised.checked_sub(self.fee).unwrap_or(self.realised);
+        let fees = self.fee.checked_add(self.entry_fee).unwrap_or(self.fee);
+        let net = self.realised.checked_sub(fees).unwrap_or(self.realised);
         json!({
             "symbol": self.symbol.as_str(),
             "orderId": self.order.as_uuid(),
@@ -125,7 +128,7 @@ impl Closed {
             "cumExitValue": self.exit.to_string(),
             "avgExitPrice": mean(self.exit),
             "closedPnl": net.to_string(),
-            "openFee": "0",
+            "openFee": self.entry_fee.to_string(),
             "closeFee": self.fee.to_string(),
             "fillCount": self.fills.to_string(),
             "leverage": core.instrument(self.symbol).zip(core.account(account))

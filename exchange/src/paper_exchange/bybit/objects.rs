@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::wish::side_word;
 use crate::paper_exchange::accounts::{Funds, Income, IncomeKind, Position};
 use crate::paper_exchange::orders::{
-    EndReason, Execution, Life, Order, OrderNo, Origin, PositionSide, Role, State,
+    EndReason, Execution, Life, Order, OrderNo, Origin, PositionSide, Role, State, Watched,
 };
 
 /// The settlement currency.
@@ -36,6 +36,14 @@ pub fn ratio(a: Money, b: Money) -> Rate {
 
 fn text_or<T: ToString>(value: Option<T>, other: &str) -> String {
     value.map_or_else(|| other.to_owned(), |value| value.to_string())
+}
+
+const fn watched_word(watched: Watched) -> &'static str {
+    match watched {
+        Watched::Last => "LastPrice",
+        Watched::Mark => "MarkPrice",
+        Watched::Index => "IndexPrice",
+    }
 }
 
 /// The client's id: empty for what the exchange made, and where the client gave none.
@@ -173,7 +181,7 @@ pub fn order(order: &Order, parent_link: &str) -> Map<String, Value> {
         "cumExecValue": order.cost.to_string(),
         "cumExecFee": order.fees.to_string(),
         "cumFeeDetail": { COIN: order.fees.to_string() },
-        "closedPnl": order.realised.to_string(),
+        "closedPnl": order.closed_net.to_string(),
         "timeInForce": time_in_force(order),
         "orderType": order_type(order),
     }));
@@ -191,7 +199,7 @@ pub fn order(order: &Order, parent_link: &str) -> Map<String, Value> {
         "tpTriggerBy": if attached.take_profit.is_some() { "MarkPrice" } else { "" },
         "slTriggerBy": if attached.stop.is_some() { "MarkPrice" } else { "" },
         "triggerDirection": direction,
-        "triggerBy": if trigger.is_some() { "MarkPrice" } else { "" },
+        "triggerBy": trigger.map_or("", |trigger| watched_word(trigger.watched)),
         "lastPriceOnCreated": "",
         "reduceOnly": order.spec.closes_only(),
         "closeOnTrigger": order.spec.close_position,

@@ -9,7 +9,9 @@ use engine::core::order::Side;
 
 use super::codes::{self, Refusal};
 use super::fields::Fields;
-use crate::paper_exchange::orders::{Attached, Kind, Life, OrderSpec, Origin, PositionSide, Role, Trigger};
+use crate::paper_exchange::orders::{
+    Attached, Kind, Life, OrderSpec, Origin, PositionSide, Role, Trigger, Watched,
+};
 
 /// Longest orderLinkId (EXCHANGES.md §3.4).
 pub const LINK_MAX: usize = 36;
@@ -80,10 +82,12 @@ impl Wish {
             }
             _ => return Err(Refusal::parameter("timeInForce invalid")),
         };
+        let watched = trigger_by(fields, "triggerBy")?;
         let trigger = match fields.decimal("triggerPrice")? {
             None => None,
             Some(price) => Some(Trigger {
                 price,
+                watched,
                 role: Role::Plain,
                 rising: match fields.whole("triggerDirection")? {
                     Some(1) => true,
@@ -93,7 +97,7 @@ impl Wish {
             }),
         };
         full_mode(fields)?;
-        for by in ["triggerBy", "tpTriggerBy", "slTriggerBy"] {
+        for by in ["tpTriggerBy", "slTriggerBy"] {
             trigger_by(fields, by)?;
         }
         for kind in ["tpOrderType", "slOrderType"] {
@@ -333,13 +337,15 @@ pub fn full_mode(fields: &Fields) -> Result<(), Refusal> {
     }
 }
 
-/// A trigger price type: all are the mark here.
+/// A trigger price type; the last price when none is named.
 ///
 /// # Errors
 /// 10001.
-pub fn trigger_by(fields: &Fields, name: &str) -> Result<(), Refusal> {
+pub fn trigger_by(fields: &Fields, name: &str) -> Result<Watched, Refusal> {
     match fields.text(name)? {
-        None | Some("LastPrice" | "MarkPrice" | "IndexPrice") => Ok(()),
+        None | Some("LastPrice") => Ok(Watched::Last),
+        Some("MarkPrice") => Ok(Watched::Mark),
+        Some("IndexPrice") => Ok(Watched::Index),
         Some(_) => Err(Refusal::parameter(format_args!("{name} invalid"))),
     }
 }

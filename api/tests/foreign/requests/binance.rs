@@ -1,0 +1,54 @@
+//! Requests to Binance: a form, signed as the last of it.
+//!
+//! ccxt sends a POST's parameters in the body and we send all in the query; the exchange takes both alike and signs both
+//! together (EXCHANGES.md §2.2), so that they are compared together.
+
+use std::collections::BTreeMap;
+
+use exchange::live::protocol::Millis;
+
+use super::super::hmac;
+use super::super::paper::Key;
+use super::{Exchange, Parts, Sent, pairs};
+
+/// See the module's head.
+pub(crate) const EXCHANGE: Exchange = Exchange {
+    name: "binance",
+    script: "ccxt_binance_requests.py",
+    only_theirs: &[(
+        "cancel stop",
+        "symbol",
+        "the endpoint has no such parameter: the id alone names the order",
+    )],
+    ask: super::ask,
+    signed_at,
+    parts,
+    count: 16,
+};
+
+fn signed_at(sent: &Sent) -> Millis {
+    let form = form(sent);
+    let (_, at) = pairs(&form).find(|(name, _)| name == "timestamp").unwrap();
+    Millis(at.as_str().unwrap().parse().unwrap())
+}
+
+/// Query and body, one of which is empty here.
+fn form(sent: &Sent) -> String {
+    assert!(sent.query().is_empty() || sent.body.is_empty(), "{} {}", sent.target, sent.body);
+    sent.query().to_owned() + &sent.body
+}
+
+fn parts(sent: &Sent, key: &Key) -> Parts {
+    let form = form(sent);
+    let (signed, signature) = form.rsplit_once("&signature=").expect("the signature is the last parameter");
+    assert_eq!(signature, hmac(&key.secret, signed.as_bytes()), "{form}");
+    let params: BTreeMap<_, _> = pairs(signed).collect();
+    assert_eq!(params.len(), pairs(signed).count(), "a parameter is there twice: {form}");
+    let key = sent.header("X-MBX-APIKEY").to_owned();
+    Parts {
+        method: sent.method.clone(),
+        path: sent.path().to_owned(),
+        params,
+        headers: BTreeMap::from([("X-MBX-APIKEY", key)]),
+    }
+}
