@@ -25,7 +25,7 @@ const ENVIRONMENTS: &[(&str, &str, &str)] = &[
 pub(crate) fn check() -> Result<Outcome, String> {
     prerequisites::need(&["python3"])?;
     // The same build as that of the step `tests`: the whole workspace, and of it this one test.
-    let test = ["--test", "foreign_clients", "--", "--include-ignored"];
+    let test = ["--test", "foreign_clients"];
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--locked"]).args(test);
     for (name, list, variable) in ENVIRONMENTS {

@@ -52,7 +52,7 @@ impl<P: Shape> Connector<P> {
         if !account.is_ready || !account.private_is_ready {
             // The comparison at the start tells whether something is open already, and nothing opens while no stream would
             // tell of its fills; with either this is looked at again. It does not wait out a pause that nobody needs.
-            let idle = account.private.is_none() && account.listen_key.is_empty();
+            let idle = account.private.is_none();
             self.queue.set(deadline, Timer::Expire(slot, id));
             if idle {
                 self.account_mut(slot).reopen_pause = 0;
