@@ -148,6 +148,7 @@ impl Network {
                 }
             }
             Outgoing::Open { socket, target, .. } => {
+                self.trace(now, "open", &format!("{socket:?} {target}"));
                 if dice.chance(self.weather.unreachable) {
                     self.at(there, Due::Closed(socket));
                 } else {
@@ -251,7 +252,10 @@ impl Network {
                         Err(_) => self.at(now.plus_micros(800), Due::Closed(socket)),
                     }
                 }
-                Due::Opened(socket) => connector.socket_opened(now, socket),
+                Due::Opened(socket) => {
+                    self.trace(now, "opened", &format!("{socket:?}"));
+                    connector.socket_opened(now, socket);
+                }
                 Due::ToExchange(socket, text) => {
                     if let Some(conn) = self.open.get(&socket) {
                         exchange.socket_message(now, *conn, &text);
@@ -264,6 +268,7 @@ impl Network {
                     }
                 }
                 Due::Closed(socket) => {
+                    self.trace(now, "closed", &format!("{socket:?}"));
                     if let Some(conn) = self.open.remove(&socket) {
                         self.by_conn.remove(&conn);
                         exchange.socket_closed(conn);

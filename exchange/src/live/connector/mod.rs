@@ -187,6 +187,10 @@ pub struct Connector<P: Shape> {
     pacer: Pacer,
     sockets: BTreeMap<SocketId, Socket>,
     shared_trade: Option<SocketId>,
+    /// The pause before it is opened again; above zero while one is waited for or was not over yet.
+    trade_pause: u64,
+    /// Whether such a pause is on.
+    trade_waits: bool,
     /// Sockets that wait to be opened: exchanges count new connections.
     unopened: VecDeque<SocketId>,
     /// Listen keys that wait for a stream.
@@ -226,6 +230,8 @@ impl<P: Shape> Connector<P> {
             pacer,
             sockets: BTreeMap::new(),
             shared_trade: None,
+            trade_pause: 0,
+            trade_waits: false,
             unopened: VecDeque::new(),
             collected: Vec::new(),
             opened_at: VecDeque::new(),
@@ -544,7 +550,10 @@ impl<P: Shape> Connector<P> {
             }
             Timer::KeepKey(slot) => self.keep_key(now, slot),
             Timer::Reopen(slot) => self.connect(now, slot),
-            Timer::ReopenTrade => self.open_shared_trade(now),
+            Timer::ReopenTrade => {
+                self.trade_waits = false;
+                self.open_shared_trade();
+            }
             Timer::Heartbeat(socket) => self.heartbeat(now, socket),
             Timer::Replace(socket) => self.replace(now, socket),
             Timer::Public(step) => self.ask_public(now, step),

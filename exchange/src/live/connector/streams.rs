@@ -59,9 +59,7 @@ impl<P: Shape> Connector<P> {
             return;
         }
         if P::SHARED {
-            if self.shared_trade.is_none() {
-                self.open_shared_trade(now);
-            }
+            self.open_shared_trade();
             if self.account(slot).private.is_none() {
                 self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile);
             }
@@ -144,9 +142,9 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    pub(super) fn open_shared_trade(&mut self, now: Timestamp) {
-        let _ = now;
-        if P::SHARED && self.shared_trade.is_none() {
+    /// Opens the order entry that all accounts share, unless it is open or a pause is on.
+    pub(super) fn open_shared_trade(&mut self) {
+        if P::SHARED && self.shared_trade.is_none() && !self.trade_waits {
             self.shared_trade = Some(self.open(Kind::Trade, None));
         }
     }
@@ -239,6 +237,9 @@ impl<P: Shape> Connector<P> {
         let Some(known) = self.sockets.get_mut(&socket) else { return };
         known.phase = Phase::Ready;
         if known.kind != Kind::Private {
+            if self.shared_trade == Some(socket) {
+                self.trade_pause = 0;
+            }
             return;
         }
         for slot in self.slots_of(socket) {
@@ -274,7 +275,12 @@ impl<P: Shape> Connector<P> {
         }
         if self.shared_trade == Some(socket) {
             self.shared_trade = None;
-            self.queue.set(now.plus_micros(500_000), Timer::ReopenTrade);
+            // New sockets are counted: one that does not come up must not use up what the streams need.
+            self.trade_pause = (self.trade_pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
+            if !self.trade_waits {
+                self.trade_waits = true;
+                self.queue.set(now.plus_micros(self.trade_pause), Timer::ReopenTrade);
+            }
         }
         let slots: Vec<Slot> = ended.keys.iter().map(|(_, slot)| *slot).chain(ended.slot).collect();
         for slot in slots {
