@@ -291,7 +291,16 @@ impl<V: Venue> Gateway for Venues<V> {
     fn restore(&mut self, user: &User) -> Result<(), String> {
         self.paper.restore(user)?;
         let now = self.now;
-        let Some(live) = &mut self.live else { return Ok(()) };
+        let Some(live) = &mut self.live else {
+            let on_exchange = |account: u8| {
+                user.accounts.get(usize::from(account)).is_some_and(|a| a.venue != VenueKind::Paper)
+            };
+            let open = user.positions.iter().filter(|p| on_exchange(p.account)).count();
+            if open > 0 {
+                tracing::error!(user = %user.id, open, "positions are open on an exchange that --live does not name: nobody watches them");
+            }
+            return Ok(());
+        };
         for (account, index) in user.accounts.iter().zip(0_u8..).filter(|(a, _)| a.venue != VenueKind::Paper)
         {
             // One that does not open was put on record at the start.
