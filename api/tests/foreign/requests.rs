@@ -1,6 +1,7 @@
 //! Our request and ccxt's for the same order: method, path and parameters are equal, and both signatures are good.
 //!
-//! What may differ is listed with its reason, per exchange; what is listed and no longer differs is a failure too.
+//! The same for messages about orders over WebSockets. What may differ is listed with its reason, per exchange; what is
+//! listed and no longer differs is a failure too.
 
 pub(crate) mod binance;
 pub(crate) mod bybit;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, SourceId, UserId};
 use engine::core::instrument::Symbol;
 use engine::core::order::{NewOrder, OrderKind, Side};
+use exchange::live::connector::Shape;
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::live::protocol::{
     Ask, HttpCall, Millis, OrderRef, Placement, PositionMode, Protection, Protocol,
@@ -93,18 +95,20 @@ pub(crate) struct Exchange {
     script: &'static str,
     /// What ccxt sends and we do not.
     only_theirs: &'static [Difference],
-    /// Which request of ccxt is which question of ours.
-    ask: fn(&str) -> Ask,
     /// When a request says that it was signed.
     signed_at: fn(&Sent) -> Millis,
     /// Takes a request apart. Its signature is checked and taken out.
     parts: fn(&Sent, &Key) -> Parts,
-    /// How many requests are compared.
+    /// When a message says that it was made.
+    told_at: fn(&Value) -> Millis,
+    /// Takes a message apart. Its signature, where it has one, is checked and taken out.
+    message_parts: fn(&Value, &Key) -> Parts,
+    /// How many requests and messages are compared.
     count: usize,
 }
 
 /// Has ccxt make its requests, makes ours of the same moment, and compares.
-pub(crate) fn compare<P: Protocol>(exchange: &Exchange) {
+pub(crate) fn compare<P: Shape>(exchange: &Exchange) {
     let paper = Paper::start();
     let key = paper.account(exchange.name);
     let wanted = json!({
@@ -120,10 +124,24 @@ pub(crate) fn compare<P: Protocol>(exchange: &Exchange) {
     for line in lines {
         let told: Value = serde_json::from_str(&line).unwrap();
         let name = told["name"].as_str().unwrap();
-        let theirs = Sent::theirs(&told);
-        let call = P::request(&(exchange.ask)(name), Some(&credential), (exchange.signed_at)(&theirs));
-        let ours = (exchange.parts)(&Sent::ours(&call), &key);
-        let mut theirs = (exchange.parts)(&theirs, &key);
+        let (ours, mut theirs) = match name.strip_prefix("socket ") {
+            None => {
+                let theirs = Sent::theirs(&told);
+                let call = P::request(&ask(name), Some(&credential), (exchange.signed_at)(&theirs));
+                ((exchange.parts)(&Sent::ours(&call), &key), (exchange.parts)(&theirs, &key))
+            }
+            Some(question) => {
+                assert_eq!(told["target"], P::TRADE_TARGET);
+                let theirs = &told["message"];
+                let at = (exchange.told_at)(theirs);
+                let ours = match question {
+                    "login" => P::trade_login(&credential, "1", at),
+                    question => P::trade_message(&ask(question), &credential, "1", at),
+                };
+                let ours = serde_json::from_str(&ours.unwrap()).unwrap();
+                ((exchange.message_parts)(&ours, &key), (exchange.message_parts)(theirs, &key))
+            }
+        };
         for (request, param, _why) in exchange.only_theirs {
             if *request == name && theirs.params.remove(*param).is_some() {
                 differed.insert((*request, *param));

@@ -1,8 +1,10 @@
 """What ccxt sends to Binance for the orders that our connector sends too."""
 
+import ccxt.pro
+
 import ccxt_here
 import paper
-from ccxt_capture import WANTED, capture
+from ccxt_capture import WANTED, capture, capture_messages
 
 symbol = ccxt_here.SYMBOL
 amount, trigger, profit = WANTED["quantity"], WANTED["stop"], WANTED["take_profit"]
@@ -46,4 +48,23 @@ for name, call in {
     "balances": lambda: binance.fapiPrivateV3GetBalance(),
 }.items():
     capture(binance, name, call)
+
+
+def messages(exchange):
+    exchange.options["recvWindow"] = 5_000
+
+    def place(side, more, **params):
+        return lambda: exchange.create_order_ws(symbol, "market", side, more, None, {**short, **params})
+
+    return {
+        "entry": place("buy", amount, newClientOrderId=WANTED["entry_id"]),
+        "close": place("sell", amount, newClientOrderId=WANTED["close_id"], reduceOnly=True),
+        "stop": place(
+            "sell", None, stopLossPrice=trigger, clientAlgoId=WANTED["stop_id"], closePosition=True,
+            workingType="MARK_PRICE"),
+        "cancel": lambda: exchange.cancel_order_ws(None, symbol, {"origClientOrderId": WANTED["entry_id"]}),
+    }
+
+
+capture_messages(ccxt.pro.binanceusdm, messages)
 paper.agreed()

@@ -1,8 +1,10 @@
 """What ccxt sends to Bybit for the orders that our connector sends too."""
 
+import ccxt.pro
+
 import ccxt_here
 import paper
-from ccxt_capture import WANTED, capture
+from ccxt_capture import WANTED, capture, capture_messages
 
 symbol = ccxt_here.SYMBOL
 amount, trigger, profit = WANTED["quantity"], WANTED["stop"], WANTED["take_profit"]
@@ -48,4 +50,22 @@ for name, call in {
     "balances": lambda: bybit.fetch_balance(),
 }.items():
     capture(bybit, name, call)
+
+
+def messages(exchange):
+    def place(side, **params):
+        more = {"positionIdx": 0, "timeInForce": "IOC", **params}
+        return lambda: exchange.create_order_ws(symbol, "market", side, amount, None, more)
+
+    return {
+        "entry": place("buy", clientOrderId=WANTED["entry_id"]),
+        "close": place("sell", clientOrderId=WANTED["close_id"], reduceOnly=True),
+        "stop": place(
+            "sell", clientOrderId=WANTED["stop_id"], stopLossPrice=trigger, triggerBy="MarkPrice",
+            closeOnTrigger=True, qty="0"),
+        "cancel": lambda: exchange.cancel_order_ws(None, symbol, {"orderLinkId": WANTED["entry_id"]}),
+    }
+
+
+capture_messages(ccxt.pro.bybit, messages)
 paper.agreed()

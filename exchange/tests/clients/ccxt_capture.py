@@ -5,9 +5,11 @@ It calls what ccxt offers to its users: methods of its unified interface, with p
 through.
 """
 
+import asyncio
 import json
 import sys
 
+import ccxt_here
 import paper
 
 WANTED = json.loads(sys.argv[4])
@@ -34,3 +36,27 @@ def capture(exchange, name, call):
     finally:
         exchange.fetch = real
     raise AssertionError(f"{name}: nothing was sent")
+
+
+def capture_messages(kind, calls):
+    """Prints the messages that the calls of a streaming exchange make for its WebSocket of orders, and its login."""
+
+    async def script(exchange):
+        def watch(url, mark, message=None, *_):
+            is_login = message.get("op") == "auth"
+            name = "login" if is_login else current
+            print(json.dumps({"name": "socket " + name, "target": url.removeprefix(paper.SOCKETS), "message": message}))
+            if is_login:
+                exchange.client(url).resolve(message, mark)
+                return None
+            raise Captured
+
+        exchange.watch = watch
+        for current, call in calls(exchange).items():
+            try:
+                await call()
+            except Captured:
+                continue
+            raise AssertionError(f"{current}: nothing was sent")
+
+    ccxt_here.run(kind, script)

@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 
 use exchange::live::protocol::Millis;
+use serde_json::Value;
 
 use super::super::hmac;
 use super::super::paper::Key;
 use super::{Exchange, Parts, Sent, pairs};
+
+const LIMITS: &str = "we read the counts that come with each answer, ccxt does not want them";
 
 /// See the module's head.
 pub(crate) const EXCHANGE: Exchange = Exchange {
@@ -50,5 +53,31 @@ fn parts(sent: &Sent, key: &Key) -> Parts {
         path: sent.path().to_owned(),
         params,
         headers: BTreeMap::from([("X-MBX-APIKEY", key)]),
+    }
+}
+
+fn told_at(message: &Value) -> Millis {
+    Millis(message["params"]["timestamp"].as_u64().unwrap())
+}
+
+/// The parameters as the texts that are signed: a flag is a JSON string with us, as the maker says, and a JSON flag with ccxt.
+fn message_parts(message: &Value, key: &Key) -> Parts {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    // Sorted by name, as what is signed is.
+    let mut params: BTreeMap<String, String> = message["params"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect();
+    let signature = params.remove("signature").unwrap();
+    let signed: Vec<_> = params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let signed = signed.join("&");
+    assert_eq!(signature, hmac(&key.secret, signed.as_bytes()), "{signed}");
+    Parts {
+        method: text(&message["method"]),
+        path: String::new(),
+        params: params.into_iter().map(|(name, value)| (name, value.into())).collect(),
+        headers: BTreeMap::new(),
     }
 }

@@ -19,10 +19,12 @@ pub(crate) const EXCHANGE: Exchange = Exchange {
     name: "bybit",
     script: "ccxt_bybit_requests.py",
     only_theirs: &[("protect", "slSize", SIZES), ("protect", "tpSize", SIZES)],
-    ask: super::ask,
     signed_at,
     parts,
-    count: 17,
+    told_at,
+    message_parts,
+    // Each of the four messages comes with a login.
+    count: 25,
 };
 
 fn signed_at(sent: &Sent) -> Millis {
@@ -47,4 +49,31 @@ fn parts(sent: &Sent, key: &Key) -> Parts {
         body.into_iter().collect()
     };
     Parts { method: sent.method.clone(), path: sent.path().to_owned(), params, headers }
+}
+
+/// A login has no time but its end, so that ours is made of another moment.
+fn told_at(message: &Value) -> Millis {
+    let at = message["header"]["X-BAPI-TIMESTAMP"].as_str().unwrap_or("1700000000000");
+    Millis(at.parse().unwrap())
+}
+
+/// A login, of which each side chooses the end; or an order.
+fn message_parts(message: &Value, key: &Key) -> Parts {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let method = text(&message["op"]);
+    let args = message["args"].as_array().unwrap();
+    let (params, headers) = if method == "auth" {
+        let [name, end, signature] = &args[..] else { panic!("{message}") };
+        assert_eq!(text(signature), hmac(&key.secret, format!("GET/realtime{}", text(end)).as_bytes()));
+        (BTreeMap::from([("key".to_owned(), name.clone())]), BTreeMap::new())
+    } else {
+        let [order] = &args[..] else { panic!("{message}") };
+        let header = message["header"].as_object().unwrap();
+        let names = ["X-BAPI-TIMESTAMP", "X-BAPI-RECV-WINDOW"];
+        assert_eq!(header.len(), names.len(), "{message}");
+        let headers = names.into_iter().map(|name| (name, header[name].as_str().unwrap().to_owned()));
+        let order = order.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.clone()));
+        (order.collect(), headers.collect())
+    };
+    Parts { method, path: String::new(), params, headers }
 }
