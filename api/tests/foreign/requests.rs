@@ -13,9 +13,7 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{NewOrder, OrderKind, Side};
 use exchange::live::connector::Shape;
 use exchange::live::credential::{Credential, KeyKind};
-use exchange::live::protocol::{
-    Ask, HttpCall, Millis, OrderRef, Placement, PositionMode, Protection, Protocol,
-};
+use exchange::live::protocol::{Ask, HttpCall, Millis, OrderRef, Placement, PositionMode, Protection};
 use serde_json::{Value, json};
 
 use super::paper::{Key, Paper};

@@ -41,7 +41,7 @@ assert exchange.fetch_open_orders(symbol, params={"trigger": True}) == []
 # The position's own triggers.
 exchange.create_order(
     symbol, "market", "sell", 0.02, None,
-    {"stopLossPrice": below, "takeProfitPrice": above, "tradingStopEndpoint": True},
+    {"stopLossPrice": below, "takeProfitPrice": above, "tradingStopEndpoint": True, "tpslMode": "Full"},
 )
 position = exchange.fetch_position(symbol)
 assert (position["stopLossPrice"], position["takeProfitPrice"]) == (float(below), float(above)), position

@@ -18,15 +18,19 @@ const LIMITS: &str = "we read the counts that come with each answer, ccxt does n
 pub(crate) const EXCHANGE: Exchange = Exchange {
     name: "binance",
     script: "ccxt_binance_requests.py",
-    only_theirs: &[(
-        "cancel stop",
-        "symbol",
-        "the endpoint has no such parameter: the id alone names the order",
-    )],
-    ask: super::ask,
+    only_theirs: &[
+        ("cancel stop", "symbol", "the endpoint has no such parameter: the id alone names the order"),
+        ("socket entry", "returnRateLimits", LIMITS),
+        ("socket close", "returnRateLimits", LIMITS),
+        ("socket stop", "returnRateLimits", LIMITS),
+        ("socket cancel", "returnRateLimits", LIMITS),
+        ("socket stop", "stopLossPrice", "ccxt's own name of the trigger, which it leaves in"),
+    ],
     signed_at,
     parts,
-    count: 16,
+    told_at,
+    message_parts,
+    count: 20,
 };
 
 fn signed_at(sent: &Sent) -> Millis {

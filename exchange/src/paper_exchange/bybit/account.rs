@@ -265,8 +265,10 @@ pub fn trading_stop(core: &mut Core, account: AccountNo, fields: &Fields) -> Res
     for by in ["tpTriggerBy", "slTriggerBy"] {
         trigger_by(fields, by)?;
     }
+    // Sizes count in mode Partial alone; clients send them with Full too, where the whole position is meant.
+    let sizes_count = fields.text("tpslMode")?.is_none();
     for partial in ["tpSize", "slSize", "tpLimitPrice", "slLimitPrice"] {
-        if fields.text(partial)?.is_some() {
+        if fields.text(partial)?.is_some() && (sizes_count || !partial.ends_with("Size")) {
             return Err(Refusal::parameter(format_args!(
                 "{partial} is not supported: only tpslMode Full is"
             )));
