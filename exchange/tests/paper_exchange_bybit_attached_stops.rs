@@ -149,6 +149,11 @@ fn trading_stop_sets_moves_and_takes_away() {
         (json!({ "stopLoss": "59500.05" }), 10001, ("59500", "")),
         (json!({ "trailingStop": "100" }), 10001, ("59500", "")),
         (json!({ "stopLoss": "59000", "positionIdx": 1 }), 10001, ("59500", "")),
+        // A size is of mode Partial alone, which is not there; with Full it is nothing.
+        (json!({ "stopLoss": "59400", "slSize": "0.02", "tpSize": "0.02" }), 0, ("59400", "")),
+        (json!({ "stopLoss": "59300", "slSize": "0.02", "tpslMode": "Partial" }), 10001, ("59400", "")),
+        (json!({ "stopLoss": "59300", "slSize": "0.02", "tpslMode": "" }), 10001, ("59400", "")),
+        (json!({ "stopLoss": "59300", "slLimitPrice": "59200" }), 10001, ("59400", "")),
     ] {
         let answer = bench.post(&client, path, &stop(more.clone()));
         assert_eq!(code(&answer), expected, "{more}: {answer}");
@@ -160,7 +165,7 @@ fn trading_stop_sets_moves_and_takes_away() {
         );
     }
     assert_eq!(open_orders(&mut bench, &client).len(), 1);
-    bench.price("BTCUSDT", "59400");
+    bench.price("BTCUSDT", "59300");
     assert_eq!(bench.position(&client)["size"], "0");
 }
 
