@@ -149,11 +149,6 @@ fn trading_stop_sets_moves_and_takes_away() {
         (json!({ "stopLoss": "59500.05" }), 10001, ("59500", "")),
         (json!({ "trailingStop": "100" }), 10001, ("59500", "")),
         (json!({ "stopLoss": "59000", "positionIdx": 1 }), 10001, ("59500", "")),
-        // A size is of mode Partial alone, which is not there; with Full it is nothing.
-        (json!({ "stopLoss": "59400", "slSize": "0.02", "tpSize": "0.02" }), 0, ("59400", "")),
-        (json!({ "stopLoss": "59300", "slSize": "0.02", "tpslMode": "Partial" }), 10001, ("59400", "")),
-        (json!({ "stopLoss": "59300", "slSize": "0.02", "tpslMode": "" }), 10001, ("59400", "")),
-        (json!({ "stopLoss": "59300", "slLimitPrice": "59200" }), 10001, ("59400", "")),
     ] {
         let answer = bench.post(&client, path, &stop(more.clone()));
         assert_eq!(code(&answer), expected, "{more}: {answer}");
@@ -165,8 +160,31 @@ fn trading_stop_sets_moves_and_takes_away() {
         );
     }
     assert_eq!(open_orders(&mut bench, &client).len(), 1);
-    bench.price("BTCUSDT", "59300");
+    bench.price("BTCUSDT", "59400");
     assert_eq!(bench.position(&client)["size"], "0");
+}
+
+#[test]
+fn a_size_of_triggers_is_nothing_in_mode_full() {
+    let mut bench = Bench::new();
+    let client = bench.client("10000");
+    bench.placed(&client, &json!({}));
+    // Sizes are of mode Partial, which is not there.
+    for (mode, more, expected) in [
+        ("Full", json!({ "slSize": "0.02", "tpSize": "0.02" }), 0),
+        ("Partial", json!({ "slSize": "0.02" }), 10001),
+        ("", json!({ "slSize": "0.02" }), 10001),
+        ("Full", json!({ "slLimitPrice": "59200" }), 10001),
+    ] {
+        let mut body =
+            json!({ "category": "linear", "symbol": "BTCUSDT", "positionIdx": 0, "tpslMode": mode });
+        body["stopLoss"] = "59000".into();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = bench.post(&client, "/v5/position/trading-stop", &body);
+        assert_eq!(code(&answer), expected, "{body}: {answer}");
+    }
+    bench.price("BTCUSDT", "58900");
+    assert_eq!(bench.position(&client)["size"], "0", "the whole position");
 }
 
 #[test]
