@@ -19,10 +19,10 @@ pub(crate) const CONNECTOR_PYTHON: &str = "CLIENTS_CONNECTOR_PYTHON";
 
 /// Whether the clients are there. Without the step that installs them these tests are left out, and say so; the step names the
 /// interpreters, and then every one of them runs.
+#[expect(clippy::explicit_write, reason = "what eprintln! writes is not seen when a test passes")]
 pub(crate) fn is_installed() -> bool {
     let named = std::env::var_os(PYTHON).is_some();
     if !named {
-        // Not by a macro, whose output nobody sees when a test passes.
         let words =
             "foreign clients left out: `cargo xtask test --only foreign-clients` installs and runs them";
         static ONCE: Once = Once::new();

@@ -4,6 +4,7 @@ A script is called as `python SCRIPT BASE API_KEY SECRET`; BASE is `http://ADDRE
 was as it should be; anything else is a failure.
 """
 
+import faulthandler
 import json
 import sys
 import time
@@ -14,6 +15,8 @@ ADDRESS = BASE.removeprefix("http://")
 SOCKETS = "ws://" + ADDRESS
 # Seconds after which something counts as never coming; far more than anything here takes, for machines that are busy.
 PATIENCE = 60
+# A client that waits for ever ends with a trace of where each of its threads is.
+faulthandler.dump_traceback_later(3 * PATIENCE, exit=True)
 
 
 def admin(method, path, body=None):
@@ -37,6 +40,13 @@ def refused(kind, call, *words):
         assert all(word in str(error) for word in words), f"{error!r} lacks one of {words}"
         return error
     raise AssertionError(f"not refused, but answered: {answer}")
+
+
+def distance(ms):
+    """Puts so many milliseconds between the exchange and its clients' WebSockets: no real exchange is as near as this one."""
+    latency, later = {"kind": "latency", "ms": ms}, {"kind": "withhold", "ms": ms}
+    for what, fault in {"subscribe": latency, "order.*": latency, "stream *": later}.items():
+        admin("POST", "/paper/faults", {"on": what, "when": {"every": 1}, "fault": fault})
 
 
 def until(what, look):

@@ -13,6 +13,8 @@ def note(topic):
     return lambda message: told[topic].extend(message["data"])
 
 
+# pybit sends first and then notes who waits for the answer: one that comes at once finds nobody.
+paper.distance(200)
 stream = WebSocket(channel_type="private", testnet=False, **pybit_here.KEYS)
 stream.order_stream(note("order"))
 stream.execution_stream(note("execution"))
@@ -25,9 +27,6 @@ paper.until("the private stream's login", lambda: stream.auth)
 
 trade = WebSocketTrading(testnet=False, **pybit_here.KEYS)
 paper.until("the trade socket's login", lambda: trade.auth)
-# pybit sends first and then notes who waits for the answer: one that came at once would be dropped. No real exchange is so
-# near.
-paper.admin("POST", "/paper/faults", {"on": "order.*", "when": {"every": 1}, "fault": {"kind": "latency", "ms": 200}})
 answers = []
 trade.place_order(answers.append, category="linear", symbol=symbol, side="Buy", orderType="Market", qty="0.01")
 placed = paper.until("the answer", lambda: answers)[0]
