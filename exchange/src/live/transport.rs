@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use engine::core::ids::Timestamp;
 use engine::seam::Entropy;
 use net::client::{
-    CallId, Dial, NoAnswer, NotSent, Origin, OriginError, OriginId, OriginLimits, Outcome, Pool, PoolLimits,
-    Request, Security,
+    CallId, Dial, NotSent, Origin, OriginError, OriginId, OriginLimits, Outcome, Pool, PoolLimits, Request,
+    Security,
 };
 use net::sockets::{Feed, SocketEnd, Sockets, SocketsLimits, Talk};
 use net::wire::{ConnId, Ending, Patience, Stream, Wire};
@@ -55,8 +55,6 @@ pub struct Endpoints {
     pub trade: Endpoint,
     /// Private streams.
     pub private: Endpoint,
-    /// Market data.
-    pub public: Endpoint,
 }
 
 impl Endpoints {
@@ -68,7 +66,6 @@ impl Endpoints {
             wallet: endpoint.clone(),
             trade: endpoint.clone(),
             private: endpoint.clone(),
-            public: endpoint.clone(),
         }
     }
 
@@ -78,7 +75,6 @@ impl Endpoints {
             Server::Wallet => &self.wallet,
             Server::Trade => &self.trade,
             Server::Private => &self.private,
-            Server::Public => &self.public,
         }
     }
 }
@@ -257,9 +253,8 @@ impl<E: Entropy + Clone> Transport<E> {
                     connector.call_done(now, tag, CallEnd::Unreachable);
                 }
                 Outcome::NotSent(_) => connector.call_done(now, tag, CallEnd::NotSent),
-                // What broke the grammar may have come from the exchange or not: nothing is known.
-                Outcome::NoAnswer(NoAnswer::Deadline | NoAnswer::Ended | NoAnswer::Unasked)
-                | Outcome::NoAnswer(_) => connector.call_done(now, tag, CallEnd::NoAnswer),
+                // Also what broke the grammar: it may have come from the exchange or not.
+                Outcome::NoAnswer(_) => connector.call_done(now, tag, CallEnd::NoAnswer),
                 Outcome::Answered(answer) => {
                     let header = |name: &str| answer.header_str(name);
                     let reply = HttpReply { status: answer.status, header: &header, body: &answer.body };

@@ -24,13 +24,11 @@ pub struct Hosts {
     pub trade: String,
     /// Private streams.
     pub private: String,
-    /// Market data.
-    pub public: String,
 }
 
 impl Hosts {
-    fn all(&self) -> [&str; 5] {
-        [&self.rest, &self.wallet, &self.trade, &self.private, &self.public]
+    fn all(&self) -> [&str; 4] {
+        [&self.rest, &self.wallet, &self.trade, &self.private]
     }
 }
 
@@ -42,14 +40,12 @@ pub fn hosts_of(place: VenuePlace) -> Option<Hosts> {
         wallet: wallet.to_owned(),
         trade: trade.to_owned(),
         private: stream.to_owned(),
-        public: stream.to_owned(),
     };
     let bybit = |rest: String, stream: String| Hosts {
         wallet: rest.clone(),
         rest,
         trade: stream.clone(),
-        private: stream.clone(),
-        public: stream,
+        private: stream,
     };
     match (place.venue, place.environment) {
         (VenueKind::Paper, _) => None,
@@ -182,7 +178,6 @@ impl AddressBook {
             wallet: endpoint(&hosts.wallet)?,
             trade: endpoint(&hosts.trade)?,
             private: endpoint(&hosts.private)?,
-            public: endpoint(&hosts.public)?,
         })
     }
 }
@@ -233,7 +228,7 @@ mod tests {
         assert_eq!(book.endpoints(place), None);
         book.resolve(&[place]).expect("an address resolves to itself");
         let endpoints = book.endpoints(place).expect("resolved");
-        for endpoint in [&endpoints.rest, &endpoints.trade, &endpoints.private, &endpoints.public] {
+        for endpoint in [&endpoints.rest, &endpoints.wallet, &endpoints.trade, &endpoints.private] {
             assert_eq!(endpoint.addresses, [SocketAddr::from(([127, 0, 0, 1], 9))]);
             assert_eq!((endpoint.host.as_str(), endpoint.security), ("127.0.0.1:9", Security::Plain));
         }

@@ -40,8 +40,6 @@ pub const PRIVATE_EVENTS: [&str; 5] =
 
 /// Path of the WebSocket API, below its host (EXCHANGES.md §2.1).
 pub const TRADE_PATH: &str = "/ws-fapi/v1";
-/// Path of the market's streams, below the host of streams.
-pub const MARKET_PATH: &str = "/market/stream";
 
 /// Path and query of a connection with the user streams of these listen keys, below the host of streams (EXCHANGES.md §2.7).
 #[must_use]

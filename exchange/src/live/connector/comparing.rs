@@ -348,25 +348,20 @@ impl<P: Shape> Connector<P> {
         }
         let before = account.held(symbol);
         let now_held = if position.quantity.is_zero() { 0 } else { signed(&position) };
-        let triggers = |p: Option<&PositionView>| p.map_or((None, None), |p| (p.stop, p.take_profit));
+        let tells_triggers = position.stop.is_some() || position.take_profit.is_some();
         if now_held == 0 {
             account.positions.remove(&symbol);
             account.attached.remove(&symbol);
         } else {
-            let mut position = position;
-            if let Some(known) = account.positions.get(&symbol) {
-                // A stream that does not tell triggers does not take them away.
-                position.stop = position.stop.or(known.stop.filter(|_| !P::ATTACHES));
-            }
             account.positions.insert(symbol, position);
         }
-        let waiting: Vec<ClientOrderId> = account
-            .orders
-            .values()
-            .filter(|o| o.attached && o.phase == Phase::Waiting && o.new.symbol == symbol)
-            .map(|o| o.new.id)
-            .collect();
-        if triggers(account.positions.get(&symbol)) != (None, None) {
+        if now_held != 0 && tells_triggers {
+            let waiting: Vec<ClientOrderId> = account
+                .orders
+                .values()
+                .filter(|o| o.attached && o.phase == Phase::Waiting && o.new.symbol == symbol)
+                .map(|o| o.new.id)
+                .collect();
             for id in waiting {
                 self.go_on(now, slot, id);
             }

@@ -37,8 +37,10 @@ pub const NEVER_ARRIVED_SPAN: u64 = 10 * SECOND;
 pub const TRIGGER_VISIBLE_SPAN: u64 = 60 * SECOND;
 /// Pauses between the questions about an order of unknown outcome (EXCHANGES.md §2.8).
 pub const QUERY_PAUSES: [u64; 5] = [SECOND / 5, SECOND / 2, SECOND, 2 * SECOND, 5 * SECOND];
-/// Pauses before an order that surely did not happen is sent again (EXCHANGES.md §2.8).
-pub const RETRY_PAUSES: [u64; 3] = [SECOND / 5, SECOND * 2 / 5, SECOND * 4 / 5];
+/// How often an entry that surely did not happen is sent again (EXCHANGES.md §2.8); the pauses are those of `pacing::retry`.
+pub const ENTRY_RETRIES: usize = 3;
+/// The pause before something that does no harm twice is asked again.
+pub const AGAIN_PAUSE: u64 = SECOND * 2 / 5;
 /// An exit that the exchange does not know this long after the last byte of it may have left is sent again, with the same id.
 pub const RESEND_EXIT_SPAN: u64 = SECOND / 2;
 /// How often an exit is sent again before the engine is told that it never arrived and decides on another.

@@ -9,9 +9,9 @@
 //! **Bounds**: [`limits`]. **Never**: guesses a price, a size or an outcome; logs a key or a signature.
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
-//! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own. `comparing`: positions and wallets against the exchange's. `others`: what is
-//!   not ours. `streams`: sockets. `public`: instruments, prices, clock. `keys`: what a key
-//!   may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
+//! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own.
+//!   `comparing`: positions and wallets against the exchange's. `others`: what is not ours. `streams`: sockets. `public`:
+//!   instruments, prices, clock. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
 mod answers;

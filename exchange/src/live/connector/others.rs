@@ -123,7 +123,7 @@ impl<P: Shape> Connector<P> {
         if look.asking {
             return;
         }
-        if !quiet && look.looks < u8::MAX {
+        if !quiet {
             // Our own orders first: what they did may be all of it.
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
             return;

@@ -23,8 +23,6 @@ pub enum Server {
     Trade,
     /// An account's own stream.
     Private,
-    /// Market data.
-    Public,
 }
 
 impl Server {

@@ -5,10 +5,13 @@ use engine::core::key::KeyFault;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
-use super::limits::{EXIT_RESENDS, RESEND_EXIT_SPAN, RETRY_PAUSES, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN};
+use super::limits::{
+    AGAIN_PAUSE, ENTRY_RETRIES, EXIT_RESENDS, RESEND_EXIT_SPAN, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
+};
 use super::order::{Cancel, Phase};
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
+use crate::live::pacing::retry::retry_at;
 use crate::live::pacing::{Purpose, Refusal};
 use crate::live::protocol::{Answer, Ask, Failure, FailureKind, OrderRef, OrderView, Placement, ViewState};
 
@@ -118,14 +121,14 @@ impl<P: Shape> Connector<P> {
                 _ => setup.isolated = true,
             },
             // Setting the same once more does no harm.
-            Ended::NotSent | Ended::NoAnswer => retry = RETRY_PAUSES[1],
+            Ended::NotSent | Ended::NoAnswer => retry = AGAIN_PAUSE,
             Ended::Answered(Err(failure)) => match failure.kind {
                 FailureKind::Unknown
                 | FailureKind::Unreadable
                 | FailureKind::Retry
                 | FailureKind::Limited { .. }
                 | FailureKind::Banned { .. }
-                | FailureKind::Clock => retry = RETRY_PAUSES[1],
+                | FailureKind::Clock => retry = AGAIN_PAUSE,
                 _ => failed = true,
             },
         }
@@ -171,18 +174,25 @@ impl<P: Shape> Connector<P> {
         }
         self.ask(Some(slot), Ask::Place(Placement { order, mode, attached }), Why::Place(id), purpose);
         if purpose == Purpose::Open {
-            self.queue.shuffle_last(id.signal.number);
+            self.queue.shuffle_last();
         }
     }
 
     /// An order that surely never reached the exchange and will not be sent.
     pub(super) fn give_up(&mut self, slot: Slot, id: ClientOrderId, reason: VenueReason) {
+        if self.account(slot).orders.get(&id).is_some_and(super::LiveOrder::is_open) {
+            self.end(slot, id, VenueReport::Rejected { id, reason });
+        }
+    }
+
+    /// Tells the end of an order. A request of it that still waits is not sent.
+    pub(super) fn end(&mut self, slot: Slot, id: ClientOrderId, report: VenueReport) {
         let account = self.account_mut(slot);
-        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
-        order.phase = Phase::Ended;
+        if let Some(order) = account.orders.get_mut(&id) {
+            order.phase = Phase::Ended;
+        }
         account.put_away(id);
-        self.queue.withdraw(id);
-        self.reports.push_back(VenueReport::Rejected { id, reason });
+        self.reports.push_back(report);
     }
 
     /// The time of an entry is over.
@@ -304,18 +314,18 @@ impl<P: Shape> Connector<P> {
             self.give_up(slot, id, VenueReason::Requested);
             return;
         }
-        let Some(pause) = RETRY_PAUSES.get(order.retries).copied().or(exit.then_some(RETRY_PAUSES[2])) else {
+        // Of an exit the engine sends another round, which this one would block.
+        let (purpose, most) =
+            if exit { (Purpose::Close, EXIT_RESENDS) } else { (Purpose::Open, ENTRY_RETRIES) };
+        let attempt = u32::try_from(order.retries).unwrap_or(u32::MAX);
+        let at = retry_at(now, attempt, purpose, order.expires_at).filter(|_| order.retries < most);
+        let Some(at) = at else {
             self.give_up(slot, id, VenueReason::NotSent);
             return;
         };
-        if exit && order.retries >= EXIT_RESENDS {
-            // The engine sends another round; this one would block it.
-            self.give_up(slot, id, VenueReason::NotSent);
-            return;
-        }
         order.retries += 1;
         order.phase = Phase::Waiting;
-        self.queue.set(now.plus_micros(pause), Timer::GoOn(slot, id));
+        self.queue.set(at, Timer::GoOn(slot, id));
     }
 
     /// Whether it arrived is not known: it is asked about, and never sent again before that is answered (CASES.md U1–U13).
@@ -408,11 +418,7 @@ impl<P: Shape> Connector<P> {
         let is_young = order.sent_at.is_some_and(|at| now.micros_since(at) < TRIGGER_VISIBLE_SPAN);
         if order.told_live && order.new.kind.is_trigger() && order.not_found >= 2 && !is_young {
             // A trigger that was live is gone without a word: for the engine that is an end (CASES.md O9).
-            order.phase = Phase::Ended;
-            account.put_away(id);
-            let (state, reason) = (OrderState::Expired, VenueReason::NotReceived);
-            self.reports.push_back(VenueReport::Ended { id, state, reason });
-            self.want_comparison(now, slot);
+            self.not_received(now, slot, id);
             return true;
         }
         let settled = order.sent_at.is_some_and(|at| now.micros_since(at) >= RESEND_EXIT_SPAN);
@@ -443,13 +449,15 @@ impl<P: Shape> Connector<P> {
             order.asked = 0;
             self.go_on(now, slot, id);
         } else {
-            order.phase = Phase::Ended;
-            self.account_mut(slot).put_away(id);
-            let (state, reason) = (OrderState::Expired, VenueReason::NotReceived);
-            self.reports.push_back(VenueReport::Ended { id, state, reason });
-            self.want_comparison(now, slot);
+            self.not_received(now, slot, id);
         }
         true
+    }
+
+    fn not_received(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let (state, reason) = (OrderState::Expired, VenueReason::NotReceived);
+        self.end(slot, id, VenueReport::Ended { id, state, reason });
+        self.want_comparison(now, slot);
     }
 
     /// Takes in what the exchange says about one of our orders, by stream or answer.
@@ -465,13 +473,11 @@ impl<P: Shape> Connector<P> {
         account.name(&view.venue_id, id);
         account.name(&view.became, id);
         let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
-        if matches!(order.phase, Phase::Unknown | Phase::Recovered) {
-            self.metrics.resolved += 1;
-        }
-        let order = self.account_mut(slot).orders.get_mut(&id).expect("looked up above");
+        let was_unknown = matches!(order.phase, Phase::Unknown | Phase::Recovered);
         order.phase = Phase::Live;
         let missing = order.note(view);
         let (refused, became) = (view.state == ViewState::Rejected, !order.became.is_empty());
+        self.metrics.resolved += u64::from(was_unknown);
         if !refused {
             self.tell_live(now, slot, id);
         }
@@ -498,14 +504,8 @@ impl<P: Shape> Connector<P> {
         match order.phase {
             Phase::Waiting | Phase::Queued => {
                 // Nothing of it has left, and nothing will.
-                let account = self.account_mut(slot);
-                if let Some(order) = account.orders.get_mut(&id) {
-                    order.phase = Phase::Ended;
-                }
-                account.put_away(id);
-                self.queue.withdraw(id);
                 let (state, reason) = (OrderState::Cancelled, VenueReason::Requested);
-                self.reports.push_back(VenueReport::Ended { id, state, reason });
+                self.end(slot, id, VenueReport::Ended { id, state, reason });
             }
             Phase::Live if order.attached => self.detach(now, slot, id),
             Phase::Live => {
@@ -526,7 +526,7 @@ impl<P: Shape> Connector<P> {
         if !taken {
             order.cancel = Cancel::Wanted;
         }
-        let pause = if taken { STREAM_PATIENCE } else { RETRY_PAUSES[1] };
+        let pause = if taken { STREAM_PATIENCE } else { AGAIN_PAUSE };
         self.ask_about(now, slot, id, pause);
         // A trigger that is told live is not asked about by the timer: it is here, for its cancel is under way.
         self.ask_about(now, slot, id, 0);

@@ -5,7 +5,7 @@ use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
-use super::limits::{RETRY_PAUSES, STREAM_PATIENCE};
+use super::limits::{AGAIN_PAUSE, STREAM_PATIENCE};
 use super::order::{Cancel, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -102,24 +102,20 @@ impl<P: Shape> Connector<P> {
         if order.told_live {
             self.set_trigger(slot, id, Purpose::Reconcile);
         } else {
-            self.queue.set(now.plus_micros(RETRY_PAUSES[0]), Timer::GoOn(slot, id));
+            self.queue.set(now.plus_micros(AGAIN_PAUSE / 2), Timer::GoOn(slot, id));
         }
     }
 
     /// Bybit: a trigger goes with its position. While that is open, it stays.
     pub(super) fn detach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
-        let account = self.account_mut(slot);
+        let account = self.account(slot);
         let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) else { return };
         if account.held(symbol) != 0 {
             self.want_comparison(now, slot);
             return;
         }
-        if let Some(order) = account.orders.get_mut(&id) {
-            order.phase = Phase::Ended;
-        }
-        account.put_away(id);
         let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
-        self.reports.push_back(VenueReport::Ended { id, state, reason });
+        self.end(slot, id, VenueReport::Ended { id, state, reason });
     }
 
     /// Triggers that were to be taken back go when the position is seen to be flat.

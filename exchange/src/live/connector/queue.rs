@@ -9,6 +9,7 @@ use super::account::Slot;
 use super::limits::{ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED, READ_SPAN};
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::{Connector, Shape};
+use crate::live::pacing::shuffle::Shuffle;
 use crate::live::pacing::{Admission, Pass, Purpose, Request};
 use crate::live::protocol::{Ask, ExecutionView};
 
@@ -105,7 +106,7 @@ pub(super) struct Queue {
     /// When those are due of which there is one at a time.
     single: BTreeMap<Timer, Timestamp>,
     next: u64,
-    shuffle: u64,
+    shuffle: Shuffle,
 }
 
 const fn line_of(purpose: Purpose) -> usize {
@@ -133,26 +134,14 @@ impl Queue {
         self.lines[line_of(job.purpose)].push_back(job);
     }
 
-    /// Puts the newest open in a random place among those that wait: no account is always first (fan-outs leave in
-    /// shuffled order). `salt` makes it different from signal to signal and the same on a repeat.
-    pub(super) fn shuffle_last(&mut self, salt: u32) {
-        let line = &mut self.lines[line_of(Purpose::Open)];
-        let Some(last) = line.len().checked_sub(1) else { return };
-        self.shuffle = self.shuffle.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(salt) | 1);
-        let drawn = (self.shuffle >> 33) % (last as u64 + 1);
-        line.swap(usize::try_from(drawn).unwrap_or(last), last);
+    /// Puts the newest open in a random place among those that wait: no account is always first.
+    pub(super) fn shuffle_last(&mut self) {
+        self.shuffle.place_last(&mut self.lines[line_of(Purpose::Open)]);
     }
 
     fn hold(&mut self, until: Timestamp, job: Job) {
         self.next += 1;
         self.held.insert((until, self.next), job);
-    }
-
-    /// Takes the waiting request of an order out: nothing of it has left.
-    pub(super) fn withdraw(&mut self, id: ClientOrderId) {
-        let other = |job: &Job| !matches!(job.why, Why::Place(of) if of == id);
-        self.lines.iter_mut().for_each(|line| line.retain(other));
-        self.held.retain(|_, job| other(job));
     }
 
     /// Sets a timer. One that goes on by itself is there once, at the sooner of its times: were every failure to begin
@@ -243,16 +232,8 @@ impl<P: Shape> Connector<P> {
         }
         let account = self.account(job.slot?);
         let socket = if P::SHARED { self.shared_trade } else { account.trade }?;
-        let ready = self.sockets.get(&socket).is_some_and(super::streams::Socket::is_ready);
-        let speaks = ready
-            && P::trade_message(
-                &job.ask,
-                account.credential.as_ref()?,
-                "0",
-                crate::live::protocol::Millis(0),
-            )
-            .is_some();
-        speaks.then_some(socket)
+        let is_ready = self.sockets.get(&socket).is_some_and(super::streams::Socket::is_ready);
+        (is_ready && account.credential.is_some()).then_some(socket)
     }
 
     fn send(&mut self, now: Timestamp, job: Job, socket: Option<SocketId>, pass: Pass) {

@@ -20,8 +20,6 @@ pub trait Shape: Protocol {
     const SOCKET_OPENS: (u32, u64);
     /// Path of the order-entry socket.
     const TRADE_TARGET: &'static str;
-    /// Path of the public stream.
-    const PUBLIC_TARGET: &'static str;
     /// Assets that an account may be settled in, the first that it holds counts (CASES.md P12).
     const SETTLEMENT: &'static [&'static str];
     /// Path and query of a private stream for these listen keys; without keys the plain path.
@@ -34,8 +32,7 @@ impl Shape for Binance {
     const ATTACHES: bool = false;
     const ANSWER_IS_PROOF: bool = true;
     const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
-    const TRADE_TARGET: &'static str = "/ws-fapi/v1";
-    const PUBLIC_TARGET: &'static str = "/market/stream";
+    const TRADE_TARGET: &'static str = crate::live::binance::TRADE_PATH;
     const SETTLEMENT: &'static [&'static str] = &["USDT", "BNFCR", "USDC"];
 
     fn private_target(listen_keys: &[&str]) -> String {
@@ -50,7 +47,6 @@ impl Shape for Bybit {
     const ANSWER_IS_PROOF: bool = false;
     const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);
     const TRADE_TARGET: &'static str = "/v5/trade";
-    const PUBLIC_TARGET: &'static str = "/v5/public/linear";
     const SETTLEMENT: &'static [&'static str] = &["USDT", "USDC"];
 
     fn private_target(_listen_keys: &[&str]) -> String {

@@ -3,20 +3,41 @@
 //! **Invariants**: the same seed and number give the same order, on every machine; every order of them is
 //! equally likely as far as the seeds are. Nobody is first every time.
 
-/// The numbers `0..n` in an order that is drawn from the seed.
-#[must_use]
-pub fn shuffled(seed: u64, n: u32) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..n).collect();
-    let mut dice = Dice(seed);
-    // Fisher and Yates, from the end.
-    for last in (1..order.len()).rev() {
-        let other = dice.below(last as u64 + 1);
-        order.swap(last, usize::try_from(other).expect("it is at most `last`, which is a usize"));
+use std::collections::VecDeque;
+
+/// Puts whoever comes last in a place that is drawn: after each of them, every order of the line is equally likely.
+#[derive(Debug, Default)]
+pub struct Shuffle(Dice);
+
+impl Shuffle {
+    /// Draws from this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(Dice(seed))
     }
-    order
+
+    /// Changes places between the last of the line and one that is drawn from all of it (Fisher and Yates, from the beginning).
+    pub fn place_last<T>(&mut self, line: &mut VecDeque<T>) {
+        let Some(last) = line.len().checked_sub(1) else { return };
+        let other = self.0.below(last as u64 + 1);
+        line.swap(usize::try_from(other).expect("it is at most `last`, which is a usize"), last);
+    }
+}
+
+/// The numbers `0..n`, each put in its place when it came.
+#[cfg(test)]
+pub(super) fn shuffled(seed: u64, n: u32) -> Vec<u32> {
+    let mut shuffle = Shuffle::new(seed);
+    let mut line = VecDeque::new();
+    for number in 0..n {
+        line.push_back(number);
+        shuffle.place_last(&mut line);
+    }
+    line.into()
 }
 
 /// Numbers from a seed: SplitMix64, for which every seed is good, zero included.
+#[derive(Debug, Default)]
 struct Dice(u64);
 
 impl Dice {
@@ -71,7 +92,7 @@ mod tests {
     }
 
     /// Written down once: another order is another protocol for whoever replays a fan-out.
-    const OF_SEED_SEVEN: [u32; 8] = [1, 4, 5, 2, 6, 0, 3, 7];
+    const OF_SEED_SEVEN: [u32; 8] = [2, 0, 1, 5, 4, 6, 7, 3];
 
     #[test]
     fn is_the_same_on_every_machine() {
