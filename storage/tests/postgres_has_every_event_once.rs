@@ -1,5 +1,5 @@
 //! The projector against real servers: the primary is stopped, killed and failed over to a replica that misses the tail, locked
-//! by others and cut off in the middle of batches; in the end every row is there once, byte for byte what the engine holds.
+//! by others, its disk filled up, and cut off in the middle of batches; in the end every row is there once, byte for byte what the engine holds.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cluster;
@@ -12,11 +12,14 @@ mod steps;
 #[path = "../../engine/tests/desk/world.rs"]
 mod world;
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, DATABASE, Node, USER};
+use cluster::{Cluster, DATABASE, Node, Options, USER, may_mount};
 use engine::seam::Nanos;
 use engine::shard::runtime::HostClock;
 use futures_util::StreamExt;
@@ -237,4 +240,70 @@ fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
         futures_lite::future::zip(projector.run(&progress, &told), driver).await;
     });
     sums_are_the_ledgers(&desk, cluster.replica(1));
+}
+
+/// Takes all room of a file system that is left, to the last page.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    let page = [1_u8; 4096];
+    while file.write_all(&page).is_ok() {}
+}
+
+#[test]
+fn through_a_disk_that_fills_up() {
+    if !may_mount() {
+        println!("LEFT OUT: a file system of the test's own can only be mounted by root");
+        return;
+    }
+    let cluster = Cluster::start_with(&Options {
+        room_mib: Some(160),
+        // What is written ahead takes part of the room, and no more of it.
+        settings: vec![
+            "min_wal_size = 32MB".into(),
+            "max_wal_size = 48MB".into(),
+            "wal_keep_size = 0".into(),
+        ],
+        ..Options::default()
+    });
+    let primary = cluster.primary();
+    let url = primary.url_without_password();
+    let mut desk = Desk::new();
+    run(async {
+        migrate(&Target::parse(&url, None).unwrap(), MIGRATIONS).await.unwrap();
+        let stop = Rc::new(AtomicBool::new(false));
+        let mut projector = desk.projector(Writer::new(Target::parse(&url, None).unwrap()), 40);
+        let progress = Rc::clone(&desk.logged.progress);
+        let told = Rc::clone(&stop);
+        let driver = async {
+            desk.work(300);
+            desk.drained().await;
+            let filler = cluster.directory().join("primary/filler");
+            fill(&filler);
+            // Until a table has to grow; what it has room for still comes in.
+            let deadline = Instant::now() + WAIT_MAX;
+            while desk.logged.progress.report().failing.is_none() {
+                assert!(Instant::now() < deadline, "a full disk was never met");
+                desk.work(200);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert!(primary.log().contains("No space left on device"), "{}", primary.log());
+            // The log goes on meanwhile.
+            desk.work(300);
+            assert!(desk.logged.progress.projected() < desk.logged.log.durable());
+            std::fs::remove_file(&filler).unwrap();
+            // A server that could not even write ahead has ended itself, and is started by whoever keeps it.
+            primary.revive();
+            desk.drained().await;
+            assert_eq!(desk.logged.progress.report().failing, None);
+            assert_eq!(
+                primary.psql("SELECT count(*) FROM coinbitclub.refused_records"),
+                "0",
+                "nothing is passed over"
+            );
+            compare(&desk, &url).await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        futures_lite::future::zip(projector.run(&progress, &told), driver).await;
+    });
+    sums_are_the_ledgers(&desk, primary);
 }

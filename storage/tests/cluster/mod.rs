@@ -15,6 +15,7 @@ mod programs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub(crate) use node::Node;
@@ -45,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) fsync: bool,
     /// Lines added to every server's `postgresql.conf`.
     pub(crate) settings: Vec<String>,
+    /// The primary's disk, in MiB: a file system of its own that can fill up. Only where [`may_mount`] says so.
+    pub(crate) room_mib: Option<u32>,
 }
 
 /// One primary and its replicas.
@@ -71,6 +74,14 @@ impl Cluster {
         programs.give(&directory);
         // Made at once, so that a panic below removes what is there by then.
         let mut cluster = Self { nodes: Vec::new(), directory };
+        if let Some(mib) = options.room_mib {
+            let disk = cluster.directory.join("primary");
+            fs::create_dir(&disk).unwrap();
+            let size = format!("size={mib}M,mode=0700");
+            programs::run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk))
+                .unwrap();
+            programs.give(&disk);
+        }
         let primary = Node::new(&programs, cluster.directory.join("primary"), "primary".to_owned());
         cluster.nodes.push(primary);
         cluster.nodes[0].create(options);
@@ -123,8 +134,23 @@ impl Drop for Cluster {
         for node in self.nodes.iter().rev() {
             node.kill();
         }
-        let _left_to_the_next_sweep = fs::remove_dir_all(&self.directory);
+        remove(&self.directory);
     }
+}
+
+/// Whether this process may mount a file system for [`Options::room_mib`].
+pub(crate) fn may_mount() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Removes a cluster's files, with the file system below them if there is one. What is left is left to the next sweep.
+fn remove(directory: &Path) {
+    let disk = directory.join("primary");
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    if mounts.lines().any(|line| line.split(' ').nth(1) == disk.to_str()) {
+        let _detached = Command::new("umount").arg("-l").arg(&disk).status();
+    }
+    let _gone_or_in_use = fs::remove_dir_all(directory);
 }
 
 /// Waits until a condition holds; panics with its name when it does not within [`WAIT_MAX`].
@@ -169,5 +195,5 @@ fn remove_stale(directory: &Path) {
             wait_for("a stale server is dead", || !all.iter().any(|&process| processes::lives(process)));
         }
     }
-    let _gone_or_in_use = fs::remove_dir_all(directory);
+    remove(directory);
 }

@@ -92,6 +92,16 @@ impl Node {
         panic!("{} found no free port\n{}", self.name, self.log());
     }
 
+    /// Starts a server anew that has ended by itself, as what keeps it running would.
+    pub(crate) fn revive(&self) {
+        let mut running = self.running.lock().unwrap();
+        if running.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_some()) {
+            running.server = None;
+        }
+        drop(running);
+        self.restart();
+    }
+
     /// Shuts down fast: sessions are cut, everything is written.
     pub(crate) fn stop(&self) {
         let Some(mut server) = self.running.lock().unwrap().server.take() else { return };

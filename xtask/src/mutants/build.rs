@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::{Check, all};
 use crate::repository;
+use crate::run::WHOLE_BUILDS;
 
 /// The packages that hold bugs or the tests that catch them.
 const PACKAGES: [&str; 6] = [
@@ -58,6 +59,7 @@ fn cargo(words: &[&str], target: &str, flags: &str) -> Result<Vec<Program>, Stri
         .args(words)
         .args(["--target-dir", target])
         .env("RUSTFLAGS", flags)
+        .envs(WHOLE_BUILDS)
         .current_dir(repository::root())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

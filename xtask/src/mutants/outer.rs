@@ -25,22 +25,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "one_id_makes_two_orders",
-        ("exchange", "one_id_makes_one_order", "a_live_order"),
+        ("exchange", "embedded_venue", "a_live_order"),
         "The paper venue makes a second order for an id it knows.",
     ),
     test(
         "venue_asks_for_no_margin",
-        ("exchange", "filters", "margin_with_fee"),
+        ("exchange", "embedded_venue", "margin_with_fee"),
         "The paper venue accepts an open without the margin for it.",
     ),
     test(
         "answer_overtakes_an_earlier_one",
-        ("net", "early_answers_wait_for_their_turn", "any_order_of_answers"),
+        ("net", "http", "early_answers_wait_for_their_turn::any_order_of_answers"),
         "The answer to a pipelined request is written before those of earlier ones.",
     ),
     test(
         "handed_call_told_as_not_sent",
-        ("net", "client_outcomes_are_exact", "wherever_the_server_stops_answering"),
+        ("net", "client", "outcomes_are_exact::wherever_the_server_stops_answering"),
         "A call whose bytes may have arrived is told as not sent, or sent again.",
     ),
     test(

@@ -1,0 +1,8 @@
+//! The paper exchange as Binance, its faults by rule, and hostile input to either face.
+
+mod faults;
+mod hostile_input;
+mod keys;
+mod orders;
+mod streams;
+mod support;

@@ -1,0 +1,41 @@
+//! The server of HTTP and WebSocket on its wires: one behaviour per file.
+
+mod a_server_ends_gracefully;
+mod abrupt_resets_are_survived;
+mod an_idle_wire_sleeps_and_wakes;
+mod answers_can_be_streamed;
+mod any_split_gives_the_same_answers;
+mod any_split_gives_the_same_requests;
+mod bodies_keep_a_least_rate;
+mod broadcasts_share_their_bytes;
+mod chunked_bodies;
+mod connections_beyond_the_cap_are_closed;
+mod connections_per_address_are_bounded;
+mod early_answers_wait_for_their_turn;
+mod expect_continue;
+mod half_close;
+mod keep_alive_rules;
+mod limits_have_their_status;
+mod long_answers_are_streamed_in_bounds;
+mod memory_network_serves_like_the_real_one;
+mod no_answer_is_lost_or_unbounded;
+mod old_ids_reach_nobody;
+mod outgoing_connections;
+mod partial_sends_keep_every_byte;
+mod paused_connections_wait;
+mod pipelined_requests_are_answered_in_order;
+mod places_are_reused_after_their_end_is_told;
+mod refusals_are_readable;
+mod response_format;
+mod shards_share_a_port;
+mod slow_clients_are_closed;
+mod slow_clients_disturb_nobody;
+mod slow_readers_are_closed;
+mod slow_websockets_are_told_what_they_missed;
+mod stop_accepting_keeps_connections;
+#[path = "../support/mod.rs"]
+mod support;
+mod unconsumed_input_is_bounded;
+mod websockets_and_connections_end_and_keep_bounds;
+mod websockets_serve_and_call;
+mod ws_handshake_refusals;
