@@ -79,6 +79,10 @@ pub trait Feed {
     fn opened(&mut self, conn: ConnId, protocol: Option<&str>, talk: &mut Talk<'_>);
     /// A message came.
     fn message(&mut self, conn: ConnId, message: Message<'_>, talk: &mut Talk<'_>);
+    /// A ping or a pong of the protocol came: a sign of life without content.
+    fn alive(&mut self, conn: ConnId) {
+        let _ = conn;
+    }
     /// The WebSocket ended, before or after it was open.
     fn ended(&mut self, conn: ConnId, end: SocketEnd);
 }
@@ -401,7 +405,7 @@ fn read(
                     Some(Event::Message(message)) => {
                         feed.message(entry.conn, message, &mut Talk { session, out: stream.output() });
                     }
-                    Some(Event::Ping(_) | Event::Pong(_)) => {}
+                    Some(Event::Ping(_) | Event::Pong(_)) => feed.alive(entry.conn),
                     Some(Event::Closed { code, reason }) => {
                         let code = code.map(CloseCode::get);
                         return Some(SocketEnd::Closed { code, reason: reason.to_owned() });

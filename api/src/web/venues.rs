@@ -48,7 +48,7 @@ const fn gauge(name: &'static str) -> Figure {
     Figure { name, counts: false }
 }
 
-const FIGURES_COUNT: usize = 17;
+const FIGURES_COUNT: usize = 19;
 
 /// In the order of [`figures_of`].
 const FIGURES: [Figure; FIGURES_COUNT] = [
@@ -58,6 +58,8 @@ const FIGURES: [Figure; FIGURES_COUNT] = [
     counter("resolved_outcomes"),
     counter("fills"),
     counter("stream_gaps"),
+    counter("silent_sockets"),
+    counter("untold_orders"),
     counter("comparisons"),
     counter("differences"),
     counter("limited"),
@@ -79,6 +81,8 @@ const fn figures_of(metrics: &ConnectorMetrics, census: &Census) -> [u64; FIGURE
         metrics.resolved,
         metrics.fills,
         metrics.gaps,
+        metrics.silent,
+        metrics.untold,
         metrics.comparisons,
         metrics.differences,
         metrics.limited,

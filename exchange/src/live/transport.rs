@@ -82,6 +82,7 @@ impl Endpoints {
 enum News {
     Opened(ConnId),
     Text(ConnId, String),
+    Alive(ConnId),
     Ended(ConnId),
 }
 
@@ -123,6 +124,13 @@ impl Feed for Kept<'_> {
             return;
         }
         self.news.push_back(News::Text(conn, text.to_owned()));
+    }
+
+    fn alive(&mut self, conn: ConnId) {
+        // One that does not fit is made up for by the messages that fill the list.
+        if self.news.len() < NEWS_MAX {
+            self.news.push_back(News::Alive(conn));
+        }
     }
 
     fn ended(&mut self, conn: ConnId, _end: SocketEnd) {
@@ -232,6 +240,11 @@ impl<E: Entropy + Clone> Transport<E> {
                 News::Text(conn, text) => {
                     if let Some(socket) = self.ids.get(&conn) {
                         connector.socket_message(now, *socket, &text);
+                    }
+                }
+                News::Alive(conn) => {
+                    if let Some(socket) = self.ids.get(&conn) {
+                        connector.socket_alive(now, *socket);
                     }
                 }
                 News::Ended(conn) => {

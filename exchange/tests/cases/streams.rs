@@ -39,9 +39,86 @@ fn case_s3_case_s11_case_s12_a_stream_that_is_silent_costs_time_and_no_fill() {
         world.until("open", 20 * SECOND, World::is_open);
         price_by(&mut world, -3);
         world.until("closed there", SECOND, |w| held(w, 0) == 0);
-        // Pings come, events do not: the comparison in rotation is what finds it.
-        world.until("flat", 310 * SECOND, World::is_flat);
+        // Pings come, events do not: that the entry was not told of makes the stream suspect, and what else it keeps to
+        // itself is looked for, long before the rotation would.
+        world.until("flat", 45 * SECOND, World::is_flat);
         settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_s3_case_s12_an_order_that_the_stream_does_not_tell_of_makes_it_suspect() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(47, 2);
+        let sockets = world.sockets_opened();
+        rule(&mut world, "stream *", ALWAYS, Fault::Lose);
+        let before = world.connector().metrics().comparisons;
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        world.step(8 * SECOND);
+        let metrics = world.connector().metrics();
+        assert!(metrics.untold >= 2, "{}", world.picture());
+        assert!(metrics.comparisons >= before + 2, "compared at once: {}", world.picture());
+        assert!(world.sockets_opened() > sockets, "opened anew: {}", world.picture());
+        // A stream that tells again is trusted again.
+        world.exchange.faults.clear();
+        closed(&mut world);
+        let (sockets, metrics) = (world.sockets_opened(), world.connector().metrics());
+        world.step(240 * SECOND);
+        assert_eq!(world.sockets_opened(), sockets, "{}", world.picture());
+        let more = world.connector().metrics().comparisons - metrics.comparisons;
+        assert!(more <= 4, "{more} comparisons in 4 minutes: {}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_s3_a_socket_over_which_nothing_comes_is_ended_and_opened_anew() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(48, 2);
+        // To just after a comparison in rotation: the next one is five minutes away.
+        for n in 0..2 {
+            let before = world.connector().metrics().comparisons;
+            world.until("compared", 310 * SECOND, |w| w.connector().metrics().comparisons > before + n);
+        }
+        if !world.is_open() {
+            world.signal(LONG, BTC);
+            world.until("open", 20 * SECOND, World::is_open);
+            world.step(5 * SECOND);
+        }
+        let sockets = world.sockets_opened();
+        world.hush();
+        price_by(&mut world, -3);
+        world.until("closed there", SECOND, |w| held(w, 0) == 0);
+        assert!(!world.is_flat(), "nobody told: {}", world.picture());
+        // A sign of life may have come just before; then sockets are opened and the lists are read.
+        world.until("flat", P::SILENCE_MAX + 15 * SECOND, World::is_flat);
+        assert!(world.connector().metrics().silent > 0, "{}", world.picture());
+        assert!(world.sockets_opened() > sockets, "{}", world.picture());
+        settled(&mut world);
+        let gaps = world.connector().metrics().gaps;
+        world.signal(SHORT, BTC);
+        world.until("the streams tell again", 20 * SECOND, World::is_open);
+        world.step(6 * SECOND);
+        assert_eq!(world.connector().metrics().gaps, gaps, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_s3_case_s6_a_quiet_socket_is_not_taken_for_a_dead_one() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(49, 2);
+        let sockets = world.sockets_opened();
+        // Nothing happens but pings and their answers.
+        world.step(2 * 3_600 * SECOND);
+        assert_eq!(world.connector().metrics().silent, 0, "{}", world.picture());
+        assert_eq!(world.sockets_opened(), sockets, "{}", world.picture());
     }
     on::<Binance>();
     on::<Bybit>();

@@ -308,6 +308,16 @@ impl<P: Spoken> World<P> {
         self.network.cut(self.now);
     }
 
+    /// Every connection that is open falls silent without ending; new ones are as the weather has it.
+    pub fn hush(&mut self) {
+        self.network.hush();
+    }
+
+    /// Sockets that came up since the beginning.
+    pub fn sockets_opened(&self) -> u64 {
+        self.network.came_up
+    }
+
     /// The process is killed: what was not flushed is lost, connections break, and a new one recovers from the log.
     pub fn kill(&mut self) {
         self.kills += 1;

@@ -1,6 +1,6 @@
 //! What lies between the connector and the exchange: delays, losses and breaks, in the order of each connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use engine::core::ids::Timestamp;
@@ -35,6 +35,7 @@ enum Due {
     Opened(SocketId),
     ToExchange(SocketId, String),
     ToUs(SocketId, String),
+    Alive(SocketId),
     Closed(SocketId),
 }
 
@@ -46,6 +47,10 @@ pub struct Network {
     newest: BTreeMap<SocketId, Timestamp>,
     open: BTreeMap<SocketId, ConnNo>,
     by_conn: BTreeMap<ConnNo, SocketId>,
+    /// Nothing passes over these any more, in either direction, and nobody is told.
+    hushed: BTreeSet<SocketId>,
+    /// Sockets that came up.
+    pub came_up: u64,
     next_conn: u64,
     /// Of a process that is gone: nothing is told about them.
     epoch: u64,
@@ -63,6 +68,8 @@ impl Network {
             newest: BTreeMap::new(),
             open: BTreeMap::new(),
             by_conn: BTreeMap::new(),
+            hushed: BTreeSet::new(),
+            came_up: 0,
             next_conn: 1,
             epoch: 0,
             asked: BTreeMap::new(),
@@ -104,6 +111,11 @@ impl Network {
             let at = self.in_order(socket, now);
             self.at(at, Due::Closed(socket));
         }
+    }
+
+    /// Every connection that is open falls silent and stays open.
+    pub fn hush(&mut self) {
+        self.hushed.extend(self.open.keys().copied());
     }
 
     /// What passes, for people who look for a fault; keys and signatures are the test's own.
@@ -177,7 +189,7 @@ impl Network {
         let at = self.in_order(socket, now.plus_micros(700));
         match out {
             SocketOut::Text(text) => self.at(at, Due::ToUs(socket, text)),
-            SocketOut::Ping => {}
+            SocketOut::Ping => self.at(at, Due::Alive(socket)),
             SocketOut::Close(_) | SocketOut::Drop => self.at(at, Due::Closed(socket)),
         }
     }
@@ -254,17 +266,23 @@ impl Network {
                 }
                 Due::Opened(socket) => {
                     self.trace(now, "opened", &format!("{socket:?}"));
+                    self.came_up += 1;
                     connector.socket_opened(now, socket);
                 }
                 Due::ToExchange(socket, text) => {
-                    if let Some(conn) = self.open.get(&socket) {
+                    if let Some(conn) = self.open.get(&socket).filter(|_| !self.hushed.contains(&socket)) {
                         exchange.socket_message(now, *conn, &text);
                     }
                 }
                 Due::ToUs(socket, text) => {
                     self.trace(now, "told", &format!("{socket:?} {text}"));
-                    if self.open.contains_key(&socket) {
+                    if self.open.contains_key(&socket) && !self.hushed.contains(&socket) {
                         connector.socket_message(now, socket, &text);
+                    }
+                }
+                Due::Alive(socket) => {
+                    if self.open.contains_key(&socket) && !self.hushed.contains(&socket) {
+                        connector.socket_alive(now, socket);
                     }
                 }
                 Due::Closed(socket) => {

@@ -126,6 +126,14 @@ pub(super) struct Account {
     pub(super) funded: BTreeMap<Symbol, Timestamp>,
     pub(super) private: Option<SocketId>,
     pub(super) private_is_ready: bool,
+    /// When its private stream began to tell.
+    pub(super) stream_since: Timestamp,
+    /// When its private stream last told something of it.
+    pub(super) told_at: Timestamp,
+    /// The stream did not tell what it should have: the account is compared often until it tells something.
+    pub(super) is_suspect: bool,
+    /// When it was last opened anew for that.
+    pub(super) renewed_at: Option<Timestamp>,
     pub(super) listen_key: String,
     pub(super) trade: Option<SocketId>,
     pub(super) reopen_pause: u64,
@@ -184,6 +192,10 @@ impl Account {
             funded: BTreeMap::new(),
             private: None,
             private_is_ready: false,
+            stream_since: Timestamp(0),
+            told_at: Timestamp(0),
+            is_suspect: false,
+            renewed_at: None,
             listen_key: String::new(),
             trade: None,
             reopen_pause: 0,

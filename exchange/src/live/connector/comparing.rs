@@ -7,7 +7,7 @@ use engine::core::key::KeyFault;
 use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, signed};
-use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, UNEXPLAINED_PAUSE};
+use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
 use super::order::Phase;
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -296,9 +296,10 @@ impl<P: Shape> Connector<P> {
         if std::mem::take(&mut account.compare_again) {
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE / 4), Timer::Compare(slot));
         } else {
+            let span = if account.is_suspect { SUSPECT_SPAN } else { ROTATION_SPAN };
             // Spread over the span, so that accounts that began together do not stay together.
-            let spread = u64::from(slot.0).wrapping_mul(7_919) % (ROTATION_SPAN / 4);
-            self.queue.set(now.plus_micros(ROTATION_SPAN - spread), Timer::Compare(slot));
+            let spread = u64::from(slot.0).wrapping_mul(7_919) % (span / 4);
+            self.queue.set(now.plus_micros(span - spread), Timer::Compare(slot));
         }
     }
 

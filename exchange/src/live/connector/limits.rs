@@ -63,6 +63,15 @@ pub const LISTEN_KEY_SPAN: u64 = 1_800 * SECOND;
 pub const SOCKET_AGE_MAX: u64 = 82_800 * SECOND;
 /// Signs of life that the client has to send (EXCHANGES.md §3.2: every 20 s).
 pub const HEARTBEAT_SPAN: u64 = 18 * SECOND;
+/// A log-in without an answer after this is never answered.
+pub const LOGIN_SPAN: u64 = 10 * SECOND;
+/// An order that was acknowledged and of which the private stream has told nothing after this was not told at all: streams
+/// tell within milliseconds, and what is withheld for some seconds (an overloaded exchange) is no loss.
+pub const STREAM_TELLS_SPAN: u64 = 4 * SECOND;
+/// An account whose stream is suspect is compared this often, until its stream tells something.
+pub const SUSPECT_SPAN: u64 = 30 * SECOND;
+/// A stream that is suspect is opened anew at most this often: new sockets are counted.
+pub const RENEW_SPAN: u64 = 120 * SECOND;
 /// Pauses before a socket is opened again: 0.5 s, doubling, at most this.
 pub const REOPEN_PAUSE_MAX: u64 = 60 * SECOND;
 /// Mark prices are asked for this often while no stream gives them.
@@ -81,5 +90,11 @@ pub const KEY_SPAN: u64 = 24 * 3_600 * SECOND;
 pub const PUBLIC_RETRY: u64 = 2 * SECOND;
 
 const _: () = assert!(JOBS_RESERVED < JOBS_MAX, "opens have places too");
+const _: () =
+    assert!(STREAM_TELLS_SPAN > STREAM_PATIENCE, "an order is asked about before its stream is blamed");
+const _: () = assert!(
+    SUSPECT_SPAN < RENEW_SPAN && RENEW_SPAN < ROTATION_SPAN,
+    "what is suspect is looked at more often"
+);
 const _: () = assert!(NEVER_ARRIVED_SPAN > ANSWER_SPAN, "an order is not given up while its answer may come");
 const _: () = assert!(MARKS_SPAN * 3 < MARK_AGE_MAX, "two lost answers do not make prices stale");

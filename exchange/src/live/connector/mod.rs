@@ -10,8 +10,8 @@
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own.
-//!   `comparing`: positions and wallets against the exchange's. `others`: what is not ours. `streams`: sockets. `public`:
-//!   instruments, prices, clock. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
+//!   `comparing`: positions and wallets against the exchange's. `others`: what is not ours. `streams`: sockets. `watching`:
+//!   whether they live and tell. `public`: instruments, prices, clock. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
 mod answers;
@@ -29,6 +29,7 @@ mod public;
 mod queue;
 pub mod shape;
 mod streams;
+mod watching;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -167,6 +168,10 @@ pub struct ConnectorMetrics {
     pub fills: u64,
     /// Gaps in streams that the lists had to fill.
     pub gaps: u64,
+    /// Sockets that were ended because nothing came over them.
+    pub silent: u64,
+    /// Orders that the exchange acknowledged and the private stream did not tell of.
+    pub untold: u64,
     /// Comparisons finished.
     pub comparisons: u64,
     /// Differences found.
@@ -556,6 +561,8 @@ impl<P: Shape> Connector<P> {
             }
             Timer::Heartbeat(socket) => self.heartbeat(now, socket),
             Timer::Replace(socket) => self.replace(now, socket),
+            Timer::Watch(socket) => self.watch(now, socket),
+            Timer::StreamTells(slot, id) => self.stream_should_have_told(now, slot, id),
             Timer::Public(step) => self.ask_public(now, step),
             // `advance` opens what may be opened by now.
             Timer::OpenSockets => {}

@@ -75,6 +75,10 @@ pub(super) struct LiveOrder {
     pub(super) not_found: u32,
     /// Bybit: it stands for the position's own trigger; nothing with its id exists at the exchange.
     pub(super) attached: bool,
+    /// When the exchange first acknowledged it, other than by stream.
+    pub(super) acknowledged_at: Option<Timestamp>,
+    /// The private stream has told of it.
+    pub(super) streamed: bool,
     /// Triggers that may be sent along with it.
     pub(super) planned: Option<Protection>,
 }
@@ -109,6 +113,8 @@ impl LiveOrder {
             asked: 0,
             not_found: 0,
             attached: false,
+            acknowledged_at: None,
+            streamed: false,
             planned: None,
         }
     }

@@ -24,6 +24,7 @@ impl<P: Shape> Connector<P> {
     /// An execution that a stream tells.
     pub(super) fn execution_told(&mut self, now: Timestamp, slot: Slot, execution: ExecutionView) {
         if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
+            self.streamed(slot, id);
             self.executed(now, slot, id, &execution);
             return;
         }

@@ -238,6 +238,7 @@ impl<P: Shape> Connector<P> {
                     order.venue_id.clone_from(&venue_id);
                     self.account_mut(slot).name(&venue_id, id);
                 }
+                self.acknowledged(now, slot, id);
                 if P::ANSWER_IS_PROOF {
                     self.tell_live(now, slot, id);
                 }
@@ -478,6 +479,9 @@ impl<P: Shape> Connector<P> {
         let missing = order.note(view);
         let (refused, became) = (view.state == ViewState::Rejected, !order.became.is_empty());
         self.metrics.resolved += u64::from(was_unknown);
+        if asked && !refused {
+            self.acknowledged(now, slot, id);
+        }
         if !refused {
             self.tell_live(now, slot, id);
         }

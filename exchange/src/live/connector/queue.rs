@@ -89,6 +89,8 @@ pub(super) enum Timer {
     Reopen(Slot),
     ReopenTrade,
     Heartbeat(SocketId),
+    Watch(SocketId),
+    StreamTells(Slot, ClientOrderId),
     Replace(SocketId),
     Public(PublicStep),
     OpenSockets,

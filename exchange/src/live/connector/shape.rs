@@ -18,6 +18,11 @@ pub trait Shape: Protocol {
     const ANSWER_IS_PROOF: bool;
     /// New sockets that one address may open, and in how many microseconds (EXCHANGES.md §2.3, §3.3).
     const SOCKET_OPENS: (u32, u64);
+    /// A socket over which nothing came for so long, in microseconds, is dead (CASES.md S3).
+    const SILENCE_MAX: u64;
+    /// Whether pings and pongs of the WebSocket protocol are signs of life. Where the exchange itself answers our messages,
+    /// they are not: a front end may answer them though what is behind it is gone.
+    const FRAMES_ARE_LIFE: bool;
     /// Path of the order-entry socket.
     const TRADE_TARGET: &'static str;
     /// Assets that an account may be settled in, the first that it holds counts (CASES.md P12).
@@ -26,12 +31,20 @@ pub trait Shape: Protocol {
     fn private_target(listen_keys: &[&str]) -> String;
 }
 
+const _: () = {
+    use super::limits::HEARTBEAT_SPAN;
+    assert!(Bybit::SILENCE_MAX > 2 * HEARTBEAT_SPAN, "one lost answer does not end a socket");
+};
+
 impl Shape for Binance {
     const VENUE: VenueKind = VenueKind::Binance;
     const SHARED: bool = true;
     const ATTACHES: bool = false;
     const ANSWER_IS_PROOF: bool = true;
     const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
+    /// The server pings every 3 minutes (EXCHANGES.md §2.3): one ping, and half a minute for one that is late.
+    const SILENCE_MAX: u64 = 210_000_000;
+    const FRAMES_ARE_LIFE: bool = true;
     const TRADE_TARGET: &'static str = crate::live::binance::TRADE_PATH;
     const SETTLEMENT: &'static [&'static str] = &["USDT", "BNFCR", "USDC"];
 
@@ -46,6 +59,9 @@ impl Shape for Bybit {
     const ATTACHES: bool = true;
     const ANSWER_IS_PROOF: bool = false;
     const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);
+    /// We ping every 20 s at least and are answered (EXCHANGES.md §3.2): two pings, and time for the second answer.
+    const SILENCE_MAX: u64 = 45_000_000;
+    const FRAMES_ARE_LIFE: bool = false;
     const TRADE_TARGET: &'static str = "/v5/trade";
     const SETTLEMENT: &'static [&'static str] = &["USDT", "USDC"];
 

@@ -7,7 +7,7 @@ use engine::core::ids::Timestamp;
 
 use super::account::Slot;
 use super::limits::{
-    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX,
+    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX,
 };
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::placing::Ended;
@@ -18,14 +18,14 @@ use crate::live::protocol::{Ask, StreamEvent, TradeMessage, TradeReply};
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Trade,
     Private,
 }
 
 /// Where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Opening,
     LoggingIn,
     Ready,
@@ -37,12 +37,15 @@ enum Phase {
 /// A socket of a connector.
 #[derive(Debug)]
 pub(super) struct Socket {
-    kind: Kind,
-    phase: Phase,
+    pub(super) kind: Kind,
+    pub(super) phase: Phase,
     /// The account it is for, where it is not shared.
-    slot: Option<Slot>,
+    pub(super) slot: Option<Slot>,
     /// The listen keys on it.
-    keys: Vec<(String, Slot)>,
+    pub(super) keys: Vec<(String, Slot)>,
+    pub(super) opened_at: Timestamp,
+    /// When the last sign of life came over it.
+    pub(super) heard_at: Timestamp,
 }
 
 impl Socket {
@@ -97,7 +100,12 @@ impl<P: Shape> Connector<P> {
 
     fn open(&mut self, kind: Kind, slot: Option<Slot>) -> SocketId {
         let socket = SocketId(self.number());
-        self.sockets.insert(socket, Socket { kind, phase: Phase::Opening, slot, keys: Vec::new() });
+        let never = Timestamp(0);
+        let phase = Phase::Opening;
+        self.sockets.insert(
+            socket,
+            Socket { kind, phase, slot, keys: Vec::new(), opened_at: never, heard_at: never },
+        );
         // Streams before order entry: without the latter orders go by HTTP.
         if kind == Kind::Private {
             self.unopened.push_front(socket);
@@ -130,7 +138,7 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn close(&mut self, socket: SocketId) {
+    pub(super) fn close(&mut self, socket: SocketId) {
         if let Some(known) = self.sockets.get_mut(&socket) {
             known.phase = Phase::Ending;
             if self.unopened.contains(&socket) {
@@ -222,12 +230,15 @@ impl<P: Shape> Connector<P> {
             (_, None) => Vec::new(),
         };
         let waits = !login.is_empty();
+        (known.opened_at, known.heard_at) = (now, now);
         known.phase = if waits { Phase::LoggingIn } else { Phase::Ready };
         for text in login {
             self.outgoing.push_back(Outgoing::Send { socket, text });
         }
         self.queue.set(now.plus_micros(SOCKET_AGE_MAX), Timer::Replace(socket));
         self.queue.set(now.plus_micros(HEARTBEAT_SPAN), Timer::Heartbeat(socket));
+        let patience = if waits { LOGIN_SPAN } else { P::SILENCE_MAX };
+        self.queue.set(now.plus_micros(patience), Timer::Watch(socket));
         if !waits {
             self.socket_is_ready(now, socket);
         }
@@ -251,6 +262,7 @@ impl<P: Shape> Connector<P> {
     fn stream_begins(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
         account.private_is_ready = true;
+        account.stream_since = now;
         account.reopen_pause = 0;
         account.funding_checked_at = None;
         self.want_comparison(now, slot);
@@ -285,15 +297,14 @@ impl<P: Shape> Connector<P> {
         let slots: Vec<Slot> = ended.keys.iter().map(|(_, slot)| *slot).chain(ended.slot).collect();
         for slot in slots {
             let account = self.account_mut(slot);
-            if account.private == Some(socket) {
-                account.private = None;
-                account.private_is_ready = false;
-                account.funding_checked_at = None;
-            }
             if account.trade == Some(socket) {
                 account.trade = None;
             }
-            if account.credential.is_some() {
+            let wanted = account.credential.is_some();
+            if account.private == Some(socket) {
+                self.stream_gone(slot);
+            }
+            if wanted {
                 self.reopen_later(now, slot);
             }
         }
@@ -301,7 +312,8 @@ impl<P: Shape> Connector<P> {
 
     /// A message came over a socket.
     pub fn socket_message(&mut self, now: Timestamp, socket: SocketId, text: &str) {
-        let Some(known) = self.sockets.get(&socket) else { return };
+        let Some(known) = self.sockets.get_mut(&socket) else { return };
+        known.heard_at = now;
         match known.kind {
             Kind::Trade => self.trade_message_came(now, socket, text),
             Kind::Private => {
@@ -323,7 +335,7 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn slots_of(&self, socket: SocketId) -> Vec<Slot> {
+    pub(super) fn slots_of(&self, socket: SocketId) -> Vec<Slot> {
         self.sockets
             .get(&socket)
             .map(|s| s.keys.iter().map(|(_, slot)| *slot).chain(s.slot).collect())
@@ -374,6 +386,10 @@ impl<P: Shape> Connector<P> {
                 if key.is_empty() && known.keys.len() == 1 { Some(known.keys[0].1) } else { None }
             })
         });
+        if let Some(slot) = slot.filter(|_| known.kind == Kind::Private) {
+            self.stream_told(now, slot, &event);
+        }
+        let Some(known) = self.sockets.get(&socket) else { return };
         match event {
             StreamEvent::Ready => {
                 if known.phase == Phase::LoggingIn {
@@ -392,11 +408,8 @@ impl<P: Shape> Connector<P> {
             StreamEvent::Pong | StreamEvent::Mark(_) => {}
             StreamEvent::ListenKeyExpired => {
                 if let Some(slot) = slot {
-                    let account = self.account_mut(slot);
-                    account.private = None;
-                    account.private_is_ready = false;
-                    account.funding_checked_at = None;
-                    account.listen_key.clear();
+                    self.account_mut(slot).listen_key.clear();
+                    self.stream_gone(slot);
                     if let Some(known) = self.sockets.get_mut(&socket) {
                         known.keys.retain(|(_, of)| *of != slot);
                     }
@@ -412,6 +425,7 @@ impl<P: Shape> Connector<P> {
                         }
                     }
                     Some(id) => {
+                        self.streamed(slot, id);
                         self.absorb(now, slot, id, &view, false);
                         self.look_at_orphans(now, slot);
                     }

@@ -20,11 +20,14 @@ use crate::live::credential::KeyKind;
 
 /// How long a connection lives, in microseconds.
 const CONN_LIFE: u64 = 24 * 3_600 * 1_000_000;
+/// How often the server pings.
+const PING_EVERY: u64 = 180 * 1_000_000;
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct ApiConn {
     pub(super) opened_at: Timestamp,
+    pinged_at: Timestamp,
     /// The session's key, and since when.
     session: Option<(String, Timestamp)>,
 }
@@ -69,15 +72,25 @@ pub(super) fn fault(text: &str, fault: &FaultAnswer) -> Option<String> {
 
 impl ApiConn {
     pub(super) const fn new(opened_at: Timestamp) -> Self {
-        Self { opened_at, session: None }
+        Self { opened_at, pinged_at: opened_at, session: None }
     }
 
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         now.micros_since(self.opened_at) >= CONN_LIFE
     }
 
-    pub(super) const fn ends_at(&self) -> Timestamp {
-        self.opened_at.plus_micros(CONN_LIFE)
+    /// Whether it is to be pinged now; asked once.
+    pub(super) fn take_ping(&mut self, now: Timestamp) -> bool {
+        let due = now.micros_since(self.pinged_at) >= PING_EVERY;
+        if due {
+            self.pinged_at = now;
+        }
+        due
+    }
+
+    /// When there is something to do with it.
+    pub(super) fn next_due(&self) -> Timestamp {
+        self.opened_at.plus_micros(CONN_LIFE).min(self.pinged_at.plus_micros(PING_EVERY))
     }
 }
 

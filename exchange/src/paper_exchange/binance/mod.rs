@@ -206,10 +206,15 @@ impl Face for Binance {
             self.calls.remove(&conn);
             desk.out.close(conn, 1001);
         }
+        for (conn, told) in &mut self.calls {
+            if told.take_ping(desk.now) {
+                desk.out.ping(*conn);
+            }
+        }
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        let calls = self.calls.values().map(ApiConn::ends_at).min();
+        let calls = self.calls.values().map(ApiConn::next_due).min();
         self.streams.next_due().into_iter().chain(calls).min()
     }
 }
