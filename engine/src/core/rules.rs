@@ -156,6 +156,13 @@ impl Default for Settings {
 pub const SYMBOLS_MAX: usize = 64;
 
 impl Settings {
+    /// The leverage of an order: the user's, or what a signal asks for when that is less, within the rules. What an exchange
+    /// allows on the symbol bounds it further.
+    #[must_use]
+    pub fn leverage_of(&self, asked: Option<u8>, rules: &Rules) -> u8 {
+        asked.map_or(self.leverage, |asked| asked.min(self.leverage)).min(rules.leverage_max).max(1)
+    }
+
     /// Checks every range of DOMAIN.md §2.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::foresight::Recent;
 use crate::core::ids::{SignalId, SourceId};
 use crate::core::signal::{FanOutCounts, Signal};
 use crate::core::state::{IdMap, State, UserIndex};
@@ -29,6 +30,8 @@ pub struct FanOut {
     pub order: FanOutOrder,
     /// What came of it so far.
     pub counts: FanOutCounts,
+    /// An open on a symbol that its source had not signalled lately: subscribers may trade it from now on.
+    pub is_news: bool,
     subscribers: Vec<UserIndex>,
     cursor: usize,
 }
@@ -54,14 +57,18 @@ pub struct FanOuts {
     /// The numbers of each source's opens, so that a close looks at its own source's only.
     opens_of: IdMap<SourceId, VecDeque<u64>>,
     closes: VecDeque<FanOut>,
+    /// What was signalled lately.
+    pub recent: Recent,
 }
 
 impl FanOuts {
     /// Begins a fan-out to everyone who is subscribed now.
     pub fn begin(&mut self, state: &State, order: FanOutOrder) {
         let signal = order.signal;
+        let is_news = self.recent.note(&signal);
         let fan_out = FanOut {
             order,
+            is_news,
             counts: FanOutCounts::default(),
             subscribers: state.subscribers(signal.id.source).to_vec(),
             cursor: 0,

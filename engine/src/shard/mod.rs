@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod calendar;
 pub mod fanout;
+pub mod foresight;
 pub mod lanes;
 pub mod limits;
 pub mod mesh;

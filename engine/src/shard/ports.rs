@@ -6,7 +6,7 @@ use crate::core::command::{Command, Refusal, Reply};
 use crate::core::event::Event;
 use crate::core::fixed::{Money, Price};
 use crate::core::ids::{AccountId, ClientOrderId, Timestamp, UserId};
-use crate::core::instrument::MarketView;
+use crate::core::instrument::{MarketView, Symbol};
 use crate::core::key::KeyFinding;
 use crate::core::order::{NewOrder, VenueReport};
 use crate::core::rules::Rules;
@@ -104,6 +104,11 @@ pub trait Gateway: MarketView {
     /// # Errors
     /// Why not, with a remedy.
     fn restore(&mut self, user: &User) -> Result<(), String>;
+    /// Is told what an account will probably trade next, and with which leverage, so that it can prepare what an entry would
+    /// wait for; replaces what was told before. Nothing rests on it.
+    fn expect(&mut self, account: AccountId, symbols: &[(Symbol, u8)]) {
+        let _ = (account, symbols);
+    }
     /// Sends an order.
     ///
     /// # Errors

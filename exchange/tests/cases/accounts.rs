@@ -10,6 +10,85 @@ use exchange::paper_exchange::faults::{Fault, When};
 use super::*;
 use crate::world::Start;
 
+/// How often leverage or margin type was set.
+fn set_up<P: Spoken>(world: &World<P>) -> u32 {
+    let asked =
+        |call: &&String| ["leverage", "marginType", "set-margin-mode"].iter().any(|w| call.ends_with(w));
+    world.calls.iter().filter(|(call, _)| call.starts_with("POST") && asked(call)).map(|(_, n)| n).sum()
+}
+
+#[test]
+fn leverage_is_set_ahead_of_the_signal_for_what_is_named_or_was_signalled() {
+    fn on<P: Spoken>() {
+        let mut start = Start::usual(67);
+        start.symbols = vec![ETH, BTC];
+        let mut world = World::<P>::with(67, 2, CALM, start);
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.until("prepared", 60 * SECOND, |w| w.connector().is_prepared());
+        let ahead = set_up(&world);
+        assert!(ahead > 0, "{}", world.picture());
+        for name in [BTC, ETH] {
+            world.signal(LONG, name);
+            world.until("open", 20 * SECOND, World::is_open);
+            closed(&mut world);
+        }
+        assert_eq!(set_up(&world), ahead, "nothing was left for the entries: {}", world.picture());
+        // Without names: what the source signalled is set ahead, also by a process that has just begun.
+        let mut world = ready::<P>(68, 2);
+        assert_eq!(set_up(&world), 0, "{}", world.picture());
+        world.signal(LONG, ETH);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+        world.kill();
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.until("prepared", 60 * SECOND, |w| w.connector().is_prepared());
+        let ahead = set_up(&world);
+        world.signal(SHORT, ETH);
+        world.until("open", 20 * SECOND, World::is_open);
+        assert_eq!(set_up(&world), ahead, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn nothing_is_set_ahead_on_what_is_open_and_an_entry_does_not_wait_for_what_is_queued() {
+    fn on<P: Spoken>() {
+        let mut start = Start::usual(69);
+        start.symbols = vec![BTC];
+        start.prepare = |core, no, _| {
+            let size = core.instrument(symbol(BTC)).unwrap().step.units() * 100;
+            let spec = OrderSpec::market(symbol(BTC), Side::Buy, Quantity::from_units(size));
+            core.place(no, spec).unwrap();
+        };
+        let mut world = World::<P>::with(69, 1, CALM, start);
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.step(30 * SECOND);
+        assert_eq!(set_up(&world), 0, "the user's position keeps its leverage: {}", world.picture());
+        // What is set ahead fails for a while: the entry sets it itself, and at once.
+        let mut start = Start::usual(70);
+        start.symbols = vec![ETH, BTC];
+        let mut world = World::<P>::with(70, 1, CALM, start);
+        for on in ["POST /fapi/v1/leverage", "POST /v5/position/set-leverage"] {
+            rule(&mut world, on, When::Every(1), Fault::Unavailable { executed: false });
+        }
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.step(5 * SECOND);
+        world.exchange.faults.clear();
+        world.signal(LONG, BTC);
+        world.until("open", 2 * SECOND, World::is_open);
+        closed(&mut world);
+        world.until("prepared", 60 * SECOND, |w| w.connector().is_prepared());
+        let ahead = set_up(&world);
+        world.signal(LONG, ETH);
+        world.until("open", 20 * SECOND, World::is_open);
+        assert_eq!(set_up(&world), ahead, "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
 #[test]
 fn case_l1_case_l2_what_needs_no_change_is_set() {
     fn on<P: Spoken>(settings: &[(&str, i64)]) {

@@ -54,6 +54,7 @@ impl<P: Shape> Gateway for LiveGateway<P> {
             positions: Vec::new(),
             orders: Vec::new(),
             others_fills: now.venue_fills,
+            expects: Vec::new(),
         };
         self.connector.add_account(self.now, known).expect("room");
     }
@@ -66,6 +67,9 @@ impl<P: Shape> Gateway for LiveGateway<P> {
             self.connector.add_account(self.now, known).map_err(|e| e.to_string())?;
         }
         Ok(())
+    }
+    fn expect(&mut self, account: AccountId, symbols: &[(Symbol, u8)]) {
+        self.connector.expect(account, symbols);
     }
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
         self.connector.submit(now, order, None).map_err(|_| VenueBusy)

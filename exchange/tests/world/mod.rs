@@ -126,13 +126,20 @@ pub struct Start {
     pub settings: CoreSettings,
     /// Margin of each trader's entries; the last one counts for those after it.
     pub margins: Vec<i64>,
+    /// What each subscription names; none: everything may be traded.
+    pub symbols: Vec<&'static str>,
     /// Done to each exchange account before it is connected; the number is the trader's.
     pub prepare: fn(&mut Core, AccountNo, usize),
 }
 
 impl Start {
     pub fn usual(seed: u64) -> Self {
-        Self { settings: CoreSettings::generated(seed, START), margins: vec![100], prepare: |_, _, _| {} }
+        Self {
+            settings: CoreSettings::generated(seed, START),
+            margins: vec![100],
+            symbols: Vec::new(),
+            prepare: |_, _, _| {},
+        }
     }
 }
 
@@ -182,7 +189,7 @@ impl<P: Spoken> World<P> {
 
     /// The same with something different.
     pub fn with(seed: u64, traders: usize, weather: Weather, start: Start) -> Self {
-        let Start { settings, margins, prepare } = start;
+        let Start { settings, margins, symbols, prepare } = start;
         let mut exchange = PaperExchange::new(settings, seed).expect("a usable exchange");
         exchange.poll(START, &mut |_, _| {});
         let live = LiveVenues::default().with(P::VENUE, Environment::Testnet);
@@ -204,14 +211,18 @@ impl<P: Spoken> World<P> {
         let publisher = world.source.owner;
         world.ask(publisher, sign_up("publisher@example.com"));
         world.ask(publisher, Command::CreateSource { user: publisher, name: "s".into(), secret: [1; 32] });
+        if !symbols.is_empty() {
+            // What is not listed cannot be named.
+            world.until("listed", 10 * SECOND, |w| !w.connector().instruments().is_empty());
+        }
         for n in 0..traders {
             let margin = margins.get(n).or(margins.last()).copied().expect("a margin");
-            world.join(n, margin, prepare);
+            world.join(n, margin, &symbols, prepare);
         }
         world
     }
 
-    fn join(&mut self, n: usize, margin: i64, prepare: fn(&mut Core, AccountNo, usize)) {
+    fn join(&mut self, n: usize, margin: i64, symbols: &[&str], prepare: fn(&mut Core, AccountNo, usize)) {
         let email = format!("trader{n}@example.com");
         let user = UserId::from_email(&email);
         let (api_key, secret) = (format!("key{n}"), format!("secret-of-{n}-that-nobody-guesses"));
@@ -241,6 +252,7 @@ impl<P: Spoken> World<P> {
         let settings = Settings {
             sizing: Sizing::FixedMargin(Money::from_whole(margin)),
             leverage: 5,
+            symbols: symbols.iter().map(|name| symbol(name)).collect(),
             ..Settings::default()
         };
         self.ask(user, Command::Subscribe { user, source: self.source, account: 0, settings });

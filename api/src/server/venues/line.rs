@@ -46,6 +46,9 @@ impl Either {
     pub(super) fn remove_credential(&mut self, id: AccountId) {
         each!(self, c => c.remove_credential(id));
     }
+    pub(super) fn expect(&mut self, id: AccountId, symbols: &[(Symbol, u8)]) {
+        each!(self, c => c.expect(id, symbols));
+    }
     pub(super) fn submit(
         &mut self,
         now: Timestamp,

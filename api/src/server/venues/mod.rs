@@ -284,6 +284,7 @@ impl<V: Venue> Gateway for Venues<V> {
             positions: Vec::new(),
             orders: Vec::new(),
             others_fills: account.venue_fills,
+            expects: Vec::new(),
         };
         live.connect(now, account.place(), known);
     }
@@ -310,6 +311,19 @@ impl<V: Venue> Gateway for Venues<V> {
             }
         }
         Ok(())
+    }
+
+    fn expect(&mut self, id: AccountId, symbols: &[(Symbol, u8)]) {
+        let Some(live) = &mut self.live else { return };
+        match live.of(id) {
+            Some(Ok(line)) => line.connector_mut().expect(id, symbols),
+            Some(Err(())) => {
+                if let Some((_, known)) = live.waiting.iter_mut().find(|(_, known)| known.id == id) {
+                    known.expects = symbols.to_vec();
+                }
+            }
+            None => {}
+        }
     }
 
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {

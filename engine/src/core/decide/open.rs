@@ -273,8 +273,7 @@ fn plan<M: MarketView, C>(
     instrument: &Instrument,
     mark: Price,
 ) -> Result<Plan, Skip> {
-    let asked = signal.leverage.map_or(settings.leverage, |l| l.min(settings.leverage));
-    let leverage = asked.min(cx.rules.leverage_max).min(instrument.leverage_max).max(1);
+    let leverage = settings.leverage_of(signal.leverage, cx.rules).min(instrument.leverage_max).max(1);
     let protection = protect(settings, signal, side, leverage, instrument, mark)?;
 
     let available = user.available(account);

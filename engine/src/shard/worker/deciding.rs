@@ -124,7 +124,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     ) -> Result<(), JournalFailed> {
         let fan_out = if open { self.fan_outs.open() } else { self.fan_outs.close() };
         let Some(fan_out) = fan_out else { return Ok(()) };
-        let order = fan_out.order;
+        let (order, is_news) = (fan_out.order, fan_out.is_news);
         let Some(at) = fan_out.step() else {
             let ended = if open { self.fan_outs.end_open() } else { self.fan_outs.end_close() };
             if let Some((signal, counts)) = ended {
@@ -139,6 +139,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             source_halted: order.source_halted,
         };
         let (_, result) = self.decide_one(now, clock, &command, Track::FanOut)?;
+        if is_news {
+            self.expect(self.state.user(at).id);
+        }
         let intended = match result {
             Ok(Reply::Intended) => Some(true),
             Ok(Reply::Skipped) => Some(false),

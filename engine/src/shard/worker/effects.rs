@@ -16,7 +16,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 | Event::KeyHealth { account, .. } => {
                     let account = AccountId { user, index: *account };
                     self.hold(lsn, now, Held::Effect(Effect::Key(account)));
+                    self.hold(lsn, now, Held::Effect(Effect::Expect(user)));
                 }
+                Event::Subscribed { .. } => self.hold(lsn, now, Held::Effect(Effect::Expect(user))),
                 Event::EntryIntended { order, .. } => {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));
@@ -135,6 +137,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.gateway.key_changed(account, found);
                 }
             }
+            Effect::Expect(user) => self.expect(user),
             Effect::FanOut(order) => self.start_fan_out(order),
             Effect::FanOutDone(signal, counts) => {
                 let home = owner(signal.source.owner, self.mesh.shards());
@@ -154,6 +157,17 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
     }
 
+    /// Tells the venue what a user's accounts on exchanges will probably trade.
+    pub(super) fn expect(&mut self, user: UserId) {
+        let Some(user) = self.state.by_id(user) else { return };
+        for (account, index) in user.accounts.iter().zip(0_u8..) {
+            if account.venue != VenueKind::Paper {
+                let symbols = expected(user, index, &self.fan_outs.recent, &self.rules);
+                self.gateway.expect(AccountId { user: user.id, index }, &symbols);
+            }
+        }
+    }
+
     /// Hands an effect to the venue; false when its queue is full.
     pub(super) fn reach_venue(&mut self, now: Moment, effect: &Effect) -> bool {
         let taken = match effect {
@@ -161,7 +175,11 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             Effect::Cancel(id) => self.gateway.cancel(now.wall, *id),
             Effect::Query(_) if planted::planted!("unknown_order_never_queried") => Ok(()),
             Effect::Query(id) => self.gateway.query(now.wall, *id),
-            Effect::OpenAccount(..) | Effect::Key(_) | Effect::FanOut(_) | Effect::FanOutDone(..) => {
+            Effect::OpenAccount(..)
+            | Effect::Key(_)
+            | Effect::Expect(_)
+            | Effect::FanOut(_)
+            | Effect::FanOutDone(..) => {
                 return true;
             }
         };

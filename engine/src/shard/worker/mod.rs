@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use super::ask::{Answer, Ask, Auth, Message, Op, Origin, ReplyTo};
 use super::calendar::ZoneCalendar;
 use super::fanout::{FanOutOrder, FanOuts};
+use super::foresight::expected;
 use super::lanes::{Closes, Lane, Lanes};
 use super::limits::{
     JOURNAL_ROOM_MIN, LANE_CAPACITY, LANE_DEADLINE, ORDER_ANSWER_MAX_MICROS, ORDER_SWEEP_SPAN, TURN_REPORTS,
@@ -37,7 +38,7 @@ use crate::core::order::{NewOrder, OrderState, VenueReport};
 use crate::core::rules::Rules;
 use crate::core::signal::FanOutCounts;
 use crate::core::state::{IdMap, State, UserIndex};
-use crate::core::user::{OutcomeKind, User};
+use crate::core::user::{OutcomeKind, User, VenueKind};
 use crate::seam::{Clock, Nanos};
 
 /// What happens outside once a record is durable.
@@ -45,6 +46,7 @@ use crate::seam::{Clock, Nanos};
 enum Effect {
     OpenAccount(AccountId, Money),
     Key(AccountId),
+    Expect(UserId),
     Submit(NewOrder),
     Cancel(ClientOrderId),
     Query(ClientOrderId),
@@ -162,6 +164,10 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     /// What the venue cannot take back, with a remedy.
     pub fn resume(&mut self, now: Moment) -> Result<(), String> {
         let mut fan_outs = Vec::new();
+        let sources = self.state.users().iter().flat_map(|user| &user.sources);
+        for signal in sources.flat_map(|source| &source.signals) {
+            self.fan_outs.recent.note(&signal.signal);
+        }
         for user in self.state.users() {
             self.gateway.restore(user)?;
             self.positions_open += user.positions.len();
@@ -200,6 +206,10 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
         for order in fan_outs {
             self.start_fan_out(order);
+        }
+        let users: Vec<UserId> = self.state.users().iter().map(|user| user.id).collect();
+        for user in users {
+            self.expect(user);
         }
         Ok(())
     }

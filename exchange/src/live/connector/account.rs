@@ -90,6 +90,12 @@ pub(super) struct Account {
     pub(super) isolated: Option<bool>,
     pub(super) settings_known: bool,
     pub(super) setups: BTreeMap<Symbol, Setup>,
+    /// What it will probably trade, and with which leverage.
+    pub(super) expects: Vec<(Symbol, u8)>,
+    /// What of that is to be prepared.
+    pub(super) to_prepare: VecDeque<(Symbol, u8)>,
+    /// It stands in the line of those to be prepared, or a request of that is under way.
+    pub(super) is_preparing: bool,
     pub(super) orders: BTreeMap<ClientOrderId, LiveOrder>,
     ended: VecDeque<ClientOrderId>,
     by_venue: BTreeMap<String, ClientOrderId>,
@@ -167,6 +173,9 @@ impl Account {
             isolated: None,
             settings_known: false,
             setups: BTreeMap::new(),
+            expects: Vec::new(),
+            to_prepare: VecDeque::new(),
+            is_preparing: false,
             orders: BTreeMap::new(),
             ended: VecDeque::new(),
             by_venue: BTreeMap::new(),
@@ -300,6 +309,15 @@ impl Account {
     pub(super) fn is_explained(&self, symbol: Symbol) -> bool {
         let foreign = self.foreign.get(&symbol).copied().unwrap_or(0);
         self.held(symbol) == self.expected(symbol).saturating_add(foreign)
+    }
+
+    /// Whether something of a symbol is open, or an order is under way that may make it so: its leverage is left as it is.
+    pub(super) fn is_in_use(&self, symbol: Symbol) -> bool {
+        self.held(symbol) != 0
+            || self.expected(symbol) != 0
+            || self.foreign.contains_key(&symbol)
+            || self.setups.get(&symbol).is_some_and(|setup| setup.asking)
+            || self.orders.values().any(|o| o.new.symbol == symbol && o.is_open())
     }
 
     /// Whether this execution by somebody else is new.

@@ -73,7 +73,10 @@ impl<P: Shape> Connector<P> {
             (Why::Query(id), Some(slot)) => self.queried(now, slot, id, end),
             (Why::Fills(id, read), Some(slot)) => self.fills_read(now, slot, id, read, &ask, end),
             (Why::Protect(id), Some(slot)) => self.protected(now, slot, id, &end),
-            (Why::Setup(symbol), Some(slot)) => self.set_up_done(now, slot, symbol, &ask, &end),
+            (Why::Setup(symbol), Some(slot)) => {
+                self.set_up_done(now, slot, symbol, &ask, &end);
+            }
+            (Why::Prepare(symbol), Some(slot)) => self.prepared(now, slot, symbol, &ask, &end),
             (Why::Compare, Some(slot)) => self.compared(now, slot, end),
             (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, &ask, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),

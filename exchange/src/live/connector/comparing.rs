@@ -264,6 +264,7 @@ impl<P: Shape> Connector<P> {
         }
         if first {
             self.go_on_all(now, slot);
+            self.prepare(slot);
         }
     }
 

@@ -77,6 +77,7 @@ impl<P: Shape> Connector<P> {
                     let (id, number) = (account.id, account.key_number);
                     self.findings.push_back((id, number, finding));
                     self.go_on_all(now, slot);
+                    self.prepare(slot);
                 }
             }
         }

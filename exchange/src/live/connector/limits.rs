@@ -14,6 +14,11 @@ pub const ENDED_KEPT: usize = 64;
 pub const ORPHANS_MAX: usize = 64;
 /// Executions by others that are remembered so that one told twice counts once, per account.
 pub const OTHERS_KEPT: usize = 256;
+/// Requests that prepare accounts for entries, queued or under way at once: few of them stand before a comparison in rotation or
+/// take the place of a call, and at 50 ms for an answer they still use up what the budgets give them.
+pub const PREPARING_MAX: usize = 8;
+/// Accounts that one turn looks at for something to prepare: the shard has other work.
+pub const PREPARING_LOOKS: usize = 256;
 /// Pages of one list that are read: beyond it a cursor does not end, and the list counts as failed.
 pub const PAGES_MAX: u32 = 64;
 /// Listen keys on one private connection (EXCHANGES.md §2.3: at most 1,024 streams): they are named in its target, and servers
@@ -86,6 +91,8 @@ pub const CLOSE_ONLY_SPAN: u64 = 24 * 3_600 * SECOND;
 pub const CLOCK_SPAN: u64 = 60 * SECOND;
 /// A key's rights and end are read this often.
 pub const KEY_SPAN: u64 = 24 * 3_600 * SECOND;
+/// The pause before something that is prepared ahead is tried again.
+pub const PREPARE_AGAIN: u64 = 10 * SECOND;
 /// A public question that failed is asked again after this.
 pub const PUBLIC_RETRY: u64 = 2 * SECOND;
 

@@ -10,7 +10,7 @@
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own.
-//!   `comparing`: positions and wallets against the exchange's. `others`: what is not ours. `streams`: sockets. `watching`:
+//!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's. `others`: what is not ours. `streams`: sockets. `watching`:
 //!   whether they live and tell. `public`: instruments, prices, clock. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
@@ -24,6 +24,7 @@ mod order;
 mod others;
 mod outgoing;
 mod placing;
+mod preparing;
 mod protecting;
 mod public;
 mod queue;
@@ -99,6 +100,8 @@ pub struct KnownAccount {
     pub orders: Vec<KnownOrder>,
     /// Executions by others that were booked so far.
     pub others_fills: u32,
+    /// What it will probably trade, and with which leverage; see [`Connector::expect`].
+    pub expects: Vec<(Symbol, u8)>,
 }
 
 /// A user's account as a connector has to know it after a restart; `None` when there is no such account.
@@ -135,6 +138,7 @@ pub fn known_account(user: &User, index: u8, credential: Option<Credential>) -> 
         positions,
         orders,
         others_fills: account.venue_fills,
+        expects: Vec::new(),
     })
 }
 
@@ -198,6 +202,10 @@ pub struct Connector<P: Shape> {
     trade_waits: bool,
     /// Sockets that wait to be opened: exchanges count new connections.
     unopened: VecDeque<SocketId>,
+    /// Accounts that have something to prepare.
+    preparing: VecDeque<Slot>,
+    /// Requests of that, queued or under way.
+    preparing_now: usize,
     /// Listen keys that wait for a stream.
     collected: Vec<(String, Slot)>,
     /// When sockets were opened, within the span that counts.
@@ -238,6 +246,8 @@ impl<P: Shape> Connector<P> {
             trade_pause: 0,
             trade_waits: false,
             unopened: VecDeque::new(),
+            preparing: VecDeque::new(),
+            preparing_now: 0,
             collected: Vec::new(),
             opened_at: VecDeque::new(),
             opens_max: (P::SOCKET_OPENS.0 / u32::from(shards.max(1)) * 4 / 5).max(1) as usize,
@@ -283,6 +293,7 @@ impl<P: Shape> Connector<P> {
         let pacing = self.pacer.open_account().ok_or(Busy)?;
         let mut account = Account::new(known.id, known.place, known.key_number, known.credential, pacing);
         account.others_fills = known.others_fills;
+        account.expects = known.expects;
         for position in &known.positions {
             let side = if position.size < 0 {
                 engine::core::order::Side::Sell
@@ -420,6 +431,9 @@ impl<P: Shape> Connector<P> {
         if !self.reports.is_empty() || !self.outgoing.is_empty() {
             return Some(now);
         }
+        if self.has_to_prepare() {
+            return Some(now.plus_micros(1_000));
+        }
         self.queue.next_due(now)
     }
 
@@ -538,6 +552,7 @@ impl<P: Shape> Connector<P> {
             self.pacer.settle(now);
         }
         self.open_sockets(now);
+        self.prepare_more();
         self.pump(now);
     }
 
@@ -553,6 +568,7 @@ impl<P: Shape> Connector<P> {
                 // In rotation: what a comparison is wanted for does not wait behind it.
                 self.compare_for(now, slot, Purpose::Background);
             }
+            Timer::Prepare(slot) => self.stand_in_line(slot),
             Timer::KeepKey(slot) => self.keep_key(now, slot),
             Timer::Reopen(slot) => self.connect(now, slot),
             Timer::ReopenTrade => {

@@ -15,6 +15,15 @@ use crate::live::pacing::retry::retry_at;
 use crate::live::pacing::{Purpose, Refusal};
 use crate::live::protocol::{Answer, Ask, Failure, FailureKind, OrderRef, OrderView, Placement, ViewState};
 
+/// What came of setting leverage or margin type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetUp {
+    Done,
+    /// Not now.
+    Again,
+    Refused,
+}
+
 /// What a question came to, in the end.
 pub(super) enum Ended {
     /// No byte of it left.
@@ -108,7 +117,7 @@ impl<P: Shape> Connector<P> {
         symbol: engine::core::instrument::Symbol,
         ask: &Ask,
         end: &Ended,
-    ) {
+    ) -> SetUp {
         let account = self.account_mut(slot);
         let setup = account.setups.entry(symbol).or_default();
         setup.asking = false;
@@ -146,6 +155,11 @@ impl<P: Shape> Connector<P> {
             } else {
                 self.go_on(now, slot, id);
             }
+        }
+        match (failed, retry) {
+            (true, _) => SetUp::Refused,
+            (false, 0) => SetUp::Done,
+            (false, _) => SetUp::Again,
         }
     }
 

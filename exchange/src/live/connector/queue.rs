@@ -45,6 +45,8 @@ pub(super) enum Why {
     /// Bybit: sets the position's trigger that the order stands for.
     Protect(ClientOrderId),
     Setup(Symbol),
+    /// Leverage or margin type ahead of a signal.
+    Prepare(Symbol),
     Compare,
     /// The executions of a symbol, as far as they were read, that may explain a difference.
     Explain(Symbol, Reading),
@@ -85,6 +87,7 @@ pub(super) enum Timer {
     Explain(Slot, Symbol),
     Orphans(Slot),
     Compare(Slot),
+    Prepare(Slot),
     KeepKey(Slot),
     Reopen(Slot),
     ReopenTrade,
@@ -196,6 +199,7 @@ impl<P: Shape> Connector<P> {
             let Some(line) = self.queue.lines.iter().position(|line| !line.is_empty()) else { return };
             let Some(job) = self.queue.lines[line].pop_front() else { return };
             if self.is_pointless(&job) {
+                self.not_prepared(&job);
                 continue;
             }
             let socket = self.trade_socket_for(&job);
@@ -223,6 +227,7 @@ impl<P: Shape> Connector<P> {
         let account = self.account(slot);
         match &job.why {
             Why::Place(id) => account.orders.get(id).is_none_or(|o| o.phase != super::Phase::Queued),
+            Why::Prepare(symbol) => !account.may_open() || account.is_in_use(*symbol),
             _ => account.credential.is_none(),
         }
     }
@@ -258,6 +263,10 @@ impl<P: Shape> Connector<P> {
                 self.calls_under_way += 1;
                 self.outgoing.push_back(Outgoing::Call { tag, server, call, deadline });
             }
+        }
+        if let (Why::Prepare(symbol), Some(slot)) = (&job.why, job.slot) {
+            // An entry that comes now waits for this answer instead of asking again.
+            self.account_mut(slot).setups.entry(*symbol).or_default().asking = true;
         }
         self.metrics.calls += 1;
         if let (Why::Place(id), Some(slot)) = (&job.why, job.slot) {
