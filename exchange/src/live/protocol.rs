@@ -117,6 +117,14 @@ pub enum Ask {
         /// Where it goes on.
         cursor: Cursor,
     },
+    /// Binance: orders by which the exchange itself closed positions on a symbol since a time; the list of executions does not
+    /// tell them apart. Answer: [`Answer::Orders`].
+    ForcedOrders {
+        /// Of which symbol.
+        symbol: Symbol,
+        /// Not older than this.
+        since: Millis,
+    },
     /// Funding settled since a time. Answer: [`Answer::Funding`].
     Funding {
         /// Not older than this.

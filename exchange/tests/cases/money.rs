@@ -4,7 +4,8 @@ use engine::core::ids::Leg;
 use engine::core::position::CloseReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
-use exchange::paper_exchange::faults::Fault;
+use exchange::live::connector::Notice;
+use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
 use crate::world::{START, Start};
@@ -88,11 +89,31 @@ fn case_f6_a_liquidation_is_seen_and_leaves_no_ghost() {
             }
             world.until("flat", 120 * SECOND, World::is_flat);
             let position = *world.user(0).closed_positions.back().unwrap();
-            // Binance's list of trades does not say who made them: seen too late, it is somebody else's.
-            let reason = if told || P::ATTACHES { CloseReason::Liquidation } else { CloseReason::External };
-            assert_eq!(position.closed, Some(reason), "{}", world.picture());
+            assert_eq!(position.closed, Some(CloseReason::Liquidation), "{}", world.picture());
             settled(&mut world);
         }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_f6_a_close_by_hand_that_nobody_told_is_no_liquidation() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(56, 1);
+        world.cut();
+        world.step(SECOND);
+        let all = Quantity::from_units(held(&world, 0));
+        by_hand(&mut world, Side::Sell, all, true);
+        world.step(5 * SECOND);
+        // The list of forced orders is not there at first: that delays what is known and changes nothing about it.
+        rule(&mut world, "GET /fapi/v1/forceOrders", When::Next(1), Fault::Unavailable { executed: false });
+        world.weather(CALM);
+        world.until("flat", 120 * SECOND, World::is_flat);
+        let position = *world.user(0).closed_positions.back().unwrap();
+        assert_eq!(position.closed, Some(CloseReason::External), "{}", world.picture());
+        assert!(world.notices().iter().all(|n| !matches!(n, Notice::Unexplained(..))), "{}", world.picture());
+        settled(&mut world);
     }
     on::<Binance>();
     on::<Bybit>();

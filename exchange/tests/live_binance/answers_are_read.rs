@@ -339,6 +339,26 @@ fn case_x18_income_is_paged_to_its_end() {
     assert_eq!(next("nonsense", 1000), None);
 }
 
+/// The maker's example has one of each.
+#[test]
+fn case_f6_forced_orders_tell_a_liquidation_and_a_deleveraging_apart() {
+    let row = |id: u64, client: &str, side: &str| {
+        format!(
+            r#"{{"orderId":{id},"symbol":"BTCUSDT","status":"FILLED","clientOrderId":"{client}","price":"10871.09","avgPrice":"10913.21000","origQty":"0.001","executedQty":"0.001","cumQuote":"10.91321","timeInForce":"IOC","type":"LIMIT","reduceOnly":false,"closePosition":false,"side":"{side}","positionSide":"BOTH","stopPrice":"0","workingType":"CONTRACT_PRICE","origType":"LIMIT","time":1596107620044,"updateTime":1596107620087}}"#
+        )
+    };
+    let list = format!(
+        "[{},{}]",
+        row(6_071_832_819, "autoclose-1596107620040000020", "SELL"),
+        row(6_072_734_303, "adl_autoclose", "BUY")
+    );
+    let ask = Ask::ForcedOrders { symbol: symbol("BTCUSDT"), since: Millis(0) };
+    let Ok(Answer::Orders(orders, None)) = answer(&ask, &list) else { panic!() };
+    let told: Vec<_> = orders.iter().map(|o| (o.venue_id.as_str(), o.maker)).collect();
+    assert_eq!(told, [("6071832819", Maker::Liquidation), ("6072734303", Maker::Adl)]);
+    assert_eq!(answer(&ask, "[]"), Ok(Answer::Orders(Vec::new(), None)));
+}
+
 #[test]
 fn settings_account_and_key() {
     let body = r#"[{"symbol":"BTCUSDT","marginType":"CROSSED","isAutoAddMargin":false,"leverage":21,"maxNotionalValue":"1000000"},{"symbol":"ETHUSDT","marginType":"ISOLATED","leverage":"5"},{"symbol":"XRPUSDT","leverage":150}]"#;

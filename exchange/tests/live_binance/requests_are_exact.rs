@@ -117,6 +117,12 @@ fn questions_of_an_account() {
         "/fapi/v1/income",
         "incomeType=FUNDING_FEE&startTime=1570608000000&page=3&limit=1000",
     );
+    check_signed(
+        &Ask::ForcedOrders { symbol: symbol("BTCUSDT"), since: Millis(1_570_608_000_000) },
+        "GET",
+        "/fapi/v1/forceOrders",
+        "symbol=BTCUSDT&startTime=1570608000000&limit=100",
+    );
 }
 
 #[test]
@@ -382,6 +388,7 @@ fn each_question_costs_what_the_maker_says() {
         (5, 0),
         (5, 0),  // positions, balances, trades
         (30, 0), // income
+        (20, 0), // forced orders of a symbol
         (5, 0),  // symbol configuration
         (1, 0),
         (1, 0), // leverage, margin type

@@ -43,7 +43,7 @@ pub(super) fn read(ask: &Ask, text: &str, now: Option<Millis>) -> Result<Answer,
             let view = view.ok_or_else(|| malformed("order", "of another symbol"))?;
             Ok(Answer::Order(Box::new(view)))
         }
-        Ask::OpenOrders(_) => Ok(Answer::Orders(rows(text, orders::plain)?, None)),
+        Ask::OpenOrders(_) | Ask::ForcedOrders { .. } => Ok(Answer::Orders(rows(text, orders::plain)?, None)),
         Ask::OpenTriggers(_) => Ok(Answer::Orders(rows(text, orders::algo)?, None)),
         Ask::Positions(_) => Ok(Answer::Positions(rows(text, position)?, None)),
         Ask::Balances => Ok(Answer::Balances(rows(text, balance)?)),

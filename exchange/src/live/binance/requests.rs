@@ -17,6 +17,8 @@ use crate::live::protocol::{Ask, Cost, Group, HttpCall, Millis, OrderRef, Placem
 const RECV_WINDOW_MS: u64 = 5_000;
 /// Rows of one page of trades or income: the most that the exchange gives.
 pub(super) const PAGE_ROWS: usize = 1_000;
+/// Rows of the list of forced orders: the most that the exchange gives, and more than close a position.
+const FORCED_ROWS: u64 = 100;
 /// The longest span of one question for trades, in milliseconds: seven days.
 pub(super) const TRADES_SPAN_MS: u64 = 7 * 24 * 3_600_000;
 /// How far back trades can be asked for, in milliseconds: three months, less some days to be inside for certain.
@@ -119,6 +121,14 @@ fn endpoint(ask: &Ask, at: Millis) -> Endpoint {
             fields.extend(trades_from(*since, cursor, at));
             fields.push(("limit", Value::Whole(PAGE_ROWS as u64)));
             ("GET", "/fapi/v1/userTrades", Access::Signed, fields)
+        }
+        Ask::ForcedOrders { symbol, since } => {
+            let fields = vec![
+                ("symbol", Value::Text(symbol.to_string())),
+                ("startTime", Value::Whole(since.0)),
+                ("limit", Value::Whole(FORCED_ROWS)),
+            ];
+            ("GET", "/fapi/v1/forceOrders", Access::Signed, fields)
         }
         Ask::Funding { since, cursor } => {
             let mut fields =
@@ -261,6 +271,7 @@ pub(super) const fn cost(ask: &Ask) -> Cost {
             (Group::Read, 5)
         }
         Ask::Funding { .. } => (Group::Read, 30),
+        Ask::ForcedOrders { .. } => (Group::Read, 20),
         Ask::Time | Ask::Instruments(_) => (Group::Public, 1),
         Ask::Marks => (Group::Public, 10),
     };

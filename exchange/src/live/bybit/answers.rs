@@ -202,7 +202,8 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
         | Ask::SetLeverage { .. }
         | Ask::SetIsolated(_)
         | Ask::OpenListenKey
-        | Ask::KeepListenKey => Answer::Done,
+        | Ask::KeepListenKey
+        | Ask::ForcedOrders { .. } => Answer::Done,
     })
 }
 

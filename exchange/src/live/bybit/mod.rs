@@ -10,7 +10,8 @@
 //! **Bounds**: [`ROWS_MAX`], [`CURSOR_MAX`], [`SUBSCRIBE_MAX`], `TEXT_MAX`.
 //!
 //! What Bybit does not have: a listen key ([`Ask::OpenListenKey`], [`Ask::KeepListenKey`] ask for the time and are answered
-//! [`Answer::Done`]: there is nothing to keep). [`Ask::Brackets`] reads the lowest risk tier of the first page of
+//! [`Answer::Done`]: there is nothing to keep), and a list of forced orders ([`Ask::ForcedOrders`], likewise), as every
+//! execution tells who made it. [`Ask::Brackets`] reads the lowest risk tier of the first page of
 //! `/v5/market/risk-limit`; nothing needs it, since [`Ask::Instruments`] tells the highest leverage of every symbol.
 
 mod answers;
@@ -79,6 +80,7 @@ impl Protocol for Bybit {
             | Ask::Key => Group::Read,
             Ask::OpenListenKey
             | Ask::KeepListenKey
+            | Ask::ForcedOrders { .. }
             | Ask::Time
             | Ask::Instruments(_)
             | Ask::Brackets

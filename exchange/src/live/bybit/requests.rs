@@ -71,7 +71,9 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
         Ask::Settings(None) => get("/v5/position/list", positions("")),
         Ask::Account => get("/v5/account/info", Params::default()),
         Ask::Key => get("/v5/user/query-api", Params::default()),
-        Ask::OpenListenKey | Ask::KeepListenKey | Ask::Time => get("/v5/market/time", Params::default()),
+        Ask::OpenListenKey | Ask::KeepListenKey | Ask::ForcedOrders { .. } | Ask::Time => {
+            get("/v5/market/time", Params::default())
+        }
         Ask::Instruments(cursor) => {
             let mut params = linear();
             params.push("limit", INSTRUMENTS_PAGE);
@@ -85,7 +87,8 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
 
 /// Whether Bybit wants it signed: what stands in for questions that it does not have is public.
 const fn is_private(ask: &Ask) -> bool {
-    ask.is_signed() && !matches!(ask, Ask::OpenListenKey | Ask::KeepListenKey | Ask::Brackets)
+    ask.is_signed()
+        && !matches!(ask, Ask::OpenListenKey | Ask::KeepListenKey | Ask::ForcedOrders { .. } | Ask::Brackets)
 }
 
 fn linear() -> Params {

@@ -79,6 +79,7 @@ impl<P: Shape> Connector<P> {
             (Why::Prepare(symbol), Some(slot)) => self.prepared(now, slot, symbol, &ask, &end),
             (Why::Compare, Some(slot)) => self.compared(now, slot, end),
             (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, &ask, end),
+            (Why::Forced(symbol, theirs), Some(slot)) => self.forced_read(now, slot, symbol, theirs, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
             (Why::Funding, Some(slot)) => self.funding_read(now, slot, end),
             (Why::Key, Some(slot)) => self.key_read(now, slot, end),

@@ -20,6 +20,9 @@ use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, FundingView, Maker, Millis};
 
+/// An order is older than its executions: by a second at most, where the exchange itself makes it.
+const FORCED_BEFORE_MS: u64 = 60_000;
+
 impl<P: Shape> Connector<P> {
     /// An execution that a stream tells.
     pub(super) fn execution_told(&mut self, now: Timestamp, slot: Slot, execution: ExecutionView) {
@@ -206,8 +209,48 @@ impl<P: Shape> Connector<P> {
             missing -= missing.signum() * taken;
             theirs.push(execution.clone());
         }
-        for execution in theirs.iter().rev() {
+        theirs.reverse();
+        if let (false, Some(oldest)) = (P::LISTS_TELL_MAKERS, theirs.first()) {
+            let since = Millis(oldest.at.0.saturating_sub(FORCED_BEFORE_MS));
+            self.account_mut(slot).unexplained.entry(symbol).or_default().asking = true;
+            let ask = Ask::ForcedOrders { symbol, since };
+            self.ask(Some(slot), ask, Why::Forced(symbol, theirs), Purpose::Reconcile);
+            return;
+        }
+        for execution in &theirs {
             self.by_others(now, slot, execution);
+        }
+    }
+
+    /// The exchange's own orders on a symbol: executions of theirs are liquidations or the like (CASES.md F6).
+    pub(super) fn forced_read(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        symbol: Symbol,
+        theirs: Vec<ExecutionView>,
+        end: Ended,
+    ) {
+        self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+        let account = self.account_mut(slot);
+        let looks = account.unexplained.get_mut(&symbol).map_or(0, |look| {
+            look.asking = false;
+            look.looks
+        });
+        if account.is_explained(symbol) || !account.is_quiet(symbol) {
+            return;
+        }
+        let forced = match end {
+            Ended::Answered(Ok(Answer::Orders(forced, _))) => forced,
+            // Another look asks again; after the last one it is better booked as somebody's than not at all.
+            _ if looks < UNEXPLAINED_LOOKS => return,
+            _ => Vec::new(),
+        };
+        for mut execution in theirs {
+            if let Some(order) = forced.iter().find(|order| order.venue_id == execution.venue_id) {
+                execution.maker = order.maker;
+            }
+            self.by_others(now, slot, &execution);
         }
     }
 

@@ -50,6 +50,8 @@ pub(super) enum Why {
     Compare,
     /// The executions of a symbol, as far as they were read, that may explain a difference.
     Explain(Symbol, Reading),
+    /// Which of these executions of a symbol, that are not ours, the exchange made itself.
+    Forced(Symbol, Vec<ExecutionView>),
     OpenKey,
     KeepKey,
     Key,

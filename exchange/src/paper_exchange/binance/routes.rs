@@ -109,7 +109,7 @@ routes! {
     "GET" "/fapi/v1/rateLimit/order" Signed (1, 1) None order_limits;
     "GET" "/fapi/v1/apiTradingStatus" Signed (1, 10) None trading_status;
     "GET" "/fapi/v1/adlQuantile" Signed (5, 5) None empty_list;
-    "GET" "/fapi/v1/forceOrders" Signed (20, 50) None empty_list;
+    "GET" "/fapi/v1/forceOrders" Signed (20, 50) None forced_orders;
 
     "POST" "/fapi/v1/listenKey" Key (1, 1) None open_listen_key;
     "PUT" "/fapi/v1/listenKey" Key (1, 1) None keep_listen_key;

@@ -332,6 +332,30 @@ impl Context<'_, '_> {
         Ok(Value::Array(live.map(render::queried).collect()).to_string())
     }
 
+    /// Orders by which the exchange closed positions. Nothing is auto-deleveraged here.
+    pub(super) fn forced_orders(&mut self) -> Answer {
+        const ROWS_DEFAULT: usize = 50;
+        const ROWS_MAX: usize = 100;
+        let symbol = self.params.maybe_symbol()?;
+        symbol.map_or(Ok(()), |symbol| self.instrument(symbol).map(drop))?;
+        let kind = self.params.text("autoCloseType");
+        if kind.is_some_and(|kind| !["LIQUIDATION", "ADL"].contains(&kind)) {
+            return Err(ApiError::illegal("autoCloseType"));
+        }
+        let (from, to, _) = self.range()?;
+        let rows = self.params.integer("limit")?.and_then(|rows| usize::try_from(rows).ok());
+        let all = self.desk.core.all_orders(self.account).into_iter().filter(|order| {
+            order.spec.origin == Origin::Liquidation
+                && kind != Some("ADL")
+                && symbol.is_none_or(|symbol| order.spec.symbol == symbol)
+                && (from..=to).contains(&order.created_at)
+        });
+        let chosen: Vec<_> = all.collect();
+        let forwards = self.params.text("startTime").is_some();
+        let (skip, take) = window(chosen.len(), rows.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX), forwards);
+        Ok(Value::Array(chosen.into_iter().skip(skip).take(take).map(render::queried).collect()).to_string())
+    }
+
     /// From when to when, and how many.
     pub(super) fn range(&self) -> Result<(Timestamp, Timestamp, usize), ApiError> {
         let from = self.params.millis("startTime")?.unwrap_or_default();

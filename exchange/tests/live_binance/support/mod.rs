@@ -96,6 +96,7 @@ pub fn every_ask() -> Vec<Ask> {
         Ask::Balances,
         executions(None, 1_569_514_978_020, ""),
         Ask::Funding { since: Millis(1_570_000_000_000), cursor: String::new() },
+        Ask::ForcedOrders { symbol: symbol("BTCUSDT"), since: Millis(1_570_000_000_000) },
         Ask::Settings(None),
         Ask::SetLeverage { symbol: symbol("BTCUSDT"), leverage: 5 },
         Ask::SetIsolated(symbol("BTCUSDT")),

@@ -87,6 +87,7 @@ pub(crate) fn every_ask() -> Vec<Ask> {
         Ask::Balances,
         Ask::Executions { symbol, order: None, since: Millis(1), cursor: String::new() },
         Ask::Funding { since: Millis(1), cursor: String::new() },
+        Ask::ForcedOrders { symbol, since: Millis(1) },
         Ask::Settings(None),
         Ask::Settings(Some(symbol)),
         Ask::SetLeverage { symbol, leverage: 5 },
