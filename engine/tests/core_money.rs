@@ -369,6 +369,33 @@ fn funding_told_again_after_the_position_closed_is_not_the_next_ones() {
 }
 
 #[test]
+fn case_f1_funding_told_after_its_position_closed_is_booked_to_it_once_and_carried() {
+    let (mut desk, user) = trader();
+    let first = desk.open(user, LONG, "ETHUSDT", "1500"); // fee 0.75
+    let settled = desk.position(user).opened_venue_at.plus_micros(MINUTE);
+    desk.wait(5 * MINUTE);
+    desk.close_by_hand(user, "ETHUSDT").unwrap();
+    desk.exit(user, "1600"); // fee 0.8
+    let (charged_before, carried) = (charged(&desk, user), desk.user(user).carried_loss(PAPER));
+    assert_eq!(desk.funding(user, "ETHUSDT", settled, "0.0001", "-0.15"), Reply::Done);
+    assert_eq!(desk.funding(user, "ETHUSDT", settled, "0.0001", "-0.15"), Reply::Ignored, "told again");
+    assert_eq!(desk.closed(user).funding, money("-0.15"));
+    assert_eq!(desk.user(user).wallet(0), money("10098.3"));
+    assert_eq!(balance(&desk, user, LedgerAccount::VenueFunding), money("0.15"));
+    // The share was charged on a profit that was higher: the difference is a loss carried forward.
+    assert_eq!(charged(&desk, user), charged_before);
+    assert_eq!(desk.user(user).carried_loss(PAPER), carried.checked_add(money("0.15")).unwrap());
+    // One that was opened since has no part in it.
+    desk.wait(10 * MINUTE);
+    desk.open(user, LONG, "ETHUSDT", "1500");
+    let between = settled.plus_micros(1);
+    assert_eq!(desk.funding(user, "ETHUSDT", between, "0.0001", "0.05"), Reply::Done);
+    assert_eq!(desk.position(user).funding, Money::ZERO);
+    let closed = desk.user(user).closed_positions.iter().find(|p| p.signal == first.signal).unwrap();
+    assert_eq!(closed.funding, money("-0.1"));
+}
+
+#[test]
 fn funding_of_another_symbol_at_the_same_time_is_its_own() {
     let (mut desk, user) = trader();
     desk.open(user, LONG, "ETHUSDT", "1500");

@@ -281,7 +281,13 @@ impl User {
             }
             Event::FundingSettled { position, account, symbol, venue_at, amount, .. } => {
                 let currency = self.currency(*account);
-                if let Some(p) = self.position_mut(*position, *account) {
+                if self.position(*position, *account).is_none() {
+                    self.carry_late_funding(currency, *amount);
+                }
+                let closed = &mut self.closed_positions;
+                let is_it = |p: &&mut Position| p.signal == *position && p.account == *account;
+                let open = self.positions.iter_mut().find(is_it);
+                if let Some(p) = open.or_else(|| closed.iter_mut().rev().find(is_it)) {
                     p.funding = p.funding.checked_add(*amount).expect("funding fits");
                     p.funded_at = *venue_at;
                 }
@@ -305,6 +311,18 @@ impl User {
                 }
                 self.positions.retain(|p| p.signal != *position || p.account != *account);
             }
+        }
+    }
+
+    /// Funding that is told after the final account of its position: what was paid is a loss that is carried forward, what was
+    /// received makes that smaller.
+    fn carry_late_funding(&mut self, currency: Currency, amount: Money) {
+        let carried = self.carried_loss(currency).checked_sub(amount).unwrap_or(Money::MAX);
+        let carried = if carried.is_negative() { Money::ZERO } else { carried };
+        match self.carried_losses.iter_mut().find(|(c, _)| *c == currency) {
+            Some((_, before)) => *before = carried,
+            None if carried.is_zero() => {}
+            None => self.carried_losses.push((currency, carried)),
         }
     }
 

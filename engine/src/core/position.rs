@@ -256,7 +256,18 @@ pub fn price_at_distance(
     Some(if below { price.ceil_to(tick) } else { price.floor_to(tick) })
 }
 
+/// How far the clock of an exchange, its round times and ours may be apart, in microseconds.
+const CLOCKS_APART: u64 = 60_000_000;
+
 impl Position {
+    /// Whether something of it was open at a time of the exchange, as far as clocks tell.
+    #[must_use]
+    pub fn was_open_at(&self, venue_at: Timestamp) -> bool {
+        let opened = self.opened_venue_at != Timestamp(0)
+            && self.opened_venue_at <= venue_at.plus_micros(CLOCKS_APART);
+        opened && (self.is_active() || venue_at <= self.closed_at.plus_micros(CLOCKS_APART))
+    }
+
     /// Average entry price of what is open, rounded half to even; `None` while nothing is.
     #[must_use]
     pub fn entry_price(&self) -> Option<Price> {

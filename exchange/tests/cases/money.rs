@@ -5,6 +5,7 @@ use engine::core::position::CloseReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::connector::Notice;
+use exchange::paper_exchange::accounts::IncomeKind;
 use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
@@ -69,6 +70,48 @@ fn case_f1_funding_that_no_stream_told_is_found() {
     }
     on::<Binance>();
     on::<Bybit>();
+}
+
+#[test]
+fn case_f1_funding_of_a_position_that_closed_in_the_same_outage_is_booked_once() {
+    fn on<P: Spoken>(outage: fn(&mut World<P>), over: fn(&mut World<P>)) {
+        let mut world = ready::<P>(57, 1);
+        let day = 24 * 3_600 * SECOND;
+        let left = day - START.0 % day - world.now.micros_since(START);
+        world.step(left - 60 * SECOND);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        world.step(5 * SECOND);
+        outage(&mut world);
+        world.until("settled there", 120 * SECOND, |w| {
+            let account = w.exchange.core.account(w.traders[0].no).unwrap();
+            account.incomes.iter().any(|income| matches!(income.kind, IncomeKind::Funding { .. }))
+        });
+        world.step(20 * SECOND);
+        price_by(&mut world, -4);
+        world.until("closed there", SECOND, |w| held(w, 0) == 0);
+        world.step(10 * SECOND);
+        over(&mut world);
+        world.until("flat", 400 * SECOND, World::is_flat);
+        // The wallet is looked at in the comparisons that follow: it holds nothing that is not explained.
+        world.step(1_500 * SECOND);
+        settled(&mut world);
+        assert_eq!(fundings(&world), 1, "{}", world.picture());
+        let position = *world.user(0).closed_positions.back().unwrap();
+        assert!(position.funding.is_negative(), "longs pay here: {}", world.picture());
+    }
+    fn each<P: Spoken>() {
+        let calm = |world: &mut World<P>| world.weather(CALM);
+        // Nothing comes through; the same, and the process begins anew; streams alone tell nothing.
+        on::<P>(World::cut, calm);
+        on::<P>(World::cut, |world| {
+            world.kill();
+            world.weather(CALM);
+        });
+        on::<P>(silence, |world| world.exchange.faults.clear());
+    }
+    each::<Binance>();
+    each::<Bybit>();
 }
 
 #[test]

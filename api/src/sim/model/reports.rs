@@ -301,8 +301,20 @@ impl Turn<'_> {
     }
 
     fn funded(&mut self, account: u8, symbol: Symbol, venue_at: Timestamp, amount: Units) -> Reply {
-        let Some(place) = self.user.place_on_symbol(account, symbol) else { return Reply::Ignored };
-        let position = &self.user.positions[place];
+        // Of what was open then: the open position, else the newest closed one; one that is open takes what is nobody's.
+        const APART: u64 = 60_000_000;
+        let was_open = |p: &Position, closed: bool| {
+            p.account == account
+                && p.symbol == symbol
+                && p.opened_venue_at != 0
+                && p.opened_venue_at <= venue_at.0 + APART
+                && (!closed || venue_at.0 <= p.closed_at + APART)
+        };
+        let place = self.user.place_on_symbol(account, symbol);
+        let open = place.map(|place| &self.user.positions[place]);
+        let late = self.user.closed.iter().rposition(|p| was_open(p, true));
+        let late = late.filter(|_| open.is_none_or(|open| !was_open(open, false)));
+        let Some(position) = late.map(|at| &self.user.closed[at]).or(open) else { return Reply::Ignored };
         // Known already: of this position, or of one on the symbol that was closed before it.
         let before = self.user.closed.iter().filter(|p| p.account == account && p.symbol == symbol);
         let known = before.chain([position]).any(|p| venue_at.0 <= p.funded_at);
@@ -311,7 +323,20 @@ impl Turn<'_> {
             return Reply::Ignored;
         }
         self.look_at_the_day(account);
-        let position = &mut self.user.positions[place];
+        if late.is_some() {
+            // Its account was closed: what was paid is carried forward as a loss.
+            let currency = self.user.currency(account);
+            let carried = self.user.carried.get(&currency).copied().unwrap_or(0);
+            let now = (carried - amount).max(0);
+            if now != carried {
+                self.user.carried.insert(currency, now);
+            }
+        }
+        let position = match (late, place) {
+            (Some(at), _) => &mut self.user.closed[at],
+            (None, Some(place)) => &mut self.user.positions[place],
+            (None, None) => return Reply::Ignored,
+        };
         position.funding += amount;
         position.funded_at = venue_at.0;
         self.move_wallet(account, amount, LedgerAccount::VenueFunding);

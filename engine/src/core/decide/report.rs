@@ -45,7 +45,9 @@ pub(super) fn book<M: MarketView, C: Calendar>(
         VenueReport::Ended { id, state, reason } => ended(user, cx, id, state, reason, sent_at, out),
         VenueReport::Filled { id, fill, last } => filled(user, cx, id, &fill, last, sent_at, out),
         VenueReport::Funding { account, symbol, venue_at, rate, mark, amount } => {
-            let Some(position) = user.position_on(account.index, symbol) else { return Reply::Ignored };
+            let Some(position) = funded_position(user, account.index, symbol, venue_at) else {
+                return Reply::Ignored;
+            };
             // Told again after the position it belonged to was closed, it is not this one's.
             let booked_earlier = user
                 .closed_positions
@@ -87,6 +89,14 @@ pub(super) fn book<M: MarketView, C: Calendar>(
         }
         VenueReport::NotFound { .. } => Reply::Ignored,
     }
+}
+
+/// Whose funding it is: that of what was open when it was settled. A position may have been closed before its last funding was
+/// told, and another one opened since (CASES.md F1).
+fn funded_position(user: &User, account: u8, symbol: Symbol, venue_at: Timestamp) -> Option<&Position> {
+    let is_it = |p: &&Position| p.account == account && p.symbol == symbol && p.was_open_at(venue_at);
+    let open = user.position_on(account, symbol);
+    open.filter(is_it).or_else(|| user.closed_positions.iter().rev().find(is_it)).or(open)
 }
 
 /// Whether a venue that does not know this order has never got it. In the first seconds that is no proof (CASES.md, U8);

@@ -145,6 +145,8 @@ pub(super) struct Account {
     pub(super) reopen_pause: u64,
     pub(super) key_checked_at: Option<Timestamp>,
     pub(super) funding_checked_at: Option<Timestamp>,
+    /// Something was open since funding was last read: it may have been settled although nothing is open now.
+    pub(super) held_since_funding: bool,
     /// A question about funding is queued or under way: a balance may hold what it will tell.
     pub(super) funding_asking: bool,
     /// The balance waits for it.
@@ -210,6 +212,7 @@ impl Account {
             reopen_pause: 0,
             key_checked_at: None,
             funding_checked_at: None,
+            held_since_funding: false,
             funding_asking: false,
             balance_waits: false,
         }
@@ -241,6 +244,7 @@ impl Account {
             self.expected.remove(&symbol);
         } else {
             self.expected.insert(symbol, now);
+            self.held_since_funding = true;
         }
     }
 

@@ -69,11 +69,13 @@ impl<P: Shape> Connector<P> {
     fn ask_funding(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
         let due = account.funding_checked_at.is_none_or(|at| now.micros_since(at) >= FUNDING_SPAN);
-        if account.funding_asking || account.symbols().is_empty() || !due {
+        let held = account.held_since_funding || !account.symbols().is_empty();
+        if account.funding_asking || !held || !due {
             return;
         }
         account.funding_checked_at = Some(now);
         account.funding_asking = true;
+        account.held_since_funding = false;
         let oldest = account.compared_at.unwrap_or(Timestamp(now.0.saturating_sub(FUNDING_SPAN * 2)));
         let back = now.micros_since(oldest) / 1_000 + 3_600_000;
         let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back));
@@ -96,6 +98,7 @@ impl<P: Shape> Connector<P> {
             }
         } else {
             account.funding_checked_at = None;
+            account.held_since_funding = true;
             account.wallet_told = None;
             self.queue.set(now.plus_micros(FAILED_PAUSE), Timer::Compare(slot));
         }
@@ -319,7 +322,10 @@ impl<P: Shape> Connector<P> {
         }
         if !account.unexplained.contains_key(&symbol) {
             self.metrics.differences += 1;
-            self.account_mut(slot).unexplained.insert(symbol, super::account::Unexplained::default());
+            let account = self.account_mut(slot);
+            account.unexplained.insert(symbol, super::account::Unexplained::default());
+            // What no stream told of the position, none may have told of its funding.
+            account.funding_checked_at = None;
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
         }
     }

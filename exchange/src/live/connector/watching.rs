@@ -115,6 +115,7 @@ impl<P: Shape> Connector<P> {
         let told_nothing = account.told_at < acknowledged_at;
         self.metrics.untold += 1;
         self.metrics.gaps += 1;
+        self.account_mut(slot).funding_checked_at = None;
         if told_nothing {
             self.suspect(now, slot);
         }
