@@ -305,7 +305,9 @@ fn refusals_name_what_is_wrong() {
     let client = &mut client(&server);
     let ana = sign_up(client, "ana@refused.example.com");
     let full = key("name", "secret");
+    let curve = json!({ "key_type": "ed25519", "api_key": "name", "secret": ED25519 });
     for (body, code_wanted, part) in [
+        (account("bybit", "mainnet", &curve), "invalid", "key_type: bybit takes no ed25519 keys, but hmac or rsa"),
         (account("bybit", "testnet", &full), "venue_unavailable", "venue"),
         (account("binance", "mainnet", &full), "venue_unavailable", "venue"),
         (account("bybit", "", &full), "invalid", "environment"),
@@ -338,6 +340,23 @@ fn refusals_name_what_is_wrong() {
         let body = if path.ends_with("key") { full.to_string() } else { account("bybit", "mainnet", &full) };
         let response = send(client, method, path, token, &body);
         assert_eq!(code(&response), (wanted.0, wanted.1.to_owned()), "{method} {path} {}", value(&response));
+    }
+    // Of an account that is there: its exchange says which kinds.
+    for (venue, environment, index, wanted) in [("bybit", "mainnet", 1, 400), ("binance", "testnet", 2, 200)]
+    {
+        let made = send(client, "POST", "/api/accounts", &ana.token, &account(venue, environment, &full));
+        assert_eq!(made.status, 201, "{}", value(&made));
+        let path = format!("/api/accounts/{index}/key");
+        let put = send(client, "PUT", &path, &ana.token, &curve.to_string());
+        assert_eq!(put.status, wanted, "{venue}: {}", value(&put));
+        if wanted == 400 {
+            assert!(
+                value(&put)["error"]["message"].to_string().contains("key_type: bybit"),
+                "{}",
+                value(&put)
+            );
+            assert_eq!(accounts(client, &ana.token)[index]["key"]["type"], "hmac", "the old one stays");
+        }
     }
     server.stop().expect("ends");
 }

@@ -19,10 +19,11 @@ pub mod secret;
 
 use engine::core::ids::{AccountId, UserId};
 use engine::core::key::{KeyHint, KeyKind, NewKey, SEALED_BYTES_MAX, Sealed};
-use engine::core::user::{ExchangeAccount, User};
+use engine::core::user::{ExchangeAccount, User, VenueKind};
 use engine::core::venue_account::VenuePlace;
 use engine::seam::Entropy;
 use exchange::live::credential::{Credential, CredentialError};
+use exchange::live::key_check::takes;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use zeroize::Zeroizing;
@@ -81,12 +82,40 @@ impl KeyOwner {
     }
 }
 
+/// An exchange does not take keys of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key_type: {} takes no {} keys{}", .venue.as_str(), .kind.as_str(), others(*.venue))]
+pub struct NotTaken {
+    /// Which exchange.
+    pub venue: VenueKind,
+    /// Which kind.
+    pub kind: KeyKind,
+}
+
+/// What an exchange takes instead, in words.
+fn others(venue: VenueKind) -> String {
+    let kinds = [KeyKind::Hmac, KeyKind::Rsa, KeyKind::Ed25519];
+    let taken: Vec<&str> = kinds.into_iter().filter(|k| takes(venue, *k)).map(KeyKind::as_str).collect();
+    if taken.is_empty() { String::new() } else { format!(", but {}", taken.join(" or ")) }
+}
+
+/// Whether a key of this kind can be an account's at this exchange.
+///
+/// # Errors
+/// [`NotTaken`], in words for the user.
+pub fn check_kind(venue: VenueKind, kind: KeyKind) -> Result<(), NotTaken> {
+    if takes(venue, kind) { Ok(()) } else { Err(NotTaken { venue, kind }) }
+}
+
 /// Why a key was not sealed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// It cannot be one.
     #[error(transparent)]
     Form(#[from] CredentialError),
+    /// The exchange takes no keys of this kind.
+    #[error(transparent)]
+    Kind(#[from] NotTaken),
     /// It is longer than any exchange's.
     #[error("secret: at most {SECRET_BYTES_MAX} bytes")]
     TooLong,
@@ -151,6 +180,7 @@ impl Vault {
         secret: &Secret,
         entropy: &mut impl Entropy,
     ) -> Result<NewKey, SealError> {
+        check_kind(owner.place.venue, kind)?;
         let (name, text) = (api_key.expose(), secret.expose());
         if text.len() > SECRET_BYTES_MAX {
             return Err(SealError::TooLong);

@@ -73,13 +73,14 @@ fn open(vault: &Vault, owner: &KeyOwner, key: &NewKey) -> Result<Credential, Ope
 #[test]
 fn what_was_sealed_signs_as_before() {
     let vault = vault(1);
+    let owner = KeyOwner { place: VenuePlace { venue: VenueKind::Binance, ..PLACE }, ..OWNER };
     for (kind, secret) in [(KeyKind::Hmac, SECRET), (KeyKind::Ed25519, ED25519)] {
-        let key = vault.seal(&OWNER, kind, &text(NAME), &text(secret), &mut Counting(1)).expect("a key");
-        let opened = open(&vault, &OWNER, &key).expect("opens");
+        let key = vault.seal(&owner, kind, &text(NAME), &text(secret), &mut Counting(1)).expect("a key");
+        let opened = open(&vault, &owner, &key).expect("opens");
         let entered = Credential::new(kind, NAME, secret).expect("a key");
         assert_eq!((opened.kind(), opened.api_key()), (kind, NAME));
         assert_eq!(opened.sign(b"message"), entered.sign(b"message"));
-        assert_eq!(vault.check(OWNER.user, OWNER.index, &account(&key, PLACE)), Ok(()));
+        assert_eq!(vault.check(owner.user, owner.index, &account(&key, owner.place)), Ok(()));
         assert_eq!((key.kind, key.hint.text().as_str()), (kind, "1234"));
     }
 }
@@ -91,7 +92,7 @@ fn the_longest_key_fits() {
     let key = vault.seal(&OWNER, KeyKind::Hmac, &text(&long), &text(&long), &mut Counting(1)).expect("a key");
     assert_eq!(open(&vault, &OWNER, &key).expect("opens").api_key(), long);
     let longer = "s".repeat(SECRET_BYTES_MAX + 1);
-    for kind in [KeyKind::Hmac, KeyKind::Rsa, KeyKind::Ed25519] {
+    for kind in [KeyKind::Hmac, KeyKind::Rsa] {
         let refused = vault.seal(&OWNER, kind, &text(NAME), &text(&longer), &mut Counting(1));
         assert_eq!(refused, Err(SealError::TooLong));
     }
@@ -184,10 +185,24 @@ fn a_look_at_all_keys_names_those_that_do_not_open() {
 }
 
 #[test]
+fn case_t9_a_kind_that_the_exchange_does_not_take_is_refused_by_name() {
+    let seal = |venue, kind| {
+        let owner = KeyOwner { place: VenuePlace { venue, ..PLACE }, ..OWNER };
+        vault(1).seal(&owner, kind, &text(NAME), &text(ED25519), &mut Counting(1))
+    };
+    assert!(seal(VenueKind::Binance, KeyKind::Ed25519).is_ok());
+    let refused = seal(VenueKind::Bybit, KeyKind::Ed25519).expect_err("refused").to_string();
+    assert_eq!(refused, "key_type: bybit takes no ed25519 keys, but hmac or rsa");
+    let refused = seal(VenueKind::Paper, KeyKind::Hmac).expect_err("refused").to_string();
+    assert_eq!(refused, "key_type: paper takes no hmac keys");
+}
+
+#[test]
 fn what_cannot_be_a_key_is_refused_without_its_text() {
+    let owner = KeyOwner { place: VenuePlace { venue: VenueKind::Binance, ..PLACE }, ..OWNER };
     let seal = |kind, name: &str, secret: &str| {
         vault(1)
-            .seal(&OWNER, kind, &text(name), &text(secret), &mut Counting(1))
+            .seal(&owner, kind, &text(name), &text(secret), &mut Counting(1))
             .expect_err("refused")
             .to_string()
     };

@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 use super::bodies::BodyError;
 use crate::reads::{Found, Question};
-use crate::vault::KeyOwner;
 use crate::vault::secret::Secret;
+use crate::vault::{KeyOwner, check_kind};
 
 /// What a body says of a key. All of it is needed; what is missing is named.
 #[derive(Deserialize)]
@@ -147,11 +147,16 @@ impl KeyRequest {
             Wanted::Replace(account) => Place::Known(*account),
         };
         let kind = self.key.key_type.as_deref().and_then(KeyKind::parse);
+        let kind = kind.ok_or_else(|| invalid("key_type: hmac, rsa or ed25519"))?;
+        // Of an account that is there already, the vault looks when its exchange is known.
+        if let Place::New(place) = &place {
+            check_kind(place.venue, kind).map_err(|not_taken| invalid(not_taken.to_string()))?;
+        }
         Ok(KeyEntry {
             user: self.user,
             session: self.session,
             place,
-            kind: kind.ok_or_else(|| invalid("key_type: hmac, rsa or ed25519"))?,
+            kind,
             api_key: self.key.api_key.ok_or_else(|| invalid("api_key: missing"))?,
             secret: self.key.secret.ok_or_else(|| invalid("secret: missing"))?,
         })
@@ -269,6 +274,11 @@ mod tests {
                 r#"{"environment":"mainnet"}"#,
                 r#"{"key_type":"dsa","api_key":"n","secret":"s"}"#,
                 "key_type: ",
+            ),
+            (
+                r#"{"environment":"mainnet"}"#,
+                r#"{"key_type":"ed25519","api_key":"n","secret":"s"}"#,
+                "key_type: bybit takes no ed25519 keys, but hmac or rsa",
             ),
             (r#"{"environment":"mainnet"}"#, r#"{"key_type":"hmac","secret":"s"}"#, "api_key: "),
             (r#"{"environment":"mainnet"}"#, r#"{"key_type":"hmac","api_key":"n"}"#, "secret: "),

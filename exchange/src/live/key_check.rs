@@ -4,11 +4,24 @@
 //! **Invariants**: pure. What is worst is said first: a user who mends it is not sent round again.
 
 use engine::core::ids::Timestamp;
-use engine::core::key::{KeyFault, KeyFinding};
+use engine::core::key::{KeyFault, KeyFinding, KeyKind};
+use engine::core::user::VenueKind;
 use engine::core::venue_account::VenuePlace;
 use sha2::{Digest, Sha256};
 
+use super::binance::Binance;
+use super::bybit::Bybit;
 use super::protocol::{AccountView, KeyView, Millis};
+
+/// Whether an exchange takes keys of this kind (EXCHANGES.md §2.2, §3.2). A paper account has none.
+#[must_use]
+pub const fn takes(venue: VenueKind, kind: KeyKind) -> bool {
+    match venue {
+        VenueKind::Binance => Binance::accepts(kind),
+        VenueKind::Bybit => Bybit::accepts(kind),
+        VenueKind::Paper => false,
+    }
+}
 
 /// Judges a key by the exchange's answers about it and its account. `identity` is the exchange's own id of the account, where
 /// it tells one.
@@ -55,7 +68,6 @@ fn digest(place: VenuePlace, text: &str) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use engine::core::user::VenueKind;
     use engine::core::venue_account::Environment;
 
     use super::*;
@@ -93,6 +105,17 @@ mod tests {
         assert_eq!(verdict(&loose, REAL), Err(KeyFault::NotBoundToAddress));
         let testnet = VenuePlace { environment: Environment::Testnet, ..REAL };
         assert_eq!(verdict(&loose, testnet), Ok(()), "there is nothing to steal");
+    }
+
+    #[test]
+    fn case_t9_an_exchange_takes_the_kinds_of_keys_that_it_knows() {
+        let taken = |venue| {
+            let kinds = [KeyKind::Hmac, KeyKind::Rsa, KeyKind::Ed25519];
+            kinds.into_iter().filter(|kind| takes(venue, *kind)).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(VenueKind::Binance), [KeyKind::Hmac, KeyKind::Rsa, KeyKind::Ed25519]);
+        assert_eq!(taken(VenueKind::Bybit), [KeyKind::Hmac, KeyKind::Rsa]);
+        assert_eq!(taken(VenueKind::Paper), []);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod trade_socket;
 
 use engine::core::instrument::Symbol;
 
-use super::credential::Credential;
+use super::credential::{Credential, KeyKind};
 use super::protocol::{
     AccountUse, Answer, Ask, Cost, Failure, FailureKind, HttpCall, HttpReply, Malformed, Millis, Protocol,
     StreamEvent, TradeMessage, Used,
@@ -53,6 +53,14 @@ pub fn private_path(listen_keys: &[&str]) -> String {
 /// The language of Binance USD-M futures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Binance;
+
+impl Binance {
+    /// Whether a key of this kind can sign for Binance: each can (EXCHANGES.md §2.2).
+    #[must_use]
+    pub const fn accepts(kind: KeyKind) -> bool {
+        matches!(kind, KeyKind::Hmac | KeyKind::Rsa | KeyKind::Ed25519)
+    }
+}
 
 impl Protocol for Binance {
     const NAME: &'static str = "binance";
