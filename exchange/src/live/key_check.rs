@@ -82,6 +82,7 @@ mod tests {
             may_withdraw: false,
             bound_to_address: true,
             expires_at: Some(Millis(NOW.0 + 1)),
+            account: None,
         }
     }
 
@@ -96,7 +97,13 @@ mod tests {
         for may_trade in [false, true] {
             for bound_to_address in [false, true] {
                 for expires_at in [None, Some(NOW)] {
-                    let key = KeyView { may_trade, may_withdraw: true, bound_to_address, expires_at };
+                    let key = KeyView {
+                        may_trade,
+                        may_withdraw: true,
+                        bound_to_address,
+                        expires_at,
+                        account: None,
+                    };
                     assert_eq!(verdict(&key, REAL), Err(KeyFault::WithdrawalRight), "{key:?}");
                 }
             }

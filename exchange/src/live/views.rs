@@ -186,6 +186,8 @@ pub struct BalanceView {
     pub wallet: Money,
     /// What may be used as margin, where it is told.
     pub available: Option<Money>,
+    /// The exchange's own name of the account, where this tells it (Binance: `accountAlias`).
+    pub account: Option<String>,
 }
 
 /// Leverage and margin type of a symbol.
@@ -221,6 +223,8 @@ pub struct KeyView {
     pub bound_to_address: bool,
     /// When it ends, where it does.
     pub expires_at: Option<Millis>,
+    /// The exchange's own id of the account, where this tells it (Bybit: `userID`).
+    pub account: Option<String>,
 }
 
 /// Highest leverage and maintenance margin of a symbol.

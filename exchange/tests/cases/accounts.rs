@@ -1,7 +1,8 @@
 //! L and H: leverage, margin type and position mode.
 
+use engine::core::fixed::Money;
 use engine::core::ids::Leg;
-use engine::core::key::KeyFault;
+use engine::core::key::{KeyFault, KeyState};
 use engine::core::order::VenueReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
@@ -9,6 +10,59 @@ use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
 use crate::world::Start;
+
+/// How the key of a trader's account stands.
+fn standing<P: Spoken>(world: &World<P>, n: usize, index: usize) -> KeyState {
+    world.user(n).accounts[index].key_state
+}
+
+#[test]
+fn case_n12_one_account_of_an_exchange_that_is_connected_twice_is_found() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(71, 2);
+        assert!(world.user(0).accounts[0].identity.is_some(), "the exchange tells which account it is");
+        let others = [world.user(0).accounts[0].identity, world.user(1).accounts[0].identity];
+        assert_ne!(others[0], others[1]);
+        // The trader's own account once more; then one of their accounts that is another one.
+        let no = world.traders[0].no;
+        world.enter_key(0, 1, no);
+        world.until("judged", 60 * SECOND, |w| standing(w, 0, 1) != KeyState::Pending);
+        let found = KeyState::Unhealthy(KeyFault::AlreadyConnected);
+        assert_eq!(standing(&world, 0, 1), found, "{}", world.picture());
+        let other = world.exchange.core.open_account(P::FACE, Money::from_whole(10)).unwrap();
+        world.enter_key(0, 2, other);
+        world.until("judged", 60 * SECOND, |w| standing(w, 0, 2) != KeyState::Pending);
+        assert!(standing(&world, 0, 2).is_good(), "{}", world.picture());
+        assert!(standing(&world, 0, 0).is_good(), "the first one trades on: {}", world.picture());
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, |w| ours(w, 0) == held(w, 0) && held(w, 0) > 0);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_n12_a_key_of_another_account_is_found_and_nothing_is_taken_for_closed() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(72, 1);
+        let (no, before) = (world.traders[0].no, ours(&world, 0));
+        assert!(before > 0);
+        let other = world.exchange.core.open_account(P::FACE, Money::from_whole(10_000)).unwrap();
+        world.enter_key(0, 0, other);
+        world.until("judged", 60 * SECOND, |w| standing(w, 0, 0) != KeyState::Pending);
+        let found = KeyState::Unhealthy(KeyFault::OtherAccount);
+        assert_eq!(standing(&world, 0, 0), found, "{}", world.picture());
+        world.step(120 * SECOND);
+        assert_eq!((ours(&world, 0), held(&world, 0)), (before, before), "{}", world.picture());
+        assert_eq!(world.user(0).wallet(0), world.exchange.core.account(no).unwrap().wallet);
+        // With a key of the right one everything goes on.
+        world.enter_key(0, 0, no);
+        world.until("judged", 60 * SECOND, |w| standing(w, 0, 0).is_good());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
 
 /// How often leverage or margin type was set.
 fn set_up<P: Spoken>(world: &World<P>) -> u32 {

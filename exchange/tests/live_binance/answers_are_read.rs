@@ -226,8 +226,9 @@ fn case_p12_balances_of_any_asset() {
             asset: "BNFCR".to_owned(),
             wallet: money("122607.35137903"),
             available: Some(money("23.72469206")),
+            account: Some("SgsR".to_owned()),
         },
-        BalanceView { asset: "USDC".to_owned(), wallet: money("-0.5"), available: None },
+        BalanceView { asset: "USDC".to_owned(), wallet: money("-0.5"), available: None, account: None },
     ];
     assert_eq!(answer(&Ask::Balances, body), Ok(Answer::Balances(want)));
 }
@@ -380,6 +381,7 @@ fn settings_account_and_key() {
         may_withdraw: false,
         bound_to_address: true,
         expires_at: Some(Millis(1_628_985_600_000)),
+        account: None,
     };
     assert_eq!(answer(&Ask::Key, body), Ok(Answer::Key(key.clone())));
     let free = body.replace("\"enableWithdrawals\":false", "\"enableWithdrawals\":true");

@@ -154,6 +154,7 @@ fn balances_tell_what_may_be_used() {
         asset: asset.to_owned(),
         wallet: money(wallet),
         available: Some(money(available)),
+        account: None,
     };
     // Isolated: the account as a whole tells nothing.
     let coins = format!("{},{}", coin("USDT", "11728.54414904", "2.72589075"), coin("BTC", "0.06", "0"));
@@ -244,6 +245,7 @@ fn a_key_is_told_with_its_rights_and_its_end() {
         may_withdraw,
         bound_to_address,
         expires_at: expires_at.map(Millis),
+        account: Some("53888001".to_owned()),
     };
     let trade = r#""Order","Position""#;
     assert_eq!(key(0, trade, "", r#""*""#, ends), view(true, false, false, Some(1_684_120_404_000)));

@@ -400,6 +400,7 @@ fn a_wallet_is_a_balance_for_each_coin() {
             asset: asset.to_owned(),
             wallet: money(wallet),
             available: Some(money(available)),
+            account: None,
         })
     };
     // More is bound than there is: nothing is available, not less than nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::core::fixed::{Money, Price};
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, MarketView, Quote, Symbol};
-use engine::core::key::KeyFinding;
+use engine::core::key::{KeyFault, KeyFinding, KeyState};
 use engine::core::order::{NewOrder, VenueReport};
 use engine::core::user::{ExchangeAccount, User};
 use engine::shard::ports::{Gateway, VenueBusy};
@@ -43,6 +43,9 @@ impl<P: Shape> Gateway for LiveGateway<P> {
     fn key_changed(&mut self, account: AccountId, now: &ExchangeAccount) {
         let number = now.key.as_ref().map_or(0, |key| key.number);
         if self.known.insert(account, number) == Some(number) {
+            if now.key_state == KeyState::Unhealthy(KeyFault::OtherAccount) {
+                self.connector.remove_credential(account);
+            }
             return;
         }
         let credential = self.keys.get(&account).map(super::credential);

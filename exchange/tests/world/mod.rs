@@ -258,6 +258,30 @@ impl<P: Spoken> World<P> {
         self.ask(user, Command::Subscribe { user, source: self.source, account: 0, settings });
     }
 
+    /// Enters a key of this account of the exchange: another one for an account that the trader has connected, or the first of
+    /// a further one.
+    pub fn enter_key(&mut self, n: usize, index: u8, no: AccountNo) {
+        let (name, secret) = (format!("key{n}of{}", self.next_reply), format!("secret-of-{n}-and-{index}"));
+        self.exchange.core.add_key(no, &KeySpec::hmac(&name, &secret)).expect("a usable key");
+        let user = self.traders[n].user;
+        let key = NewKey {
+            kind: CoreKeyKind::Hmac,
+            hint: KeyHint::of(&name),
+            sealed: Sealed(vec![1; 64].into_boxed_slice()),
+        };
+        self.desk_mut().gateway_mut().keys.insert(AccountId { user, index }, (name, secret));
+        let place = VenuePlace { venue: P::VENUE, environment: Environment::Testnet, ..VenuePlace::PAPER };
+        let known = self.user(n).accounts.len() > usize::from(index);
+        self.ask(
+            user,
+            if known {
+                Command::SetKey { user, account: index, key }
+            } else {
+                Command::ConnectAccount { user, index, place, key }
+            },
+        );
+    }
+
     fn boot(&mut self, state: State, journal: Memory) {
         let shared = AddressBudget::new(P::PACING, 1).expect("usable limits");
         let mut gateway = LiveGateway::new(Connector::<P>::new(Pacer::new(shared), 1), self.now);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use engine::core::fixed::{Money, Price};
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, MarketView, Quote, Symbol};
-use engine::core::key::{KeyFault, KeyFinding};
+use engine::core::key::{KeyFault, KeyFinding, KeyState};
 use engine::core::order::{NewOrder, VenueReason, VenueReport};
 use engine::core::user::{ExchangeAccount, User, VenueKind};
 use engine::core::venue_account::{Egress, Environment, LiveVenues, VenuePlace};
@@ -256,7 +256,12 @@ impl<V: Venue> Gateway for Venues<V> {
         let Some(live) = &mut self.live else { return };
         let number = account.key.as_ref().map_or(0, |key| key.number);
         if live.seats.get(&id).is_some_and(|seat| seat.key_number == number) {
-            // Its own finding, come round.
+            // Its own finding, come round. A key of another account is of no use: its positions would look closed.
+            if account.key_state == KeyState::Unhealthy(KeyFault::OtherAccount)
+                && let Some(Ok(line)) = live.of(id)
+            {
+                line.connector_mut().remove_credential(id);
+            }
             return;
         }
         if number == 0 {

@@ -141,6 +141,8 @@ struct BalanceRow<'a> {
     balance: Num<'a>,
     #[serde(borrow)]
     available_balance: Option<Num<'a>>,
+    #[serde(borrow)]
+    account_alias: Option<Cow<'a, str>>,
 }
 
 fn balance(text: &str) -> Result<Option<BalanceView>, Malformed> {
@@ -149,6 +151,10 @@ fn balance(text: &str) -> Result<Option<BalanceView>, Malformed> {
         asset: json::cut(&row.asset).to_owned(),
         wallet: row.balance.exact("balance")?,
         available: row.available_balance.map(|available| available.exact("availableBalance")).transpose()?,
+        account: row
+            .account_alias
+            .map(|alias| json::cut(&alias).to_owned())
+            .filter(|alias| !alias.is_empty()),
     }))
 }
 
@@ -306,6 +312,7 @@ fn key(text: &str) -> Result<Answer, Malformed> {
         may_withdraw: row.enable_withdrawals.0,
         bound_to_address: row.ip_restrict.0,
         expires_at: expires_at.filter(|time| time.0 > 0),
+        account: None,
     }))
 }
 

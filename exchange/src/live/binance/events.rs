@@ -288,6 +288,7 @@ fn account(text: &str, events: &mut Vec<StreamEvent>) -> Result<(), Malformed> {
             asset: json::cut(&row.asset).to_owned(),
             wallet: row.wallet.exact("wallet balance")?,
             available: None,
+            account: None,
         }));
     }
     for row in positions {

@@ -285,6 +285,8 @@ struct KeyRow<'a> {
     deadline_day: Field<'a>,
     #[serde(borrow, default)]
     expired_at: Field<'a>,
+    #[serde(borrow, default, rename = "userID")]
+    user_id: Field<'a>,
 }
 
 fn key(row: &KeyRow<'_>, now: Millis) -> KeyView {
@@ -297,7 +299,14 @@ fn key(row: &KeyRow<'_>, now: Millis) -> KeyView {
         may_withdraw: holds(&permissions.wallet, "Withdraw"),
         bound_to_address: !row.ips.is_empty() && !holds(&row.ips, "*"),
         expires_at: expires(row, now),
+        account: account_id(row.user_id.as_str()),
     }
+}
+
+/// A user's number; zero is none.
+fn account_id(text: &str) -> Option<String> {
+    let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && text.bytes().any(|byte| byte != b'0')).then(|| text.to_owned())
 }
 
 /// When a key ends. One that is bound to addresses does not: its date is of the year 1970 and its days are negative.

@@ -343,7 +343,7 @@ impl CoinRow<'_> {
         }
         let wallet: Money = self.wallet_balance.number_or_zero("walletBalance")?;
         let available = self.available(wallet, available);
-        Ok(BalanceView { asset, wallet, available })
+        Ok(BalanceView { asset, wallet, available, account: None })
     }
 
     /// What is left of the wallet as margin. With isolated margin that is the wallet without what is bound; otherwise the

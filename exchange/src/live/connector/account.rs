@@ -40,6 +40,8 @@ pub(super) enum Comparing {
     No,
     /// Position mode and rights.
     Account,
+    /// Which account it is.
+    Name,
     /// Leverage and margin types.
     Settings,
     /// Positions.
@@ -84,6 +86,9 @@ pub(super) struct Account {
     pub(super) is_ready: bool,
     /// What the exchange last said about the account.
     pub(super) view: Option<AccountView>,
+    /// The exchange's own name of it, once it was asked for; see [`super::Shape::BALANCES_NAME`].
+    pub(super) name: Option<String>,
+    pub(super) name_is_known: bool,
     pub(super) mode: PositionMode,
     pub(super) mode_is_known: bool,
     /// Bybit: margin type of the account as a whole.
@@ -170,6 +175,8 @@ impl Account {
             suspended: None,
             is_ready: false,
             view: None,
+            name: None,
+            name_is_known: false,
             mode: PositionMode::OneWay,
             mode_is_known: false,
             isolated: None,
@@ -215,6 +222,21 @@ impl Account {
             held_since_funding: false,
             funding_asking: false,
             balance_waits: false,
+        }
+    }
+
+    /// Without a key no question is answered any more: what waits for answers begins anew with the next key.
+    pub(super) fn forget_questions(&mut self) {
+        self.comparing = Comparing::No;
+        self.questions = 0;
+        self.funding_asking = false;
+        self.balance_waits = false;
+        self.unexplained.clear();
+        for setup in self.setups.values_mut() {
+            setup.asking = false;
+        }
+        for order in self.orders.values_mut() {
+            order.asking = false;
         }
     }
 

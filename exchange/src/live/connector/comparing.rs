@@ -48,7 +48,11 @@ impl<P: Shape> Connector<P> {
         account.compare_again = false;
         let purpose = if account.is_ready { purpose } else { Purpose::Reconcile };
         account.comparing_for = purpose;
-        if account.mode_is_known && account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN) {
+        let named = account.name_is_known || !P::BALANCES_NAME;
+        if account.mode_is_known
+            && named
+            && account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN)
+        {
             account.key_checked_at = Some(now);
             self.ask(Some(slot), Ask::Key, Why::Key, Purpose::Reconcile);
         }
@@ -57,6 +61,9 @@ impl<P: Shape> Connector<P> {
         if !account.mode_is_known {
             account.comparing = Comparing::Account;
             self.ask(Some(slot), Ask::Account, Why::Compare, purpose);
+        } else if !named {
+            account.comparing = Comparing::Name;
+            self.ask(Some(slot), Ask::Balances, Why::Compare, purpose);
         } else if !account.settings_known && P::SHARED {
             account.comparing = Comparing::Settings;
             self.ask(Some(slot), Ask::Settings(None), Why::Compare, purpose);
@@ -143,6 +150,13 @@ impl<P: Shape> Connector<P> {
                 } else if !view.may_trade {
                     self.suspend(slot, KeyFault::AccountRestricted, 0, "the account may not trade");
                 }
+                self.compare(now, slot);
+            }
+            (Comparing::Name, Answer::Balances(rows)) => {
+                let account = self.account_mut(slot);
+                account.name = rows.into_iter().find_map(|row| row.account);
+                account.name_is_known = true;
+                account.comparing = Comparing::No;
                 self.compare(now, slot);
             }
             (Comparing::Settings, Answer::Settings(rows)) => {

@@ -41,7 +41,7 @@ impl<P: Shape> Connector<P> {
     /// What the exchange says about the key.
     pub(super) fn key_read(&mut self, now: Timestamp, slot: Slot, end: Ended) {
         let account = self.account(slot);
-        let (place, view) = (account.place, account.view);
+        let (place, view, name) = (account.place, account.view, account.name.clone());
         let told = match end {
             Ended::Answered(Ok(Answer::Key(told))) => Some(told),
             Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
@@ -55,6 +55,7 @@ impl<P: Shape> Connector<P> {
                     may_withdraw: false,
                     bound_to_address: false,
                     expires_at: None,
+                    account: None,
                 })
             }
             _ => None,
@@ -65,7 +66,8 @@ impl<P: Shape> Connector<P> {
             self.queue.set(now.plus_micros(AGAIN_SPAN), Timer::Compare(slot));
             return;
         };
-        let finding = judge(&told, view.as_ref(), None, place, self.pacer.clock().now(now));
+        let identity = told.account.as_deref().or(name.as_deref());
+        let finding = judge(&told, view.as_ref(), identity, place, self.pacer.clock().now(now));
         match finding.verdict {
             Err(fault) => self.suspend(slot, fault, 0, fault.remedy()),
             Ok(()) => {

@@ -283,6 +283,7 @@ impl<P: Shape> Connector<P> {
             account.suspended = None;
             account.key_checked_at = None;
             account.mode_is_known = false;
+            account.name_is_known = false;
             self.connect(now, slot);
             return Ok(());
         }
@@ -336,7 +337,9 @@ impl<P: Shape> Connector<P> {
     /// Takes an account's key away: nothing more is sent for it.
     pub fn remove_credential(&mut self, id: AccountId) {
         if let Some(slot) = self.slots.get(&id).copied() {
-            self.account_mut(slot).credential = None;
+            let account = self.account_mut(slot);
+            account.credential = None;
+            account.forget_questions();
             self.disconnect(slot);
         }
     }

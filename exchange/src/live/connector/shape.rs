@@ -16,6 +16,8 @@ pub trait Shape: Protocol {
     const ATTACHES: bool;
     /// Whether the list of executions tells which of them are the exchange's own (Bybit), or another list has to be asked.
     const LISTS_TELL_MAKERS: bool;
+    /// Whether it is the balances that tell which account it is (Binance), and not what is said of the key.
+    const BALANCES_NAME: bool;
     /// Whether the answer to a new order proves that it is live. On Bybit the order stream does (EXCHANGES.md §3.4).
     const ANSWER_IS_PROOF: bool;
     /// New sockets that one address may open, and in how many microseconds (EXCHANGES.md §2.3, §3.3).
@@ -43,6 +45,7 @@ impl Shape for Binance {
     const SHARED: bool = true;
     const ATTACHES: bool = false;
     const LISTS_TELL_MAKERS: bool = false;
+    const BALANCES_NAME: bool = true;
     const ANSWER_IS_PROOF: bool = true;
     const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
     /// The server pings every 3 minutes (EXCHANGES.md §2.3): one ping, and half a minute for one that is late.
@@ -61,6 +64,7 @@ impl Shape for Bybit {
     const SHARED: bool = false;
     const ATTACHES: bool = true;
     const LISTS_TELL_MAKERS: bool = true;
+    const BALANCES_NAME: bool = false;
     const ANSWER_IS_PROOF: bool = false;
     const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);
     /// We ping every 20 s at least and are answered (EXCHANGES.md §3.2): two pings, and time for the second answer.

@@ -36,7 +36,7 @@ impl Context<'_, '_> {
 
     pub(super) fn balance(&mut self) -> Answer {
         let funds = self.desk.core.funds(self.account).ok_or(ApiError::KEY)?;
-        Ok(json!([render::balance(&funds, self.now_ms())]).to_string())
+        Ok(json!([render::balance(self.account, &funds, self.now_ms())]).to_string())
     }
 
     fn account_info(&self, v2: bool) -> Answer {

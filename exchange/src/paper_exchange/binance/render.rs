@@ -5,7 +5,7 @@ use engine::core::instrument::Instrument;
 use engine::core::order::{Liquidity, Side};
 use serde_json::{Value, json};
 
-use super::super::accounts::{Account, Funds, Income, IncomeKind, Position};
+use super::super::accounts::{Account, AccountNo, Funds, Income, IncomeKind, Position};
 use super::super::orders::{
     EndReason, Execution, Kind, Life, Order, PositionSide, Role, State, Trigger, Watched,
 };
@@ -331,9 +331,9 @@ pub(super) fn account_position(
 }
 
 /// A balance in the form of `balance`.
-pub(super) fn balance(funds: &Funds, now_ms: u64) -> Value {
+pub(super) fn balance(account: AccountNo, funds: &Funds, now_ms: u64) -> Value {
     json!({
-        "accountAlias": "paper",
+        "accountAlias": format!("paper{}", account.0),
         "asset": ASSET,
         "balance": funds.wallet.to_string(),
         "crossWalletBalance": funds.wallet.to_string(),
