@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::core::ids::Timestamp;
 use engine::core::venue_account::{Egress, VenuePlace};
-use exchange::live::connector::{Census, ConnectorMetrics};
+use exchange::live::connector::{Census, ConnectorMetrics, MarkFigures};
 use exchange::live::pacing::address::AddressView;
 use exchange::live::pacing::circuit::{CircuitReason, CircuitState};
 use serde_json::{Map, Value, json};
@@ -32,23 +32,31 @@ pub struct LineFigures {
     pub metrics: ConnectorMetrics,
     /// What its connector has now.
     pub census: Census,
+    /// How the prices of its market stand.
+    pub marks: MarkFigures,
 }
 
-/// A figure of a line: its name, and whether it only grows.
+/// A figure of a line: its name, whether it only grows, and whether several lines add up or the largest counts.
 struct Figure {
     name: &'static str,
     counts: bool,
+    adds: bool,
 }
 
 const fn counter(name: &'static str) -> Figure {
-    Figure { name, counts: true }
+    Figure { name, counts: true, adds: true }
 }
 
 const fn gauge(name: &'static str) -> Figure {
-    Figure { name, counts: false }
+    Figure { name, counts: false, adds: true }
 }
 
-const FIGURES_COUNT: usize = 19;
+/// A figure that several lines tell of the same thing.
+const fn largest(name: &'static str) -> Figure {
+    Figure { name, counts: false, adds: false }
+}
+
+const FIGURES_COUNT: usize = 26;
 
 /// In the order of [`figures_of`].
 const FIGURES: [Figure; FIGURES_COUNT] = [
@@ -71,9 +79,17 @@ const FIGURES: [Figure; FIGURES_COUNT] = [
     gauge("unknown_now"),
     gauge("foreign_positions"),
     gauge("sockets"),
+    counter("marks_streamed"),
+    counter("marks_listed"),
+    counter("marks_refused"),
+    gauge("mark_streams"),
+    largest("mark_age_newest_ms"),
+    largest("mark_age_oldest_ms"),
+    largest("marks_unusable"),
 ];
 
-const fn figures_of(metrics: &ConnectorMetrics, census: &Census) -> [u64; FIGURES_COUNT] {
+const fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
+    let LineFigures { metrics, census, marks, .. } = figures;
     [
         metrics.calls,
         metrics.orders_sent,
@@ -94,6 +110,13 @@ const fn figures_of(metrics: &ConnectorMetrics, census: &Census) -> [u64; FIGURE
         census.unknown,
         census.foreign,
         census.sockets,
+        metrics.marks_streamed,
+        metrics.marks_listed,
+        metrics.marks_refused,
+        marks.streams,
+        marks.newest_age_ms,
+        marks.oldest_age_ms,
+        marks.unusable,
     ]
 }
 
@@ -208,7 +231,7 @@ impl VenueGauges {
         for (gauge, value) in line.address.iter().zip(address_of(&figures.address)) {
             gauge.store(value, Ordering::Relaxed);
         }
-        for (gauge, value) in line.values.iter().zip(figures_of(&figures.metrics, &figures.census)) {
+        for (gauge, value) in line.values.iter().zip(figures_of(figures)) {
             gauge.store(value, Ordering::Relaxed);
         }
         // Zero says that nothing was told yet, so whoever sees a time sees the figures too.
@@ -269,8 +292,9 @@ impl AddressRow {
         self.lines.iter().max_by_key(|line| line.at_micros).expect("a row is made for a line")
     }
 
-    fn sum(&self, figure: usize) -> u64 {
-        self.lines.iter().map(|line| line.values[figure]).sum()
+    fn over_lines(&self, figure: usize) -> u64 {
+        let values = self.lines.iter().map(|line| line.values[figure]);
+        if FIGURES[figure].adds { values.sum() } else { values.max().unwrap_or(0) }
     }
 
     /// Why trading over this address is impaired.
@@ -354,7 +378,7 @@ fn address_json(row: &AddressRow) -> Map<String, Value> {
     let socket = (socket_limit > 0).then(|| json!({ "used": socket_used, "limit": socket_limit }));
     put("budget", json!({ "http": { "used": http_used, "limit": http_limit }, "socket": socket }));
     for (place, figure) in FIGURES.iter().enumerate() {
-        put(figure.name, json!(row.sum(place)));
+        put(figure.name, json!(row.over_lines(place)));
     }
     view
 }
@@ -494,6 +518,7 @@ mod tests {
             address: pacer.view(NOW),
             metrics: ConnectorMetrics { orders_sent, unknown: 3, resolved: 2, ..ConnectorMetrics::default() },
             census: Census { accounts: 5, suspended, unknown: 1, sockets: 4, ..Census::default() },
+            marks: MarkFigures { streams: 1, newest_age_ms: 40, oldest_age_ms: 900, unusable: 2 },
         }
     }
 
@@ -545,6 +570,11 @@ mod tests {
         );
         assert_eq!(one["orders_sent"], 8, "both shards: {one}");
         assert_eq!((&one["accounts"], &other["accounts_suspended"]), (&json!(10), &json!(1)));
+        assert_eq!(
+            (&one["mark_streams"], &one["mark_age_oldest_ms"]),
+            (&json!(2), &json!(900)),
+            "ages do not add"
+        );
         assert_eq!(one["budget"]["socket"], Value::Null, "Binance counts sockets with requests");
         assert_eq!(other["budget"]["socket"]["limit"], 3_000);
         assert!(one["budget"]["http"]["used"].as_u64() >= Some(80), "{one}");
@@ -581,6 +611,7 @@ mod tests {
             format!("coinbitclub_venue_orders_sent_total{{{other},shard=\"1\",site=\"api.bytick.com\"}} 4"),
             format!("coinbitclub_venue_accounts_suspended{{{other},shard=\"1\",site=\"main\"}} 2"),
             format!("coinbitclub_venue_unknown_now{{{one},shard=\"0\",site=\"main\"}} 1"),
+            format!("coinbitclub_venue_mark_age_newest_ms{{{one},shard=\"0\",site=\"main\"}} 40"),
             "coinbitclub_venue_accounts_waiting{shard=\"1\"} 6".to_owned(),
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");

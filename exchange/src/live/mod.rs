@@ -4,6 +4,7 @@
 //!   that turns them into bytes and back.
 //! * [`credential`]: a key and what it signs with. [`params`]: percent-encoding before signing, in one place.
 //! * [`key_check`]: whether a key is taken, from what the exchange says about it.
+//! * [`marks`]: the mark prices of an exchange, shared by all shards. [`klines`]: spans and pages of candles.
 //! * [`binance`], [`bybit`]: the two protocols, without I/O.
 //! * [`pacing`]: what may be sent when, without I/O: budgets, stops, bans, circuits, the exchange's clock.
 //!
@@ -16,6 +17,8 @@ pub mod bybit;
 pub mod connector;
 pub mod credential;
 pub mod key_check;
+pub mod klines;
+pub mod marks;
 pub mod pacing;
 pub mod params;
 pub mod protocol;

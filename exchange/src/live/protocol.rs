@@ -14,9 +14,10 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{NewOrder, Side, VenueReason};
 
 use super::credential::Credential;
+use super::klines::Interval;
 pub use super::views::{
-    AccountView, BalanceView, BracketView, ExecutionView, FundingView, InstrumentView, KeyView, Maker,
-    MarkView, OrderView, PositionView, SettingsView, ViewKind, ViewState,
+    AccountView, BalanceView, BracketView, ExecutionView, FundingView, InstrumentView, KeyView, KlineView,
+    Maker, MarkView, OrderView, PositionView, SettingsView, TradeView, ViewKind, ViewState,
 };
 
 /// Longest text of an exchange that is kept, in bytes.
@@ -159,13 +160,35 @@ pub enum Ask {
     Brackets,
     /// Mark prices of all symbols. Needs no key. Answer: [`Answer::Marks`].
     Marks,
+    /// Candles of a symbol that open within a span, oldest first. Needs no key. Answer: [`Answer::Klines`].
+    Klines {
+        /// Of which symbol.
+        symbol: Symbol,
+        /// How long each is.
+        interval: Interval,
+        /// None opens before this.
+        from: Millis,
+        /// All open before this.
+        to: Millis,
+        /// Where it goes on.
+        cursor: Cursor,
+    },
+}
+
+/// What a public socket may be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// The mark price of a symbol. Event: [`StreamEvent::Mark`].
+    Mark(Symbol),
+    /// The trades of a symbol. Event: [`StreamEvent::Trade`].
+    Trades(Symbol),
 }
 
 impl Ask {
     /// Whether it has to be signed.
     #[must_use]
     pub const fn is_signed(&self) -> bool {
-        !matches!(self, Self::Time | Self::Instruments(_) | Self::Marks)
+        !matches!(self, Self::Time | Self::Instruments(_) | Self::Marks | Self::Klines { .. })
     }
 
     /// Whether it changes what the exchange holds: its outcome then matters when no answer comes.
@@ -277,6 +300,8 @@ pub enum Answer {
     Brackets(Vec<BracketView>),
     /// Mark prices.
     Marks(Vec<MarkView>),
+    /// Candles, and where the span goes on (`None`: it is complete). A page may be empty and not the last: nothing was traded.
+    Klines(Vec<KlineView>, Option<Cursor>),
 }
 
 /// Whom a rate limit or a ban concerns.
@@ -412,6 +437,8 @@ pub enum StreamEvent {
     Pong,
     /// A mark price.
     Mark(MarkView),
+    /// A trade of the market.
+    Trade(TradeView),
 }
 
 /// What a trade socket answers to one request.
@@ -484,8 +511,8 @@ pub trait Protocol {
     /// The message that keeps a socket alive, where the client has to send one.
     fn heartbeat(request_id: &str) -> Option<String>;
 
-    /// Messages that subscribe a public socket to the mark prices of these symbols.
-    fn public_subscribe(symbols: &[Symbol]) -> Vec<String>;
+    /// Messages that subscribe a public socket to these topics.
+    fn public_subscribe(topics: &[Topic]) -> Vec<String>;
     /// Reads a message of a public stream.
     ///
     /// # Errors

@@ -55,6 +55,8 @@ pub struct Endpoints {
     pub trade: Endpoint,
     /// Private streams.
     pub private: Endpoint,
+    /// Streams of the market; `None` where the environment has none: prices then come by requests.
+    pub public: Option<Endpoint>,
 }
 
 impl Endpoints {
@@ -66,15 +68,17 @@ impl Endpoints {
             wallet: endpoint.clone(),
             trade: endpoint.clone(),
             private: endpoint.clone(),
+            public: Some(endpoint.clone()),
         }
     }
 
-    fn of(&self, server: Server) -> &Endpoint {
+    const fn of(&self, server: Server) -> Option<&Endpoint> {
         match server {
-            Server::Rest => &self.rest,
-            Server::Wallet => &self.wallet,
-            Server::Trade => &self.trade,
-            Server::Private => &self.private,
+            Server::Rest => Some(&self.rest),
+            Server::Wallet => Some(&self.wallet),
+            Server::Trade => Some(&self.trade),
+            Server::Private => Some(&self.private),
+            Server::Public => self.public.as_ref(),
         }
     }
 }
@@ -343,7 +347,7 @@ impl<E: Entropy + Clone> Transport<E> {
         wire: &mut W,
         dial: &mut impl Dial<W>,
     ) -> Option<()> {
-        let endpoint = self.endpoints.of(server);
+        let endpoint = self.endpoints.of(server)?;
         let mut origin = Origin::new(&endpoint.host, endpoint.addresses.clone(), endpoint.security);
         origin.source = endpoint.source;
         self.turn = self.turn.wrapping_add(1);

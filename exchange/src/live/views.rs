@@ -257,3 +257,37 @@ pub struct MarkView {
     /// The exchange's time of it.
     pub at: Millis,
 }
+
+/// A candle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KlineView {
+    /// When it opens, on the grid of its interval.
+    pub opens_at: Millis,
+    /// First price.
+    pub open: Price,
+    /// Highest price: not below any other.
+    pub high: Price,
+    /// Lowest price: not above any other.
+    pub low: Price,
+    /// Last price.
+    pub close: Price,
+    /// How much was traded, in the base asset; `None` when that is more than can be held exactly.
+    pub volume: Option<Quantity>,
+}
+
+/// A trade of the market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradeView {
+    /// The exchange's id of it: unique within the symbol.
+    pub id: String,
+    /// Symbol.
+    pub symbol: Symbol,
+    /// What whoever took liquidity did.
+    pub side: Side,
+    /// Price.
+    pub price: Price,
+    /// Quantity.
+    pub quantity: Quantity,
+    /// The exchange's time of it.
+    pub at: Millis,
+}

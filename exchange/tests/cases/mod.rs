@@ -5,6 +5,7 @@
 mod accounts;
 mod money;
 mod others;
+mod prices;
 mod stops;
 mod streams;
 mod symbols;

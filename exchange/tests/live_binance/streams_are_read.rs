@@ -6,7 +6,7 @@ use engine::core::order::{Liquidity, Side, VenueReason};
 use exchange::live::binance::{Binance, private_path};
 use exchange::live::protocol::{
     ExecutionView, FailureKind, FundingView, Maker, Malformed, MarkView, Millis, OrderView, PositionView,
-    Protocol, StreamEvent, ViewKind, ViewState,
+    Protocol, StreamEvent, Topic, ViewKind, ViewState,
 };
 
 const ORDER: &str = r#"{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s":"BTCUSDT","c":"TEST","S":"SELL","o":"MARKET","f":"GTC","q":"0.003","p":"0","ap":"7100.5","sp":"0","x":"TRADE","X":"PARTIALLY_FILLED","i":8886774,"l":"0.001","z":"0.002","L":"7101.25","N":"USDT","n":"0.0028405","T":1568879465649,"t":10200,"b":"0","a":"9.91","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"MARKET","ps":"LONG","cp":false,"rp":"0","pP":false,"si":0,"ss":0,"V":"EXPIRE_TAKER","pm":"OPPONENT","gtd":0,"er":"0"}}"#;
@@ -446,7 +446,7 @@ fn mark_prices_are_read_in_each_form() {
     assert_eq!(marks(&all), Ok(vec![want.clone(), want.clone()]));
     assert_eq!(marks(&format!("[{MARK}]")), Ok(vec![want]));
     assert_eq!(marks(r#"{"result":null,"id":7}"#), Ok(vec![StreamEvent::Ready]));
-    assert_eq!(marks(r#"{"e":"aggTrade","s":"BTCUSDT"}"#), Ok(vec![]));
+    assert_eq!(marks(r#"{"e":"24hrTicker","s":"BTCUSDT"}"#), Ok(vec![]));
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn case_f9_case_f10_no_price_is_not_a_price_of_zero() {
 
 #[test]
 fn subscriptions_are_lower_case_and_bounded() {
-    let names = [symbol("BTCUSDT"), symbol("1000PEPEUSDT"), symbol("币安人生USDT"), symbol("İUSDT")];
+    let names = ["BTCUSDT", "1000PEPEUSDT", "币安人生USDT", "İUSDT"].map(|name| Topic::Mark(symbol(name)));
     assert_eq!(
         Binance::public_subscribe(&names),
         [
@@ -470,7 +470,7 @@ fn subscriptions_are_lower_case_and_bounded() {
         ]
     );
     assert!(Binance::public_subscribe(&[]).is_empty());
-    let many: Vec<_> = (0..1024).map(|i| symbol(&format!("S{i}USDT"))).collect();
+    let many: Vec<_> = (0..1024).map(|i| Topic::Mark(symbol(&format!("S{i}USDT")))).collect();
     let messages = Binance::public_subscribe(&many);
     assert_eq!(messages.len(), 11);
     assert!(messages.iter().all(|message| message.len() < 4096));

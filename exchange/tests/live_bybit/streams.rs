@@ -7,7 +7,7 @@ use engine::core::order::{Liquidity, Side, VenueReason};
 use exchange::live::bybit::{Bybit, SUBSCRIBE_MAX};
 use exchange::live::protocol::{
     BalanceView, ExecutionView, FailureKind, Maker, MarkView, Millis, OrderView, PositionView, Protocol,
-    StreamEvent, ViewKind, ViewState,
+    StreamEvent, Topic, ViewKind, ViewState,
 };
 
 fn money(text: &str) -> Money {
@@ -432,12 +432,12 @@ fn a_row_that_cannot_be_read_hides_no_other() {
 
 #[test]
 fn mark_prices_come_as_snapshot_and_as_delta() {
-    let symbols: Vec<_> = (0..23).map(|n| symbol(&format!("COIN{n}USDT"))).collect();
+    let symbols: Vec<_> = (0..23).map(|n| Topic::Mark(symbol(&format!("COIN{n}USDT")))).collect();
     let messages = Bybit::public_subscribe(&symbols);
     let counts: Vec<_> = messages.iter().map(|message| message.matches("tickers.").count()).collect();
     assert_eq!(counts, [10, 10, 3]);
     assert!(counts.iter().all(|count| *count <= SUBSCRIBE_MAX));
-    let one = Bybit::public_subscribe(&[symbol("BTCUSDT"), symbol("币\"USDT")]);
+    let one = Bybit::public_subscribe(&["BTCUSDT", "币\"USDT"].map(|name| Topic::Mark(symbol(name))));
     assert_eq!(one, [r#"{"op":"subscribe","args":["tickers.BTCUSDT","tickers.币\"USDT"]}"#]);
     assert!(Bybit::public_subscribe(&[]).is_empty());
 

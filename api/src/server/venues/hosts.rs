@@ -24,11 +24,15 @@ pub struct Hosts {
     pub trade: String,
     /// Private streams.
     pub private: String,
+    /// Streams of the market; `None` where an environment has none of its own: Bybit's demo is told the mainnet's, and that is
+    /// not contacted unless it is named.
+    pub public: Option<String>,
 }
 
 impl Hosts {
-    fn all(&self) -> [&str; 4] {
-        [&self.rest, &self.wallet, &self.trade, &self.private]
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let others = [&self.rest, &self.wallet, &self.trade, &self.private];
+        others.into_iter().chain(&self.public).map(String::as_str)
     }
 }
 
@@ -40,11 +44,13 @@ pub fn hosts_of(place: VenuePlace) -> Option<Hosts> {
         wallet: wallet.to_owned(),
         trade: trade.to_owned(),
         private: stream.to_owned(),
+        public: Some(stream.to_owned()),
     };
     let bybit = |rest: String, stream: String| Hosts {
         wallet: rest.clone(),
         rest,
         trade: stream.clone(),
+        public: Some(stream.clone()),
         private: stream,
     };
     match (place.venue, place.environment) {
@@ -68,7 +74,8 @@ pub fn hosts_of(place: VenuePlace) -> Option<Hosts> {
             Some(bybit("api-testnet.bybit.com".into(), "stream-testnet.bybit.com".into()))
         }
         (VenueKind::Bybit, Environment::Demo) => {
-            Some(bybit("api-demo.bybit.com".into(), "stream-demo.bybit.com".into()))
+            let demo = bybit("api-demo.bybit.com".into(), "stream-demo.bybit.com".into());
+            Some(Hosts { public: None, ..demo })
         }
         (VenueKind::Bybit, Environment::Mainnet) => Some(match place.site {
             VenueSite::Main => bybit("api.bybit.com".into(), "stream.bybit.com".into()),
@@ -130,7 +137,7 @@ impl AddressBook {
         for place in places {
             let names: Vec<Name> = match (self.own(*place), hosts_of(*place)) {
                 (Some(at), _) => vec![(at.host.clone(), at.port)],
-                (None, Some(hosts)) => hosts.all().iter().map(|host| ((*host).to_owned(), HTTPS)).collect(),
+                (None, Some(hosts)) => hosts.all().map(|host| (host.to_owned(), HTTPS)).collect(),
                 (None, None) => Vec::new(),
             };
             for name in names {
@@ -178,6 +185,7 @@ impl AddressBook {
             wallet: endpoint(&hosts.wallet)?,
             trade: endpoint(&hosts.trade)?,
             private: endpoint(&hosts.private)?,
+            public: hosts.public.as_deref().and_then(endpoint),
         })
     }
 }
@@ -228,7 +236,8 @@ mod tests {
         assert_eq!(book.endpoints(place), None);
         book.resolve(&[place]).expect("an address resolves to itself");
         let endpoints = book.endpoints(place).expect("resolved");
-        for endpoint in [&endpoints.rest, &endpoints.wallet, &endpoints.trade, &endpoints.private] {
+        let public = endpoints.public.as_ref().expect("the market too");
+        for endpoint in [&endpoints.rest, &endpoints.wallet, &endpoints.trade, &endpoints.private, public] {
             assert_eq!(endpoint.addresses, [SocketAddr::from(([127, 0, 0, 1], 9))]);
             assert_eq!((endpoint.host.as_str(), endpoint.security), ("127.0.0.1:9", Security::Plain));
         }

@@ -14,6 +14,7 @@ use engine::shard::runtime::HostEntropy;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::connector::{Connector, KnownAccount, Notice};
+use exchange::live::marks::MarkBoard;
 use exchange::live::pacing::{AddressBudget, Pacer};
 use exchange::live::protocol::Protection;
 use exchange::live::transport::{Endpoints, Transport};
@@ -90,6 +91,7 @@ impl Either {
         each!(self, c => LineFigures {
             address: c.pacer().view(now),
             metrics: c.metrics(),
+            marks: c.mark_figures(now),
             census: c.census(),
         })
     }
@@ -111,13 +113,14 @@ impl Line {
         place: VenuePlace,
         endpoints: Endpoints,
         budget: Arc<AddressBudget>,
+        marks: Arc<MarkBoard>,
         shards: u16,
     ) -> Option<Self> {
         let pacer = Pacer::new(budget);
         let connector = match place.venue {
             VenueKind::Paper => return None,
-            VenueKind::Binance => Either::Binance(Box::new(Connector::new(pacer, shards))),
-            VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer, shards))),
+            VenueKind::Binance => Either::Binance(Box::new(Connector::new(pacer, shards).with_marks(marks))),
+            VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer, shards).with_marks(marks))),
         };
         match Transport::new(endpoints, HostEntropy) {
             Ok(transport) => Some(Self { place, connector, transport }),

@@ -9,6 +9,7 @@
 pub mod hosts;
 mod line;
 pub mod networked;
+pub mod prices;
 pub mod start;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -83,6 +84,8 @@ pub struct LiveSetup {
     pub vault: Arc<Vault>,
     /// The budgets, shared.
     pub budgets: Arc<Budgets>,
+    /// The mark prices, shared.
+    pub marks: Arc<prices::MarkBoards>,
     /// Where the exchanges are.
     pub book: Arc<AddressBook>,
     /// How many shards share the exchanges' limits.
@@ -150,7 +153,8 @@ impl Live {
             return None;
         }
         let budget = self.setup.budgets.of(place)?;
-        let line = Line::open(place, self.setup.book.endpoints(place)?, budget, self.setup.shards)?;
+        let marks = self.setup.marks.of(place)?;
+        let line = Line::open(place, self.setup.book.endpoints(place)?, budget, marks, self.setup.shards)?;
         self.lines.push(line);
         Some(self.lines.len() - 1)
     }

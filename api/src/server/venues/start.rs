@@ -12,6 +12,7 @@ use engine::shard::ports::ShardId;
 use net::tls::config::ClientTrust;
 
 use super::hosts::AddressBook;
+use super::prices::MarkBoards;
 use super::{Budgets, LiveSetup};
 use crate::server::config::ServerConfig;
 use crate::server::inside::Lines;
@@ -46,11 +47,13 @@ pub fn prepare(config: &ServerConfig, shards: u16) -> Result<Option<LiveSetup>, 
         format!("no certificate authorities to know the exchanges by: {error}: install ca-certificates")
     })?;
     let mut book = AddressBook::new(config.live_at.clone());
-    if let Err(error) = book.resolve(&places(live)) {
+    let places = places(live);
+    if let Err(error) = book.resolve(&places) {
         tracing::warn!(%error, "some exchange hosts do not resolve; tried again every minute");
     }
     let budgets = Arc::new(Budgets::new(live, &config.egress, shards));
-    Ok(Some(LiveSetup { live, vault, budgets, book: Arc::new(book), shards, tls }))
+    let marks = Arc::new(MarkBoards::new(&places));
+    Ok(Some(LiveSetup { live, vault, budgets, marks, book: Arc::new(book), shards, tls }))
 }
 
 /// Resolves the names again and again and tells the shards what changed. Runs until told to stop.

@@ -9,7 +9,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use engine::core::fixed::{ParseError, Price};
+use engine::core::fixed::{ParseError, Price, Quantity};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
@@ -100,6 +100,16 @@ impl<'a> Num<'a> {
     }
 }
 
+/// A quantity that may be larger than can be held: then it is not told.
+pub(super) fn fitting(number: Num<'_>, field: &str) -> Result<Option<Quantity>, Malformed> {
+    match number.fits::<Quantity>() {
+        Ok(quantity) if quantity.is_negative() => Err(malformed(field, "negative")),
+        Ok(quantity) => Ok(Some(quantity)),
+        Err(ParseError::OutOfRange) => Ok(None),
+        Err(error) => Err(malformed(field, error)),
+    }
+}
+
 /// A flag, which may come as `true` or as `"true"`.
 #[derive(Clone, Copy)]
 pub(super) struct Flag(pub(super) bool);
@@ -126,7 +136,6 @@ fn unquoted(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::core::fixed::Quantity;
 
     fn num<T>(json: &str, then: impl Fn(Num<'_>) -> T) -> T {
         then(serde_json::from_str(json).unwrap())

@@ -2,7 +2,7 @@
 //!
 //! * `requests`: questions as signed REST calls; `trade_socket`: as messages of the WebSocket API, and their answers.
 //! * `answers`, `orders`, `positions`, `instruments`: results read; `errors`: refusals and what they mean.
-//! * `events`: user streams; `marks`: mark prices; `envelope`: what both come in.
+//! * `events`: user streams; `public`: mark prices and trades; `envelope`: what both come in. `klines`: candles.
 //! * `json`, `date`: numbers and dates as Binance writes them.
 //!
 //! **Invariants**: no state, no clock, no floating point; any text whatsoever is read to a value or to a typed error.
@@ -17,18 +17,18 @@ mod errors;
 mod events;
 mod instruments;
 mod json;
-mod marks;
+mod klines;
 mod orders;
 mod positions;
+mod public;
 mod requests;
 mod trade_socket;
 
-use engine::core::instrument::Symbol;
 
 use super::credential::{Credential, KeyKind};
 use super::protocol::{
     AccountUse, Answer, Ask, Cost, Failure, FailureKind, HttpCall, HttpReply, Malformed, Millis, Protocol,
-    StreamEvent, TradeMessage, Used,
+    StreamEvent, Topic, TradeMessage, Used,
 };
 
 /// The path of [`Ask::Key`]: it is served by the spot host (`api.binance.com`), not by the futures host.
@@ -40,6 +40,13 @@ pub const PRIVATE_EVENTS: [&str; 5] =
 
 /// Path of the WebSocket API, below its host (EXCHANGES.md §2.1).
 pub const TRADE_PATH: &str = "/ws-fapi/v1";
+
+/// Path and query of a connection that tells the mark prices of all symbols once a second, below the host of streams. Prices are
+/// told on `/market` only: on any other path nothing comes, and no error (EXCHANGES.md §2.1).
+pub const MARKS_PATH: &str = "/market/stream?streams=!markPrice@arr@1s";
+
+/// Path of a connection that is subscribed to topics afterwards, likewise.
+pub const MARKET_PATH: &str = "/market/stream";
 
 /// Path and query of a connection with the user streams of these listen keys, below the host of streams (EXCHANGES.md §2.7).
 #[must_use]
@@ -123,11 +130,11 @@ impl Protocol for Binance {
         None
     }
 
-    fn public_subscribe(symbols: &[Symbol]) -> Vec<String> {
-        marks::subscribe(symbols)
+    fn public_subscribe(topics: &[Topic]) -> Vec<String> {
+        public::subscribe(topics)
     }
 
     fn public_read(message: &str, sink: &mut dyn FnMut(StreamEvent)) -> Result<(), Malformed> {
-        marks::public(message, sink)
+        public::read(message, sink)
     }
 }

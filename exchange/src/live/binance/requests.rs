@@ -10,6 +10,7 @@ use engine::core::fixed::{Price, Quantity};
 use engine::core::order::{OrderKind, Side};
 
 use crate::live::credential::Credential;
+use crate::live::klines::{self, Window};
 use crate::live::params::Params;
 use crate::live::protocol::{Ask, Cost, Group, HttpCall, Millis, OrderRef, Placement, PositionMode};
 
@@ -163,6 +164,17 @@ fn endpoint(ask: &Ask, at: Millis) -> Endpoint {
         Ask::Instruments(_) => ("GET", "/fapi/v1/exchangeInfo", Access::Public, vec![]),
         Ask::Brackets => ("GET", "/fapi/v1/leverageBracket", Access::Signed, vec![]),
         Ask::Marks => ("GET", "/fapi/v1/premiumIndex", Access::Public, vec![]),
+        Ask::Klines { symbol, interval, from, to, cursor } => {
+            let window = Window::of(*interval, *from, *to, cursor);
+            let fields = vec![
+                ("symbol", Value::Text(symbol.to_string())),
+                ("interval", Value::Word(interval.as_str())),
+                ("startTime", Value::Whole(window.first.0)),
+                ("endTime", Value::Whole(window.last.0)),
+                ("limit", Value::Whole(klines::PAGE_ROWS)),
+            ];
+            ("GET", "/fapi/v1/klines", Access::Public, fields)
+        }
         // Binance has no such thing, so whoever asks is mistaken: this does no harm, and its answer is read as a mistake.
         Ask::Protect { .. } => ("GET", "/fapi/v1/ping", Access::Public, vec![]),
     };
@@ -274,6 +286,8 @@ pub(super) const fn cost(ask: &Ask) -> Cost {
         Ask::ForcedOrders { .. } => (Group::Read, 20),
         Ask::Time | Ask::Instruments(_) => (Group::Public, 1),
         Ask::Marks => (Group::Public, 10),
+        // 500 to 1,000 rows.
+        Ask::Klines { .. } => (Group::Public, 5),
     };
     Cost { group, address, account: 0 }
 }

@@ -14,6 +14,7 @@ use crate::live::protocol::{
 
 use super::fields::{Field, misread};
 use super::instruments::{BracketRow, InstrumentRow, TickerRow};
+use super::klines::Klines;
 use super::rows::{ExecutionRow, OrderRow, PositionRow, WalletRow, is_linear, row};
 use super::{CURSOR_MAX, ROWS_MAX, errors};
 
@@ -194,6 +195,10 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
             let at = envelope.time.millis("time")?;
             let list = List::<TickerRow<'_>>::of(envelope)?;
             Answer::Marks(list.list.iter().filter_map(|row| row.mark(at)).collect())
+        }
+        Ask::Klines { interval, from, to, cursor, .. } => {
+            let klines: Klines<'_> = envelope.result()?;
+            klines.answer(*interval, (*from, *to), cursor)?
         }
         Ask::Place(_)
         | Ask::Query(_)

@@ -3,12 +3,11 @@
 //! **Invariants**: rows of other categories are passed over. A row that cannot be read is an error of the message, after all
 //! others have been told. Nothing is told twice as two things: an event that repeats is the reader's to see, by its ids.
 
-use engine::core::instrument::Symbol;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::live::credential::Credential;
-use crate::live::protocol::{Failure, FailureKind, Malformed, Millis, StreamEvent};
+use crate::live::protocol::{Failure, FailureKind, Malformed, Millis, StreamEvent, Topic, TradeView};
 
 use super::answers::{json, object};
 use super::fields::{Field, misread};
@@ -50,14 +49,18 @@ pub(super) fn private_login(credential: &Credential, at: Millis) -> Vec<String> 
     vec![format!(r#"{{"op":"auth","args":{}}}"#, login_arguments(credential, at)), PRIVATE.to_owned()]
 }
 
-/// The messages that subscribe to mark prices, each of at most [`SUBSCRIBE_MAX`] topics.
-pub(super) fn public_subscribe(symbols: &[Symbol]) -> Vec<String> {
-    let message = |group: &[Symbol]| {
-        let topics: Vec<String> = group.iter().map(|symbol| format!("tickers.{symbol}")).collect();
+/// The messages that subscribe to these topics, each of at most [`SUBSCRIBE_MAX`].
+pub(super) fn public_subscribe(topics: &[Topic]) -> Vec<String> {
+    let name = |topic: &Topic| match topic {
+        Topic::Mark(symbol) => format!("tickers.{symbol}"),
+        Topic::Trades(symbol) => format!("publicTrade.{symbol}"),
+    };
+    let message = |group: &[Topic]| {
+        let topics: Vec<String> = group.iter().map(name).collect();
         let topics = serde_json::to_string(&topics).expect("a list of texts is always JSON");
         format!(r#"{{"op":"subscribe","args":{topics}}}"#)
     };
-    symbols.chunks(SUBSCRIBE_MAX).map(message).collect()
+    topics.chunks(SUBSCRIBE_MAX).map(message).collect()
 }
 
 /// Reads a message of a private stream.
@@ -108,8 +111,48 @@ pub(super) fn public_read(text: &str, sink: &mut dyn FnMut(StreamEvent)) -> Resu
         if let Some(view) = row.mark(message.ts.millis("ts")?) {
             sink(StreamEvent::Mark(view));
         }
+    } else if message.topic.as_str().starts_with("publicTrade.") {
+        return rows(&message, |row: &TradeRow<'_>| {
+            sink(StreamEvent::Trade(row.view()?));
+            Ok(())
+        });
     }
     Ok(())
+}
+
+/// A trade of the market.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TradeRow<'a> {
+    #[serde(borrow, rename = "T")]
+    at: Field<'a>,
+    #[serde(borrow, rename = "s")]
+    symbol: Field<'a>,
+    #[serde(borrow, rename = "S")]
+    side: Field<'a>,
+    #[serde(borrow, rename = "v")]
+    quantity: Field<'a>,
+    #[serde(borrow, rename = "p")]
+    price: Field<'a>,
+    #[serde(borrow, rename = "i")]
+    id: Field<'a>,
+}
+
+impl TradeRow<'_> {
+    fn view(&self) -> Result<TradeView, Malformed> {
+        let quantity = self.quantity.quantity("v")?;
+        if !quantity.is_positive() || self.id.is_empty() || self.at.is_empty() {
+            return Err(misread("trade", "quantity, time or id is missing"));
+        }
+        Ok(TradeView {
+            id: self.id.id("i")?,
+            symbol: self.symbol.symbol("s")?,
+            side: self.side.side("S")?,
+            price: self.price.price("p")?.ok_or_else(|| misread("p", "missing"))?,
+            quantity,
+            at: self.at.millis("T")?,
+        })
+    }
 }
 
 /// Tells every row that can be read; the first that cannot is the error.

@@ -89,6 +89,14 @@ impl Field<'_> {
         if quantity.is_negative() { Err(misread(name, "negative")) } else { Ok(quantity) }
     }
 
+    /// A quantity that may be larger than can be held: then it is `None`.
+    pub(super) fn quantity_if_held(&self, name: &str) -> Result<Option<Quantity>, Malformed> {
+        if matches!(self.as_str().parse::<Quantity>(), Err(ParseError::OutOfRange)) {
+            return Ok(None);
+        }
+        self.quantity(name).map(Some)
+    }
+
     /// A price; `None` when it is empty or zero, which both mean that there is none.
     pub(super) fn price(&self, name: &str) -> Result<Option<Price>, Malformed> {
         let price: Price = self.number_or_zero(name)?;

@@ -4,10 +4,11 @@
 //! very bytes that are sent (CASES.md, T6, T8). A GET has no body.
 
 use crate::live::credential::Credential;
+use crate::live::klines::{PAGE_ROWS, Window};
 use crate::live::params::Params;
 use crate::live::protocol::{Ask, HttpCall, Millis};
 
-use super::{RECEIVE_WINDOW_MS, SETTLE_COIN, bodies};
+use super::{RECEIVE_WINDOW_MS, SETTLE_COIN, bodies, klines};
 
 /// Rows of a page, the most that each endpoint gives.
 const ORDERS_PAGE: u32 = 50;
@@ -82,6 +83,16 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
         }
         Ask::Brackets => get("/v5/market/risk-limit", linear()),
         Ask::Marks => get("/v5/market/tickers", linear()),
+        Ask::Klines { symbol, interval, from, to, cursor } => {
+            let window = Window::of(*interval, *from, *to, cursor);
+            let mut params = linear();
+            params.push("symbol", symbol);
+            params.push("interval", klines::word(*interval));
+            params.push("start", window.first.0);
+            params.push("end", window.last.0);
+            params.push("limit", PAGE_ROWS);
+            get("/v5/market/kline", params)
+        }
     }
 }
 

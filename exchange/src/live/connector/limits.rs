@@ -1,5 +1,7 @@
 //! The bounds of a connector, each with the reason of its number.
 
+use crate::live::marks::{MARK_AGE_MAX, SYMBOLS_MAX, TURN_SPAN};
+
 /// Accounts of one connector on one shard: 10,000 users on one node, all on one shard, twice over.
 pub const ACCOUNTS_MAX: usize = 20_000;
 /// Requests that wait to be sent; more are refused with `Busy`. A fan-out to all accounts three times over.
@@ -81,8 +83,23 @@ pub const RENEW_SPAN: u64 = 120 * SECOND;
 pub const REOPEN_PAUSE_MAX: u64 = 60 * SECOND;
 /// Mark prices are asked for this often while no stream gives them.
 pub const MARKS_SPAN: u64 = 3 * SECOND;
-/// A mark price that is older is not used.
-pub const MARK_AGE_MAX: u64 = 15 * SECOND;
+/// The same while a stream tells only of what changed: a price that stands still would look old.
+pub const MARKS_SWEEP_SPAN: u64 = 5 * SECOND;
+/// How often the feed of prices is looked at: a stream that falls silent is noticed within [`STREAM_SILENT_SPAN`] and this.
+pub const FEED_LOOK: u64 = SECOND / 2;
+/// A public stream that has told nothing for so long does not tell: two of the messages that come each second are missing.
+pub const STREAM_SILENT_SPAN: u64 = 5 * SECOND / 2;
+/// Public sockets of a connector: with 500 symbols each more than a board of prices holds, and no loop of opening them.
+pub const FEED_SOCKETS_MAX: usize = 6;
+/// A connector that has got no price for so long lets another try: before prices are too old to be used.
+pub const FEED_FRUITLESS_SPAN: u64 = 8 * SECOND;
+/// How far an event's time may be from the exchange's clock before one of them is doubted: twice what both exchanges allow us.
+pub const FEED_AHEAD_MAX: u64 = 2 * SECOND;
+/// The clock is not measured more often than this for such a doubt.
+pub const DOUBT_SPAN: u64 = 10 * SECOND;
+/// How much newer than the price that is held a list has to be, in milliseconds: the time of a list is that of its answer
+/// (Bybit), and its prices may be that much older.
+pub const LIST_LAG_MS: u64 = 1_000;
 /// What is listed is read again this often.
 pub const INSTRUMENTS_SPAN: u64 = 3_600 * SECOND;
 /// Only closes are taken this long before a contract ends (CASES.md Y6).
@@ -105,3 +122,15 @@ const _: () = assert!(
 );
 const _: () = assert!(NEVER_ARRIVED_SPAN > ANSWER_SPAN, "an order is not given up while its answer may come");
 const _: () = assert!(MARKS_SPAN * 3 < MARK_AGE_MAX, "two lost answers do not make prices stale");
+const _: () = assert!(
+    STREAM_SILENT_SPAN + FEED_LOOK + MARKS_SPAN + ANSWER_SPAN < MARK_AGE_MAX,
+    "when a stream falls silent, the list is there before prices are stale, even if its first answer is lost"
+);
+const _: () =
+    assert!(MARKS_SWEEP_SPAN * 2 < MARK_AGE_MAX, "one lost answer does not make a quiet price stale");
+const _: () = assert!(
+    FEED_FRUITLESS_SPAN + 2 * FEED_LOOK + ANSWER_SPAN <= MARK_AGE_MAX,
+    "another connector has asked before prices are stale"
+);
+const _: () = assert!(6 * FEED_LOOK <= TURN_SPAN, "a turn is renewed in time");
+const _: () = assert!(FEED_SOCKETS_MAX * 500 > SYMBOLS_MAX, "every symbol has a socket");

@@ -10,13 +10,15 @@
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own.
-//!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's. `others`: what is not ours. `streams`: sockets. `watching`:
-//!   whether they live and tell. `public`: instruments, prices, clock. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
+//!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's.
+//!   `others`: what is not ours. `streams`: sockets. `watching`: whether they live and tell. `public`: instruments, clock.
+//!   `feed`: prices. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
 mod answers;
 pub mod census;
 mod comparing;
+mod feed;
 mod filling;
 mod keys;
 pub mod limits;
@@ -33,8 +35,9 @@ mod streams;
 mod watching;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use engine::core::fixed::{Price, Quantity};
+use engine::core::fixed::Quantity;
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, Symbol};
 use engine::core::key::KeyFinding;
@@ -46,6 +49,8 @@ use self::account::Account;
 pub use self::account::{Slot, Suspension};
 pub use self::census::Census;
 use self::census::Counting;
+use self::feed::Feed;
+pub use self::feed::MarkFigures;
 use self::limits::{ACCOUNTS_MAX, ENTRY_SPAN, ORDERS_MAX};
 use self::order::{Cancel, LiveOrder, Phase};
 pub use self::outgoing::{CallEnd, Outgoing, Server, SocketId, Tag};
@@ -53,6 +58,7 @@ use self::queue::{InFlight, Queue, Timer};
 pub use self::shape::Shape;
 use self::streams::Socket;
 use crate::live::credential::Credential;
+use crate::live::marks::MarkBoard;
 use crate::live::pacing::{Pacer, Purpose};
 use crate::live::protocol::{InstrumentView, Protection};
 use crate::venue::Busy;
@@ -184,6 +190,12 @@ pub struct ConnectorMetrics {
     pub limited: u64,
     /// Messages that could not be read.
     pub unreadable: u64,
+    /// Mark prices that a public stream told.
+    pub marks_streamed: u64,
+    /// Mark prices that the exchange's list told.
+    pub marks_listed: u64,
+    /// Mark prices of a stream that were not taken: of an older event, ahead of the exchange's clock, or one symbol too many.
+    pub marks_refused: u64,
 }
 
 /// See the module's head.
@@ -220,7 +232,9 @@ pub struct Connector<P: Shape> {
     listed: BTreeMap<Symbol, InstrumentView>,
     pages: Vec<InstrumentView>,
     brackets: BTreeMap<Symbol, crate::live::protocol::BracketView>,
-    marks: BTreeMap<Symbol, (Price, Timestamp)>,
+    /// The market's prices, perhaps shared with other shards.
+    marks: Arc<MarkBoard>,
+    feed: Feed,
     gated: BTreeMap<Symbol, Timestamp>,
     metrics: ConnectorMetrics,
     counting: Counting,
@@ -234,6 +248,7 @@ impl<P: Shape> Connector<P> {
     /// A connector without accounts; `shards` is how many share the exchange's limits.
     #[must_use]
     pub fn new(pacer: Pacer, shards: u16) -> Self {
+        let marks = MarkBoard::new();
         Self {
             accounts: Vec::new(),
             slots: BTreeMap::new(),
@@ -259,7 +274,8 @@ impl<P: Shape> Connector<P> {
             listed: BTreeMap::new(),
             pages: Vec::new(),
             brackets: BTreeMap::new(),
-            marks: BTreeMap::new(),
+            feed: Feed::new(marks.join()),
+            marks,
             gated: BTreeMap::new(),
             metrics: ConnectorMetrics::default(),
             counting: Counting::default(),
@@ -583,6 +599,7 @@ impl<P: Shape> Connector<P> {
             Timer::Watch(socket) => self.watch(now, socket),
             Timer::StreamTells(slot, id) => self.stream_should_have_told(now, slot, id),
             Timer::Public(step) => self.ask_public(now, step),
+            Timer::Feed => self.feed_due(now),
             // `advance` opens what may be opened by now.
             Timer::OpenSockets => {}
             Timer::OpenStreams => self.open_streams(),

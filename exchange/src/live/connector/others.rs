@@ -10,9 +10,7 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{Fill, VenueReport};
 
 use super::account::Slot;
-use super::limits::{
-    MARK_AGE_MAX, ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE,
-};
+use super::limits::{ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE};
 use super::order::{Phase, made_up_fill};
 use super::placing::Ended;
 use super::queue::{Reading, Timer, Why};
@@ -284,12 +282,12 @@ impl<P: Shape> Connector<P> {
         let foreign = account.foreign.get(&symbol).copied().unwrap_or(0);
         let delta = account.held(symbol).saturating_sub(expected).saturating_sub(foreign);
         let shrinks = delta.signum() == -expected.signum();
-        let mark = self.marks.get(&symbol).filter(|(_, at)| now.micros_since(*at) <= MARK_AGE_MAX);
+        let mark = self.mark(now, symbol);
         if !shrinks || delta == 0 {
             self.note_foreign(slot, symbol);
             return;
         }
-        let Some((price, _)) = mark.copied() else {
+        let Some(price) = mark else {
             // Without a price nothing can be booked; with the next one it is.
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
             return;
@@ -311,7 +309,7 @@ impl<P: Shape> Connector<P> {
         const HOUR: u64 = 3_600_000_000;
         let at = Timestamp::from_millis(funding.at.0);
         let venue_at = Timestamp(at.0 - at.0 % HOUR);
-        let mark_of = |s: &Symbol| self.marks.get(s).map(|(price, _)| *price);
+        let mark_of = |symbol: Symbol| self.mark_held(symbol).map(|mark| mark.price);
         let account = self.account(slot);
         let symbol = funding.symbol.or_else(|| {
             // Unnamed: only if there is one position it can be for.
@@ -319,7 +317,7 @@ impl<P: Shape> Connector<P> {
             (open.len() == 1).then(|| open[0])
         });
         let Some(symbol) = symbol else { return };
-        let mark = funding.mark.or_else(|| mark_of(&symbol)).unwrap_or(engine::core::fixed::Price::ZERO);
+        let mark = funding.mark.or_else(|| mark_of(symbol)).unwrap_or(engine::core::fixed::Price::ZERO);
         let account = self.account_mut(slot);
         if account.funded.get(&symbol).is_some_and(|told| *told >= venue_at) {
             return;
@@ -338,7 +336,7 @@ impl<P: Shape> Connector<P> {
             return execution.fee;
         }
         let price =
-            Symbol::new(&format!("{asset}USDT")).and_then(|s| self.marks.get(&s)).map(|(price, _)| *price);
+            Symbol::new(&format!("{asset}USDT")).and_then(|s| self.mark_held(s)).map(|mark| mark.price);
         price
             .and_then(|p| execution.fee.scaled(p.units(), engine::core::fixed::UNIT, Rounding::HalfEven))
             .unwrap_or(Money::ZERO)

@@ -23,6 +23,8 @@ pub enum Server {
     Trade,
     /// An account's own stream.
     Private,
+    /// Streams of the market.
+    Public,
 }
 
 impl Server {

@@ -1,26 +1,24 @@
-//! What needs no key: the exchange's clock, what is listed, and prices.
+//! What needs no key: the exchange's clock and what is listed. Prices are the `feed`'s.
 
-use engine::core::fixed::Price;
 use engine::core::ids::Timestamp;
 use engine::core::instrument::{Instrument, InstrumentStatus, Symbol};
 
-use super::limits::{
-    CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, MARK_AGE_MAX, MARKS_SPAN, PAGES_MAX, PUBLIC_RETRY,
-};
+use super::limits::{CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, PAGES_MAX, PUBLIC_RETRY};
 use super::placing::Ended;
 use super::queue::{PublicStep, Timer, Why};
 use super::{Connector, Shape};
 use crate::live::pacing::Purpose;
-use crate::live::protocol::{Answer, Ask, InstrumentView, MarkView};
+use crate::live::protocol::{Answer, Ask, InstrumentView};
 
 /// For how long a symbol that the exchange refused takes no opens: its state comes with the next list.
 const GATE_SPAN: u64 = 600_000_000;
 
 impl<P: Shape> Connector<P> {
     pub(super) fn start_public(&mut self, now: Timestamp) {
-        for step in [PublicStep::Clock, PublicStep::Instruments, PublicStep::Marks] {
+        for step in [PublicStep::Clock, PublicStep::Instruments] {
             self.queue.set(now, Timer::Public(step));
         }
+        self.queue.set(now, Timer::Feed);
     }
 
     pub(super) fn ask_public(&mut self, now: Timestamp, step: PublicStep) {
@@ -31,7 +29,8 @@ impl<P: Shape> Connector<P> {
                 (Ask::Instruments(String::new()), INSTRUMENTS_SPAN)
             }
             PublicStep::Brackets => (Ask::Brackets, INSTRUMENTS_SPAN),
-            PublicStep::Marks => (Ask::Marks, MARKS_SPAN),
+            // The feed asks for it.
+            PublicStep::Marks => return,
         };
         if step == PublicStep::Clock {
             self.clock_asked_at = Some(now);
@@ -74,18 +73,8 @@ impl<P: Shape> Connector<P> {
                 self.brackets = rows.into_iter().map(|row| (row.symbol, row)).collect();
                 self.index_instruments(now);
             }
-            (PublicStep::Marks, Ended::Answered(Ok(Answer::Marks(rows)))) => {
-                for row in &rows {
-                    self.marked(now, row);
-                }
-            }
+            (PublicStep::Marks, end) => self.marks_listed(now, end),
             _ => self.queue.set(now.plus_micros(PUBLIC_RETRY), Timer::Public(step)),
-        }
-    }
-
-    fn marked(&mut self, now: Timestamp, row: &MarkView) {
-        if row.mark.is_positive() {
-            self.marks.insert(row.symbol, (row.mark, now));
         }
     }
 
@@ -105,6 +94,7 @@ impl<P: Shape> Connector<P> {
 
     /// The list as decisions look it up: sorted, with brackets, and closes only for what ends soon.
     fn index_instruments(&mut self, now: Timestamp) {
+        self.feed.list_changed();
         let clock = self.pacer.clock().now(now);
         let ends = |view: &InstrumentView| {
             view.ends_at.is_some_and(|at| at.0 > 0 && clock.0.saturating_add(CLOSE_ONLY_SPAN / 1_000) >= at.0)
@@ -143,12 +133,5 @@ impl<P: Shape> Connector<P> {
     #[must_use]
     pub fn instruments(&self) -> &[Instrument] {
         &self.instruments
-    }
-
-    /// The newest mark price, unless it is too old to be used.
-    #[must_use]
-    pub fn mark(&self, now: Timestamp, symbol: Symbol) -> Option<Price> {
-        let (price, at) = self.marks.get(&symbol)?;
-        (now.micros_since(*at) <= MARK_AGE_MAX).then_some(*price)
     }
 }

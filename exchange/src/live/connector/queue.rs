@@ -98,6 +98,7 @@ pub(super) enum Timer {
     StreamTells(Slot, ClientOrderId),
     Replace(SocketId),
     Public(PublicStep),
+    Feed,
     OpenSockets,
     OpenStreams,
 }
@@ -154,7 +155,7 @@ impl Queue {
     /// Sets a timer. One that goes on by itself is there once, at the sooner of its times: were every failure to begin
     /// another one beside it, the questions of an outage would multiply until they used up the budgets.
     pub(super) fn set(&mut self, at: Timestamp, timer: Timer) {
-        if matches!(timer, Timer::Public(_) | Timer::Compare(_) | Timer::KeepKey(_)) {
+        if matches!(timer, Timer::Public(_) | Timer::Feed | Timer::Compare(_) | Timer::KeepKey(_)) {
             if let Some(set) = self.single.get(&timer).copied() {
                 if set <= at {
                     return;

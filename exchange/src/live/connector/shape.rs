@@ -31,6 +31,15 @@ pub trait Shape: Protocol {
     const TRADE_TARGET: &'static str;
     /// Assets that an account may be settled in, the first that it holds counts (CASES.md P12).
     const SETTLEMENT: &'static [&'static str];
+    /// Path and query of a public socket of mark prices.
+    const MARKS_TARGET: &'static str;
+    /// Whether it tells every symbol once a second, without a subscription (Binance), or what it is subscribed to when that
+    /// changes (Bybit).
+    const MARKS_ARE_WHOLE: bool;
+    /// Symbols that one socket is subscribed to.
+    const MARKS_PER_SOCKET: usize;
+    /// A socket that has told no mark price for so long is opened anew, in microseconds.
+    const MARKS_SILENCE_MAX: u64;
     /// Path and query of a private stream for these listen keys; without keys the plain path.
     fn private_target(listen_keys: &[&str]) -> String;
 }
@@ -53,6 +62,12 @@ impl Shape for Binance {
     const FRAMES_ARE_LIFE: bool = true;
     const TRADE_TARGET: &'static str = crate::live::binance::TRADE_PATH;
     const SETTLEMENT: &'static [&'static str] = &["USDT", "BNFCR", "USDC"];
+    const MARKS_TARGET: &'static str = crate::live::binance::MARKS_PATH;
+    const MARKS_ARE_WHOLE: bool = true;
+    // It is not subscribed to.
+    const MARKS_PER_SOCKET: usize = 0;
+    // Ten messages that did not come.
+    const MARKS_SILENCE_MAX: u64 = 10_000_000;
 
     fn private_target(listen_keys: &[&str]) -> String {
         crate::live::binance::private_path(listen_keys)
@@ -72,6 +87,11 @@ impl Shape for Bybit {
     const FRAMES_ARE_LIFE: bool = false;
     const TRADE_TARGET: &'static str = "/v5/trade";
     const SETTLEMENT: &'static [&'static str] = &["USDT", "USDC"];
+    const MARKS_TARGET: &'static str = crate::live::bybit::PUBLIC_PATH;
+    const MARKS_ARE_WHOLE: bool = false;
+    const MARKS_PER_SOCKET: usize = crate::live::bybit::TOPICS_PER_SOCKET;
+    // Nothing is promised while nothing changes, but some hundred prices do not stand still for so long.
+    const MARKS_SILENCE_MAX: u64 = 30_000_000;
 
     fn private_target(_listen_keys: &[&str]) -> String {
         "/v5/private".to_owned()

@@ -220,6 +220,9 @@ impl<P: Shape> Connector<P> {
 
     /// A socket is open.
     pub fn socket_opened(&mut self, now: Timestamp, socket: SocketId) {
+        if self.feed_opened(now, socket) {
+            return;
+        }
         let at = self.pacer.clock().now(now);
         let number = self.number().to_string();
         let Some(known) = self.sockets.get_mut(&socket) else { return };
@@ -271,6 +274,9 @@ impl<P: Shape> Connector<P> {
 
     /// A socket has ended, or could not be opened.
     pub fn socket_closed(&mut self, now: Timestamp, socket: SocketId) {
+        if self.feed_closed(now, socket) {
+            return;
+        }
         let Some(ended) = self.sockets.remove(&socket) else { return };
         let under_way: Vec<Tag> = self
             .in_flight
@@ -312,6 +318,9 @@ impl<P: Shape> Connector<P> {
 
     /// A message came over a socket.
     pub fn socket_message(&mut self, now: Timestamp, socket: SocketId, text: &str) {
+        if self.feed_message(now, socket, text) {
+            return;
+        }
         let Some(known) = self.sockets.get_mut(&socket) else { return };
         known.heard_at = now;
         match known.kind {
@@ -405,7 +414,7 @@ impl<P: Shape> Connector<P> {
                 }
             }
             StreamEvent::Reconnect => self.retire(now, socket),
-            StreamEvent::Pong | StreamEvent::Mark(_) => {}
+            StreamEvent::Pong | StreamEvent::Mark(_) | StreamEvent::Trade(_) => {}
             StreamEvent::ListenKeyExpired => {
                 if let Some(slot) = slot {
                     self.account_mut(slot).listen_key.clear();

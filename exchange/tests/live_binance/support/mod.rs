@@ -108,6 +108,13 @@ pub fn every_ask() -> Vec<Ask> {
         Ask::Instruments(String::new()),
         Ask::Brackets,
         Ask::Marks,
+        Ask::Klines {
+            symbol: symbol("BTCUSDT"),
+            interval: exchange::live::klines::Interval::M1,
+            from: Millis(1_700_000_000_000),
+            to: Millis(1_700_000_600_000),
+            cursor: String::new(),
+        },
         Ask::Protect {
             symbol: symbol("BTCUSDT"),
             mode: PositionMode::OneWay,
