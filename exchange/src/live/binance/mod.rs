@@ -24,7 +24,6 @@ mod public;
 mod requests;
 mod trade_socket;
 
-
 use super::credential::{Credential, KeyKind};
 use super::protocol::{
     AccountUse, Answer, Ask, Cost, Failure, FailureKind, HttpCall, HttpReply, Malformed, Millis, Protocol,
