@@ -6,21 +6,28 @@ use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::signal::SignalKind;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
+use exchange::live::pacing::limits::{Limit, VenueLimits};
+use exchange::paper_exchange::orders::OrderNo;
 use world::{SECOND, Spoken, Start, Weather, World};
 
-/// When the entries of the newest signal reached the exchange, sorted.
-fn arrivals<P: Spoken>(world: &World<P>, since: Timestamp) -> Vec<Timestamp> {
+/// Orders of this leg that reached the exchange since then, in their order: when, which, and whose.
+fn arrived<P: Spoken>(world: &World<P>, leg: Leg, since: Timestamp) -> Vec<(Timestamp, OrderNo, usize)> {
     let mut at = Vec::new();
-    for trader in &world.traders {
+    for (n, trader) in world.traders.iter().enumerate() {
         for order in world.exchange.core.all_orders(trader.no) {
-            let entry = ClientOrderId::parse(order.client_id()).is_some_and(|id| id.leg == Leg::Entry);
-            if entry && order.created_at >= since {
-                at.push(order.created_at);
+            let is_meant = ClientOrderId::parse(order.client_id()).is_some_and(|id| id.leg == leg);
+            if is_meant && order.created_at >= since {
+                at.push((order.created_at, order.no, n));
             }
         }
     }
     at.sort_unstable();
     at
+}
+
+/// When the entries of the newest signal reached the exchange, sorted.
+fn arrivals<P: Spoken>(world: &World<P>, since: Timestamp) -> Vec<Timestamp> {
+    arrived(world, Leg::Entry, since).into_iter().map(|(at, ..)| at).collect()
 }
 
 /// When the last entry of a signal that is sent now has reached the exchange, in microseconds from now.
@@ -93,4 +100,61 @@ fn binance_entries_do_not_wait_for_the_address() {
 #[test]
 fn bybit_entries_use_what_the_limits_allow() {
     fan_out::<Bybit>(1_000, 3_600 * SECOND, true, SECOND / 20);
+}
+
+/// A world of accounts that are ready and whose order entry is warm.
+fn warm<P: Spoken>(accounts: usize, start: Start) -> World<P> {
+    let mut world = World::<P>::with(6, accounts, Weather::default(), start);
+    world.until("ready", 600 * SECOND, World::is_ready);
+    world.until("order entry is warm", 600 * SECOND, |w| w.connector().is_warm());
+    world.step(10 * SECOND);
+    world
+}
+
+/// Nobody is first every time: two signals to the same accounts reach them in two orders.
+#[test]
+fn no_account_is_always_the_first_of_a_fan_out() {
+    fn on<P: Spoken>() {
+        let mut world = warm::<P>(40, Start::usual(6));
+        let mut round = || {
+            let began = world.now;
+            world.signal(SignalKind::OpenLong { strong: false }, "BTCUSDT");
+            world.until("open", 60 * SECOND, World::is_open);
+            let order: Vec<usize> = arrived(&world, Leg::Entry, began).into_iter().map(|(.., n)| n).collect();
+            world.signal(SignalKind::CloseAll, "BTCUSDT");
+            world.until("flat", 60 * SECOND, World::is_flat);
+            world.step(10 * SECOND);
+            order
+        };
+        // The first one finds leverage to be set, which mixes them by itself.
+        let [_, second, third] = [round(), round(), round()];
+        assert_eq!((second.len(), third.len()), (40, 40));
+        assert_ne!(second, third, "the accounts came in the same order twice");
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+/// While entries wait for the address, closes do not: they have all of the budget first.
+#[test]
+fn closes_overtake_the_entries_that_wait() {
+    const ACCOUNTS: usize = 60;
+    let mut start = Start::usual(7);
+    let few = VenueLimits::BYBIT.socket.map(|limit| Limit { units: 20, ..limit });
+    start.limits = Some(VenueLimits { socket: few, ..VenueLimits::BYBIT });
+    let mut world = warm::<Bybit>(ACCOUNTS, start);
+    world.signal(SignalKind::OpenLong { strong: false }, "BTCUSDT");
+    world.until("open", 120 * SECOND, World::is_open);
+    world.step(10 * SECOND);
+    let began = world.now;
+    // 16 entries a second at most, so four seconds of them.
+    world.signal(SignalKind::OpenLong { strong: false }, "ETHUSDT");
+    world.until("some have entered", 60 * SECOND, |w| arrivals(w, began).len() > 4);
+    let asked = world.now;
+    world.signal(SignalKind::CloseAll, "BTCUSDT");
+    world.until("closed", 60 * SECOND, |w| arrived(w, Leg::SignalClose, asked).len() == ACCOUNTS);
+    let took = world.now.micros_since(asked);
+    let entered = arrivals(&world, began).len();
+    assert!(took < 5 * SECOND, "{ACCOUNTS} closes took {took} µs at 20 a second");
+    assert!(entered < ACCOUNTS, "all entries went before the last close");
 }

@@ -35,7 +35,7 @@ pub fn judge(
 ) -> KeyFinding {
     let ended = key.expires_at.is_some_and(|end| end <= now);
     let may_trade = key.may_trade && account.is_none_or(|account| account.may_trade);
-    let verdict = if key.may_withdraw {
+    let verdict = if key.may_withdraw && !planted::planted!("withdrawal_right_not_looked_at") {
         Err(KeyFault::WithdrawalRight)
     } else if ended {
         Err(KeyFault::Expired)

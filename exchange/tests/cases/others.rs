@@ -205,3 +205,41 @@ fn case_p11_an_exit_that_ended_unfilled_closes_nothing() {
     on::<Binance>();
     on::<Bybit>();
 }
+
+#[test]
+fn case_p6_a_trade_by_hand_that_is_told_twice_counts_once() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(121, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let part = held(&world, 0) / 4 / step * step;
+        rule(&mut world, "stream *", ALWAYS, Fault::Duplicate);
+        by_hand(&mut world, Side::Sell, Quantity::from_units(part), true);
+        let left = held(&world, 0);
+        for _ in 0..40 {
+            world.step(SECOND / 2);
+            assert!(ours(&world, 0) >= left, "{}", world.picture());
+        }
+        assert_eq!(ours(&world, 0), left, "{}", world.picture());
+        world.exchange.faults.clear();
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p6_a_close_of_ours_leaves_what_a_hand_added() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(122, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let theirs = 10 * step;
+        by_hand(&mut world, Side::Buy, Quantity::from_units(theirs), false);
+        world.step(15 * SECOND);
+        world.signal(SignalKind::CloseAll, BTC);
+        world.until("flat", 60 * SECOND, World::is_flat);
+        world.step(15 * SECOND);
+        assert_eq!(held(&world, 0), theirs, "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}

@@ -200,3 +200,34 @@ fn case_t1_case_t2_case_t3_a_clock_that_jumps_is_measured_again_and_orders_go_th
     on::<Binance>();
     on::<Bybit>();
 }
+
+#[test]
+fn case_t4_an_order_that_had_to_wait_is_signed_when_it_leaves() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(47, 1);
+        for on in ["POST /fapi/v1/leverage", "POST /v5/position/set-leverage"] {
+            rule(&mut world, on, ALWAYS, Fault::Unavailable { executed: false });
+        }
+        world.signal(LONG, BTC);
+        // Twice as long as the exchange takes a signature for.
+        world.step(12 * SECOND);
+        assert!(!world.is_flat(), "{}", world.picture());
+        world.exchange.faults.clear();
+        world.until("open", 30 * SECOND, World::is_open);
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_s9_what_happens_between_the_first_look_and_the_stream_is_found_at_once() {
+    let mut world = opened::<Binance>(48, 1);
+    world.kill();
+    // Positions were looked at; the stream waits for its listen key's connection.
+    world.step(SECOND / 4);
+    price_by(&mut world, -3);
+    world.until("closed there", SECOND, |w| held(w, 0) == 0);
+    world.until("flat", 30 * SECOND, World::is_flat);
+    settled(&mut world);
+}

@@ -33,6 +33,11 @@ fn set_end(value: &mut Value, end: &str, at: u64) {
 
 /// A connector that was told the list of the paper exchange, in which `end` of BTCUSDT says `hours` from now.
 fn listed<P: Spoken>(end: &str, hours: u64) -> Connector<P> {
+    told(|_, body| set_end(body, end, START.millis() + hours * 3_600_000))
+}
+
+/// A connector that was told what the paper exchange answers to public questions, each changed on its way.
+fn told<P: Spoken>(change: impl Fn(&str, &mut Value)) -> Connector<P> {
     let mut exchange = PaperExchange::new(CoreSettings::generated(1, START), 1).unwrap();
     exchange.poll(START, &mut |_, _| {});
     let mut connector = Connector::<P>::new(Pacer::new(AddressBudget::new(P::PACING, 1).unwrap()), 1);
@@ -42,14 +47,14 @@ fn listed<P: Spoken>(end: &str, hours: u64) -> Connector<P> {
             let Outgoing::Call { tag, call, .. } = outgoing else { continue };
             let request = HttpIn {
                 method: call.method.to_owned(),
-                target: call.target,
+                target: call.target.clone(),
                 headers: Vec::new(),
                 body: call.body,
             };
             let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let Outcome::Answer(answer) = exchange.http(START, here, &request).what else { continue };
             let mut body: Value = serde_json::from_str(&answer.body).unwrap();
-            set_end(&mut body, end, START.millis() + hours * 3_600_000);
+            change(&call.target, &mut body);
             let body = body.to_string();
             let header = |_: &str| None;
             let reply = HttpReply { status: answer.status, header: &header, body: body.as_bytes() };
@@ -71,4 +76,24 @@ fn case_y6_a_contract_takes_closes_only_before_it_ends() {
     }
     on::<Binance>("deliveryDate");
     on::<Bybit>("deliveryTime");
+}
+
+#[test]
+fn case_x18_case_x19_the_list_is_read_to_its_last_page() {
+    // The exchange lists a handful: here each page holds some of them, and says where the next one begins.
+    let connector = told::<Bybit>(|target, body| {
+        if !target.starts_with("/v5/market/instruments-info") {
+            return;
+        }
+        let rows = body["result"]["list"].as_array().unwrap().clone();
+        let begin = target.split("cursor=").nth(1).map_or(0, |at| at.parse::<usize>().unwrap());
+        let end = (begin + 2).min(rows.len());
+        body["result"]["list"] = rows[begin..end].to_vec().into();
+        body["result"]["nextPageCursor"] =
+            if end < rows.len() { end.to_string() } else { String::new() }.into();
+    });
+    let whole = told::<Bybit>(|_, _| {});
+    let names = |of: &Connector<Bybit>| of.instruments().iter().map(|i| i.symbol).collect::<Vec<_>>();
+    assert!(names(&whole).len() > 4, "more than two pages");
+    assert_eq!(names(&connector), names(&whole));
 }

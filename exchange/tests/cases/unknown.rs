@@ -160,3 +160,43 @@ fn case_i2_an_order_is_looked_up_by_exactly_the_id_that_was_sent() {
     on::<Binance>();
     on::<Bybit>();
 }
+
+#[test]
+fn case_u2_a_duplicate_id_means_that_the_first_one_arrived() {
+    fn on<P: Spoken>(code: i64) {
+        let mut world = ready::<P>(18, 1);
+        rule_on_orders(&mut world, When::Next(1), &Fault::Code { code, executed: true });
+        world.signal(LONG, BTC);
+        world.until("open", 30 * SECOND, World::is_open);
+        assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>(-4116);
+    on::<Bybit>(110_072);
+}
+
+#[test]
+fn case_u11_a_cancel_without_a_clear_answer_is_no_end() {
+    fn on<P: Spoken>(cancels: [&str; 2], not_there: i64) {
+        for fault in [EXECUTED, NOT_EXECUTED, Fault::Code { code: not_there, executed: false }] {
+            let mut world = ready::<P>(19, 1);
+            // The entry fills at once, and neither its answer nor a stream says so before it is taken back.
+            rule_on_orders(&mut world, When::Next(1), &Fault::Latency { ms: 1_000 });
+            silence(&mut world);
+            for on in cancels {
+                rule(&mut world, on, When::Next(1), fault.clone());
+            }
+            world.signal(LONG, BTC);
+            world.step(SECOND / 10);
+            world.signal(SignalKind::CloseAll, BTC);
+            world.step(3 * SECOND);
+            world.exchange.faults.clear();
+            world.until("flat", 60 * SECOND, World::is_flat);
+            assert_eq!(held(&world, 0), 0, "{fault:?}: {}", world.picture());
+            assert!(!world.user(0).closed_positions.is_empty(), "{fault:?}: {}", world.picture());
+            settled(&mut world);
+        }
+    }
+    on::<Binance>(["order.cancel", "DELETE /fapi/v1/order"], -2011);
+    on::<Bybit>(["order.cancel", "POST /v5/order/cancel"], 110_001);
+}

@@ -130,6 +130,8 @@ pub struct Start {
     pub symbols: Vec<&'static str>,
     /// Done to each exchange account before it is connected; the number is the trader's.
     pub prepare: fn(&mut Core, AccountNo, usize),
+    /// What the connector takes for the exchange's limits, where that is not what they are.
+    pub limits: Option<VenueLimits>,
 }
 
 impl Start {
@@ -139,6 +141,7 @@ impl Start {
             margins: vec![100],
             symbols: Vec::new(),
             prepare: |_, _, _| {},
+            limits: None,
         }
     }
 }
@@ -159,6 +162,7 @@ pub struct World<P: Shape> {
     pub kills: u32,
     /// Requests by HTTP, by method and path: how many were sent.
     pub calls: BTreeMap<String, u32>,
+    limits: VenueLimits,
     rules: Rules,
 }
 
@@ -189,7 +193,7 @@ impl<P: Spoken> World<P> {
 
     /// The same with something different.
     pub fn with(seed: u64, traders: usize, weather: Weather, start: Start) -> Self {
-        let Start { settings, margins, symbols, prepare } = start;
+        let Start { settings, margins, symbols, prepare, limits } = start;
         let mut exchange = PaperExchange::new(settings, seed).expect("a usable exchange");
         exchange.poll(START, &mut |_, _| {});
         let live = LiveVenues::default().with(P::VENUE, Environment::Testnet);
@@ -205,6 +209,7 @@ impl<P: Spoken> World<P> {
             next_reply: 1,
             kills: 0,
             calls: BTreeMap::new(),
+            limits: limits.unwrap_or(P::PACING),
             rules: Rules { live, cooldown: 0, daily_loss_max: Rate::from_whole(1), ..Rules::default() },
         };
         world.boot(State::default(), Memory::default());
@@ -283,7 +288,7 @@ impl<P: Spoken> World<P> {
     }
 
     fn boot(&mut self, state: State, journal: Memory) {
-        let shared = AddressBudget::new(P::PACING, 1).expect("usable limits");
+        let shared = AddressBudget::new(self.limits, 1).expect("usable limits");
         let mut gateway = LiveGateway::new(Connector::<P>::new(Pacer::new(shared), 1), self.now);
         for trader in &self.traders {
             gateway.keys.insert(trader.account, trader.key.clone());

@@ -8,6 +8,7 @@
 
 mod build;
 mod core;
+mod live;
 mod outer;
 mod run;
 mod shard;
@@ -76,7 +77,8 @@ const fn loom(
     Mutant { name, does, check: Check::Loom { test, filter }, hangs: false }
 }
 
-const ROOMS: [&[Mutant]; 4] = [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, outer::MUTANTS];
+const ROOMS: [&[Mutant]; 5] =
+    [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, live::MUTANTS, outer::MUTANTS];
 
 /// Every known bug.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {

@@ -92,6 +92,9 @@ pub(super) fn check_protection<M: MarketView, C>(
     if position.quantity.is_zero() || position.closing.is_some() || user.orders.iter().any(live) {
         return Reply::Ignored;
     }
+    if planted::planted!("position_without_a_stop_left_open") {
+        return Reply::Ignored;
+    }
     request(user, cx, position, forced(position, CloseReason::Unprotected), None, out);
     Reply::Closing
 }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use engine::core::order::{OrderKind, VenueReason};
+use planted::planted;
 use serde::Deserialize;
 
 use super::date::http_date;
@@ -73,7 +74,7 @@ fn banned_until(text: &str) -> Option<Millis> {
 /// asked again. A refusal because it is so already is a success.
 pub(super) fn judge(ask: &Ask, status: u16, code: i64, text: &str, until: Millis) -> Result<Answer, Failure> {
     let is_done = matches!(ask, Ask::SetLeverage { .. } | Ask::SetIsolated(_));
-    if matches!(code, -4046 | -4059) && is_done {
+    if matches!(code, -4046 | -4059) && is_done && !planted!("no_change_needed_taken_for_a_failure") {
         return Ok(Answer::Done);
     }
     let banned = banned_until(text);
@@ -92,7 +93,9 @@ pub(super) fn judge(ask: &Ask, status: u16, code: i64, text: &str, until: Millis
 /// The three kinds of 503 (EXCHANGES.md §2.8): executed perhaps, not executed, not executed for overload. Any other is unknown.
 fn unavailable(ask: &Ask, code: i64, text: &str) -> FailureKind {
     let says = |words: &str| text.to_ascii_lowercase().contains(words);
-    if says("unknown error") {
+    if says("unknown error") && planted!("unknown_503_taken_for_a_failure") {
+        FailureKind::Retry
+    } else if says("unknown error") {
         FailureKind::Unknown
     } else if code == -1008 || says("service unavailable") || says("throttled by system-level protection") {
         FailureKind::Retry

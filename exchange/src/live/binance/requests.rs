@@ -8,6 +8,7 @@
 
 use engine::core::fixed::{Price, Quantity};
 use engine::core::order::{OrderKind, Side};
+use planted::planted;
 
 use crate::live::credential::Credential;
 use crate::live::klines::{self, Window};
@@ -63,6 +64,9 @@ impl std::fmt::Display for Value {
 pub(super) type Fields = Vec<(&'static str, Value)>;
 
 fn decimal(value: Quantity) -> Value {
+    if planted!("quantity_in_scientific_form") {
+        return Value::Text(format!("{}e-8", value.units()));
+    }
     Value::Text(value.to_string())
 }
 
@@ -210,7 +214,8 @@ pub(super) fn place(placement: &Placement) -> Fields {
                 fields.push(("type", Value::Word("MARKET")));
                 fields.push(("quantity", decimal(order.quantity)));
             }
-            if order.reduce_only && placement.mode == PositionMode::OneWay {
+            let says_so = order.reduce_only && placement.mode == PositionMode::OneWay;
+            if says_so && !planted!("exit_without_reduce_only") {
                 fields.push(("reduceOnly", Value::Word("true")));
             }
             fields.push(("newClientOrderId", Value::Text(order.id.to_string())));

@@ -33,7 +33,9 @@ pub(super) fn message(ask: &Ask, credential: &Credential, request_id: &str, at: 
     };
     fields.push(("apiKey", Value::Text(credential.api_key().to_owned())));
     fields.extend(requests::window(at));
-    fields.sort_unstable_by_key(|(name, _)| *name);
+    if !planted::planted!("signed_in_another_order_than_the_exchange_checks") {
+        fields.sort_unstable_by_key(|(name, _)| *name);
+    }
     let mut signed = String::new();
     let mut params = String::new();
     for (name, value) in &fields {

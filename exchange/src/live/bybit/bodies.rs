@@ -105,7 +105,8 @@ pub(super) fn place(placement: &Placement) -> String {
     body.text("side", side(order.side));
     let limit = matches!(order.kind, OrderKind::Limit(_));
     body.text("orderType", if limit { "Limit" } else { "Market" });
-    if order.kind.is_trigger() {
+    if order.kind.is_trigger() || (order.reduce_only && planted::planted!("close_takes_the_foreign_part_too"))
+    {
         body.text("qty", "0");
     } else {
         body.text("qty", order.quantity);

@@ -3,6 +3,8 @@
 //! **Invariants**: signed is timestamp, key, receive window and then the query as it stands in the target, or the body: the
 //! very bytes that are sent (CASES.md, T6, T8). A GET has no body.
 
+use planted::planted;
+
 use crate::live::credential::Credential;
 use crate::live::klines::{PAGE_ROWS, Window};
 use crate::live::params::Params;
@@ -151,7 +153,11 @@ fn get(path: &str, params: &Params, signed: Signed<'_>) -> HttpCall {
 
 fn post(path: &str, body: String, signed: Signed<'_>) -> HttpCall {
     let body = body.into_bytes();
-    let mut headers = headers(&body, signed);
+    let mut headers = if planted!("signed_body_written_another_time") {
+        headers(String::from_utf8_lossy(&body).replace(':', ": ").as_bytes(), signed)
+    } else {
+        headers(&body, signed)
+    };
     headers.push(("Content-Type", "application/json".to_owned()));
     HttpCall { method: "POST", target: path.to_owned(), headers, body }
 }

@@ -349,7 +349,7 @@ impl Account {
     /// Whether this execution by somebody else is new.
     pub(super) fn is_new_of_others(&mut self, execution: &ExecutionView) -> bool {
         let key = (execution.symbol, execution.trade_id.clone());
-        if self.others_seen.contains(&key) {
+        if self.others_seen.contains(&key) && !planted::planted!("trade_of_others_booked_twice") {
             return false;
         }
         self.others_seen.push_back(key);

@@ -234,6 +234,7 @@ impl<P: Shape> Connector<P> {
             .orders
             .values()
             .filter(|o| o.attached && o.phase == Phase::Live)
+            .filter(|_| !planted::planted!("lost_stop_of_a_position_not_set_again"))
             .filter(|o| {
                 account.positions.get(&o.new.symbol).is_some_and(|p| match o.new.id.leg {
                     engine::core::ids::Leg::Stop => p.stop.is_none(),

@@ -322,7 +322,9 @@ impl<P: Shape> Connector<P> {
         }
         for known in &known.orders {
             let was_taken = matches!(known.state, OrderState::Submitted | OrderState::PartiallyFilled);
-            let phase = if was_taken { Phase::Live } else { Phase::Recovered };
+            let is_sent_anew = planted::planted!("recovered_order_sent_without_asking");
+            let unsure = if is_sent_anew { Phase::Waiting } else { Phase::Recovered };
+            let phase = if was_taken { Phase::Live } else { unsure };
             let mut order =
                 LiveOrder::new(known.order, phase, entry_deadline(&known.order, known.decided_at));
             order.booked = known.filled;

@@ -7,6 +7,7 @@
 use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::Timestamp;
 use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, VenueReason};
+use planted::planted;
 
 use super::limits::{NEVER_ARRIVED_SPAN, QUERY_PAUSES};
 use crate::live::protocol::{ExecutionView, OrderView, Protection, ViewState};
@@ -128,6 +129,10 @@ impl LiveOrder {
     pub(super) fn book(&mut self, execution: &ExecutionView, fee: Money) -> Booking {
         let Some(after) = execution.filled else { return Booking::Gap };
         if after <= self.booked {
+            if planted!("fill_told_twice") {
+                self.fills += 1;
+                return Booking::Fill(fill_of(execution, self.fills, fee), false);
+            }
             return Booking::Repeat;
         }
         let last = match (execution.is_last, self.end) {
@@ -194,7 +199,8 @@ impl LiveOrder {
 
     /// Its end, once every fill before it was told. `None`: not yet.
     pub(super) fn finish(&mut self) -> Option<(OrderState, VenueReason)> {
-        let end = self.end.filter(|end| self.phase != Phase::Ended && self.booked >= end.filled)?;
+        let is_told = |end: &End| self.booked >= end.filled || planted!("end_told_before_the_last_fills");
+        let end = self.end.filter(|end| self.phase != Phase::Ended && is_told(end))?;
         self.phase = Phase::Ended;
         Some(match end.state {
             ViewState::Rejected if self.booked.is_zero() => (OrderState::Rejected, end.reason),

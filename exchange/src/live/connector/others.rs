@@ -308,7 +308,11 @@ impl<P: Shape> Connector<P> {
     pub(super) fn funding_told(&mut self, slot: Slot, funding: &FundingView) {
         const HOUR: u64 = 3_600_000_000;
         let at = Timestamp::from_millis(funding.at.0);
-        let venue_at = Timestamp(at.0 - at.0 % HOUR);
+        let venue_at = if planted::planted!("funding_known_by_its_exact_time") {
+            at
+        } else {
+            Timestamp(at.0 - at.0 % HOUR)
+        };
         let mark_of = |symbol: Symbol| self.mark_held(symbol).map(|mark| mark.price);
         let account = self.account(slot);
         let symbol = funding.symbol.or_else(|| {

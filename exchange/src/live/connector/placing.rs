@@ -4,6 +4,8 @@ use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::key::KeyFault;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
+use planted::planted;
+
 use super::account::Slot;
 use super::limits::{
     AGAIN_PAUSE, ENTRY_RETRIES, EXIT_RESENDS, RESEND_EXIT_SPAN, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
@@ -76,7 +78,8 @@ impl<P: Shape> Connector<P> {
             self.give_up(slot, id, VenueReason::Symbol);
             return;
         }
-        if !account.is_explained(new.symbol) || account.foreign.contains_key(&new.symbol) {
+        let is_foreign = !account.is_explained(new.symbol) || account.foreign.contains_key(&new.symbol);
+        if is_foreign && !planted!("entry_beside_a_foreign_position") {
             self.give_up(slot, id, VenueReason::ForeignPosition);
             return;
         }
@@ -93,7 +96,7 @@ impl<P: Shape> Connector<P> {
         let Some(new) = account.orders.get(&id).map(|o| o.new) else { return false };
         let setup = account.setups.get(&new.symbol).copied().unwrap_or_default();
         let isolated = account.isolated.unwrap_or(setup.isolated);
-        if isolated && setup.leverage == new.leverage {
+        if (isolated && setup.leverage == new.leverage) || planted!("entry_sent_before_its_leverage") {
             return true;
         }
         if setup.asking {
@@ -260,6 +263,12 @@ impl<P: Shape> Connector<P> {
                 self.take_back(now, slot, id);
             }
             Ended::NotSent => self.send_again(now, slot, id),
+            Ended::NoAnswer if planted!("lost_answer_sends_the_order_again") => {
+                self.send_again(now, slot, id)
+            }
+            Ended::NoAnswer if planted!("lost_answer_taken_for_not_placed") => {
+                self.give_up(slot, id, VenueReason::NotSent);
+            }
             Ended::NoAnswer => self.unknown(now, slot, id),
             Ended::Answered(Err(failure)) => self.refused_by_exchange(now, slot, id, &failure),
         }
@@ -271,6 +280,9 @@ impl<P: Shape> Connector<P> {
                 self.unknown(now, slot, id);
             }
             // Ours, from a request whose answer was lost: whatever it says about itself is the truth (CASES.md U2).
+            FailureKind::Duplicate if planted!("duplicate_id_taken_for_a_refusal") => {
+                self.give_up(slot, id, VenueReason::Account);
+            }
             FailureKind::Duplicate => self.unknown(now, slot, id),
             FailureKind::Retry
             | FailureKind::Clock
@@ -346,7 +358,15 @@ impl<P: Shape> Connector<P> {
     /// Whether it arrived is not known: it is asked about, and never sent again before that is answered (CASES.md U1–U13).
     pub(super) fn unknown(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         self.metrics.unknown += 1;
+        let mode = self.account(slot).mode;
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
+        if planted!("unknown_order_sent_again_with_another_id") {
+            let (mut order, attached) = (order.new, order.planned.filter(|_| P::ATTACHES));
+            order.id.round += 1;
+            let again = Ask::Place(Placement { order, mode, attached });
+            self.ask(Some(slot), again, Why::Query(id), Purpose::Close);
+            return;
+        }
         order.phase = Phase::Unknown;
         order.asked = 0;
         order.not_found = 0;
@@ -499,7 +519,9 @@ impl<P: Shape> Connector<P> {
         if !refused {
             self.tell_live(now, slot, id);
         }
-        if missing || (view.state == ViewState::Triggered && became && asked) {
+        if (missing && !planted!("missed_fills_not_asked_for"))
+            || (view.state == ViewState::Triggered && became && asked)
+        {
             self.metrics.gaps += u64::from(asked);
             self.want_fills(now, slot, id, if asked { 0 } else { STREAM_PATIENCE });
         } else if view.state == ViewState::Triggered {
@@ -541,6 +563,14 @@ impl<P: Shape> Connector<P> {
     pub(super) fn cancelled(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
         let taken = matches!(end, Ended::Answered(Ok(_)));
+        let not_there = matches!(end, Ended::Answered(Err(failure)) if failure.kind == FailureKind::NotFound);
+        if (planted!("lost_answer_to_a_cancel_taken_for_done") && matches!(end, Ended::NoAnswer))
+            || (planted!("cancel_of_what_is_not_there_taken_for_done") && not_there)
+        {
+            let (state, reason) = (OrderState::Cancelled, VenueReason::Requested);
+            self.end(slot, id, VenueReport::Ended { id, state, reason });
+            return;
+        }
         if !taken {
             order.cancel = Cancel::Wanted;
         }

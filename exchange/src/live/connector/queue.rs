@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::instrument::Symbol;
+use planted::planted;
 
 use super::account::Slot;
 use super::limits::{ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED, READ_SPAN};
@@ -11,7 +12,7 @@ use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::{Connector, Shape};
 use crate::live::pacing::shuffle::Shuffle;
 use crate::live::pacing::{Admission, Pass, Purpose, Request};
-use crate::live::protocol::{Ask, ExecutionView};
+use crate::live::protocol::{Ask, ExecutionView, Millis};
 
 /// Requests by HTTP that are under way at once: more wait here, where closes can overtake them.
 const CALLS_UNDER_WAY_MAX: usize = 48;
@@ -117,8 +118,9 @@ pub(super) struct Queue {
     shuffle: Shuffle,
 }
 
-const fn line_of(purpose: Purpose) -> usize {
+fn line_of(purpose: Purpose) -> usize {
     match purpose {
+        Purpose::Close if planted!("close_waits_behind_opens") => 3,
         Purpose::Close => 0,
         // What is kept for comparing and for finding out is kept by the budgets: opens are held back before it is used up.
         Purpose::Open => 1,
@@ -144,7 +146,9 @@ impl Queue {
 
     /// Puts the newest open in a random place among those that wait: no account is always first.
     pub(super) fn shuffle_last(&mut self) {
-        self.shuffle.place_last(&mut self.lines[line_of(Purpose::Open)]);
+        if !planted!("fan_out_in_the_order_of_accounts") {
+            self.shuffle.place_last(&mut self.lines[line_of(Purpose::Open)]);
+        }
     }
 
     fn hold(&mut self, until: Timestamp, job: Job) {
@@ -249,7 +253,14 @@ impl<P: Shape> Connector<P> {
     fn send(&mut self, now: Timestamp, job: Job, socket: Option<SocketId>, pass: Pass) {
         let tag = Tag(self.number());
         // Signed now, not when it was queued (CASES.md T4).
-        let at = self.pacer.clock().now(now);
+        let mut at = self.pacer.clock().now(now);
+        if let (Ask::Place(placement), Some(slot)) = (&job.ask, job.slot)
+            && planted!("signed_with_the_time_of_queueing")
+        {
+            let order = self.account(slot).orders.get(&placement.order.id);
+            let queued = order.and_then(|o| o.expires_at.0.checked_sub(super::limits::ENTRY_SPAN));
+            at = queued.filter(|_| !placement.order.reduce_only).map_or(at, |at| Millis(at / 1_000));
+        }
         let credential = job.slot.and_then(|slot| self.accounts[slot.0 as usize].credential.as_ref());
         let message = match (socket, credential) {
             (Some(_), Some(credential)) => P::trade_message(&job.ask, credential, &tag.0.to_string(), at),

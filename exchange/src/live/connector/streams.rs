@@ -4,6 +4,7 @@
 //! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4).
 
 use engine::core::ids::Timestamp;
+use planted::planted;
 
 use super::account::Slot;
 use super::limits::{
@@ -163,7 +164,9 @@ impl<P: Shape> Connector<P> {
             return;
         }
         self.account_mut(slot).listen_key.clone_from(&key);
-        self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
+        if !planted!("listen_key_not_kept") {
+            self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
+        }
         if self.collected.is_empty() {
             self.queue.set(now.plus_micros(KEYS_SPAN), Timer::OpenStreams);
         }
@@ -268,7 +271,9 @@ impl<P: Shape> Connector<P> {
         account.stream_since = now;
         account.reopen_pause = 0;
         account.funding_checked_at = None;
-        self.want_comparison(now, slot);
+        if !planted!("gap_of_a_stream_not_compared") {
+            self.want_comparison(now, slot);
+        }
         self.go_on_all(now, slot);
     }
 
@@ -390,10 +395,15 @@ impl<P: Shape> Connector<P> {
     fn event(&mut self, now: Timestamp, socket: SocketId, key: &str, event: StreamEvent) {
         let Some(known) = self.sockets.get(&socket) else { return };
         let slot = known.slot.or_else(|| {
-            known.keys.iter().find(|(of, _)| of == key).map(|(_, slot)| *slot).or({
-                // A connection with one key need not name it.
-                if key.is_empty() && known.keys.len() == 1 { Some(known.keys[0].1) } else { None }
-            })
+            known
+                .keys
+                .iter()
+                .find(|(of, _)| of == key || planted!("event_taken_for_another_accounts"))
+                .map(|(_, slot)| *slot)
+                .or({
+                    // A connection with one key need not name it.
+                    if key.is_empty() && known.keys.len() == 1 { Some(known.keys[0].1) } else { None }
+                })
         });
         if let Some(slot) = slot.filter(|_| known.kind == Kind::Private) {
             self.stream_told(now, slot, &event);

@@ -330,7 +330,9 @@ impl Circuit {
             let old = Gate::unpack(word).filter(|gate| !(word == probe && gate.is_probing));
             let weight = Gate::unpack(word).map_or(reason, |gate| gate.reason.max(reason));
             let told = millis_up(until);
-            let until_millis = old.map_or(told, |gate| gate.until_millis.max(told));
+            let most = |gate: Gate| gate.until_millis.max(told);
+            let old = old.filter(|_| !planted::planted!("ban_shortened_by_a_later_limit"));
+            let until_millis = old.map_or(told, most);
             Some(Gate { until_millis, is_probing: false, reason: weight }.pack())
         };
         // The step never declines, so there is no error to handle.

@@ -1,0 +1,213 @@
+//! Bugs on the way to an exchange: `exchange::live`, and the paper exchange that its promises are tested against.
+
+use super::{Mutant, test};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    // Unknown outcomes.
+    test(
+        "lost_answer_sends_the_order_again",
+        ("exchange", "live_cases", "case_u1_case_u9"),
+        "An order whose answer was lost is sent again without a question.",
+    ),
+    test(
+        "lost_answer_taken_for_not_placed",
+        ("exchange", "live_cases", "case_u1_case_u9"),
+        "An order whose answer was lost counts as not placed, and nobody asks.",
+    ),
+    test(
+        "unknown_order_sent_again_with_another_id",
+        ("exchange", "live_cases", "case_u1_case_u9"),
+        "An order of unknown outcome is sent again under another client id.",
+    ),
+    test(
+        "duplicate_id_taken_for_a_refusal",
+        ("exchange", "live_cases", "case_u2_a_duplicate_id"),
+        "That the exchange has the id already counts as a refusal of the order.",
+    ),
+    test(
+        "recovered_order_sent_without_asking",
+        ("exchange", "live_cases", "case_u5_case_u7_case_u10"),
+        "After a restart an order that may have been sent is sent without asking for it first.",
+    ),
+    test(
+        "lost_answer_to_a_cancel_taken_for_done",
+        ("exchange", "live_cases", "case_u11_a_cancel"),
+        "A cancel whose answer was lost counts as the end of its order.",
+    ),
+    test(
+        "cancel_of_what_is_not_there_taken_for_done",
+        ("exchange", "live_cases", "case_u11_a_cancel"),
+        "A cancel of an order that is filled, or not there yet, counts as its end.",
+    ),
+    test(
+        "unknown_503_taken_for_a_failure",
+        ("exchange", "live_binance", "case_u1_a_503"),
+        "The 503 that says that the outcome is unknown counts as a sure failure.",
+    ),
+    // Fills and what others do.
+    test(
+        "missed_fills_not_asked_for",
+        ("exchange", "live_cases", "case_u1_case_u9"),
+        "Fills that an order has and no stream told are not asked for.",
+    ),
+    test(
+        "fill_told_twice",
+        ("exchange", "lib", "each_fill_is_told_once"),
+        "A fill that the exchange tells again is told again, as another one.",
+    ),
+    test(
+        "end_told_before_the_last_fills",
+        ("exchange", "lib", "case_p3_a_cancelled_order"),
+        "The end of an order is told while fills of it are still missing.",
+    ),
+    test(
+        "gap_of_a_stream_not_compared",
+        ("exchange", "live_cases", "case_s9_what_happens"),
+        "Nothing is compared when a stream begins.",
+    ),
+    test(
+        "event_taken_for_another_accounts",
+        ("exchange", "live_cases", "case_s8_case_s9_case_s10"),
+        "An event of a shared stream goes to the first account on it, whoever it is for.",
+    ),
+    test(
+        "listen_key_not_kept",
+        ("exchange", "live_cases", "case_s5_the_listen_key"),
+        "A listen key is not kept before its hour ends.",
+    ),
+    test(
+        "trade_of_others_booked_twice",
+        ("exchange", "live_cases", "case_p6_a_trade_by_hand"),
+        "A trade by hand that the stream tells twice is booked twice.",
+    ),
+    test(
+        "funding_known_by_its_exact_time",
+        ("exchange", "live_cases", "case_f1_case_f2_case_f3"),
+        "Funding that stream and list tell with times some milliseconds apart is booked twice.",
+    ),
+    test(
+        "entry_beside_a_foreign_position",
+        ("exchange", "live_cases", "case_p6_what_was_opened_by_hand"),
+        "An entry is sent to a symbol on which the user holds a position by hand.",
+    ),
+    test(
+        "close_takes_the_foreign_part_too",
+        ("exchange", "live_cases", "case_p6_a_close_of_ours"),
+        "A close takes the whole position on the exchange, also what a hand added to ours.",
+    ),
+    // Protection and exits.
+    test(
+        "lost_stop_of_a_position_not_set_again",
+        ("exchange", "live_cases", "case_o9_an_open_position"),
+        "A stop that is gone from a position on Bybit is not set again.",
+    ),
+    test(
+        "position_without_a_stop_left_open",
+        ("engine", "core_protection", "without_a_live_stop_after_five_seconds"),
+        "A position without a live stop for 5 s is not closed.",
+    ),
+    test(
+        "exit_without_reduce_only",
+        ("exchange", "live_binance", "case_h8_case_o4_an_exit"),
+        "An exit does not say that it may only reduce.",
+    ),
+    test(
+        "entry_sent_before_its_leverage",
+        ("exchange", "live_cases", "case_l5_the_leverage"),
+        "An entry is sent without waiting for leverage and margin type.",
+    ),
+    test(
+        "no_change_needed_taken_for_a_failure",
+        ("exchange", "live_binance", "case_l1_what_is_so_already"),
+        "That a setting needs no change counts as a failure to set it.",
+    ),
+    // What is sent, and when.
+    test(
+        "signed_body_written_another_time",
+        ("exchange", "live_bybit", "case_t8_the_bytes"),
+        "The body that is signed is written a second time, with blanks, to be sent.",
+    ),
+    test(
+        "signed_in_another_order_than_the_exchange_checks",
+        ("exchange", "live_binance", "every_message_is_signed"),
+        "Parameters of a socket's request are signed in the order of sending and not in that of their names.",
+    ),
+    test(
+        "signed_with_the_time_of_queueing",
+        ("exchange", "live_cases", "case_t4_an_order_that_had_to_wait"),
+        "An order carries the time at which it was queued, however long it waited.",
+    ),
+    test(
+        "refused_time_not_measured_again",
+        ("exchange", "live_cases", "case_t1_case_t2_case_t3"),
+        "The exchange's clock is not measured again when it refuses a time.",
+    ),
+    test(
+        "quantity_in_scientific_form",
+        ("exchange", "live_binance", "case_x5"),
+        "Quantities are written with an exponent.",
+    ),
+    test(
+        "only_the_first_page_of_instruments_read",
+        ("exchange", "live_cases", "case_x18_case_x19"),
+        "The list of instruments ends with its first page.",
+    ),
+    test(
+        "withdrawal_right_not_looked_at",
+        ("exchange", "lib", "case_n12_a_key_trades"),
+        "A key that may withdraw is taken.",
+    ),
+    // Limits.
+    test("sending_goes_on_after_a_429", ("exchange", "lib", "case_r1_a_429"), "A 429 stops nothing."),
+    test(
+        "limit_of_an_account_not_obeyed",
+        ("exchange", "lib", "case_r4_a_limit_of_an_account"),
+        "A limit of one account does not stop it.",
+    ),
+    test(
+        "ban_shortened_by_a_later_limit",
+        ("exchange", "lib", "a_ban_is_not_shortened"),
+        "A limit that is told during a ban ends the ban with itself.",
+    ),
+    test(
+        "no_share_kept_for_closes",
+        ("exchange", "lib", "closes_in_the_middle_of_a_fan_out"),
+        "Opens may use the whole budget of an address.",
+    ),
+    test(
+        "spent_lease_never_given_back",
+        ("exchange", "lib", "bybit_over_sockets_uses_95_percent"),
+        "Units of an address that no longer count at the exchange are not given back.",
+    ),
+    test(
+        "close_waits_behind_opens",
+        ("exchange", "live_fan_out", "closes_overtake"),
+        "Closes wait behind everything else that is queued.",
+    ),
+    test(
+        "fan_out_in_the_order_of_accounts",
+        ("exchange", "live_fan_out", "no_account_is_always_the_first"),
+        "The orders of a fan-out leave in the same order each time.",
+    ),
+    // The paper exchange.
+    test(
+        "paper_signature_not_looked_at",
+        ("exchange", "paper_binance", "case_t6_t7"),
+        "The paper exchange takes any signature.",
+    ),
+    test(
+        "paper_takes_an_id_again",
+        ("exchange", "paper_bybit", "case_u13_a_filled_orders_id"),
+        "The paper exchange takes the client id of an ended order again where Bybit does not.",
+    ),
+    test(
+        "paper_listen_key_lives_a_day",
+        ("exchange", "paper_binance", "case_s2_s5"),
+        "A listen key of the paper exchange lives a day.",
+    ),
+    test(
+        "paper_never_bans",
+        ("exchange", "lib", "case_r2_who_goes_on_after_a_429"),
+        "Who goes on after a 429 of the paper exchange is not banned.",
+    ),
+];
