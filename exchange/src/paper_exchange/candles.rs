@@ -1,4 +1,4 @@
-//! One-minute candles of what was played, for a client that asks for them.
+//! One-minute candles of what was played, and longer ones made of them, for a client that asks for them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -72,4 +72,52 @@ impl Candles {
     pub fn of(&self, symbol: Symbol) -> impl DoubleEndedIterator<Item = &Candle> {
         self.symbols.get(&symbol).into_iter().flat_map(|(_, candles)| candles)
     }
+}
+
+/// One candle of some span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// Its first millisecond.
+    pub start_ms: u64,
+    /// First price.
+    pub open: Price,
+    /// Highest price.
+    pub high: Price,
+    /// Lowest price.
+    pub low: Price,
+    /// Last price.
+    pub close: Price,
+    /// How many prices it is made of.
+    pub prices: u64,
+}
+
+/// The bars of `span_ms` that begin within `from_ms..=to_ms`, of minutes told oldest first; oldest first.
+#[must_use]
+pub fn bars<'a>(
+    minutes: impl Iterator<Item = &'a Candle>,
+    span_ms: u64,
+    (from_ms, to_ms): (u64, u64),
+) -> Vec<Bar> {
+    let mut out: Vec<Bar> = Vec::new();
+    for minute in minutes {
+        let start_ms = minute.open_ms - minute.open_ms % span_ms.max(CANDLE_MS);
+        match out.last_mut() {
+            Some(last) if last.start_ms == start_ms => {
+                last.high = last.high.max(minute.high);
+                last.low = last.low.min(minute.low);
+                last.close = minute.close;
+                last.prices += u64::from(minute.prices);
+            }
+            _ => out.push(Bar {
+                start_ms,
+                open: minute.open,
+                high: minute.high,
+                low: minute.low,
+                close: minute.close,
+                prices: minute.prices.into(),
+            }),
+        }
+    }
+    out.retain(|bar| (from_ms..=to_ms).contains(&bar.start_ms));
+    out
 }

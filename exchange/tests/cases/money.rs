@@ -21,6 +21,7 @@ fn case_f1_case_f2_case_f3_funding_is_booked_once_by_the_exchanges_time_whoever_
     fn on<P: Spoken>() {
         for kind in [LONG, SHORT] {
             let mut world = ready::<P>(51, 1);
+            world.without_market_streams();
             // To a minute before midnight.
             let day = 24 * 3_600 * SECOND;
             let left = day - START.0 % day - world.now.micros_since(START);
@@ -55,6 +56,7 @@ fn case_f1_case_f2_case_f3_funding_is_booked_once_by_the_exchanges_time_whoever_
 fn case_f1_funding_that_no_stream_told_is_found() {
     fn on<P: Spoken>() {
         let mut world = ready::<P>(52, 1);
+        world.without_market_streams();
         let day = 24 * 3_600 * SECOND;
         let left = day - START.0 % day - world.now.micros_since(START);
         world.step(left - 60 * SECOND);

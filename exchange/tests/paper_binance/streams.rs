@@ -144,7 +144,7 @@ fn case_s2_s5_a_listen_key_lives_an_hour_from_its_last_keeping() {
 #[test]
 fn public_streams_are_subscribed_by_message_within_their_limits() {
     let mut paper = Paper::new();
-    paper.open(1, "/market/stream?streams=btcusdt@markPrice@1s/!bookTicker");
+    paper.open(1, "/stream?streams=btcusdt@markPrice@1s/!bookTicker");
     paper.open(2, "/ws");
     paper.say(2, r#"{"method":"SUBSCRIBE","params":["ethusdt@bookTicker"],"id":7}"#);
     assert_eq!(paper.texts(2), [json!({ "result": null, "id": 7 })]);
@@ -168,6 +168,56 @@ fn public_streams_are_subscribed_by_message_within_their_limits() {
         paper.say(2, r#"{"method":"LIST_SUBSCRIPTIONS","id":1}"#);
     }
     assert!(paper.heard.contains(&(ConnNo(2), SocketOut::Close(1008))));
+}
+
+#[test]
+fn a_path_is_silent_about_what_does_not_belong_to_it() {
+    let mut paper = Paper::new();
+    let all = "btcusdt@markPrice@1s/!markPrice@arr@1s/btcusdt@aggTrade/btcusdt@bookTicker";
+    for (conn, path) in [(1, "/market"), (2, "/public"), (3, "/private"), (4, "")] {
+        paper.open(conn, &format!("{path}/stream?streams={all}"));
+    }
+    paper.price("BTCUSDT", "60001");
+    let mut told = |conn| {
+        let texts = paper.texts(conn);
+        let names = texts.iter().filter_map(|event| event["stream"].as_str().map(str::to_owned));
+        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told(1), "!markPrice@arr@1s btcusdt@aggTrade btcusdt@markPrice@1s");
+    assert_eq!(told(2), "btcusdt@bookTicker");
+    assert_eq!(told(3), "");
+    assert_eq!(told(4).split(' ').count(), 4, "an older client's path");
+}
+
+#[test]
+fn candles_are_told_by_interval_from_a_start_or_the_newest() {
+    let mut paper = Paper::new();
+    for n in 1..=20 {
+        paper.price("BTCUSDT", &format!("{}", 60_000 + n));
+        paper.wait_ms(59_000);
+    }
+    let mut asked = |query: &str, weight: &str| {
+        let out = answer(paper.raw("GET", &format!("/fapi/v1/klines?symbol=BTCUSDT&{query}"), "", ""));
+        let used = out.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-mbx-used-weight-1m"));
+        assert_eq!((out.status, used.map(|(_, used)| used.as_str())), (200, Some(weight)), "{}", out.body);
+        paper.wait_ms(60_000);
+        let rows: Vec<Value> = serde_json::from_str(&out.body).unwrap();
+        rows.iter()
+            .map(|row| (row[0].as_u64().unwrap(), row[4].as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let minutes = asked("interval=1m&limit=1500", "10");
+    assert!(minutes.len() >= 20 && minutes.windows(2).all(|pair| pair[0].0 + 60_000 == pair[1].0));
+    let newest = asked("interval=1m&limit=3", "1");
+    assert_eq!(newest, minutes[minutes.len() - 3..]);
+    let (from, to) = (minutes[4].0, minutes[9].0);
+    let span = format!("interval=1m&startTime={from}&endTime={to}");
+    assert_eq!(asked(&format!("{span}&limit=1000"), "5"), minutes[4..=9]);
+    assert_eq!(asked(&format!("{span}&limit=2"), "1"), minutes[4..=5], "the oldest from a start on");
+    let five = asked("interval=5m&limit=499", "2");
+    assert!(five.iter().all(|(at, _)| at % 300_000 == 0) && five.len() >= 4);
+    let refused = answer(paper.raw("GET", "/fapi/v1/klines?symbol=BTCUSDT&interval=7m", "", ""));
+    assert_eq!(code(&refused), -1120);
 }
 
 #[test]

@@ -336,6 +336,12 @@ impl<P: Spoken> World<P> {
         self.network.set(weather);
     }
 
+    /// From now on no stream of the market opens, and those that are open break: for tests that let hours pass.
+    pub fn without_market_streams(&mut self) {
+        self.network.without_market_streams = true;
+        self.network.cut(self.now);
+    }
+
     /// Nothing comes through from now on, and what was connected breaks.
     pub fn cut(&mut self) {
         const ALL: u64 = 1_000_000;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use engine::core::ids::Timestamp;
-use exchange::live::connector::{CallEnd, Connector, Outgoing, Shape, SocketId, Tag};
+use exchange::live::connector::{CallEnd, Connector, Outgoing, Server, Shape, SocketId, Tag};
 use exchange::live::protocol::HttpReply;
 use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, Outcome, SocketOut};
 use exchange::paper_exchange::{ConnNo, PaperExchange};
@@ -56,6 +56,8 @@ pub struct Network {
     epoch: u64,
     /// Requests by method and path.
     pub asked: BTreeMap<String, u64>,
+    /// Whether sockets of the market do not open: prices then come by requests, which costs a long test far less time.
+    pub without_market_streams: bool,
     tracing: bool,
 }
 
@@ -73,6 +75,7 @@ impl Network {
             next_conn: 1,
             epoch: 0,
             asked: BTreeMap::new(),
+            without_market_streams: false,
             tracing: std::env::var_os("MATRIX_TRACE").is_some(),
         }
     }
@@ -159,9 +162,10 @@ impl Network {
                     self.at(there, Due::Call(tag, request, deadline));
                 }
             }
-            Outgoing::Open { socket, target, .. } => {
+            Outgoing::Open { socket, server, target } => {
                 self.trace(now, "open", &format!("{socket:?} {target}"));
-                if dice.chance(self.weather.unreachable) {
+                let is_closed = server == Server::Public && self.without_market_streams;
+                if is_closed || dice.chance(self.weather.unreachable) {
                     self.at(there, Due::Closed(socket));
                 } else {
                     self.at(there, Due::Open(socket, target));

@@ -122,3 +122,59 @@ fn trade(text: &str) -> Result<Option<TradeView>, Malformed> {
         at: data.at.millis("trade time")?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::core::instrument::Symbol;
+
+    use super::*;
+    use crate::live::protocol::Millis;
+
+    /// The makers' example, with the field that came later.
+    const TRADE: &str = r#"{"e":"aggTrade","E":123456789,"s":"BTCUSDT","a":5933014,"p":"0.001","q":"100","nq":"90",
+        "f":100,"l":105,"T":123456785,"m":true}"#;
+
+    fn told(message: &str) -> Result<Vec<StreamEvent>, Malformed> {
+        let mut events = Vec::new();
+        read(message, &mut |event| events.push(event)).map(|()| events)
+    }
+
+    #[test]
+    fn trades_are_subscribed_to_and_read_exactly() {
+        let symbol = Symbol::new("BTCUSDT").expect("a symbol");
+        assert_eq!(
+            subscribe(&[Topic::Trades(symbol), Topic::Mark(symbol)]),
+            [r#"{"method":"SUBSCRIBE","params":["btcusdt@aggTrade","btcusdt@markPrice@1s"],"id":1}"#]
+        );
+        let trade = TradeView {
+            id: "5933014".into(),
+            symbol,
+            side: Side::Sell,
+            price: "0.001".parse().expect("a price"),
+            quantity: "100".parse().expect("a quantity"),
+            at: Millis(123_456_785),
+        };
+        let want = vec![StreamEvent::Trade(trade.clone())];
+        assert_eq!(told(TRADE), Ok(want.clone()));
+        assert_eq!(told(&format!(r#"{{"stream":"btcusdt@aggTrade","data":{TRADE}}}"#)), Ok(want));
+        let bought = TRADE.replace("true", "false");
+        assert_eq!(told(&bought), Ok(vec![StreamEvent::Trade(TradeView { side: Side::Buy, ..trade })]));
+    }
+
+    #[test]
+    fn a_trade_that_is_none_is_an_error() {
+        for (from, to) in [
+            ("\"0.001\"", "\"0\""),
+            ("\"0.001\"", "\"NaN\""),
+            ("\"0.001\"", "\"0.000000001\""),
+            ("\"100\"", "\"-1\""),
+            ("\"100\"", "null"),
+            ("5933014", "\"x\""),
+            ("123456785", "1.5"),
+            ("true", "7"),
+        ] {
+            assert!(told(&TRADE.replacen(from, to, 1)).is_err(), "{to}");
+        }
+        assert_eq!(told(&TRADE.replace("BTCUSDT", "")), Ok(Vec::new()), "no symbol, no trade");
+    }
+}

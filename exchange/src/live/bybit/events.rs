@@ -217,3 +217,59 @@ fn of_subscription(text: &str) -> Option<FailureKind> {
         Some(FailureKind::Bug)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::core::instrument::Symbol;
+    use engine::core::order::Side;
+
+    use super::*;
+
+    const ROW: &str = r#"{"T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","L":"PlusTick",
+        "i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false,"seq":1783284617}"#;
+
+    fn told(rows: &str) -> (Vec<StreamEvent>, Result<(), Malformed>) {
+        let mut events = Vec::new();
+        let message = format!(
+            r#"{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{rows}]}}"#
+        );
+        let read = public_read(&message, &mut |event| events.push(event));
+        (events, read)
+    }
+
+    #[test]
+    fn trades_are_subscribed_to_and_read_exactly() {
+        let symbol = Symbol::new("BTCUSDT").expect("a symbol");
+        assert_eq!(
+            public_subscribe(&[Topic::Trades(symbol), Topic::Mark(symbol)]),
+            [r#"{"op":"subscribe","args":["publicTrade.BTCUSDT","tickers.BTCUSDT"]}"#]
+        );
+        let trade = TradeView {
+            id: "20f43950-d8dd-5b31-9112-a178eb6023af".into(),
+            symbol,
+            side: Side::Buy,
+            price: "16578.5".parse().expect("a price"),
+            quantity: "0.001".parse().expect("a quantity"),
+            at: Millis(1_672_304_486_865),
+        };
+        let two = StreamEvent::Trade(trade);
+        assert_eq!(told(&format!("{ROW},{ROW}")), (vec![two.clone(), two], Ok(())));
+    }
+
+    #[test]
+    fn a_trade_that_is_none_is_an_error_and_hides_no_other() {
+        for (from, to) in [
+            ("\"0.001\"", "\"0\""),
+            ("\"0.001\"", "\"1e-9\""),
+            ("\"16578.50\"", "\"\""),
+            ("\"16578.50\"", "\"NaN\""),
+            ("\"Buy\"", "\"buy\""),
+            ("1672304486865", "null"),
+            ("\"20f43950-d8dd-5b31-9112-a178eb6023af\"", "\"\""),
+            ("\"BTCUSDT\"", "\"\""),
+        ] {
+            let (events, read) = told(&format!("{},{ROW}", ROW.replacen(from, to, 1)));
+            assert_eq!((events.len(), read.is_err()), (1, true), "{to}");
+        }
+    }
+}

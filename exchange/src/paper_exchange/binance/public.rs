@@ -4,7 +4,7 @@ use engine::core::fixed::{Price, Quantity};
 use engine::core::instrument::{Instrument, InstrumentStatus};
 use serde_json::{Value, json};
 
-use super::super::candles::{CANDLE_MS, Candle};
+use super::super::candles::{Bar, CANDLE_MS, bars};
 use super::context::{Answer, Context};
 use super::errors::ApiError;
 use super::limits::{ORDERS_1M_MAX, ORDERS_10S_MAX, WEIGHT_MAX};
@@ -16,6 +16,30 @@ use crate::paper::rules;
 const NEVER_MS: u64 = 4_133_404_800_000;
 /// Half a day in microseconds, and a day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
+
+/// Rows of candles in one answer.
+const KLINES_MAX: usize = 1_500;
+
+/// Milliseconds of an interval's word; weeks and months are not told.
+fn span_ms(interval: &str) -> Option<u64> {
+    let minutes = match interval {
+        "1m" => 1,
+        "3m" => 3,
+        "5m" => 5,
+        "15m" => 15,
+        "30m" => 30,
+        "1h" => 60,
+        "2h" => 120,
+        "4h" => 240,
+        "6h" => 360,
+        "8h" => 480,
+        "12h" => 720,
+        "1d" => 1_440,
+        "3d" => 4_320,
+        _ => return None,
+    };
+    Some(minutes * CANDLE_MS)
+}
 
 fn instrument(told: &Instrument) -> Value {
     let symbol = told.symbol.as_str();
@@ -80,17 +104,17 @@ pub(super) fn touch(instrument: &Instrument, mark: Price) -> (Price, Price) {
     (bid, mark.checked_add(instrument.tick).unwrap_or(mark))
 }
 
-fn candle_row(candle: &Candle) -> Value {
+fn candle_row(bar: &Bar, span_ms: u64) -> Value {
     json!([
-        candle.open_ms,
-        candle.open.to_string(),
-        candle.high.to_string(),
-        candle.low.to_string(),
-        candle.close.to_string(),
+        bar.start_ms,
+        bar.open.to_string(),
+        bar.high.to_string(),
+        bar.low.to_string(),
+        bar.close.to_string(),
         "0",
-        candle.open_ms + CANDLE_MS - 1,
+        bar.start_ms + span_ms - 1,
         "0",
-        candle.prices,
+        bar.prices,
         "0",
         "0",
         "0",
@@ -222,25 +246,19 @@ impl Context<'_, '_> {
         Ok(json!({ "lastUpdateId": now, "E": now, "T": now, "bids": bids, "asks": asks }).to_string())
     }
 
-    /// Minutes only, and as many as were played.
+    /// As many as were played: from a start on the oldest, else the newest.
     pub(super) fn klines(&mut self) -> Answer {
         let symbol = self.named()?.symbol;
-        if self.params.must("interval")? != "1m" {
-            return Err(ApiError::plain(-1120, "Invalid interval."));
-        }
-        let from = self.params.integer("startTime")?.unwrap_or(0);
+        let span = span_ms(self.params.must("interval")?);
+        let span = span.ok_or_else(|| ApiError::plain(-1120, "Invalid interval."))?;
+        let from = self.params.integer("startTime")?;
         let to = self.params.integer("endTime")?.unwrap_or(u64::MAX);
-        let rows = usize::try_from(self.params.integer("limit")?.unwrap_or(500)).unwrap_or(500);
-        let candles: Vec<_> = self
-            .desk
-            .core
-            .candles()
-            .of(symbol)
-            .filter(|candle| (from..=to).contains(&candle.open_ms))
-            .map(candle_row)
-            .collect();
-        let skip = candles.len().saturating_sub(rows);
-        Ok(Value::Array(candles.into_iter().skip(skip).collect()).to_string())
+        let rows = usize::try_from(self.params.integer("limit")?.unwrap_or(500)).unwrap_or(KLINES_MAX);
+        let rows = rows.min(KLINES_MAX);
+        let bars = bars(self.desk.core.candles().of(symbol), span, (from.unwrap_or(0), to));
+        let skip = if from.is_some() { 0 } else { bars.len().saturating_sub(rows) };
+        let told = bars.iter().skip(skip).take(rows).map(|bar| candle_row(bar, span)).collect();
+        Ok(Value::Array(told).to_string())
     }
 
     pub(super) fn public_trades(&mut self) -> Answer {

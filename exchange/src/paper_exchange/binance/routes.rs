@@ -37,6 +37,15 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn weight_of(&self, params: &Params) -> u64 {
+        if self.path == "/fapi/v1/klines" {
+            // By the rows that are asked for; 500 when nothing is said.
+            return match params.integer("limit").ok().flatten().unwrap_or(500) {
+                0..100 => 1,
+                100..500 => 2,
+                500..=1_000 => 5,
+                _ => 10,
+            };
+        }
         if params.text("symbol").is_some() { self.weight.0 } else { self.weight.1 }
     }
 }

@@ -27,8 +27,33 @@ const STREAMS_MAX: usize = 1_024;
 /// Messages of a client in a second; more end the connection.
 const MESSAGES_PER_SECOND: u32 = 10;
 
+/// What a connection may be told, by its path (EXCHANGES.md §2.1). What does not belong to it is subscribed to and never told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// No routed path: everything, for clients that are older than the paths.
+    Any,
+    /// Books.
+    Public,
+    /// All else of the market.
+    Market,
+    /// Accounts.
+    Private,
+}
+
+impl Path {
+    fn tells(self, stream: &str) -> bool {
+        let own = match stream {
+            name if !name.contains(['@', '!']) => Self::Private,
+            name if name.contains("bookTicker") || name.contains("@depth") => Self::Public,
+            _ => Self::Market,
+        };
+        self == Self::Any || self == own
+    }
+}
+
 #[derive(Debug)]
 struct Conn {
+    path: Path,
     /// Whether messages tell their stream (`/stream`).
     wrapped: bool,
     opened_at: Timestamp,
@@ -124,10 +149,9 @@ impl Streams {
     /// Opens a connection on a path such as `/private/stream?listenKey=…`, `/ws/<name>` or `/market/stream?streams=…`.
     pub(super) fn open(&mut self, now: Timestamp, conn: ConnNo, target: &str) -> bool {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = ["/private", "/public", "/market"]
-            .iter()
-            .find_map(|prefix| path.strip_prefix(prefix))
-            .unwrap_or(path);
+        let paths = [("/private", Path::Private), ("/public", Path::Public), ("/market", Path::Market)];
+        let routed = paths.into_iter().find_map(|(prefix, route)| Some((path.strip_prefix(prefix)?, route)));
+        let (path, route) = routed.unwrap_or((path, Path::Any));
         let (wrapped, names) = match (path.strip_prefix("/ws"), path.strip_prefix("/stream")) {
             (Some(names), _) => (false, names),
             (None, Some(names)) => (true, names),
@@ -136,6 +160,7 @@ impl Streams {
         self.conns.insert(
             conn,
             Conn {
+                path: route,
                 wrapped,
                 opened_at: now,
                 pinged_at: now,
@@ -205,10 +230,14 @@ impl Streams {
                 _ => name.to_owned(),
             };
             told.public.insert(name.clone());
-            self.public.entry(name).or_default().insert(conn);
+            if told.path.tells(&name) {
+                self.public.entry(name).or_default().insert(conn);
+            }
         } else {
             told.users.insert(name.to_owned(), events);
-            self.listeners.entry(name.to_owned()).or_default().insert(conn);
+            if told.path.tells(name) {
+                self.listeners.entry(name.to_owned()).or_default().insert(conn);
+            }
         }
     }
 

@@ -1,51 +1,18 @@
 //! Longer candles of one-minute ones, by Bybit's words for intervals.
 
-use engine::core::fixed::Price;
+use crate::paper_exchange::candles::{self, CANDLE_MS, Candle};
 
-use crate::paper_exchange::candles::{CANDLE_MS, Candle};
+pub use crate::paper_exchange::candles::Bar;
 
-/// One candle of some span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bar {
-    /// Its first millisecond.
-    pub start_ms: u64,
-    /// First price.
-    pub open: Price,
-    /// Highest price.
-    pub high: Price,
-    /// Lowest price.
-    pub low: Price,
-    /// Last price.
-    pub close: Price,
-}
-
-/// The newest `limit` bars of `span_ms` that begin within `from_ms..=to_ms`, newest first, of minutes told oldest first.
+/// The newest `limit` bars of `span_ms` that begin within a span, newest first, of minutes told oldest first.
 #[must_use]
 pub fn bars<'a>(
     minutes: impl Iterator<Item = &'a Candle>,
     span_ms: u64,
-    (from_ms, to_ms): (u64, u64),
+    within: (u64, u64),
     limit: usize,
 ) -> Vec<Bar> {
-    let mut out: Vec<Bar> = Vec::new();
-    for minute in minutes {
-        let start_ms = minute.open_ms - minute.open_ms % span_ms.max(CANDLE_MS);
-        match out.last_mut() {
-            Some(last) if last.start_ms == start_ms => {
-                last.high = last.high.max(minute.high);
-                last.low = last.low.min(minute.low);
-                last.close = minute.close;
-            }
-            _ => out.push(Bar {
-                start_ms,
-                open: minute.open,
-                high: minute.high,
-                low: minute.low,
-                close: minute.close,
-            }),
-        }
-    }
-    out.retain(|bar| (from_ms..=to_ms).contains(&bar.start_ms));
+    let mut out = candles::bars(minutes, span_ms, within);
     out.reverse();
     out.truncate(limit);
     out
@@ -66,6 +33,8 @@ pub fn span_ms(interval: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use engine::core::fixed::Price;
+
     use super::*;
 
     #[test]
@@ -82,7 +51,8 @@ mod tests {
         let minutes =
             [minute(0, 10, 14, 9, 9), minute(60_000, 11, 11, 8, 11), minute(300_000, 20, 20, 20, 20)];
         let all = bars(minutes.iter(), 300_000, (0, u64::MAX), 10);
-        let first = Bar { start_ms: 0, open: price(10), high: price(14), low: price(8), close: price(11) };
+        let (open, high, low, close) = (price(10), price(14), price(8), price(11));
+        let first = Bar { start_ms: 0, open, high, low, close, prices: 8 };
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].start_ms, all[1]), (300_000, first));
         assert_eq!(bars(minutes.iter(), 60_000, (0, 60_000), 1)[0].start_ms, 60_000);

@@ -141,7 +141,7 @@ pub fn ticker(instrument: &Instrument, quote: &Quote) -> Value {
 }
 
 fn flat(price: Price) -> Bar {
-    Bar { start_ms: 0, open: price, high: price, low: price, close: price }
+    Bar { start_ms: 0, open: price, high: price, low: price, close: price, prices: 1 }
 }
 
 /// A book of one level a side.
