@@ -282,7 +282,9 @@ impl User {
             Event::FundingSettled { position, account, symbol, venue_at, amount, .. } => {
                 let currency = self.currency(*account);
                 if self.position(*position, *account).is_none() {
-                    self.carry_late_funding(currency, *amount);
+                    // Its final account is made: what was paid since is a loss carried forward, what was received makes it smaller.
+                    let carried = self.carried_loss(currency).checked_sub(*amount).unwrap_or(Money::MAX);
+                    self.set_carried_loss(currency, carried.max(Money::ZERO));
                 }
                 let closed = &mut self.closed_positions;
                 let is_it = |p: &&mut Position| p.signal == *position && p.account == *account;
@@ -314,11 +316,7 @@ impl User {
         }
     }
 
-    /// Funding that is told after the final account of its position: what was paid is a loss that is carried forward, what was
-    /// received makes that smaller.
-    fn carry_late_funding(&mut self, currency: Currency, amount: Money) {
-        let carried = self.carried_loss(currency).checked_sub(amount).unwrap_or(Money::MAX);
-        let carried = if carried.is_negative() { Money::ZERO } else { carried };
+    fn set_carried_loss(&mut self, currency: Currency, carried: Money) {
         match self.carried_losses.iter_mut().find(|(c, _)| *c == currency) {
             Some((_, before)) => *before = carried,
             None if carried.is_zero() => {}
@@ -631,11 +629,7 @@ impl User {
         if planted::planted!("share_charged_twice") {
             self.ledger.post(at, EntryKey::ProfitShare(position, account), currency, &lines);
         }
-        match self.carried_losses.iter_mut().find(|(c, _)| *c == currency) {
-            Some((_, carried)) => *carried = carried_loss,
-            None if carried_loss.is_zero() => {}
-            None => self.carried_losses.push((currency, carried_loss)),
-        }
+        self.set_carried_loss(currency, carried_loss);
         self.cooldowns.retain(|(a, s, until)| *until > at && (*a != account || *s != closed.symbol));
         if cooldown_until > at {
             self.cooldowns.push((account, closed.symbol, cooldown_until));

@@ -89,11 +89,14 @@ fn nothing_is_sent_between_a_miss_and_its_signal() {
 }
 
 #[derive(Default)]
-struct Ends(Vec<SocketEnd>);
+struct Ends(Vec<SocketEnd>, Vec<ConnId>);
 
 impl Feed for Ends {
     fn opened(&mut self, _: ConnId, _: Option<&str>, _: &mut Talk<'_>) {}
     fn message(&mut self, _: ConnId, _: Message<'_>, _: &mut Talk<'_>) {}
+    fn alive(&mut self, conn: ConnId) {
+        self.1.push(conn);
+    }
     fn ended(&mut self, _: ConnId, end: SocketEnd) {
         self.0.push(end);
     }
@@ -134,9 +137,10 @@ fn a_closed_websocket_ends_in_time() {
     net.write(
         peer,
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x88\x00",
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x89\x00\x8a\x00\x88\x00",
     );
     (0..5).for_each(|_| turn(&mut run, now_ns));
+    assert_eq!(run.1.1, [conn, conn], "a ping and a pong are signs of life");
     assert_eq!(run.1.0, [SocketEnd::Closed { code: None, reason: String::new() }]);
     for _ in 0..100 {
         net.write(peer, b"x");

@@ -18,7 +18,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.hold(lsn, now, Held::Effect(Effect::Key(account)));
                     self.hold(lsn, now, Held::Effect(Effect::Expect(user)));
                 }
-                Event::Subscribed { .. } => self.hold(lsn, now, Held::Effect(Effect::Expect(user))),
+                Event::Subscribed { .. } | Event::Unsubscribed { .. } => {
+                    self.hold(lsn, now, Held::Effect(Effect::Expect(user)));
+                }
                 Event::EntryIntended { order, .. } => {
                     self.positions_open += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Submit(*order)));

@@ -3,8 +3,8 @@
 //!
 //! **Invariants**: an account whose stream was given up is compared, at once and again when the new stream begins; one whose
 //! stream is suspect is compared every [`SUSPECT_SPAN`] until the stream tells something of it (CASES.md S3, S11, S12).
-//! **Bounds**: one timer for each socket, one for each order that was acknowledged. **Never**: takes a quiet stream for a dead one: what
-//! the exchange promises to send while nothing happens is what is waited for ([`Shape::SILENCE_MAX`]).
+//! **Bounds**: one timer for each socket, one for each order that was acknowledged. **Never**: takes a quiet stream for a dead
+//! one: what the exchange promises to send while nothing happens is what is waited for ([`Shape::SILENCE_MAX`]).
 
 use engine::core::ids::{ClientOrderId, Timestamp};
 
