@@ -12,6 +12,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A self-signed certificate for `localhost`.
 fn certificate(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
+    certificate_with(dir, name, &[])
+}
+
+/// The same with more arguments for its maker.
+fn certificate_with(dir: &Path, name: &str, more: &[&str]) -> (PathBuf, PathBuf) {
     let (certificate, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
     let status = Command::new("openssl")
         .args([
@@ -26,6 +31,7 @@ fn certificate(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
             "2",
         ])
         .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost"])
+        .args(more)
         .arg("-out")
         .arg(&certificate)
         .arg("-keyout")
@@ -189,4 +195,30 @@ fn an_answer_under_way_is_given_before_the_end() {
     assert!(given || answer.is_empty(), "whole or not begun: {answer}");
     assert_eq!(idle.read(&mut [0; 16]).unwrap(), 0, "idle connections end in order");
     assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_blocking_client_speaks_with_the_server_that_it_trusts_and_with_no_other() {
+    use net::http::client::{Client, ClientError, ClientOptions};
+    use net::tls::config::{ClientTrust, client};
+    let dir = tempfile::tempdir().unwrap();
+    // One that signs nothing but itself, as a server's does.
+    let leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
+    let (trusted, key) = certificate_with(dir.path(), "trusted", &leaf);
+    let (other, _) = certificate_with(dir.path(), "other", &leaf);
+    let served = Served::start(dir.path(), &trusted, &key);
+    let port = served.https.trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
+    let ask = |trust: &Path, host: &str| {
+        let (config, _) = client(&ClientTrust::PrivateCa(trust.to_owned())).unwrap();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let mut client = Client::connect_to(address, host, Some(config), ClientOptions::default())?;
+        client.get("/health")?;
+        // Over the same connection.
+        client.get("/api/enterprise/status").map(|answer| answer.status)
+    };
+    assert_eq!(ask(&trusted, &format!("localhost:{port}")).unwrap(), 200);
+    for failed in [ask(&other, "localhost"), ask(&trusted, "example.com")] {
+        assert!(matches!(failed, Err(ClientError::Transfer { .. })), "{failed:?}");
+    }
+    assert!(matches!(ask(&trusted, "no/name"), Err(ClientError::Name(_))));
 }

@@ -151,6 +151,17 @@ fn a_signal_trades_on_both_exchanges_and_survives_a_restart() {
         assert_eq!(told["open"].as_array().map(Vec::len), Some(1), "{told}");
     }
 
+    // Both markets are told by their streams, once for all shards.
+    until("prices come by stream", || {
+        let status = value(&send(&mut client, "GET", "/api/enterprise/status", "", ""));
+        let rows = status["venues"]["addresses"].as_array().cloned().unwrap_or_default();
+        let tells = |row: &Value| {
+            let young = row["mark_age_newest_ms"].as_u64().is_some_and(|age| age < 4_000);
+            row["mark_streams"] == 1 && row["marks_unusable"] == 0 && young
+        };
+        if rows.len() == 2 && rows.iter().all(tells) { Ok(()) } else { Err(status.to_string()) }
+    });
+
     // A restart: what is open at the exchange is what the server knows, and it can be closed.
     drop(client);
     house.server.take().expect("running").stop().expect("stops");

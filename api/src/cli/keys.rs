@@ -37,7 +37,8 @@ fn place(word: &str) -> Option<(VenueKind, Environment)> {
     Some((venue, Environment::parse(environment)?))
 }
 
-fn live(words: &[String]) -> Result<LiveVenues, String> {
+/// Reads `bybit:testnet` and the like.
+pub(super) fn live(words: &[String]) -> Result<LiveVenues, String> {
     words.iter().try_fold(LiveVenues::default(), |live, word| {
         let parsed = place(word).map(|(venue, environment)| live.with(venue, environment));
         parsed.ok_or_else(|| {
@@ -47,7 +48,7 @@ fn live(words: &[String]) -> Result<LiveVenues, String> {
 }
 
 /// Reads `bybit:testnet=http://127.0.0.1:4000`.
-fn live_at(word: &str) -> Result<LiveAt, String> {
+pub(super) fn live_at(word: &str) -> Result<LiveAt, String> {
     let parsed = word.split_once('=').and_then(|(named, url)| {
         let (venue, environment) = place(named)?;
         let (security, authority) = match url.split_once("://")? {

@@ -8,6 +8,7 @@ pub mod backup_manifest;
 pub mod demo;
 pub mod demo_report;
 pub mod demo_users;
+pub mod fetch;
 pub mod keys;
 pub mod log;
 pub mod market;
@@ -53,6 +54,11 @@ enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Files of prices for the embedded market.
+    Market {
+        #[command(subcommand)]
+        command: MarketCommand,
     },
     /// The running server's histograms.
     Metrics {
@@ -196,6 +202,12 @@ enum KeysCommand {
 }
 
 #[derive(Subcommand)]
+enum MarketCommand {
+    /// Writes an exchange's candles of one symbol to a CSV file that `--market` plays. Only that exchange is contacted.
+    Fetch(fetch::FetchArgs),
+}
+
+#[derive(Subcommand)]
 enum MetricsCommand {
     /// Has the running server write its HdrHistograms (`.hgrm`, `.hlog`) and prints where. The same as SIGUSR1.
     Dump {
@@ -237,6 +249,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => restore::restore(&args),
         Command::Keys { command: KeysCommand::NewMaster } => keys::new_master(),
+        Command::Market { command: MarketCommand::Fetch(args) } => fetch::fetch(&args),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
         Command::Paper(args) => paper::paper(&args),
         Command::Sim(args) => {

@@ -19,7 +19,7 @@ mod json;
 mod kind;
 mod secret;
 mod symbol;
-mod time;
+pub(crate) mod time;
 
 use engine::core::fixed::{Price, Rate};
 use engine::core::ids::Timestamp;

@@ -16,7 +16,7 @@ const SECONDS: Range<i64> = 1_000_000_000..10_000_000_000;
 const MICROS: i64 = 1_000_000;
 
 /// The time a text or number names, cut to microseconds; `None` when it is in no accepted form or out of range.
-pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     let text = text.trim_ascii();
     let is_iso = text.as_bytes().get(4) == Some(&b'-');
     let micros = if is_iso { parse_iso(text.as_bytes())? } else { parse_unix(text)? };

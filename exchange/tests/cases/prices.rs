@@ -58,7 +58,7 @@ fn watched<P: Spoken>(world: &mut World<P>, span: u64, age_max: u64) {
 }
 
 #[test]
-fn prices_come_by_stream_by_request_while_it_is_silent_and_by_stream_again() {
+fn case_s3_prices_come_by_stream_by_request_while_it_is_silent_and_by_stream_again() {
     fn on<P: Spoken>() {
         let mut world = ready::<P>(91, 1);
         world.until("told by stream", 20 * SECOND, |w| w.connector().mark_figures(w.now).streams > 0);
@@ -94,7 +94,7 @@ fn prices_come_by_stream_by_request_while_it_is_silent_and_by_stream_again() {
 }
 
 #[test]
-fn case_f10_a_price_never_comes_from_an_older_event() {
+fn a_price_never_comes_from_an_older_event() {
     fn on<P: Spoken>() {
         let mut world = ready::<P>(92, 1);
         world.until("told by stream", 20 * SECOND, |w| w.connector().mark_figures(w.now).streams > 0);
@@ -110,7 +110,7 @@ fn case_f10_a_price_never_comes_from_an_older_event() {
 }
 
 #[test]
-fn a_stream_that_breaks_is_bridged_and_opened_again() {
+fn case_s8_a_stream_that_breaks_is_bridged_and_subscribed_again() {
     fn on<P: Spoken>() {
         let mut world = ready::<P>(93, 1);
         world.until("told by stream", 20 * SECOND, |w| w.connector().mark_figures(w.now).streams > 0);
@@ -129,7 +129,7 @@ fn a_stream_that_breaks_is_bridged_and_opened_again() {
 }
 
 #[test]
-fn case_t1_prices_go_on_when_the_exchanges_clock_is_put() {
+fn prices_go_on_when_the_exchanges_clock_is_put() {
     fn on<P: Spoken>() {
         for skew in [30_000, -30_000] {
             let mut world = ready::<P>(94, 1);

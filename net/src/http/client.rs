@@ -1,4 +1,4 @@
-//! A blocking HTTP/1.1 client on `std` sockets.
+//! A blocking HTTP/1.1 client on `std` sockets, plain or over TLS.
 //!
 //! **Runs on**: threads that may block: the demo, tools, tests. Never on a shard.
 //! **Bounds**: each call has a deadline per read and write; head and body have limits.
@@ -7,7 +7,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 
 use super::answer::{AnswerError, AnswerLimits, AnswerReader};
 
@@ -22,7 +26,10 @@ pub enum ClientError {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// Sending or receiving failed, or took too long.
+    /// The server's name cannot be one in a certificate.
+    #[error("{0} is no name that a certificate could be for")]
+    Name(String),
+    /// Sending or receiving failed, or took too long; over TLS also a certificate that is not trusted.
     #[error("the connection to {address} failed: {source}")]
     Transfer {
         /// The server.
@@ -90,12 +97,39 @@ impl ClientResponse {
     }
 }
 
+/// A connection, plain or protected.
+#[derive(Debug)]
+enum Line {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Line {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(piece),
+            // An end without TLS's own word for it is an error here: it may be an attacker's.
+            Self::Tls(stream) => stream.read(piece),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+}
+
 /// One connection to one server.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
+    /// What the server is called in requests.
+    host: String,
+    tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
     options: ClientOptions,
-    socket: Option<TcpStream>,
+    socket: Option<Line>,
 }
 
 /// The largest head of an answer, in bytes.
@@ -107,7 +141,33 @@ impl Client {
     /// # Errors
     /// [`ClientError::Connect`].
     pub fn connect(address: SocketAddr, options: ClientOptions) -> Result<Self, ClientError> {
-        let mut client = Self { address, options, socket: None };
+        Self::connect_to(address, &address.to_string(), None, options)
+    }
+
+    /// Connects to a server that is called `host`; with a configuration over TLS, and then its certificate has to be for that
+    /// name (without the port).
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`], [`ClientError::Name`].
+    ///
+    /// # Panics
+    /// When the name contains a control character or a blank.
+    pub fn connect_to(
+        address: SocketAddr,
+        host: &str,
+        tls: Option<Arc<ClientConfig>>,
+        options: ClientOptions,
+    ) -> Result<Self, ClientError> {
+        assert!(!host.bytes().any(|byte| byte <= b' ' || byte == 0x7F), "a host's name is one word");
+        let tls = match tls {
+            None => None,
+            Some(config) => {
+                let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+                let name = ServerName::try_from(name.to_owned());
+                Some((name.map_err(|_| ClientError::Name(host.to_owned()))?, config))
+            }
+        };
+        let mut client = Self { address, host: host.to_owned(), tls, options, socket: None };
         client.ensure_connected()?;
         Ok(client)
     }
@@ -165,7 +225,13 @@ impl Client {
             socket.set_nodelay(true)?;
             socket.set_read_timeout(Some(self.options.transfer_timeout))?;
             socket.set_write_timeout(Some(self.options.transfer_timeout))?;
-            Ok(socket)
+            Ok(match &self.tls {
+                None => Line::Plain(socket),
+                Some((name, config)) => {
+                    let session = ClientConnection::new(Arc::clone(config), name.clone());
+                    Line::Tls(Box::new(StreamOwned::new(session.map_err(io::Error::other)?, socket)))
+                }
+            })
         };
         self.socket = Some(open().map_err(|source| ClientError::Connect { address, source })?);
         Ok(())
@@ -222,7 +288,7 @@ impl Client {
         let pure = |text: &str| !text.bytes().any(|byte| byte < b' ' || byte == 0x7F);
         assert!(pure(method) && pure(target), "method and target are free of control characters");
         let mut request = Vec::with_capacity(256 + body.len());
-        for part in [method, " ", target, " HTTP/1.1\r\nHost: ", &self.address.to_string(), "\r\n"] {
+        for part in [method, " ", target, " HTTP/1.1\r\nHost: ", &self.host, "\r\n"] {
             request.extend_from_slice(part.as_bytes());
         }
         for (name, value) in headers {
