@@ -1,6 +1,6 @@
-//! `coinbitclub paper`: the paper exchange as a server, plain HTTP and WebSocket.
+//! `coinbitclub paper`: the paper exchange as a server, plain HTTP and WebSocket; [`serve`] also speaks TLS.
 //!
-//! **Runs on**: the main thread, alone. **Owns**: the wire, the connections, the exchange, answers that are due later.
+//! **Runs on**: the thread that calls it, alone. **Owns**: the wire, the connections, the exchange, answers that are due later.
 //! **Invariants**: an answer leaves no earlier than the exchange says; nothing but this file reads a clock.
 //! **Bounds**: those of `net::server` and of the exchange; answers that wait are at most the requests under way.
 
@@ -18,8 +18,11 @@ use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, Outcome, SocketOut
 use exchange::paper_exchange::{ConnNo, CoreSettings, PaperExchange};
 use net::http::{HttpDate, Method, ReplyMode, Request, response};
 use net::server::{Acceptance, RequestId, Requested, Server, ServerLimits, Service, Socket};
+use net::tls::{ServerSide, TlsWire, inner_config};
 use net::wire::uring::UringWire;
-use net::wire::{Arrival, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents, listen};
+use net::wire::{
+    Arrival, ConnId, Ending, ListenOptions, Listener, Stream, Wire, WireConfig, WireEvents, listen,
+};
 use net::ws::handshake::server::Upgrade;
 use net::ws::{CloseCode, Message};
 
@@ -181,7 +184,7 @@ impl WireEvents for Noting<'_> {
 
 /// Everything that a turn of the loop needs.
 struct Turn {
-    wire: UringWire,
+    wire: TlsWire<UringWire>,
     server: Server,
     paper: Paper,
 }
@@ -251,29 +254,46 @@ pub fn paper(args: &PaperArgs) -> Result<(), String> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| format!("signals: {error}"))?;
     }
-    let start = Instant::now();
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let wall = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX).max(1);
-    let settings = settings(args, Timestamp(wall))?;
+    let settings = settings(args, wall_clock())?;
     let exchange = PaperExchange::new(settings, args.seed).map_err(|error| error.to_string())?;
+    let listener = listen(args.listen, &ListenOptions::default())
+        .map_err(|error| format!("{}: {error}", args.listen))?;
+    println!("paper exchange on http://{}", listener.address());
+    serve(exchange, listener, ServerSide::default(), &stop)
+}
 
-    let text = |error: std::io::Error| format!("{}: {error}", args.listen);
-    let listener = listen(args.listen, &ListenOptions::default()).map_err(text)?;
+/// This machine's clock.
+#[must_use]
+pub fn wall_clock() -> Timestamp {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(wall.as_micros()).unwrap_or(u64::MAX).max(1))
+}
+
+/// Serves an exchange until `stop` is set, over TLS where `tls` says so.
+///
+/// # Errors
+/// What the system refuses.
+pub fn serve(
+    exchange: PaperExchange,
+    listener: Listener,
+    tls: ServerSide,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    let (start, wall) = (Instant::now(), wall_clock());
     let address = listener.address();
+    let text = |error: std::io::Error| format!("{address}: {error}");
     let config = WireConfig { output_bytes_max: OUTPUT_BYTES_MAX, ..WireConfig::default() };
-    let wire = UringWire::new(listener, config).map_err(|error| error.to_string())?;
+    let wire = UringWire::new(listener, inner_config(config)).map_err(|error| error.to_string())?;
+    let wire = TlsWire::new(wire, config, tls).map_err(|error| error.to_string())?;
     let server =
         Server::new(ServerLimits { socket_queue_bytes_max: OUTPUT_BYTES_MAX / 2, ..ServerLimits::default() });
-    let paper =
-        Paper { exchange, now: Timestamp(wall), peers: BTreeMap::new(), pending: BTreeMap::new(), asked: 0 };
+    let paper = Paper { exchange, now: wall, peers: BTreeMap::new(), pending: BTreeMap::new(), asked: 0 };
     let mut turn = Turn { wire, server, paper };
-    println!("paper exchange on http://{address}");
-
     let mut stopped_at: Option<Instant> = None;
     loop {
         let elapsed = start.elapsed();
         let mono_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let now = Timestamp(wall).plus_micros(mono_ns / 1_000);
+        let now = wall.plus_micros(mono_ns / 1_000);
         turn.paper.now = now;
         if stop.load(Ordering::Relaxed) && stopped_at.is_none() {
             stopped_at = Some(Instant::now());

@@ -6,12 +6,13 @@
 //! * [`key_check`]: whether a key is taken, from what the exchange says about it.
 //! * [`marks`]: the mark prices of an exchange, shared by all shards. [`klines`]: spans and pages of candles.
 //! * [`binance`], [`bybit`]: the two protocols, without I/O.
-//! * [`pacing`]: what may be sent when, without I/O: budgets, stops, bans, circuits, the exchange's clock.
+//! * `backlog`: what a socket cannot take yet. [`pacing`]: what may be sent when, without I/O: budgets, stops, bans, circuits, the exchange's clock.
 //!
 //! **Runs on**: the shard that owns the accounts. **Invariants**: what is signed is what is sent, byte for byte; a secret is
 //! never printed; a number with a decimal point never passes through a float.
 //! **Never**: reads a clock or opens a connection: time and answers are handed in.
 
+mod backlog;
 pub mod binance;
 pub mod bybit;
 pub mod connector;

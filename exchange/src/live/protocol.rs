@@ -96,7 +96,7 @@ pub enum Ask {
         mode: PositionMode,
         /// Side of the position, `Buy` is long.
         position: Side,
-        /// The triggers; one that is `None` stays as it is.
+        /// The triggers; one that is `None` stays as it is, a price of zero takes it away (EXCHANGES.md §3.4).
         protection: Protection,
     },
     /// All live orders of the account that wait for no trigger. Answer: [`Answer::Orders`].

@@ -3,7 +3,7 @@
 //! **Runs on**: the shard that owns the wire and the connector. **Owns**: the HTTP pool and the WebSockets of one connector.
 //! **Invariants**: every call that a connector hands over is told its end exactly once, and every socket its end: whether any
 //! byte left is told as `net` knows it, never guessed. What the wire tells is kept until [`Transport::tick`], in its order.
-//! **Bounds**: those of `net::client` and `net::sockets`; [`NEWS_MAX`] messages between two ticks.
+//! **Bounds**: those of `net::client`, `net::sockets` and `backlog`; [`NEWS_MAX`] messages between two ticks.
 //! **Never**: resolves a name or reads a clock.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +20,7 @@ use net::wire::{ConnId, Ending, Patience, Stream, Wire};
 use net::ws::handshake::client::ClientRequest;
 use net::ws::{CloseCode, Message};
 
+use super::backlog::{Backlog, SOCKET_BYTES};
 use super::connector::{CallEnd, Connector, Outgoing, Server, Shape, SocketId, Tag};
 use super::protocol::HttpReply;
 
@@ -100,6 +101,7 @@ pub struct Transport<E> {
     calls: BTreeMap<CallId, Tag>,
     conns: BTreeMap<SocketId, ConnId>,
     ids: BTreeMap<ConnId, SocketId>,
+    backlog: Backlog,
     news: VecDeque<News>,
     flooded: Vec<ConnId>,
     /// Which address a socket is opened to next, so that a dead one is not tried for ever.
@@ -168,6 +170,7 @@ impl<E: Entropy + Clone> Transport<E> {
             calls: BTreeMap::new(),
             conns: BTreeMap::new(),
             ids: BTreeMap::new(),
+            backlog: Backlog::default(),
             news: VecDeque::new(),
             flooded: Vec::new(),
             turn: 0,
@@ -254,6 +257,7 @@ impl<E: Entropy + Clone> Transport<E> {
                 News::Ended(conn) => {
                     if let Some(socket) = self.ids.remove(&conn) {
                         self.conns.remove(&socket);
+                        self.backlog.forget(socket);
                         connector.socket_closed(now, socket);
                     }
                 }
@@ -279,6 +283,12 @@ impl<E: Entropy + Clone> Transport<E> {
                 }
             }
         }
+        let Self { backlog, conns, sockets, .. } = self;
+        busy |= backlog.flush(|socket, text| {
+            conns.get(&socket).is_some_and(|conn| {
+                wire.queued_bytes(*conn) < SOCKET_BYTES && sockets.send(wire, *conn, Message::Text(text))
+            })
+        });
         while let Some(outgoing) = connector.take_outgoing() {
             busy = true;
             self.perform(now, now_ns, outgoing, connector, wire, dial);
@@ -323,13 +333,16 @@ impl<E: Entropy + Clone> Transport<E> {
                 }
             }
             Outgoing::Send { socket, text } => {
-                let sent = self
-                    .conns
-                    .get(&socket)
-                    .is_some_and(|conn| self.sockets.send(wire, *conn, Message::Text(&text)));
-                // A message that did not fit leaves the connector's picture wrong: it begins anew.
-                if !sent && let Some(conn) = self.conns.get(&socket) {
-                    wire.abort(*conn);
+                let Some(conn) = self.conns.get(&socket).copied() else { return };
+                let waits = self.backlog.waits(socket) || wire.queued_bytes(conn) >= SOCKET_BYTES;
+                let taken = if waits && !planted::planted!("burst_over_a_socket_ends_it") {
+                    self.backlog.push(socket, text)
+                } else {
+                    self.sockets.send(wire, conn, Message::Text(&text))
+                };
+                // A message that was not taken leaves the connector's picture wrong: it begins anew.
+                if !taken {
+                    wire.abort(conn);
                 }
             }
             Outgoing::Close { socket } => match self.conns.get(&socket) {
@@ -378,3 +391,6 @@ impl<E: Entropy + Clone> Transport<E> {
         self.pool.next_deadline_ns().into_iter().chain(self.sockets.next_deadline_ns()).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,11 +50,8 @@ impl Core {
         check_numbers(&spec, &instrument, mark)?;
         if let Some(id) = &spec.client_id {
             let known = account.by_client.get(id).and_then(|known| self.orders.get(known));
-            let taken = known.is_some_and(|known| {
-                (account.face == FaceKind::Bybit && !planted::planted!("paper_takes_an_id_again"))
-                    || !known.state.is_final()
-            });
-            if taken {
+            let taken = known.is_some_and(|known| account.face == FaceKind::Bybit || !known.state.is_final());
+            if taken && !planted::planted!("paper_takes_the_id_of_a_live_order_again") {
                 return Err(Refusal::DuplicateId);
             }
         }

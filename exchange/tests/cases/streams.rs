@@ -231,3 +231,18 @@ fn case_s9_what_happens_between_the_first_look_and_the_stream_is_found_at_once()
     world.until("flat", 30 * SECOND, World::is_flat);
     settled(&mut world);
 }
+
+#[test]
+fn an_event_of_a_shared_stream_reaches_its_own_account_at_once() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(49, 3);
+        world.signal(LONG, BTC);
+        // Sooner than anything is asked for that no stream has told.
+        world.until("open", SECOND * 4 / 5, World::is_open);
+        world.step(5 * SECOND);
+        assert_eq!(world.connector().metrics().gaps, 0, "{}", world.picture());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}

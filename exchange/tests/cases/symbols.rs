@@ -41,13 +41,14 @@ fn told<P: Spoken>(change: impl Fn(&str, &mut Value)) -> Connector<P> {
     let mut exchange = PaperExchange::new(CoreSettings::generated(1, START), 1).unwrap();
     exchange.poll(START, &mut |_, _| {});
     let mut connector = Connector::<P>::new(Pacer::new(AddressBudget::new(P::PACING, 1).unwrap()), 1);
-    for _ in 0..8 {
+    for _ in 0..32 {
         connector.poll(START, 16, &mut |_| {});
         while let Some(outgoing) = connector.take_outgoing() {
             let Outgoing::Call { tag, call, .. } = outgoing else { continue };
             let request = HttpIn {
                 method: call.method.to_owned(),
-                target: call.target.clone(),
+                // Its pages are not those of the change.
+                target: call.target.split("&cursor=").next().unwrap_or_default().to_owned(),
                 headers: Vec::new(),
                 body: call.body,
             };

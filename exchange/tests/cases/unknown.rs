@@ -108,13 +108,14 @@ fn case_u8_an_order_that_is_not_visible_at_once_is_there_all_the_same() {
 #[test]
 fn case_u5_case_u7_case_u10_a_kill_at_any_moment_makes_one_order_or_none() {
     fn on<P: Spoken>() {
-        for moment in 0..16 {
+        // Leverage is set first: the order leaves some 20 to 40 ms after the signal.
+        for moment in 0..24 {
             let mut world = ready::<P>(100 + moment, 1);
             if moment % 4 == 3 {
                 rule_on_orders(&mut world, When::Next(1), &EXECUTED);
             }
             world.signal(LONG, BTC);
-            world.step(moment * 1_500);
+            world.step(moment * 2_500);
             world.kill();
             world.until("open or never sent", 60 * SECOND, |w| w.is_open() || w.is_flat());
             assert!(at_exchange(&world, 0, Leg::Entry).len() <= 1, "moment {moment}: {}", world.picture());
@@ -199,4 +200,25 @@ fn case_u11_a_cancel_without_a_clear_answer_is_no_end() {
     }
     on::<Binance>(["order.cancel", "DELETE /fapi/v1/order"], -2011);
     on::<Bybit>(["order.cancel", "POST /v5/order/cancel"], 110_001);
+}
+
+#[test]
+fn case_u10_an_order_that_arrived_just_before_a_kill_is_found_and_not_sent_again() {
+    fn on<P: Spoken>() {
+        for seed in 140..148 {
+            let mut world = ready::<P>(seed, 1);
+            world.signal(LONG, BTC);
+            while at_exchange(&world, 0, Leg::Entry).is_empty() {
+                world.step(250);
+            }
+            // Nothing has come back yet.
+            assert!(ours(&world, 0) == 0, "{}", world.picture());
+            world.kill();
+            world.until("open", 60 * SECOND, World::is_open);
+            assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "seed {seed}: {}", world.picture());
+            closed(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
 }

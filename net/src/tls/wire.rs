@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -30,6 +31,7 @@ use super::session::{Session, Stage};
 use super::table::Table;
 use crate::wire::pool::BufferPool;
 use crate::wire::timing::Sweep;
+use crate::wire::uring::UringWire;
 use crate::wire::{
     CloseReason, ConnId, ConnectError, Patience, SendError, Wire, WireConfig, WireEvents, WireMetrics,
 };
@@ -79,6 +81,16 @@ const HANDSHAKES_PER_POLL: u32 = 8;
 pub struct TlsWire<W> {
     inner: W,
     core: Core,
+}
+
+impl TlsWire<UringWire> {
+    /// Waits until a poll has something to do, at most so long; see [`UringWire::wait`].
+    ///
+    /// # Errors
+    /// As [`Wire::poll`].
+    pub fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+        if self.has_work() { Ok(()) } else { self.inner.wait(at_most) }
+    }
 }
 
 impl<W: Wire> TlsWire<W> {

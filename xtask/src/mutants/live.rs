@@ -26,7 +26,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "recovered_order_sent_without_asking",
-        ("exchange", "live_cases", "case_u5_case_u7_case_u10"),
+        ("exchange", "live_cases", "case_u10_an_order_that_arrived"),
         "After a restart an order that may have been sent is sent without asking for it first.",
     ),
     test(
@@ -67,7 +67,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "event_taken_for_another_accounts",
-        ("exchange", "live_cases", "case_s8_case_s9_case_s10"),
+        ("exchange", "live_cases", "an_event_of_a_shared_stream"),
         "An event of a shared stream goes to the first account on it, whoever it is for.",
     ),
     test(
@@ -77,12 +77,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "trade_of_others_booked_twice",
-        ("exchange", "live_cases", "case_p6_a_trade_by_hand"),
-        "A trade by hand that the stream tells twice is booked twice.",
+        ("exchange", "lib", "an_execution_by_the_exchange"),
+        "An execution by the exchange or the user that is told twice is booked twice.",
     ),
     test(
         "funding_known_by_its_exact_time",
-        ("exchange", "live_cases", "case_f1_case_f2_case_f3"),
+        ("exchange", "lib", "case_f1_funding_that_stream_and_list"),
         "Funding that stream and list tell with times some milliseconds apart is booked twice.",
     ),
     test(
@@ -185,6 +185,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Closes wait behind everything else that is queued.",
     ),
     test(
+        "burst_over_a_socket_ends_it",
+        ("exchange", "lib", "a_burst_larger_than_the_network"),
+        "A fan-out of more than the network takes at once ends the socket that it goes over.",
+    ),
+    test(
         "fan_out_in_the_order_of_accounts",
         ("exchange", "live_fan_out", "no_account_is_always_the_first"),
         "The orders of a fan-out leave in the same order each time.",
@@ -196,9 +201,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The paper exchange takes any signature.",
     ),
     test(
-        "paper_takes_an_id_again",
-        ("exchange", "paper_bybit", "case_u13_a_filled_orders_id"),
-        "The paper exchange takes the client id of an ended order again where Bybit does not.",
+        "paper_takes_the_id_of_a_live_order_again",
+        ("exchange", "paper_binance", "case_u13_a_client_id_is_unique"),
+        "The paper exchange makes a second order for the id of one that is live.",
     ),
     test(
         "paper_listen_key_lives_a_day",

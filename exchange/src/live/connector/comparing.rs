@@ -8,7 +8,7 @@ use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, signed};
 use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
-use super::order::Phase;
+use super::order::{Cancel, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
@@ -233,7 +233,7 @@ impl<P: Shape> Connector<P> {
         let missing: Vec<ClientOrderId> = account
             .orders
             .values()
-            .filter(|o| o.attached && o.phase == Phase::Live)
+            .filter(|o| o.attached && o.phase == Phase::Live && o.cancel != Cancel::Sent)
             .filter(|_| !planted::planted!("lost_stop_of_a_position_not_set_again"))
             .filter(|o| {
                 account.positions.get(&o.new.symbol).is_some_and(|p| match o.new.id.leg {
@@ -332,7 +332,7 @@ impl<P: Shape> Connector<P> {
         if account.is_quiet(symbol)
             && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol))
         {
-            self.note_foreign(slot, symbol);
+            self.note_foreign(now, slot, symbol);
             return;
         }
         if !account.unexplained.contains_key(&symbol) {
@@ -346,7 +346,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// What is held beyond what the engine was told is somebody else's (CASES.md P6): left alone, and nothing opens beside it.
-    pub(super) fn note_foreign(&mut self, slot: Slot, symbol: Symbol) {
+    pub(super) fn note_foreign(&mut self, now: Timestamp, slot: Slot, symbol: Symbol) {
         let account = self.account_mut(slot);
         let foreign = account.held(symbol).saturating_sub(account.expected(symbol));
         let before = account.foreign.get(&symbol).copied().unwrap_or(0);
@@ -360,6 +360,7 @@ impl<P: Shape> Connector<P> {
             let id = account.id;
             self.notice(Notice::Foreign(id, symbol, foreign));
         }
+        self.detach_flat(now, slot);
     }
 
     /// The exchange says how much of a symbol is held now.

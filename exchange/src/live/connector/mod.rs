@@ -538,6 +538,12 @@ impl<P: Shape> Connector<P> {
             && self.accounts.iter().all(Account::is_all_quiet)
     }
 
+    /// Requests that wait for their answer now. For checks and measurements.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.in_flight.len()
+    }
+
     fn account_mut(&mut self, slot: Slot) -> &mut Account {
         &mut self.accounts[slot.0 as usize]
     }

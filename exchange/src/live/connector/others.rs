@@ -118,7 +118,7 @@ impl<P: Shape> Connector<P> {
         }
         let quiet = account.is_quiet(symbol);
         if quiet && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol)) {
-            self.note_foreign(slot, symbol);
+            self.note_foreign(now, slot, symbol);
             return;
         }
         let look = account.unexplained.entry(symbol).or_default();
@@ -284,7 +284,7 @@ impl<P: Shape> Connector<P> {
         let shrinks = delta.signum() == -expected.signum();
         let mark = self.mark(now, symbol);
         if !shrinks || delta == 0 {
-            self.note_foreign(slot, symbol);
+            self.note_foreign(now, slot, symbol);
             return;
         }
         let Some(price) = mark else {
@@ -344,5 +344,92 @@ impl<P: Shape> Connector<P> {
         price
             .and_then(|p| execution.fee.scaled(p.units(), engine::core::fixed::UNIT, Rounding::HalfEven))
             .unwrap_or(Money::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::core::fixed::Price;
+    use engine::core::ids::{AccountId, UserId};
+    use engine::core::order::{Liquidity, Side};
+    use engine::core::venue_account::VenuePlace;
+
+    use super::*;
+    use crate::live::binance::Binance;
+    use crate::live::connector::{KnownAccount, KnownPosition};
+    use crate::live::pacing::limits::VenueLimits;
+    use crate::live::pacing::{AddressBudget, Pacer};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+
+    /// A connector with an account that holds a long position of 10.
+    fn holding(symbol: Symbol) -> Connector<Binance> {
+        let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
+        let mut connector = Connector::new(Pacer::new(budget), 1);
+        let size = Quantity::from_whole(10).units();
+        let known = KnownAccount {
+            id: AccountId { user: UserId(1), index: 0 },
+            place: VenuePlace::PAPER,
+            credential: None,
+            key_number: 1,
+            positions: vec![KnownPosition { symbol, size, funded_at: Timestamp(0) }],
+            orders: Vec::new(),
+            others_fills: 0,
+        };
+        connector.add_account(NOW, known).unwrap();
+        connector
+    }
+
+    #[test]
+    fn case_f1_funding_that_stream_and_list_time_differently_counts_once() {
+        const HOUR: u64 = 3_600_000;
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        let mut connector = holding(symbol);
+        let settled = NOW.millis() / HOUR * HOUR;
+        // The list has the settlement's time, the stream the moment of telling.
+        for at in [settled, settled + 4_217, settled, settled + 8 * HOUR + 12, settled + 8 * HOUR] {
+            let amount = Money::from_whole(1);
+            let (asset, at) = ("USDT".to_owned(), Millis(at));
+            let funding = FundingView { symbol: Some(symbol), amount, asset, rate: None, mark: None, at };
+            connector.funding_told(Slot(0), &funding);
+        }
+        let told: Vec<VenueReport> = connector.reports.drain(..).collect();
+        let times: Vec<Timestamp> = told
+            .iter()
+            .map(|report| match report {
+                VenueReport::Funding { venue_at, .. } => *venue_at,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(times, [Timestamp::from_millis(settled), Timestamp::from_millis(settled + 8 * HOUR)]);
+    }
+
+    #[test]
+    fn an_execution_by_the_exchange_that_is_told_twice_counts_once() {
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        let mut connector = holding(symbol);
+        for trade in [7, 7, 8, 7, 8] {
+            let execution = ExecutionView {
+                trade_id: trade.to_string(),
+                sequence: trade,
+                client_id: "adl_autoclose".to_owned(),
+                venue_id: "1".to_owned(),
+                symbol,
+                side: Side::Sell,
+                price: Price::from_whole(100),
+                quantity: Quantity::from_whole(2),
+                filled: None,
+                is_last: None,
+                fee: Money::ZERO,
+                fee_asset: String::new(),
+                liquidity: Liquidity::Taker,
+                maker: Maker::Adl,
+                at: Millis(NOW.millis()),
+            };
+            connector.execution_told(NOW, Slot(0), execution);
+        }
+        assert_eq!(connector.reports.len(), 2, "{:?}", connector.reports);
+        let left = connector.told_position(AccountId { user: UserId(1), index: 0 }, symbol);
+        assert_eq!(left, Quantity::from_whole(6).units());
     }
 }

@@ -1,10 +1,11 @@
 //! Triggers that are a position's own (Bybit): they come with its entry or are set, and an order of ours stands for each.
 
-use engine::core::fixed::Quantity;
+use engine::core::fixed::{Price, Quantity};
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
+use engine::core::instrument::Symbol;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
-use super::account::Slot;
+use super::account::{Account, Slot};
 use super::limits::{AGAIN_PAUSE, STREAM_PATIENCE};
 use super::order::{Cancel, Phase};
 use super::placing::Ended;
@@ -12,6 +13,11 @@ use super::queue::{Timer, Why};
 use super::{Connector, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Ask, FailureKind, OrderView, Protection, ViewKind, ViewState};
+
+/// Whether all that is open of a symbol is known to be somebody else's.
+fn is_only_foreign(account: &Account, symbol: Symbol) -> bool {
+    account.expected(symbol) == 0 && account.foreign.contains_key(&symbol)
+}
 
 impl<P: Shape> Connector<P> {
     /// Bybit: the position's own triggers came with its entry, or are set now; this order stands for one of them.
@@ -64,6 +70,9 @@ impl<P: Shape> Connector<P> {
     /// What came of setting a position's trigger.
     pub(super) fn protected(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        if order.cancel == Cancel::Sent {
+            return self.released(now, slot, id, end);
+        }
         let was_live = order.told_live;
         match end {
             Ended::Answered(Ok(_)) => {
@@ -106,32 +115,74 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    /// Bybit: a trigger goes with its position. While that is open, it stays.
+    /// Bybit: a trigger goes with its position. While that is open, it stays; what is left of it when ours is closed is
+    /// somebody else's, which our triggers must not close (CASES.md P6).
     pub(super) fn detach(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let account = self.account(slot);
         let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) else { return };
-        if account.held(symbol) != 0 {
+        if account.held(symbol) == 0 {
+            let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
+            self.end(slot, id, VenueReport::Ended { id, state, reason });
+        } else if is_only_foreign(account, symbol) {
+            self.release(slot, id);
+        } else {
             self.want_comparison(now, slot);
-            return;
         }
-        let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
-        self.end(slot, id, VenueReport::Ended { id, state, reason });
     }
 
-    /// Triggers that were to be taken back go when the position is seen to be flat.
+    /// Triggers that were to be taken back go when the position is seen to be flat, or to be none of ours.
     pub(super) fn detach_flat(&mut self, now: Timestamp, slot: Slot) {
-        let wanted: Vec<ClientOrderId> = self
-            .account(slot)
+        let account = self.account(slot);
+        let over = |symbol| account.held(symbol) == 0 || is_only_foreign(account, symbol);
+        let wanted: Vec<ClientOrderId> = account
             .orders
             .values()
-            .filter(|o| o.attached && o.is_open() && o.cancel == Cancel::Wanted)
+            .filter(|o| o.attached && o.is_open() && o.cancel == Cancel::Wanted && over(o.new.symbol))
             .map(|o| o.new.id)
             .collect();
         for id in wanted {
-            if self.account(slot).orders.get(&id).is_some_and(|o| self.account(slot).held(o.new.symbol) == 0)
-            {
-                self.detach(now, slot, id);
-            }
+            self.detach(now, slot, id);
+        }
+    }
+
+    /// Takes a trigger of ours away from a position that is not. One with another price is not ours either.
+    fn release(&mut self, slot: Slot, id: ClientOrderId) {
+        let account = self.account_mut(slot);
+        let mode = account.mode;
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        let (new, stop) = (order.new, order.new.id.leg == Leg::Stop);
+        let there =
+            account.positions.get(&new.symbol).and_then(|p| if stop { p.stop } else { p.take_profit });
+        if there.is_none() || there != new.kind.words().1 {
+            let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
+            self.end(slot, id, VenueReport::Ended { id, state, reason });
+            return;
+        }
+        order.cancel = Cancel::Sent;
+        let none = Some(Price::ZERO);
+        let ask = Ask::Protect {
+            symbol: new.symbol,
+            mode,
+            position: new.side.opposite(),
+            protection: Protection { stop: none.filter(|_| stop), take_profit: none.filter(|_| !stop) },
+        };
+        self.ask(Some(slot), ask, Why::Protect(id), Purpose::Close);
+    }
+
+    /// What came of taking a trigger away from a position that is not ours.
+    fn released(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
+        let gone = match end {
+            Ended::Answered(Ok(_)) => true,
+            Ended::Answered(Err(failure)) => matches!(failure.kind, FailureKind::Refused(_)),
+            Ended::NotSent | Ended::NoAnswer => false,
+        };
+        if gone {
+            let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
+            self.end(slot, id, VenueReport::Ended { id, state, reason });
+        } else if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+            // The comparison looks again whether it is there.
+            order.cancel = Cancel::Wanted;
+            self.queue.set(now.plus_micros(AGAIN_PAUSE), Timer::Compare(slot));
         }
     }
 

@@ -1,0 +1,105 @@
+//! A burst over one socket whose network takes little at a time.
+
+use base64::Engine as _;
+use engine::core::ids::Timestamp;
+use net::client::PlainDial;
+use net::wire::memory::{MemoryNetwork, PeerId, Pieces, network};
+use net::wire::{Arrival, WireConfig, WireEvents};
+
+use super::*;
+use crate::live::binance::Binance;
+use crate::live::pacing::limits::VenueLimits;
+use crate::live::pacing::{AddressBudget, Pacer};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+
+#[derive(Clone)]
+struct Zeroes;
+
+impl Entropy for Zeroes {
+    fn fill(&mut self, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
+
+struct Routed<'a>(&'a mut Transport<Zeroes>);
+
+impl WireEvents for Routed<'_> {
+    fn accepted(&mut self, _conn: ConnId, _arrival: Arrival) {}
+    fn connected(&mut self, conn: ConnId) {
+        self.0.connected(conn);
+    }
+    fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
+        self.0.received(conn, stream);
+    }
+    fn closed(&mut self, conn: ConnId, ending: Ending) {
+        self.0.closed(conn, ending);
+    }
+}
+
+/// The other end takes the handshake.
+fn accept(there: &MemoryNetwork, peer: PeerId) {
+    let head = String::from_utf8(there.read(peer)).unwrap();
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    let accept = base64::engine::general_purpose::STANDARD.encode(digest);
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    there.write(peer, answer.as_bytes());
+}
+
+#[test]
+fn a_burst_larger_than_the_network_takes_at_once_is_sent_whole_and_in_order() {
+    const MESSAGES: usize = 4_000;
+    let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
+    let endpoint = Endpoint {
+        host: "exchange.example".to_owned(),
+        addresses: vec![([192, 0, 2, 1], 443).into()],
+        security: Security::Plain,
+        source: None,
+    };
+    let mut transport = Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap();
+    let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
+    let mut connector = Connector::<Binance>::new(Pacer::new(budget), 1);
+    let mut dial = PlainDial;
+    let socket = SocketId(7);
+    let open = Outgoing::Open { socket, server: Server::Trade, target: "/ws".to_owned() };
+    transport.perform(NOW, 0, open, &mut connector, &mut wire, &mut dial);
+    let (peer, _) = there.dialled().expect("dialled");
+    there.take(peer);
+    let mut turn = |transport: &mut Transport<Zeroes>, wire: &mut _, ns: u64| {
+        Wire::poll(wire, ns, &mut Routed(transport)).unwrap();
+        transport.tick(NOW, ns, &mut connector, wire, &mut dial);
+    };
+    for ns in 1..4 {
+        turn(&mut transport, &mut wire, ns);
+    }
+    accept(&there, peer);
+    turn(&mut transport, &mut wire, 4);
+    // From here on the network takes 20 KB in each turn.
+    there.set_window(peer, 20_000);
+    let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
+    let mut other = Connector::<Binance>::new(Pacer::new(budget), 1);
+    let mut came = Vec::new();
+    for n in 0..MESSAGES {
+        let text = format!("{n:0>500}");
+        let send = Outgoing::Send { socket, text };
+        transport.perform(NOW, 5, send, &mut other, &mut wire, &mut PlainDial);
+        if n % 512 == 511 {
+            turn(&mut transport, &mut wire, 5 + n as u64);
+            came.extend(there.read(peer));
+        }
+    }
+    for ns in 0..400 {
+        turn(&mut transport, &mut wire, 10_000 + ns);
+        came.extend(there.read(peer));
+    }
+    assert!(!there.is_closed(peer), "the socket was given up");
+    // Each frame: 4 bytes of head, a mask of zeroes, 500 of text.
+    assert_eq!(came.len(), MESSAGES * 508);
+    for (n, frame) in came.chunks(508).enumerate() {
+        assert_eq!(frame[8..], *format!("{n:0>500}").as_bytes());
+    }
+}
