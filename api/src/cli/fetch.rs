@@ -365,7 +365,11 @@ mod tests {
             match self.exchange.http(self.now, IpAddr::V4(Ipv4Addr::LOCALHOST), &request).what {
                 Outcome::Answer(answer) => Ok(ClientResponse {
                     status: answer.status,
-                    headers: answer.headers,
+                    headers: answer
+                        .headers
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect(),
                     body: answer.body.into_bytes(),
                 }),
                 Outcome::Drop => Err("the connection broke".to_owned()),

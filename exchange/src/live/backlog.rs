@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::connector::SocketId;
 
 /// Bytes that wait at most: an order of some 500 bytes for each account of a connector, twice over.
-pub const BYTES_MAX: usize = 20 << 20;
+pub(super) const BYTES_MAX: usize = 20 << 20;
 /// A socket is given more once less than this waits in it: half of what `net::sockets` lets wait there.
-pub const SOCKET_BYTES: usize = 128 << 10;
+pub(super) const SOCKET_BYTES: usize = 128 << 10;
 
 /// See the module's head.
 #[derive(Debug, Default)]

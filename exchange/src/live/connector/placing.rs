@@ -564,9 +564,9 @@ impl<P: Shape> Connector<P> {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) else { return };
         let taken = matches!(end, Ended::Answered(Ok(_)));
         let not_there = matches!(end, Ended::Answered(Err(failure)) if failure.kind == FailureKind::NotFound);
-        if (planted!("lost_answer_to_a_cancel_taken_for_done") && matches!(end, Ended::NoAnswer))
-            || (planted!("cancel_of_what_is_not_there_taken_for_done") && not_there)
-        {
+        let lost = matches!(end, Ended::NoAnswer) && planted!("lost_answer_to_a_cancel_taken_for_done");
+        let gone = not_there && planted!("cancel_of_what_is_not_there_taken_for_done");
+        if lost || gone {
             let (state, reason) = (OrderState::Cancelled, VenueReason::Requested);
             self.end(slot, id, VenueReport::Ended { id, state, reason });
             return;
