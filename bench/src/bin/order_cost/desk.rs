@@ -161,6 +161,7 @@ impl<P: Venue> Desk<P> {
                 positions: Vec::new(),
                 orders: Vec::new(),
                 others_fills: 0,
+                expects: Vec::new(),
             };
             desk.connector.add_account(now, known).map_err(|busy| format!("{busy:?}"))?;
         }
