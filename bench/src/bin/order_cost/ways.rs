@@ -184,7 +184,7 @@ fn parts<P: Venue>(way: &Way) -> Result<Parts, String> {
         SocketOut::Text(text) => Some(text),
         _ => None,
     });
-    let answer = texts.last().ok_or("no answer")?;
+    let answer = texts.next_back().ok_or("no answer")?;
     let read = P::trade_read(&answer, &|_| Some(&ask));
     if !format!("{read:?}").contains("result: Ok") {
         return Err(format!("{}: the order was not taken: {answer}", way.name));
