@@ -180,7 +180,7 @@ fn parts<P: Venue>(way: &Way) -> Result<Parts, String> {
         paper.socket_message(now, conn, &message);
         while paper.poll(now, &mut |to, out| told.push((to, out))) {}
     }
-    let texts = told.into_iter().filter_map(|(_, out)| match out {
+    let mut texts = told.into_iter().filter_map(|(_, out)| match out {
         SocketOut::Text(text) => Some(text),
         _ => None,
     });

@@ -375,6 +375,7 @@ mod tests {
             positions: vec![KnownPosition { symbol, size, funded_at: Timestamp(0) }],
             orders: Vec::new(),
             others_fills: 0,
+            expects: Vec::new(),
         };
         connector.add_account(NOW, known).unwrap();
         connector
