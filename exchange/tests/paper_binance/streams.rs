@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::support::{Paper, credential};
+use crate::support::{Paper, answer, code, credential};
 use engine::core::ids::Timestamp;
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::paper_exchange::ConnNo;
