@@ -41,6 +41,9 @@ pub struct SimArgs {
     /// Virtual seconds of load at most.
     #[arg(long)]
     load_seconds: Option<u32>,
+    /// Accounts on exchanges in every seed, not only in a third.
+    #[arg(long)]
+    live: bool,
     /// Go on after this many failing seeds and no further.
     #[arg(long, default_value_t = 1)]
     failures: usize,
@@ -72,6 +75,7 @@ pub fn sim(args: &SimArgs) -> Result<ExitCode, String> {
         without: args.without.clone(),
         traders_max: args.traders,
         load_seconds_max: args.load_seconds,
+        live: args.live,
     };
     if args.worker {
         crate::sim::fleet::work(&overrides);

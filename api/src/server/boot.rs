@@ -173,7 +173,7 @@ struct ShardSetup {
     go: mpsc::Receiver<Go>,
     ready: mpsc::Sender<Result<(), String>>,
     shards: u16,
-    venues: Option<LiveSetup>,
+    venues: Option<LiveSetup<HostEntropy>>,
 }
 
 /// What a shard reports after recovery.

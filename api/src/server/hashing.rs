@@ -100,15 +100,16 @@ fn work(work: HashWork, vault: Option<&Vault>, entropy: &mut impl Entropy) -> Ha
             Ok(hash) => HashDone::Verified(hasher().verify_password(password.as_bytes(), &hash).is_ok()),
             Err(_) => HashDone::Failed,
         },
-        HashWork::Seal(work) => match vault {
-            Some(vault) => {
-                let SealWork { owner, kind, api_key, secret } = *work;
-                let sealed = vault.seal(&owner, kind, &api_key, &secret, entropy);
-                HashDone::Sealed(sealed.map_err(|error| error.to_string()))
-            }
-            None => HashDone::Failed,
-        },
+        HashWork::Seal(work) => seal(*work, vault, entropy),
     }
+}
+
+/// Checks and seals a key; without a vault it cannot be done.
+pub fn seal(work: SealWork, vault: Option<&Vault>, entropy: &mut impl Entropy) -> HashDone {
+    let Some(vault) = vault else { return HashDone::Failed };
+    let SealWork { owner, kind, api_key, secret } = work;
+    let sealed = vault.seal(&owner, kind, &api_key, &secret, entropy);
+    HashDone::Sealed(sealed.map_err(|error| error.to_string()))
 }
 
 /// A shard's way back: its ring and its bell.

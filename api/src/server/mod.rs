@@ -17,6 +17,7 @@ pub mod housekeeping;
 pub mod inside;
 pub mod journal;
 mod keys_at_start;
+pub mod paper_server;
 pub mod readers;
 pub mod recovery;
 pub mod shard_loop;

@@ -139,6 +139,9 @@ impl Director {
         self.world.disk.controls.heal();
         self.world.disk.inner.set_capacity(u64::MAX);
         self.world.venue.heal();
+        if let Some(exchange) = &self.world.exchange {
+            exchange.heal();
+        }
         if let Some(database) = &self.world.database {
             database.set_down(false);
         }
@@ -320,7 +323,8 @@ impl Director {
             let of_database =
                 matches!(fault, Fault::DatabaseDown | Fault::DatabaseAnswer | Fault::DatabaseFailOver);
             let no_database = of_database && self.world.database.is_none();
-            !(out_of_place || no_database || on_damage || full && fault == Fault::DiskFull)
+            let no_exchange = fault.is_of_exchange() && self.world.exchange.is_none();
+            !(out_of_place || no_database || no_exchange || on_damage || full && fault == Fault::DiskFull)
         };
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);
@@ -426,6 +430,22 @@ impl Director {
                 let wall = Timestamp(EPOCH_MICROS + now.plus(span).as_micros());
                 world.venue.busy_until.set(wall);
                 world.disturb(span.plus(Nanos::from_millis(8_000)).plus(CATCH_UP));
+            }
+            Fault::RequestLost
+            | Fault::ReplyLost
+            | Fault::ExchangeSlow
+            | Fault::ExchangeCut
+            | Fault::ExchangeUnknown
+            | Fault::ExchangeRefuses
+            | Fault::ExchangeLate
+            | Fault::ExchangeLimits
+            | Fault::StreamLost
+            | Fault::StreamTwice
+            | Fault::ExchangeClock
+            | Fault::ListenKeys => {
+                if let Some(exchange) = &world.exchange {
+                    exchange.disturb(&world, fault, &mut self.random);
+                }
             }
         }
     }

@@ -100,6 +100,38 @@ named! {
         DatabaseAnswer = "database-answer",
         /// A standby that misses up to three batches takes over.
         DatabaseFailOver = "database-fail-over",
+        /// A request to an exchange is lost, with its connection.
+        RequestLost = "request-lost",
+        /// What an exchange sends is lost, with its connection.
+        ReplyLost = "reply-lost",
+        /// The way to the exchange and back takes seconds.
+        ExchangeSlow = "exchange-slow",
+        /// All connections to the exchange break, and none is made for a while.
+        ExchangeCut = "exchange-cut",
+        /// The exchange answers that it does not know what became of a request: it was done, or not.
+        ExchangeUnknown = "exchange-unknown",
+        /// The exchange is overloaded or unavailable: nothing was done.
+        ExchangeRefuses = "exchange-refuses",
+        /// The exchange answers seconds later, also after one has stopped waiting.
+        ExchangeLate = "exchange-late",
+        /// The exchange refuses for a limit that was not reached.
+        ExchangeLimits = "exchange-limits",
+        /// Events of a stream are lost or late, or the stream breaks off.
+        StreamLost = "stream-lost",
+        /// Events of a stream come twice or in another order.
+        StreamTwice = "stream-twice",
+        /// The exchange's clock is set.
+        ExchangeClock = "exchange-clock",
+        /// All listen keys end.
+        ListenKeys = "listen-keys",
+    }
+}
+
+impl Fault {
+    /// Whether it is one of an exchange, or of the way there.
+    #[must_use]
+    pub const fn is_of_exchange(self) -> bool {
+        self.place() >= Self::RequestLost.place()
     }
 }
 
@@ -145,13 +177,17 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let process = matches!(fault, Kill | Stop);
     let disk = matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull | DiskStalls);
     let database = matches!(fault, DatabaseDown | DatabaseAnswer | DatabaseFailOver);
+    // The exchange is asked whenever a process runs that has an account there, and goes on when none does.
+    let on_its_own = matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys);
     let client = matches!(fault, Reset | StalledReader | SlowNetwork | Resent | Hostile);
     match situation {
         Down if at_rest || database || matches!(fault, PowerLoss | ClockSet) => None,
+        Down if on_its_own => None,
         Down => Some("there is no process"),
         _ if at_rest => Some("only while the server is down"),
         Quiet if matches!(fault, SyncFails | SyncLate | WriteFails) => Some("a write is under way then"),
         Quiet if matches!(fault, AnswerLost | OrderLost | Refused) => Some("an order is under way then"),
+        Starting if fault.is_of_exchange() && !on_its_own => Some("nobody asks the exchange yet"),
         Starting if venue => Some("there is no venue before the shards are back"),
         Starting if client => Some("nothing listens before the shards are back"),
         Starting if matches!(fault, Stop) => Some("the stop flag is looked at once it serves"),
@@ -162,9 +198,15 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
 }
 
 /// How often each fault struck in each situation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     counts: [[u64; Situation::ALL.len()]; Fault::ALL.len()],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { counts: [[0; Situation::ALL.len()]; Fault::ALL.len()] }
+    }
 }
 
 impl Coverage {
@@ -222,15 +264,21 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// Swarm testing: each seed has its own mix; about one in eight has none at all.
-    pub(super) fn draw(random: &mut SimRandom) -> Self {
+    /// Swarm testing: each seed has its own mix; about one in eight has none at all. Those of exchanges are drawn from
+    /// `of_exchanges`, where the seed has accounts there, so that they move nothing of the other seeds.
+    pub(super) fn draw(random: &mut SimRandom, of_exchanges: Option<&mut SimRandom>) -> Self {
         let mut weights = [0; Fault::ALL.len()];
-        if !random.one_in(8) {
-            for weight in &mut weights {
-                if random.one_in(2) {
-                    *weight = u32::try_from(random.below(8)).expect("below 8") + 1;
-                }
-            }
+        let drawn = |random: &mut SimRandom| match random.one_in(2) {
+            true => u32::try_from(random.below(8)).expect("below 8") + 1,
+            false => 0,
+        };
+        let (ours, exchanges) = weights.split_at_mut(Fault::RequestLost.place());
+        if random.one_in(8) {
+            return Self { weights };
+        }
+        ours.iter_mut().for_each(|weight| *weight = drawn(random));
+        if let Some(random) = of_exchanges {
+            exchanges.iter_mut().for_each(|weight| *weight = drawn(random));
         }
         Self { weights }
     }

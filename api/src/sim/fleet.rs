@@ -57,6 +57,9 @@ fn words(overrides: &Overrides) -> Vec<String> {
     if let Some(seconds) = overrides.load_seconds_max {
         words.extend(["--load-seconds".to_owned(), seconds.to_string()]);
     }
+    if overrides.live {
+        words.push("--live".to_owned());
+    }
     words
 }
 

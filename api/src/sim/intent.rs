@@ -5,6 +5,7 @@ use engine::core::event::Latch;
 use engine::core::fixed::Money;
 use engine::core::ids::{SourceId, UserId};
 use engine::core::instrument::Symbol;
+use engine::core::user::VenueKind;
 use serde_json::{Value, json};
 
 use super::client::{Lost, Response};
@@ -18,6 +19,8 @@ pub(super) enum Intent {
     LogIn(UserId),
     LogOut(UserId),
     Account(UserId, Money),
+    /// An account on an exchange.
+    Connect(UserId, VenueKind),
     Source(UserId, String),
     /// Recognised by its unique largest trade.
     Subscribe(UserId, SourceId, Money),
@@ -47,6 +50,9 @@ impl Intent {
             | (Self::LogOut(mine), Command::CloseSession { user, .. }) => user == mine,
             (Self::Account(mine, amount), Command::OpenAccount { user, wallet, .. }) => {
                 user == mine && *wallet == Some(*amount)
+            }
+            (Self::Connect(mine, venue), Command::ConnectAccount { user, place, .. }) => {
+                user == mine && place.venue == *venue
             }
             (Self::Source(mine, wanted), Command::CreateSource { user, name, .. }) => {
                 user == mine && name == wanted

@@ -1,6 +1,8 @@
 //! What a seed decides before anything runs: sizes, speeds, rules and the mix of faults.
 
 use engine::core::rules::{Rules, SECOND};
+use engine::core::user::VenueKind;
+use engine::core::venue_account::{Environment, LiveVenues};
 use engine::seam::Nanos;
 use storage::limits::SEGMENT_BYTES_MIN;
 use storage::sim_disk::SimRandom;
@@ -16,6 +18,23 @@ pub struct Overrides {
     pub traders_max: Option<u32>,
     /// Virtual seconds of load at most.
     pub load_seconds_max: Option<u32>,
+    /// Every seed has accounts on exchanges.
+    pub live: bool,
+}
+
+/// One in so many seeds has accounts on exchanges.
+const LIVE_ONE_IN: u64 = 3;
+
+/// Where each trader's first account is, of a stream of its own: what it draws moves nothing of the seeds without exchanges.
+fn homes(seed: u64, traders: u32, forced: bool) -> Vec<VenueKind> {
+    let random = &mut SimRandom::new(seed ^ 0x11fe_0a11_ce55_77b3);
+    if !(random.one_in(LIVE_ONE_IN) || forced) {
+        return Vec::new();
+    }
+    let of = [VenueKind::Binance, VenueKind::Bybit, VenueKind::Binance, VenueKind::Bybit, VenueKind::Paper];
+    // The first trader is on an exchange in any case.
+    let kinds = |n: u32| if n == 0 { 4 } else { 5 };
+    (0..traders).map(|n| of[usize::try_from(random.below(kinds(n))).expect("below a length")]).collect()
 }
 
 /// The plan of a run.
@@ -41,6 +60,8 @@ pub(super) struct Plan {
     /// Notional that one order can take from the market in a tick, in USDT; more is filled in parts.
     pub(super) depth_usdt: Option<i64>,
     pub(super) rules: Rules,
+    /// The exchange of each trader's first account; empty where the seed has none.
+    pub(super) homes: Vec<VenueKind>,
 }
 
 impl Plan {
@@ -60,7 +81,12 @@ impl Plan {
         let snapshot_log_bytes = pick(&[32_768, 131_072, 1 << 20]);
         let symbols = usize::try_from(pick(&[1, 2, 4])).expect("small");
         let depth_usdt = i64::try_from(pick(&[0, 0, 300, 2_000])).ok().filter(|depth| *depth > 0);
+        let traders = overrides.traders_max.map_or(traders, |max| traders.min(max.max(1)));
+        let homes = homes(seed, traders, overrides.live);
+        let of_exchanges = [VenueKind::Binance, VenueKind::Bybit];
+        let live = of_exchanges.into_iter().filter(|venue| homes.contains(venue));
         let rules = Rules {
+            live: live.fold(LiveVenues::default(), |live, venue| live.with(venue, Environment::Testnet)),
             cooldown: pick(&[0, 1, 10, 7_200]) * SECOND,
             positions_max: usize::try_from(pick(&[1, 2, 2, 3])).expect("small"),
             source_opens_max: u32::try_from(pick(&[5, 600, 600])).expect("small"),
@@ -69,7 +95,8 @@ impl Plan {
             session_span: pick(&[10, 43_200, 43_200]) * SECOND,
             ..Rules::default()
         };
-        let mut mix = Mix::draw(random);
+        let mut of_exchanges = SimRandom::new(seed ^ 0x0fa1_7500_0fe8_c4a2);
+        let mut mix = Mix::draw(random, (!homes.is_empty()).then_some(&mut of_exchanges));
         for fault in &overrides.without {
             mix.without(*fault);
         }
@@ -77,7 +104,7 @@ impl Plan {
         Self {
             seed,
             shards,
-            traders: overrides.traders_max.map_or(traders, |max| traders.min(max.max(1))),
+            traders,
             publishers,
             load: overrides.load_seconds_max.map_or(load, |max| load.min(seconds(max))),
             mix,
@@ -90,6 +117,7 @@ impl Plan {
             symbols,
             depth_usdt,
             rules,
+            homes,
         }
     }
 

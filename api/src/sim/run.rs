@@ -9,6 +9,7 @@ use engine::seam::Nanos;
 
 use super::director::Director;
 use super::disk::FaultyDisk;
+use super::exchange::{self, Exchange};
 use super::executor::{Executor, Owner, Stopped};
 use super::faults::{Coverage, Fault, Strikes};
 use super::history;
@@ -57,6 +58,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     let world = Rc::new(World {
         disk: FaultyDisk::new(seed, &executor, plan.disk_ns_max),
         venue: Rc::new(venue::Controls::new(!seed)),
+        exchange: (!plan.homes.is_empty()).then(|| Rc::new(Exchange::new(&plan))),
         database: history::draw(&mut plan.random(555)),
         executor: Rc::clone(&executor),
         judge: Rc::clone(&judge),
@@ -92,6 +94,9 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     });
     *world.disk.controls.on_strike.borrow_mut() = Some(on_strike.clone());
     *world.venue.on_strike.borrow_mut() = Some(on_strike);
+    if world.exchange.is_some() {
+        executor.spawn(Owner::World, exchange::serve(Rc::clone(&world)));
+    }
     executor.spawn(Owner::World, Director::new(&world).direct());
     let end = Rc::clone(&world);
     let stopped =

@@ -83,7 +83,8 @@ impl Clock for SimClock {
     }
 }
 
-/// Seeded randomness for tokens and ids.
+/// Seeded randomness for tokens and ids. A clone goes on from the same place.
+#[derive(Clone)]
 pub(super) struct SimEntropy(pub(super) SimRandom);
 
 impl Entropy for SimEntropy {
@@ -99,11 +100,18 @@ impl Entropy for SimEntropy {
 pub(super) struct SimWire {
     pub(super) inner: MemoryWire,
     pub(super) ready: Rc<Cell<bool>>,
+    /// Set when connections to the exchange may have something for it.
+    pub(super) outgoing: Rc<Cell<bool>>,
+    /// It has opened connections of its own.
+    pub(super) dials: bool,
 }
 
 impl Wire for SimWire {
     fn poll(&mut self, now_ns: u64, events: &mut impl WireEvents) -> io::Result<usize> {
         self.ready.set(false);
+        if self.dials {
+            self.outgoing.set(true);
+        }
         self.inner.poll(now_ns, events)
     }
     fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), SendError> {
@@ -113,6 +121,8 @@ impl Wire for SimWire {
         self.inner.send_shared(conn, bytes)
     }
     fn connect(&mut self, to: SocketAddr, from: Option<IpAddr>) -> Result<ConnId, ConnectError> {
+        self.dials = true;
+        self.outgoing.set(true);
         self.inner.connect(to, from)
     }
     fn set_patience(&mut self, conn: ConnId, patience: Patience) {
@@ -186,6 +196,22 @@ impl Line {
     }
     pub(super) fn set_window(&self, peer: PeerId, bytes: usize) {
         self.network.set_window(peer, bytes);
+        self.ready.set(true);
+    }
+    /// The next connection that the shard opens.
+    pub(super) fn dialled(&self) -> Option<PeerId> {
+        self.network.dialled().map(|(peer, _)| peer)
+    }
+    pub(super) fn take(&self, peer: PeerId) {
+        self.network.take(peer);
+        self.ready.set(true);
+    }
+    pub(super) fn end(&self, peer: PeerId) {
+        self.network.end(peer);
+        self.ready.set(true);
+    }
+    pub(super) fn forget(&self, peer: PeerId) {
+        self.network.forget(peer);
         self.ready.set(true);
     }
     pub(super) fn has_news(&self, peer: PeerId) -> bool {

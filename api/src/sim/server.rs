@@ -19,7 +19,7 @@ use engine::shard::limits::MESH_CAPACITY;
 use engine::shard::ports::{Moment, ShardId};
 use exchange::market::{GeneratedSymbol, Generator, Market, Pace, RealTime, Speed};
 use exchange::paper::{PaperLimits, PaperSettings, PaperVenue, listings};
-use net::tls::TlsMetrics;
+use net::tls::{ServerSide, TlsWire, inner_config};
 use net::wire::WireConfig;
 use net::wire::memory::{Pieces, network};
 use ringbuf::doorbell::doorbell;
@@ -35,11 +35,11 @@ use super::seams::{Line, SimClock, SimEntropy, SimRuntime, SimWire};
 use super::venue::FaultyVenue;
 use super::world::{Life, Stage, World};
 use crate::server::assembly::{Assembly, assemble, open_directory};
-use crate::server::gateway::VenueGateway;
 use crate::server::hashing::{self, HASH_QUEUE_MAX, HashDone, HashJob, HashReturn, HashWork};
 use crate::server::inside::INSIDE_RING;
 use crate::server::recovery::recover_shard;
 use crate::server::shard_loop::{Inside, Rings, run};
+use crate::server::venues::{LiveSetup, Venues};
 use crate::web::gauges::Gauges;
 
 /// Where the data directory is on the simulated disk.
@@ -100,6 +100,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
     let (hash_sender, hash_jobs) = hashing::queue();
     let (mut lines, mut returns, mut inside_senders) = (Vec::new(), Vec::new(), Vec::new());
     let ended = Rc::new(Cell::new(0));
+    let outgoing = world.exchange.as_ref().map_or_else(Rc::default, |exchange| Rc::clone(&exchange.news));
     let mut starting = Vec::new();
     let ports = mesh(usize::from(shards), MESH_CAPACITY);
     for (((home, port), bell), id) in homes.into_iter().zip(ports).zip(bells).zip(0_u16..) {
@@ -113,7 +114,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         } else {
             Pieces::Whole
         };
-        let (wire, network) = network(WireConfig::default(), pieces);
+        let (wire, network) = network(inner_config(WireConfig::default()), pieces);
         let ready = Rc::new(Cell::new(false));
         lines.push(Line { network, ready: Rc::clone(&ready) });
         let back = recover_shard(&disk, &home).await.map_err(|error| format!("shard {id}: {error}"))?;
@@ -126,25 +127,30 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
             port,
             wakers,
             rings,
-            SimWire { inner: wire, ready: Rc::clone(&ready) },
+            SimWire { inner: wire, ready: Rc::clone(&ready), outgoing: Rc::clone(&outgoing), dials: false },
             ready,
             back,
         ));
     }
     world.judge.borrow_mut().recovered(life, shards, &world.found.borrow());
+    let live = world.exchange.as_ref().map(|exchange| exchange.set_up(world, shards));
     let started = Moment { mono: world.executor.now(), wall: Timestamp(clock(world, 0).wall_micros()) };
     let mut parts = Vec::new();
     for (id, home, port, ringers, rings, wire, ready, back) in starting {
         let runtime =
             SimRuntime { executor: Rc::clone(&world.executor), owner: Owner::Life(life, id), network: ready };
         let venue = FaultyVenue::new(paper_venue(world, started.wall)?, &world.venue);
-        let gateway =
-            WatchedGateway { inner: VenueGateway { venue }, shard: id, judge: Rc::clone(&world.judge) };
+        let live =
+            live.clone().map(|setup| LiveSetup { entropy: entropy(world, life, 3_000_000, id), ..setup });
+        let inner = Venues::new(venue, live, started.wall);
+        let gateway = WatchedGateway { inner, shard: id, judge: Rc::clone(&world.judge) };
+        let wire = TlsWire::new(wire, WireConfig::default(), ServerSide::default())
+            .map_err(|error| error.to_string())?;
         let assembled = assemble(Assembly {
             runtime,
             disk: disk.clone(),
             clock: clock(world, id),
-            entropy: SimEntropy(world.plan.random(2_000_000 + u64::from(life) * 64 + u64::from(id))),
+            entropy: entropy(world, life, 2_000_000, id),
             gateway,
             wire,
             id: ShardId(id),
@@ -165,8 +171,8 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
             stop: Arc::clone(&stop),
             started,
             spin: Nanos::default(),
-            market_ticks: |gateway: &WatchedGateway| gateway.inner.venue.inner.played(),
-            tls_metrics: |_| TlsMetrics::default(),
+            market_ticks: |gateway: &WatchedGateway| gateway.inner.paper.venue.inner.played(),
+            tls_metrics: TlsWire::tls_metrics,
         })
         .await?;
         parts.push((id, assembled));
@@ -191,6 +197,11 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
     Ok(())
 }
 
+/// A stream of randomness for one use in one shard of a life.
+fn entropy(world: &World, life: u32, of: u64, id: u16) -> SimEntropy {
+    SimEntropy(world.plan.random(of + u64::from(life) * 64 + u64::from(id)))
+}
+
 type InsideEnd = (ringbuf::spsc::Producer<Inside>, ringbuf::doorbell::Ringer);
 
 fn snapshot_asker(ends: Vec<InsideEnd>) -> Rc<dyn Fn()> {
@@ -208,6 +219,7 @@ fn snapshot_asker(ends: Vec<InsideEnd>) -> Rc<dyn Fn()> {
 /// for Argon2 would take 20 ms of the host's CPU each.
 async fn hash(world: Rc<World>, jobs: Receiver<HashJob>, mut returns: Vec<HashReturn>) {
     let jobs = Rc::new(jobs);
+    let mut sealing = entropy(&world, world.lives.get(), 4_000_000, 0);
     loop {
         let waiting = Rc::clone(&jobs);
         world.executor.until(move || !waiting.is_empty()).await;
@@ -219,7 +231,10 @@ async fn hash(world: Rc<World>, jobs: Receiver<HashJob>, mut returns: Vec<HashRe
                 HashWork::Verify { password, hash } => {
                     HashDone::Verified(hash == format!("hash of {password}"))
                 }
-                HashWork::Seal(_) => HashDone::Failed,
+                HashWork::Seal(work) => {
+                    let vault = world.exchange.as_ref().map(|exchange| Arc::clone(&exchange.vault));
+                    hashing::seal(*work, vault.as_deref(), &mut sealing)
+                }
             };
             let back = &mut returns[job.shard];
             if back.results.push((job.key, done)).is_ok() {

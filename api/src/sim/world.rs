@@ -12,6 +12,7 @@ use engine::core::user::User;
 use engine::seam::Nanos;
 
 use super::disk::{FaultyDisk, Kind};
+use super::exchange::Exchange;
 use super::executor::Executor;
 use super::faults::{Fault, Situation, Strikes};
 use super::judge::Judge;
@@ -58,6 +59,8 @@ pub(super) struct World {
     pub(super) judge: Rc<RefCell<Judge>>,
     pub(super) disk: FaultyDisk,
     pub(super) venue: Rc<venue::Controls>,
+    /// The exchange, where the seed has accounts on one.
+    pub(super) exchange: Option<Rc<Exchange>>,
     /// The database that history is written to, where the seed has one.
     pub(super) database: Option<SimDatabase>,
     pub(super) strikes: Strikes,

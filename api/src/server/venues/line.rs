@@ -9,8 +9,8 @@ use engine::core::key::KeyFinding;
 use engine::core::order::{NewOrder, VenueReport};
 use engine::core::user::VenueKind;
 use engine::core::venue_account::VenuePlace;
+use engine::seam::Entropy;
 use engine::shard::ports::Moment;
-use engine::shard::runtime::HostEntropy;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::connector::{Connector, KnownAccount, Notice};
@@ -101,13 +101,13 @@ impl Either {
 }
 
 /// See the module's head.
-pub(super) struct Line {
+pub(super) struct Line<E> {
     place: VenuePlace,
     connector: Either,
-    transport: Transport<HostEntropy>,
+    transport: Transport<E>,
 }
 
-impl Line {
+impl<E: Entropy + Clone> Line<E> {
     /// A line to a place; `None` when an endpoint of it is unusable.
     pub(super) fn open(
         place: VenuePlace,
@@ -115,6 +115,7 @@ impl Line {
         budget: Arc<AddressBudget>,
         marks: Arc<MarkBoard>,
         shards: u16,
+        entropy: E,
     ) -> Option<Self> {
         let pacer = Pacer::new(budget);
         let connector = match place.venue {
@@ -122,7 +123,7 @@ impl Line {
             VenueKind::Binance => Either::Binance(Box::new(Connector::new(pacer, shards).with_marks(marks))),
             VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer, shards).with_marks(marks))),
         };
-        match Transport::new(endpoints, HostEntropy) {
+        match Transport::new(endpoints, entropy) {
             Ok(transport) => Some(Self { place, connector, transport }),
             Err(error) => {
                 tracing::error!(venue = place.venue.as_str(), %error, "an exchange's endpoint is unusable");

@@ -22,7 +22,9 @@ use engine::core::key::{KeyFault, KeyFinding, KeyState};
 use engine::core::order::{NewOrder, VenueReason, VenueReport};
 use engine::core::user::{ExchangeAccount, User, VenueKind};
 use engine::core::venue_account::{Egress, Environment, LiveVenues, VenuePlace};
+use engine::seam::Entropy;
 use engine::shard::ports::{Gateway, VenueBusy};
+use engine::shard::runtime::HostEntropy;
 use exchange::live::connector::{KnownAccount, known_account};
 use exchange::live::pacing::AddressBudget;
 use exchange::live::pacing::limits::VenueLimits;
@@ -77,7 +79,7 @@ impl Budgets {
 
 /// What the live side of a shard is made of.
 #[derive(Clone)]
-pub struct LiveSetup {
+pub struct LiveSetup<E> {
     /// The exchanges that may be contacted.
     pub live: LiveVenues,
     /// Where keys are sealed.
@@ -92,6 +94,8 @@ pub struct LiveSetup {
     pub shards: u16,
     /// Whom to trust.
     pub tls: Arc<ClientConfig>,
+    /// Randomness for WebSockets.
+    pub entropy: E,
 }
 
 /// Where an account's orders go.
@@ -102,9 +106,9 @@ struct Seat {
     key_number: u32,
 }
 
-struct Live {
-    setup: LiveSetup,
-    lines: Vec<Line>,
+struct Live<E> {
+    setup: LiveSetup<E>,
+    lines: Vec<Line<E>>,
     seats: BTreeMap<AccountId, Seat>,
     /// Accounts whose exchange has no address yet.
     waiting: Vec<(VenuePlace, KnownAccount)>,
@@ -115,17 +119,17 @@ struct Live {
 }
 
 /// See the module's head.
-pub struct Venues<V> {
+pub struct Venues<V, E = HostEntropy> {
     /// The paper venue.
     pub paper: VenueGateway<V>,
-    live: Option<Live>,
+    live: Option<Live<E>>,
     now: Timestamp,
 }
 
-impl<V: Venue> Venues<V> {
+impl<V: Venue, E: Entropy + Clone> Venues<V, E> {
     /// The paper venue, and with a set-up the exchanges that it names.
     #[must_use]
-    pub fn new(paper: V, live: Option<LiveSetup>, now: Timestamp) -> Self {
+    pub fn new(paper: V, live: Option<LiveSetup<E>>, now: Timestamp) -> Self {
         let live = live.map(|setup| Live {
             dial: TlsDial { config: Arc::clone(&setup.tls) },
             setup,
@@ -138,12 +142,12 @@ impl<V: Venue> Venues<V> {
         Self { paper: VenueGateway { venue: paper }, live, now }
     }
 
-    fn line_of(&self, account: &ExchangeAccount) -> Option<&Line> {
+    fn line_of(&self, account: &ExchangeAccount) -> Option<&Line<E>> {
         self.live.as_ref()?.lines.iter().find(|line| line.place() == account.place())
     }
 }
 
-impl Live {
+impl<E: Entropy + Clone> Live<E> {
     /// The line to a place, opened if it is not yet and its exchange has an address.
     fn line_to(&mut self, place: VenuePlace) -> Option<usize> {
         if let Some(at) = self.lines.iter().position(|line| line.place() == place) {
@@ -154,7 +158,8 @@ impl Live {
         }
         let budget = self.setup.budgets.of(place)?;
         let marks = self.setup.marks.of(place)?;
-        let line = Line::open(place, self.setup.book.endpoints(place)?, budget, marks, self.setup.shards)?;
+        let (endpoints, entropy) = (self.setup.book.endpoints(place)?, self.setup.entropy.clone());
+        let line = Line::open(place, endpoints, budget, marks, self.setup.shards, entropy)?;
         self.lines.push(line);
         Some(self.lines.len() - 1)
     }
@@ -179,7 +184,7 @@ impl Live {
     }
 
     /// The connector of an account, if it is on an exchange: `Err` when that has no address yet.
-    fn of(&mut self, account: AccountId) -> Option<Result<&mut Line, ()>> {
+    fn of(&mut self, account: AccountId) -> Option<Result<&mut Line<E>, ()>> {
         let seat = self.seats.get(&account)?;
         Some(seat.line.map(|at| &mut self.lines[at]).ok_or(()))
     }
@@ -212,7 +217,7 @@ impl Live {
     }
 }
 
-impl<V: Venue> MarketView for Venues<V> {
+impl<V: Venue, E: Entropy + Clone> MarketView for Venues<V, E> {
     fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
         let live = || self.live.as_ref()?.lines.iter().find_map(|line| line.connector().instrument(symbol));
         self.paper.instrument(symbol).or_else(live)
@@ -229,7 +234,7 @@ impl<V: Venue> MarketView for Venues<V> {
 
     fn is_complete(&self) -> bool {
         let told =
-            |live: &Live| live.waiting.is_empty() && live.lines.iter().all(|l| l.connector().is_listed());
+            |live: &Live<E>| live.waiting.is_empty() && live.lines.iter().all(|l| l.connector().is_listed());
         self.live.as_ref().is_none_or(told)
     }
 
@@ -250,7 +255,7 @@ impl<V: Venue> MarketView for Venues<V> {
     }
 }
 
-impl<V: Venue> Gateway for Venues<V> {
+impl<V: Venue, E: Entropy + Clone> Gateway for Venues<V, E> {
     fn open_account(&mut self, account: AccountId, wallet: Money) {
         self.paper.open_account(account, wallet);
     }
@@ -402,7 +407,7 @@ impl<V: Venue> Gateway for Venues<V> {
     }
 }
 
-impl<V: Venue> Venues<V> {
+impl<V: Venue, E: Entropy + Clone> Venues<V, E> {
     fn send(
         &mut self,
         now: Timestamp,

@@ -57,7 +57,7 @@ pub trait Networked<W: Wire> {
 
 impl<V: Venue, W: Wire> Networked<W> for VenueGateway<V> {}
 
-impl<V: Venue, W: Wire> Networked<TlsWire<W>> for Venues<V> {
+impl<V: Venue, W: Wire, E: Entropy + Clone> Networked<TlsWire<W>> for Venues<V, E> {
     fn owns(&self, conn: ConnId) -> bool {
         self.live.as_ref().is_some_and(|live| live.lines.iter().any(|line| line.owns(conn)))
     }
@@ -94,7 +94,7 @@ impl<V: Venue, W: Wire> Networked<TlsWire<W>> for Venues<V> {
 
     fn next_deadline_ns(&self) -> Option<u64> {
         let lines = self.live.iter().flat_map(|live| &live.lines);
-        lines.filter_map(super::line::Line::next_deadline_ns).min()
+        lines.filter_map(super::line::Line::<E>::next_deadline_ns).min()
     }
 
     fn publish(&mut self, now: Timestamp, gauges: &VenueGauges) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, LiveVenues, VenuePlace, VenueSite};
 use engine::shard::ports::ShardId;
+use engine::shard::runtime::HostEntropy;
 use net::tls::config::ClientTrust;
 
 use super::hosts::AddressBook;
@@ -40,7 +41,7 @@ fn places(live: LiveVenues) -> Vec<VenuePlace> {
 ///
 /// # Errors
 /// What is missing, with its remedy. A host that does not resolve is none: it is tried again.
-pub fn prepare(config: &ServerConfig, shards: u16) -> Result<Option<LiveSetup>, String> {
+pub fn prepare(config: &ServerConfig, shards: u16) -> Result<Option<LiveSetup<HostEntropy>>, String> {
     let live = config.rules.live;
     let Some(vault) = config.vault.clone().filter(|_| !live.is_empty()) else { return Ok(None) };
     let (tls, _) = net::tls::config::client(&ClientTrust::System).map_err(|error| {
@@ -53,11 +54,11 @@ pub fn prepare(config: &ServerConfig, shards: u16) -> Result<Option<LiveSetup>, 
     }
     let budgets = Arc::new(Budgets::new(live, &config.egress, shards));
     let marks = Arc::new(MarkBoards::new(&places));
-    Ok(Some(LiveSetup { live, vault, budgets, marks, book: Arc::new(book), shards, tls }))
+    Ok(Some(LiveSetup { live, vault, budgets, marks, book: Arc::new(book), shards, tls, entropy: HostEntropy }))
 }
 
 /// Resolves the names again and again and tells the shards what changed. Runs until told to stop.
-pub fn keep_addresses(setup: &LiveSetup, lines: &Lines, stop: &AtomicBool) {
+pub fn keep_addresses(setup: &LiveSetup<HostEntropy>, lines: &Lines, stop: &AtomicBool) {
     let mut book = (*setup.book).clone();
     let mut resolved = Instant::now();
     while !stop.load(Ordering::Relaxed) {

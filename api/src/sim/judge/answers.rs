@@ -3,6 +3,7 @@
 
 use engine::core::command::{Command, Refusal, Reply};
 use engine::core::ids::{SignalId, UserId};
+use engine::core::user::VenueKind;
 
 use super::{Index, Judge, Place};
 use crate::sim::model::ModelUser;
@@ -88,6 +89,11 @@ impl Judge {
             }
         }
         Ok(())
+    }
+
+    /// Whether a user has an account on an exchange, as far as is decided.
+    pub(in crate::sim) fn has_account_on(&self, user: UserId, venue: VenueKind) -> bool {
+        self.model.user(user).is_some_and(|user| user.has_account_on(venue))
     }
 
     /// Holds a read of a user against the versions that were current while it was under way.

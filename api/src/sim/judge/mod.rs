@@ -258,6 +258,7 @@ const fn is_internal(command: &Command) -> bool {
         Command::Offer { .. }
             | Command::FinishSignal { .. }
             | Command::Report { .. }
+            | Command::ReportKey { .. }
             | Command::OrderUnanswered { .. }
             | Command::CheckProtection { .. }
             | Command::DriveClose { .. }

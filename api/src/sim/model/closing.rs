@@ -139,7 +139,7 @@ impl Turn<'_> {
             return;
         }
         let mut size = position.open;
-        if let Some(instrument) = self.market.instrument(position.symbol) {
+        if let Some(instrument) = self.instrument_on(position.account, position.symbol) {
             let step = Units::from(instrument.step.units()).max(1);
             let most = size.min(Units::from(instrument.quantity_max_market.units()));
             let whole_steps = down(most, step) * step;

@@ -8,14 +8,13 @@ use engine::core::command::{Refusal, Reply};
 use engine::core::event::Event;
 use engine::core::fixed::Money;
 use engine::core::ids::Timestamp;
-use engine::core::key::KeyState;
 use engine::core::ledger::Ledger;
 use engine::core::position;
 use engine::core::user;
 
 use super::numbers::Units;
 use super::user::{
-    Account, Books, Closing, ENTRIES, ModelUser, Order, Position, Receipt, Source, Subscription,
+    Account, AccountKey, Books, Closing, ENTRIES, ModelUser, Order, Position, Receipt, Source, Subscription,
 };
 use super::{Expected, Model};
 
@@ -143,10 +142,20 @@ fn same_user(model: &ModelUser, product: &user::User) -> Same {
 }
 
 fn same_account(model: &Account, product: &user::ExchangeAccount) -> Same {
-    same("venue", model.venue, product.venue)?;
+    same("place", model.place, product.place())?;
     same("enabled", true, product.enabled)?;
-    same("key_state", KeyState::NotNeeded, product.key_state)?;
-    same("has a key", (false, 0), (product.key.is_some(), product.keys))?;
+    same("key_state", model.key_state, product.key_state)?;
+    same("keys", model.keys, product.keys)?;
+    same("identity", model.identity, product.identity)?;
+    let key = product.key.as_ref().map(|key| AccountKey {
+        number: key.number,
+        kind: key.kind,
+        hint: key.hint,
+        sealed: key.sealed.clone(),
+        set_at: key.set_at.0,
+        expires_at: key.expires_at.0,
+    });
+    same("key", &model.key, &key)?;
     same_time("day_ends_at", model.day_ends_at, product.day_ends_at)?;
     same_units("day_equity", model.day_equity, product.day_equity.units())?;
     same_time("loss_latch_until", model.latched_until, product.loss_latch_until)?;

@@ -9,6 +9,7 @@ use engine::core::ids::{SourceId, UserId};
 use engine::core::ledger::{Currency, LedgerAccount};
 use engine::core::rules::{Rules, Settings, Sizing};
 use engine::core::user::VenueKind;
+use engine::core::venue_account::VenuePlace;
 
 use super::money::day_end;
 use super::numbers::{ONE, Units};
@@ -150,15 +151,6 @@ impl Turn<'_> {
         Reply::Done
     }
 
-    /// A key for one of the user's accounts, all of which are paper.
-    pub(super) fn no_key(&self, account: u8) -> Result<Reply, Refusal> {
-        if usize::from(account) < self.user.accounts.len() {
-            Err(Refusal::Invalid("account: paper accounts have no key"))
-        } else {
-            Err(Refusal::UnknownAccount)
-        }
-    }
-
     pub(super) fn open_account(&mut self, venue: VenueKind, wallet: Option<Money>) -> Result<Reply, Refusal> {
         if venue != VenueKind::Paper {
             return Err(Refusal::VenueUnavailable);
@@ -172,14 +164,8 @@ impl Turn<'_> {
             return Err(Refusal::Invalid("wallet: above 0, at most 1000000000"));
         }
         let index = u8::try_from(self.user.accounts.len()).expect("few accounts");
-        self.user.accounts.push(Account {
-            venue,
-            day_ends_at: 0,
-            day_equity: 0,
-            latched_until: 0,
-            liquidations: 0,
-        });
         let prepaid = Units::from(self.rules.paper_prepaid.units());
+        self.user.accounts.push(Account::new(VenuePlace::PAPER, amount + prepaid));
         for (account, amount) in [(LedgerAccount::Wallet(index), amount), (LedgerAccount::Real, prepaid)] {
             let lines = [(account, amount), (LedgerAccount::Outside, -amount)];
             self.user.books.book(self.now, Currency::PaperUsdt, &lines);
@@ -225,7 +211,7 @@ impl Turn<'_> {
         if self.user.accounts.get(usize::from(account)).is_none() {
             return Err(Refusal::UnknownAccount);
         }
-        if !settings.symbols.iter().all(|symbol| self.market.instrument(*symbol).is_some()) {
+        if !settings.symbols.iter().all(|symbol| self.instrument_on(account, *symbol).is_some()) {
             return Err(Refusal::UnknownSymbol);
         }
         let place = self.user.subscriptions.iter().position(|s| s.source == source);

@@ -3,7 +3,7 @@
 //!
 //! It shares with the product the types at the boundary (ids, commands, replies, orders, reports, rules as data) and no
 //! code that decides or computes: numbers are plain 128-bit counts, lists are plain lists, and a command changes the
-//! model's user at once instead of making events. `desk` has people's commands, `signals` what a source does,
+//! model's user at once instead of making events. `desk` has people's commands, `keys` accounts on exchanges, `signals` what a source does,
 //! `opening` and `sizing` the way to an entry, `closing` the way out, `reports` what a venue tells, `money` the books,
 //! `compare` the comparison with the product, `invariants` what must hold by itself.
 //!
@@ -14,6 +14,7 @@ mod closing;
 mod compare;
 mod desk;
 mod invariants;
+mod keys;
 mod money;
 mod numbers;
 mod opening;
@@ -31,24 +32,36 @@ use engine::core::ids::{AccountId, ClientOrderId, Timestamp, UserId};
 use engine::core::instrument::{Instrument, MarketView, Symbol};
 use engine::core::order::NewOrder;
 use engine::core::rules::Rules;
+use engine::core::user::ExchangeAccount;
+use engine::core::venue_account::VenuePlace;
 
 pub use pages::Page;
 pub use user::ModelUser;
 
 /// Where the model looks up what a decision could see of the market.
 pub trait Market {
-    /// The instrument of exactly this symbol.
+    /// The instrument of exactly this symbol, wherever it is listed.
     fn instrument(&self, symbol: Symbol) -> Option<Instrument>;
-    /// Its mark price, `None` when there is none that may be used.
-    fn mark(&self, symbol: Symbol) -> Option<Price>;
+    /// Whether all venues have told what they list.
+    fn is_complete(&self) -> bool;
+    /// The instrument of exactly this symbol at a place.
+    fn instrument_at(&self, place: VenuePlace, symbol: Symbol) -> Option<Instrument>;
+    /// Its mark price there, `None` when there is none that may be used.
+    fn mark_at(&self, place: VenuePlace, symbol: Symbol) -> Option<Price>;
 }
 
 impl<M: MarketView> Market for M {
     fn instrument(&self, symbol: Symbol) -> Option<Instrument> {
         MarketView::instrument(self, symbol).copied()
     }
-    fn mark(&self, symbol: Symbol) -> Option<Price> {
-        self.quote(symbol).map(|quote| quote.mark)
+    fn is_complete(&self) -> bool {
+        MarketView::is_complete(self)
+    }
+    fn instrument_at(&self, place: VenuePlace, symbol: Symbol) -> Option<Instrument> {
+        self.instrument_for(&ExchangeAccount::new(place), symbol).copied()
+    }
+    fn mark_at(&self, place: VenuePlace, symbol: Symbol) -> Option<Price> {
+        self.quote_for(&ExchangeAccount::new(place), symbol).map(|quote| quote.mark)
     }
 }
 
@@ -185,10 +198,12 @@ impl Turn<'_> {
             Command::FailLogin { .. } => self.fail_login(),
             Command::CloseSession { token, .. } => Ok(self.close_session(token)),
             Command::OpenAccount { venue, wallet, .. } => self.open_account(*venue, *wallet),
-            // The simulator's people have paper accounts, and its configuration names no exchange.
-            Command::ConnectAccount { .. } => Err(Refusal::VenueUnavailable),
-            Command::SetKey { account, .. } | Command::RemoveKey { account, .. } => self.no_key(*account),
-            Command::ReportKey { .. } => Ok(Reply::Ignored),
+            Command::ConnectAccount { index, place, key, .. } => self.connect_account(*index, *place, key),
+            Command::SetKey { account, key, .. } => self.set_key(*account, key),
+            Command::RemoveKey { account, .. } => self.remove_key(*account),
+            Command::ReportKey { account, number, finding } => {
+                Ok(self.report_key(account.index, *number, finding))
+            }
             Command::CreateSource { name, secret, .. } => self.create_source(name, secret),
             Command::Subscribe { source, account, settings, .. } => {
                 self.subscribe(*source, *account, settings)

@@ -1,6 +1,6 @@
 //! The books: balanced entries, the day's equity, and the final account of a position.
 
-use engine::core::instrument::Symbol;
+use engine::core::instrument::{Instrument, Symbol};
 use engine::core::ledger::{Currency, LedgerAccount};
 use engine::core::order::Side;
 use engine::core::position::{CloseReason, PositionState};
@@ -45,8 +45,16 @@ fn unrealised(position: &Position, mark: Units) -> Units {
 }
 
 impl Turn<'_> {
-    pub(super) fn mark(&self, symbol: Symbol) -> Option<Units> {
-        self.market.mark(symbol).map(|mark| Units::from(mark.units()))
+    /// The instrument on the venue of an account.
+    pub(super) fn instrument_on(&self, account: u8, symbol: Symbol) -> Option<Instrument> {
+        let place = self.user.accounts.get(usize::from(account))?.place;
+        self.market.instrument_at(place, symbol)
+    }
+
+    /// The mark price on the venue of an account.
+    pub(super) fn mark(&self, account: u8, symbol: Symbol) -> Option<Units> {
+        let place = self.user.accounts.get(usize::from(account))?.place;
+        self.market.mark_at(place, symbol).map(|mark| Units::from(mark.units()))
     }
 
     /// What the user owes, zero or above.
@@ -58,7 +66,7 @@ impl Turn<'_> {
     pub(super) fn equity(&self, account: u8) -> Units {
         let mut sum = self.user.wallet(account);
         for position in self.user.positions.iter().filter(|p| p.account == account && p.open != 0) {
-            if let Some(mark) = self.mark(position.symbol) {
+            if let Some(mark) = self.mark(account, position.symbol) {
                 sum += unrealised(position, mark);
             }
         }

@@ -3,6 +3,7 @@
 use engine::core::command::Reply;
 use engine::core::ids::{ClientOrderId, Leg, SignalId};
 use engine::core::instrument::InstrumentStatus;
+use engine::core::ledger::Currency;
 use engine::core::order::{NewOrder, OrderKind, Side};
 use engine::core::position::PositionState;
 use engine::core::signal::Signal;
@@ -128,7 +129,9 @@ impl Turn<'_> {
         if !listed.is_empty() && !listed.contains(&symbol) {
             return Err(no(Skip::SymbolNotAllowed));
         }
-        let Some(instrument) = self.market.instrument(symbol) else { return Err(no(Skip::SymbolNotTrading)) };
+        let Some(instrument) = self.instrument_on(account, symbol) else {
+            return Err(no(Skip::SymbolNotTrading));
+        };
         if instrument.status != InstrumentStatus::Trading {
             return Err(no(Skip::SymbolNotTrading));
         }
@@ -156,19 +159,26 @@ impl Turn<'_> {
         if self.available(account) <= 0 {
             return Err(no(Skip::InsufficientMargin));
         }
-        let mark = self.mark(symbol).ok_or(no(Skip::MarketReadingStale))?;
+        let mark = self.mark(account, symbol).ok_or(no(Skip::MarketReadingStale))?;
         let size = self.size(&subscription.settings, signal, side, account, &instrument, mark).map_err(no)?;
         self.enter(account, signal, side, &size);
         Ok(())
     }
 
     fn check_standing(&self, subscription: &Subscription, source_halted: bool) -> Result<(), Skip> {
-        // No command switches users, accounts or keys off yet, so those checks of DOMAIN always pass.
+        // No command switches users or accounts off yet, so those checks of DOMAIN always pass.
         if !subscription.active {
             return Err(Skip::NotSubscribed);
         }
         let account =
             self.user.accounts.get(usize::from(subscription.account)).ok_or(Skip::AccountDisabled)?;
+        let place = account.place;
+        if place.venue != VenueKind::Paper && !self.rules.live.has(place.venue, place.environment) {
+            return Err(Skip::VenueUnavailable);
+        }
+        if !account.may_be_used(self.now) {
+            return Err(Skip::KeyUnhealthy);
+        }
         let latches = [
             (self.user.halted, Skip::HaltedUser),
             (source_halted, Skip::HaltedSource),
@@ -180,8 +190,8 @@ impl Turn<'_> {
         if self.owed(self.user.currency(subscription.account)) > 0 {
             return Err(Skip::Debt);
         }
-        // Paper is free; plans cannot be bought yet, so elsewhere there is the trial.
-        if account.venue != VenueKind::Paper && self.now > self.user.trial_ends_at {
+        // What is worth nothing is free; plans cannot be bought yet, so elsewhere there is the trial.
+        if self.user.currency(subscription.account) == Currency::Usdt && self.now > self.user.trial_ends_at {
             return Err(Skip::Plan);
         }
         Ok(())
@@ -192,7 +202,7 @@ impl Turn<'_> {
         let of_account = self.user.positions.iter().filter(|p| p.account == account && p.open > 0);
         for position in of_account {
             // A loss that cannot be measured counts as too large.
-            self.mark(position.symbol).ok_or(no(Skip::MarketReadingStale))?;
+            self.mark(account, position.symbol).ok_or(no(Skip::MarketReadingStale))?;
         }
         self.look_at_the_day(account);
         let record = &self.user.accounts[usize::from(account)];

@@ -261,10 +261,12 @@ impl Turn<'_> {
 
     /// The stop and then the target of a position that has just begun, from its real entry price.
     fn protect(&mut self, place: usize) {
+        let (account, symbol) = (self.user.positions[place].account, self.user.positions[place].symbol);
+        let listed = self.instrument_on(account, symbol);
         let position = &mut self.user.positions[place];
         let entry = even(position.cost * ONE, position.open);
         // What was planned at the mark protects when no better can be said.
-        if let Some(instrument) = self.market.instrument(position.symbol).filter(|_| fits(entry)) {
+        if let Some(instrument) = listed.filter(|_| fits(entry)) {
             let (side, tick) = (position.side, tick_of(&instrument));
             if position.stop_percent > 0 {
                 position.stop = stop_at(entry, side, position.stop_percent, tick).unwrap_or(position.stop);
@@ -346,7 +348,8 @@ impl Turn<'_> {
 
     /// On a real venue the books follow the wallet: the difference came from outside.
     fn wallet_told(&mut self, account: u8, wallet: Units) -> Reply {
-        let real = self.user.accounts.get(usize::from(account)).is_some_and(|a| a.venue != VenueKind::Paper);
+        let real =
+            self.user.accounts.get(usize::from(account)).is_some_and(|a| a.place.venue != VenueKind::Paper);
         let moved = wallet - self.user.wallet(account);
         if !real || moved == 0 || wallet.abs() > LARGEST || !fits(moved) {
             return Reply::Ignored;

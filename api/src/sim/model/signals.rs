@@ -85,8 +85,12 @@ impl Turn<'_> {
         if let Some(known) = source.keys.iter().find(|known| known.key == draft.key && now <= known.until) {
             return Ok(Reply::Signal { id: signal_id(known.number), repeat: true });
         }
-        if !symbol_known {
+        // While lists are being read nobody knows; a close goes through all the same.
+        if !symbol_known && self.market.is_complete() {
             return Err(Refusal::UnknownSymbol);
+        }
+        if !symbol_known && side_opened(draft.kind).is_some() {
+            return Err(Refusal::ListsIncomplete);
         }
         let until = if draft.key_is_lasting { u64::MAX } else { now.saturating_add(rules.repeat_span) };
         let open = side_opened(draft.kind).is_some();

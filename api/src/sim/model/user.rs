@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, SourceId, UserId};
 use engine::core::instrument::Symbol;
+use engine::core::key::{KeyHint, KeyKind, KeyState, Sealed};
 use engine::core::ledger::{Currency, LedgerAccount};
 use engine::core::order::{NewOrder, OrderState, Side, VenueReason};
 use engine::core::position::{CloseReason, PositionState};
 use engine::core::rules::Settings;
 use engine::core::signal::{FanOutCounts, Signal};
 use engine::core::user::{OutcomeKind, VenueKind};
+use engine::core::venue_account::{Environment, VenuePlace};
 
 use super::numbers::Units;
 
@@ -76,11 +78,29 @@ pub struct ModelUser {
 /// An exchange account.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
-    pub(super) venue: VenueKind,
+    pub(super) place: VenuePlace,
+    pub(super) key: Option<AccountKey>,
+    /// Keys it ever had.
+    pub(super) keys: u32,
+    pub(super) key_state: KeyState,
+    pub(super) identity: Option<[u8; 16]>,
+    /// What was put into it, and beside it, when it was opened.
+    pub(super) brought: Units,
     pub(super) day_ends_at: u64,
     pub(super) day_equity: Units,
     pub(super) latched_until: u64,
     pub(super) liquidations: u32,
+}
+
+/// The key of an account on an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AccountKey {
+    pub(super) number: u32,
+    pub(super) kind: KeyKind,
+    pub(super) hint: KeyHint,
+    pub(super) sealed: Sealed,
+    pub(super) set_at: u64,
+    pub(super) expires_at: u64,
 }
 
 /// A published source.
@@ -233,6 +253,12 @@ impl ModelUser {
         self.orders.iter().map(|order| order.new.id).collect()
     }
 
+    /// Whether they have an account on this venue.
+    #[must_use]
+    pub fn has_account_on(&self, venue: VenueKind) -> bool {
+        self.accounts.iter().any(|account| account.place.venue == venue)
+    }
+
     /// How many positions are not flat.
     #[must_use]
     pub fn positions_open(&self) -> usize {
@@ -255,10 +281,12 @@ impl ModelUser {
         self.orders.iter().position(|o| o.new.id == id)
     }
 
-    /// The currency an account settles in: paper is paper.
+    /// The currency an account settles in: what is worth something is on an exchange's main network.
     pub(super) fn currency(&self, account: u8) -> Currency {
-        match self.accounts.get(usize::from(account)).map(|a| a.venue) {
-            Some(VenueKind::Paper) => Currency::PaperUsdt,
+        match self.accounts.get(usize::from(account)).map(|a| (a.place.venue, a.place.environment)) {
+            Some((VenueKind::Paper, _) | (_, Environment::Testnet | Environment::Demo)) => {
+                Currency::PaperUsdt
+            }
             _ => Currency::Usdt,
         }
     }

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use engine::core::command::Reply;
 use engine::core::ids::{SourceId, UserId};
 use engine::core::instrument::Symbol;
+use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper::listings;
 use serde_json::json;
@@ -50,21 +51,30 @@ pub(in crate::sim) fn start(world: &Rc<World>) {
     world.executor.spawn(Owner::World, stranger::disturb(stranger));
 }
 
+/// The address of a person.
+pub(in crate::sim) fn email(role: &str, number: u32) -> String {
+    format!("{role}{number}@example.com")
+}
+
 struct Person {
     client: Client,
     email: String,
     user: UserId,
     token: String,
+    /// The exchange that its first account is on.
+    home: VenueKind,
     /// Makes names and amounts that nobody else has.
     unique: u64,
 }
 
 impl Person {
     fn new(world: &Rc<World>, number: u32, role: &str) -> Self {
-        let email = format!("{role}{number}@example.com");
+        let email = email(role, number);
         let user = UserId::from_email(&email);
         let unique = u64::from(number) * 1_000_000;
-        Self { client: Client::new(world, number), email, user, token: String::new(), unique }
+        let trader = number.checked_sub(world.plan.publishers).and_then(|n| usize::try_from(n).ok());
+        let home = trader.and_then(|n| world.plan.homes.get(n)).copied().unwrap_or(VenueKind::Paper);
+        Self { client: Client::new(world, number), email, user, token: String::new(), home, unique }
     }
 
     fn world(&self) -> &Rc<World> {
@@ -92,7 +102,7 @@ impl Person {
 
     /// Sends a change and says what is known after it, and what was answered.
     async fn ask(&mut self, intent: &Intent, bytes: &[u8]) -> (Known, Result<Response, Lost>) {
-        self.client.hashes = matches!(intent, Intent::SignUp(_) | Intent::LogIn(_));
+        self.client.hashes = matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..));
         let sent = self.world().judge.borrow_mut().sent();
         let answer = self.client.call(bytes).await;
         (intent.check(self.world(), sent, &answer), answer)
