@@ -19,6 +19,7 @@ use super::client::Client;
 use super::damage::Damage;
 use super::faults::{Fault, Situation, unreachable};
 use super::history;
+use super::live_check;
 use super::people;
 use super::seams::EPOCH_MICROS;
 use super::server;
@@ -35,6 +36,10 @@ const UNPROTECTED_MAX: Nanos = Nanos::from_millis(7_000);
 /// How long it may take until everything is settled: a fan-out's 120 s, an unanswered order's 10 s several times, and the
 /// growing pauses between rounds of a close.
 const SETTLE_MAX: Nanos = Nanos::from_millis(400_000);
+/// What is on its way to the exchange or back when everything is settled here has arrived after this.
+const IN_FLIGHT: Nanos = Nanos::from_millis(15_000);
+/// How long it may take until the exchange and we say the same: a comparison on connect, and one more.
+const AGREE_MAX: Nanos = Nanos::from_millis(60_000);
 /// After a disturbance, what it held up gets this long.
 const CATCH_UP: Nanos = Nanos::from_millis(4_000);
 
@@ -111,6 +116,7 @@ impl Director {
             world.stage.get() == Stage::Up && world.judge.borrow().flags().is_settled()
         })
         .await;
+        self.agree_with_the_exchange().await;
         world.settled.set(true);
         let marks: Vec<_> = self.history(Progress::durable);
         let world = Rc::clone(&self.world);
@@ -123,7 +129,29 @@ impl Director {
         self.wait("the last pages", SETTLE_MAX, || world.clients_left.get() == 0).await;
         self.receipts().await;
         self.restart_in_order().await;
+        // The connectors of the last life come to the same.
+        self.agree_with_the_exchange().await;
         self.world.finished.set(true);
+    }
+
+    /// What is on the exchange is what we say, once what was on its way has arrived.
+    async fn agree_with_the_exchange(&mut self) {
+        let world = Rc::clone(&self.world);
+        let Some(exchange) = &world.exchange else { return };
+        let since = self.now();
+        self.world.executor.sleep(IN_FLIGHT).await;
+        while let Some(difference) = live_check::differs(&world, exchange) {
+            if world.is_over() {
+                return;
+            }
+            if self.now().since(since) > AGREE_MAX {
+                let seconds = AGREE_MAX.as_micros() / 1_000_000;
+                let what = format!("after {seconds} s the exchange still differs: {difference}");
+                return self.world.judge.borrow_mut().violate(what);
+            }
+            self.world.executor.sleep(LOOK).await;
+            self.look();
+        }
     }
 
     /// Something of each shard's history.
@@ -140,7 +168,7 @@ impl Director {
         self.world.disk.inner.set_capacity(u64::MAX);
         self.world.venue.heal();
         if let Some(exchange) = &self.world.exchange {
-            exchange.heal();
+            exchange.heal(&self.world);
         }
         if let Some(database) = &self.world.database {
             database.set_down(false);
@@ -222,6 +250,11 @@ impl Director {
             }
         }
         self.look_at_protection();
+        if let Some(exchange) = &self.world.exchange {
+            let failed = self.world.life.borrow().as_ref().is_none_or(|life| life.has_failed());
+            let excused = self.world.stage.get() != Stage::Up || failed || self.full_until.is_some();
+            live_check::look(&self.world, exchange, excused);
+        }
     }
 
     fn set_stage(&mut self) {

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use engine::core::fixed::Money;
 use engine::core::ids::{Timestamp, UserId};
+use engine::core::instrument::Symbol;
 use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, VenuePlace};
 use engine::seam::Nanos;
 use exchange::paper_exchange::faults::{Fault as Rule, Rule as FaultRule, When};
 use exchange::paper_exchange::keys::KeySpec;
-use exchange::paper_exchange::{AccountNo, CoreSettings, FaceKind, PaperExchange};
+use exchange::paper_exchange::{AccountNo, Core, CoreSettings, FaceKind, PaperExchange};
 use futures_lite::future::or;
 use net::client::Security;
 use net::tls::ClientConfig;
@@ -38,7 +39,7 @@ use crate::vault::Vault;
 use crate::vault::master::{MasterKey, MasterKeys};
 
 /// What is in an account when the run begins, in USDT.
-const WALLET: i64 = 10_000;
+pub(super) const WALLET: i64 = 10_000;
 /// Turns of the exchange at one moment: more is a loop.
 const TURNS_MAX: u32 = 1_000;
 
@@ -63,6 +64,11 @@ const LIMITS: &[(&[&str], i64)] = &[
     (&["order.create", "POST /v5/order/create", "GET /v5/*"], 10_006),
 ];
 
+/// How long what a fault held up may go on after it.
+const CATCH_UP: Nanos = Nanos::from_millis(10_000);
+/// How long a refusal for a limit of one account holds up its requests: a minute's window, and what waited.
+const LIMITED: Nanos = Nanos::from_millis(80_000);
+
 /// An account on the exchange.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
@@ -81,6 +87,10 @@ pub(super) struct Exchange {
     accounts: BTreeMap<UserId, Held>,
     /// The rules in force at the exchange: which fault each is, and how often it was counted.
     rules: RefCell<BTreeMap<u64, (Fault, u64)>>,
+    /// What is open without a live stop, and since when.
+    pub(super) bare: RefCell<BTreeMap<(UserId, Symbol), Nanos>>,
+    /// Nothing is held against anybody here before this moment.
+    pub(super) disturbed_until: Cell<Nanos>,
     /// Where keys are sealed.
     pub(super) vault: Arc<Vault>,
     tls: Arc<ClientConfig>,
@@ -126,6 +136,8 @@ impl Exchange {
             news: Rc::default(),
             accounts,
             rules: RefCell::default(),
+            bare: RefCell::default(),
+            disturbed_until: Cell::new(Nanos(0)),
             vault: Arc::new(Vault::new(MasterKeys::one(MasterKey::random(&mut SimEntropy(
                 plan.random(602),
             ))))),
@@ -148,6 +160,11 @@ impl Exchange {
         }
     }
 
+    /// The accounts, and the exchange that holds them.
+    pub(super) fn look<R>(&self, with: impl FnOnce(&BTreeMap<UserId, Held>, &Core) -> R) -> R {
+        with(&self.accounts, &self.server.borrow().exchange().core)
+    }
+
     /// Name and secret of the key of a user's account.
     pub(super) fn key_of(&self, user: UserId) -> Option<(String, String)> {
         self.accounts.get(&user).map(|held| held.key.clone())
@@ -159,7 +176,9 @@ impl Exchange {
         let mut internet = self.internet.borrow_mut();
         let mut server = self.server.borrow_mut();
         let within = |random: &mut SimRandom, from_ms: u64, to_ms: u64| {
-            Nanos::from_millis(from_ms + random.below(to_ms - from_ms))
+            let span = Nanos::from_millis(from_ms + random.below(to_ms - from_ms));
+            self.disturbed_for(world, span.plus(CATCH_UP));
+            span
         };
         let some = u32::try_from(1 + random.below(3)).expect("small");
         let executed = random.one_in(2);
@@ -194,6 +213,7 @@ impl Exchange {
             Fault::ExchangeRefuses => rule(of_requests, next, Rule::Overload { executed: false }),
             Fault::ExchangeLate => rule(of_requests, next, Rule::Latency { ms: 500 + random.below(9_000) }),
             Fault::ExchangeLimits => {
+                self.disturbed_for(world, LIMITED);
                 for (of, code) in LIMITS {
                     rule(of, When::Next(1), Rule::Code { code: *code, executed: false });
                 }
@@ -212,11 +232,12 @@ impl Exchange {
                 let by = i64::try_from(random.below(16_000)).expect("small") - 8_000;
                 server.exchange_mut().core.clock.skew_ms = by;
                 world.strike(fault);
+                self.disturbed_for(world, CATCH_UP);
             }
             Fault::ListenKeys => {
                 server.exchange_mut().expire_listen_keys(wall(now));
-                self.news.set(true);
                 world.strike(fault);
+                self.disturbed_for(world, CATCH_UP);
             }
             _ => {}
         }
@@ -224,10 +245,17 @@ impl Exchange {
     }
 
     /// No fault from now on; what was lost is lost, and the clock stays where it was set.
-    pub(super) fn heal(&self) {
+    pub(super) fn heal(&self, world: &World) {
+        self.disturbed_for(world, CATCH_UP);
         self.internet.borrow_mut().weather = Weather::default();
         self.server.borrow_mut().exchange_mut().faults.clear();
         self.rules.borrow_mut().clear();
+    }
+
+    /// What a disturbance held up gets this long.
+    fn disturbed_for(&self, world: &World, span: Nanos) {
+        let until = world.executor.now().plus(span);
+        self.disturbed_until.set(self.disturbed_until.get().max(until));
     }
 
     /// Counts what has struck.
@@ -253,6 +281,7 @@ impl Exchange {
         }
         for fault in struck {
             world.strike(fault);
+            self.disturbed_for(world, CATCH_UP);
         }
     }
 

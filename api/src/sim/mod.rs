@@ -53,6 +53,7 @@ mod history;
 mod intent;
 mod internet;
 mod judge;
+mod live_check;
 pub mod model;
 mod people;
 mod plan;

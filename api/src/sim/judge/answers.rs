@@ -91,6 +91,11 @@ impl Judge {
         Ok(())
     }
 
+    /// A user as the model has them.
+    pub(in crate::sim) fn user(&self, user: UserId) -> Option<&ModelUser> {
+        self.model.user(user)
+    }
+
     /// Whether a user has an account on an exchange, as far as is decided.
     pub(in crate::sim) fn has_account_on(&self, user: UserId, venue: VenueKind) -> bool {
         self.model.user(user).is_some_and(|user| user.has_account_on(venue))

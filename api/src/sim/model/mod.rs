@@ -15,6 +15,7 @@ mod compare;
 mod desk;
 mod invariants;
 mod keys;
+mod live;
 mod money;
 mod numbers;
 mod opening;
@@ -35,6 +36,7 @@ use engine::core::rules::Rules;
 use engine::core::user::ExchangeAccount;
 use engine::core::venue_account::VenuePlace;
 
+pub use live::{LiveAccount, LivePosition};
 pub use pages::Page;
 pub use user::ModelUser;
 

@@ -1,0 +1,138 @@
+//! The exchange against us: what it holds of our accounts is looked at there, not through what a connector says.
+//!
+//! **Runs on**: the simulator's thread, called by the director.
+//! **Checks**: always: no client id is there twice, and none that was not decided; no position is there without a live stop for
+//! longer than DOMAIN.md §2's 5 s and what closing takes, while neither the shard nor the exchange is disturbed. Once nothing
+//! moves: the positions there are ours, to the last unit, each with its stop at our price; the orders there are those we
+//! hold for live; each order is filled there as far as here; the wallet is ours to the last unit, and no money was found but what
+//! was there at the first look.
+
+use std::collections::BTreeMap;
+
+use engine::core::fixed::{Money, Price};
+use engine::core::ids::ClientOrderId;
+use engine::core::instrument::Symbol;
+use engine::core::order::Side;
+use engine::core::user::VenueKind;
+use engine::seam::Nanos;
+use exchange::paper_exchange::Core;
+
+use super::exchange::{Exchange, Held, WALLET};
+use super::model::{LivePosition, ModelUser};
+use super::world::World;
+
+/// A position without a live stop is closed at the exchange after this: 5 s, a look, and an order's way there.
+const BARE_MAX: Nanos = Nanos::from_millis(8_000);
+
+/// Whether a live trigger at the exchange stops a position; at `price`, where one is given.
+fn is_stopped(core: &Core, held: &Held, symbol: Symbol, side: Side, price: Option<Price>) -> bool {
+    core.open_orders(held.no).any(|order| {
+        order.spec.symbol == symbol
+            && order.spec.side == side.opposite()
+            && !order.state.is_final()
+            && order.spec.trigger.is_some_and(|trigger| {
+                trigger.rising == (order.spec.side == Side::Buy)
+                    && price.is_none_or(|price| trigger.price == price)
+            })
+    })
+}
+
+/// What must hold at any moment; called at each look of the director.
+pub(super) fn look(world: &World, exchange: &Exchange, excused: bool) {
+    let now = world.executor.now();
+    let undisturbed = world.disturbed_until.get().max(exchange.disturbed_until.get());
+    let mut bare = exchange.bare.borrow_mut();
+    let wrong = exchange.look(|accounts, core| {
+        let mut open = BTreeMap::new();
+        for (user, held) in accounts {
+            let positions = core.account(held.no).into_iter().flat_map(|account| &account.positions);
+            for (symbol, position) in positions {
+                if !is_stopped(core, held, *symbol, position.side, None) {
+                    let since = bare.get(&(*user, *symbol)).copied().unwrap_or(now);
+                    open.insert((*user, *symbol), if excused { now } else { since });
+                }
+            }
+        }
+        *bare = open;
+        bare.iter().find_map(|((user, symbol), since)| {
+            let span = now.since((*since).max(undisturbed));
+            (span > BARE_MAX).then(|| {
+                format!(
+                    "the position of {user} on {symbol} is on the exchange without a live stop for {} ms",
+                    span.as_micros() / 1_000
+                )
+            })
+        })
+    });
+    if let Some(what) = wrong {
+        world.judge.borrow_mut().violate(what);
+    }
+}
+
+/// The first difference between the exchange's accounts and ours.
+pub(super) fn differs(world: &World, exchange: &Exchange) -> Option<String> {
+    let judge = world.judge.borrow();
+    exchange.look(|accounts, core| {
+        accounts.iter().find_map(|(user, held)| {
+            of_account(core, held, judge.user(*user)).err().map(|what| format!("{user}: {what}"))
+        })
+    })
+}
+
+fn of_account(core: &Core, held: &Held, user: Option<&ModelUser>) -> Result<(), String> {
+    let there = core.account(held.no).ok_or("the exchange has no such account")?;
+    let orders = core.all_orders(held.no);
+    let mut seen = BTreeMap::<ClientOrderId, u32>::new();
+    for id in orders.iter().filter_map(|order| ClientOrderId::parse(order.client_id())) {
+        *seen.entry(id).or_default() += 1;
+    }
+    if let Some((id, count)) = seen.iter().find(|(_, count)| **count > 1) {
+        return Err(format!("order {id} was placed {count} times"));
+    }
+    let undecided = |id: &&ClientOrderId| !user.is_some_and(|user| user.knows_order(**id));
+    if let Some(id) = seen.keys().find(undecided) {
+        return Err(format!("order {id} is at the exchange and was never decided"));
+    }
+    let Some(user) = user.filter(|user| user.has_account_on(held.venue)) else { return Ok(()) };
+    // Two accounts of ours for one there: the second is refused, and what it was told is not looked at.
+    let Some(ours) = user.live_account(held.venue) else { return Ok(()) };
+    for (symbol, position) in &there.positions {
+        let found = ours.positions.get(symbol);
+        let same = |ours: &&LivePosition| (ours.side, ours.quantity) == (position.side, position.quantity);
+        let Some(found) = found.filter(same) else {
+            let there = (position.side, position.quantity);
+            return Err(format!("{symbol}: {there:?} is open there, and here {found:?}"));
+        };
+        if found.stop.is_some() && !is_stopped(core, held, *symbol, position.side, found.stop) {
+            return Err(format!("{symbol}: no stop at {:?} is live there", found.stop));
+        }
+    }
+    if let Some((symbol, open)) = ours.positions.iter().find(|(s, _)| !there.positions.contains_key(s)) {
+        return Err(format!("{symbol}: {open:?} is open here, and nothing there"));
+    }
+    for order in core.open_orders(held.no) {
+        let owned = held.venue == VenueKind::Bybit && order.spec.trigger.is_some();
+        let id = ClientOrderId::parse(order.client_id());
+        if !owned && !id.is_some_and(|id| ours.live.contains(&id)) {
+            return Err(format!("order {} is live there, and not here", order.client_id()));
+        }
+    }
+    for id in &ours.live {
+        if core.order_by_client(held.no, &id.to_string()).is_none_or(|order| order.state.is_final()) {
+            return Err(format!("order {id} is live here, and not there"));
+        }
+    }
+    for (id, filled) in &ours.filled {
+        let order = core.order_by_client(held.no, &id.to_string());
+        if let Some(order) = order.filter(|order| order.fired_as.is_none() && order.filled != *filled) {
+            return Err(format!("order {id}: {} is filled there, and {filled} here", order.filled));
+        }
+    }
+    if ours.wallet != Some(there.wallet) {
+        return Err(format!("the wallet: {} there, and {:?} here", there.wallet, ours.wallet));
+    }
+    if user.found() != Some(Money::from_whole(WALLET)) {
+        return Err(format!("{:?} came from outside, and {WALLET} was in the account", user.found()));
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What the model says of an account on an exchange, to be held against the exchange itself.
+
+use std::collections::BTreeMap;
+
+use engine::core::fixed::{Money, Price, Quantity};
+use engine::core::ids::{ClientOrderId, Leg};
+use engine::core::instrument::Symbol;
+use engine::core::ledger::{Currency, LedgerAccount};
+use engine::core::order::{OrderState, Side};
+use engine::core::user::VenueKind;
+
+use super::numbers::{ONE, Units, price, quantity};
+use super::user::ModelUser;
+
+/// An open position of an account on an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LivePosition {
+    /// Long or short.
+    pub side: Side,
+    /// Its size.
+    pub quantity: Quantity,
+    /// The price of its stop; `None` while it is being closed.
+    pub stop: Option<Price>,
+}
+
+/// An account on an exchange.
+#[derive(Clone, Debug)]
+pub struct LiveAccount {
+    /// What is open, by symbol.
+    pub positions: BTreeMap<Symbol, LivePosition>,
+    /// What the wallet holds.
+    pub wallet: Option<Money>,
+    /// Orders that the exchange has and that have not ended, but triggers that a position owns.
+    pub live: Vec<ClientOrderId>,
+    /// What is filled of each order that is remembered, by its id.
+    pub filled: BTreeMap<ClientOrderId, Quantity>,
+}
+
+impl ModelUser {
+    /// The user's account on a venue; `None` without one, and where two accounts stand for one of the exchange.
+    #[must_use]
+    pub fn live_account(&self, venue: VenueKind) -> Option<LiveAccount> {
+        let mut of_venue = (0_u8..).zip(&self.accounts).filter(|(_, account)| account.place.venue == venue);
+        let (index, _) = of_venue.next()?;
+        if of_venue.next().is_some() {
+            return None;
+        }
+        let open = self.positions.iter().filter(|p| p.account == index && p.open > 0);
+        let positions = open.map(|p| {
+            let stop = p.closing.is_none().then(|| price(p.stop));
+            (p.symbol, LivePosition { side: p.side, quantity: quantity(p.open), stop })
+        });
+        let mine = |id: &ClientOrderId| id.account.index == index;
+        let live = self.orders.iter().filter(|o| {
+            let owned = venue == VenueKind::Bybit && matches!(o.new.id.leg, Leg::Stop | Leg::TakeProfit);
+            mine(&o.new.id)
+                && !owned
+                && matches!(o.state, OrderState::Submitted | OrderState::PartiallyFilled)
+        });
+        let all = self.orders.iter().chain(&self.final_orders).filter(|o| mine(&o.new.id));
+        Some(LiveAccount {
+            positions: positions.collect(),
+            wallet: i64::try_from(self.wallet(index)).ok().map(Money::from_units),
+            live: live.map(|o| o.new.id).collect(),
+            filled: all.map(|o| (o.new.id, quantity(o.filled))).collect(),
+        })
+    }
+
+    /// What came from outside beyond what accounts were opened with, of money that is worth nothing: what an exchange's wallet
+    /// held when it was first looked at, and nothing else.
+    #[must_use]
+    pub fn found(&self) -> Option<Money> {
+        let paper = |n: &u8| self.currency(*n) == Currency::PaperUsdt;
+        let brought: Units =
+            (0_u8..).zip(&self.accounts).filter(|(n, _)| paper(n)).map(|(_, account)| account.brought).sum();
+        let found = -self.balance(Currency::PaperUsdt, LedgerAccount::Outside) - brought;
+        // Whole numbers of anything that a run holds fit; what does not is no amount that was put in.
+        i64::try_from(found).ok().filter(|_| found.abs() < 1_000_000_000 * ONE).map(Money::from_units)
+    }
+}
