@@ -96,9 +96,9 @@ fn one(args: &SimArgs, seed: u64, overrides: &Overrides) -> ExitCode {
     if args.json {
         println!("{}", outcome_json(&outcome));
     } else if !args.trace {
-        let Outcome { virtual_ns, answers, decisions, lives, digest, .. } = outcome;
+        let Outcome { virtual_ns, answers, decisions, lives, exchange_orders, digest, .. } = outcome;
         println!(
-            "seed {seed}: {} virtual s, {answers} answers, {decisions} decisions, {lives} lives, digest {digest:016x}",
+            "seed {seed}: {} virtual s, {answers} answers, {decisions} decisions, {lives} lives, {exchange_orders} orders on exchanges, digest {digest:016x}",
             virtual_ns / 1_000_000_000
         );
     }
@@ -119,6 +119,7 @@ fn outcome_json(outcome: &Outcome) -> serde_json::Value {
         "answers": outcome.answers,
         "decisions": outcome.decisions,
         "lives": outcome.lives,
+        "exchange_orders": outcome.exchange_orders,
         "digest": format!("{:016x}", outcome.digest),
     })
 }
@@ -187,6 +188,7 @@ fn totals_json(
         "answers": totals.answers,
         "decisions": totals.decisions,
         "lives": totals.lives,
+        "exchange_orders": totals.exchange_orders,
         "digest": format!("{:016x}", totals.digest),
         "coverage": coverage,
         "missing": missing,
@@ -196,12 +198,13 @@ fn totals_json(
 
 fn print_totals(totals: &Totals, from: u64, to: u64, wall_s: u64) {
     println!(
-        "{} seeds of {from}..{to} in {wall_s} s: {} simulated hours, {} answers checked, {} decisions compared with the model, {} lives of the server",
+        "{} seeds of {from}..{to} in {wall_s} s: {} simulated hours, {} answers checked, {} decisions compared with the model, {} lives of the server, {} orders on exchanges",
         totals.seeds,
         hours(totals.virtual_ns),
         totals.answers,
         totals.decisions,
-        totals.lives
+        totals.lives,
+        totals.exchange_orders
     );
     print_coverage(&totals.coverage);
     println!("digest of all runs: {:016x}", totals.digest);

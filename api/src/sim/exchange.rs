@@ -28,6 +28,7 @@ use storage::sim_disk::SimRandom;
 
 use super::faults::Fault;
 use super::internet::{Internet, Weather};
+use super::judge::Judge;
 use super::people;
 use super::plan::Plan;
 use super::seams::{EPOCH_MICROS, SimEntropy};
@@ -58,11 +59,13 @@ const REQUESTS: &[&[&str]] = &[
     &["*"],
 ];
 
-/// Refusals for a limit, by who says them.
-const LIMITS: &[(&[&str], i64)] = &[
-    (&["order.place", "POST /fapi/v1/order", "GET /fapi/*"], -1015),
-    (&["order.create", "POST /v5/order/create", "GET /v5/*"], 10_006),
+/// Requests and what they are refused with, for a limit of one account: Binance's, Bybit's.
+const LIMITS_OF_ACCOUNTS: &[(&[&str], i64)] = &[
+    (&["order.place", "POST /fapi/v1/order", "POST /fapi/v1/algoOrder"], -1015),
+    (&["order.create", "POST /v5/order/create", "POST /v5/position/trading-stop", "GET /v5/*"], 10_006),
 ];
+/// The same for a limit of the address.
+const LIMITS_OF_ADDRESSES: &[(&[&str], i64)] = &[(&["GET /fapi/*"], -1003), (&["GET /v5/*"], 10_018)];
 
 /// How long what a fault held up may go on after it.
 const CATCH_UP: Nanos = Nanos::from_millis(10_000);
@@ -89,6 +92,10 @@ pub(super) struct Exchange {
     rules: RefCell<BTreeMap<u64, (Fault, u64)>>,
     /// What is open without a live stop, and since when.
     pub(super) bare: RefCell<BTreeMap<(UserId, Symbol), Nanos>>,
+    /// The longest that something was, while nothing was disturbed.
+    pub(super) bare_longest: Cell<Nanos>,
+    /// Requests that were refused for a limit or a ban, as far as they were looked at.
+    limited: Cell<u64>,
     /// Nothing is held against anybody here before this moment.
     pub(super) disturbed_until: Cell<Nanos>,
     /// Where keys are sealed.
@@ -137,6 +144,8 @@ impl Exchange {
             accounts,
             rules: RefCell::default(),
             bare: RefCell::default(),
+            bare_longest: Cell::new(Nanos(0)),
+            limited: Cell::new(0),
             disturbed_until: Cell::new(Nanos(0)),
             vault: Arc::new(Vault::new(MasterKeys::one(MasterKey::random(&mut SimEntropy(
                 plan.random(602),
@@ -214,7 +223,8 @@ impl Exchange {
             Fault::ExchangeLate => rule(of_requests, next, Rule::Latency { ms: 500 + random.below(9_000) }),
             Fault::ExchangeLimits => {
                 self.disturbed_for(world, LIMITED);
-                for (of, code) in LIMITS {
+                let limits = if executed { LIMITS_OF_ACCOUNTS } else { LIMITS_OF_ADDRESSES };
+                for (of, code) in limits {
                     rule(of, When::Next(1), Rule::Code { code: *code, executed: false });
                 }
             }
@@ -279,10 +289,23 @@ impl Exchange {
                 rules.remove(&id);
             }
         }
+        // What a process that has ended had on its way is nobody's fault any more.
+        let asks = world.serving().is_some();
         for fault in struck {
-            world.strike(fault);
+            if asks {
+                world.strike(fault);
+            }
             self.disturbed_for(world, CATCH_UP);
         }
+    }
+
+    /// Orders that it was given; notes what the run came to here.
+    pub(super) fn finish(&self, judge: &mut Judge) -> u64 {
+        let orders: usize =
+            self.look(|accounts, core| accounts.values().map(|held| core.all_orders(held.no).len()).sum());
+        let (bare, limited) = (self.bare_longest.get().as_micros(), self.limited.get());
+        judge.note(|| format!("exchange: {orders} orders, {limited} refused for a limit, bare {bare} us"));
+        orders as u64
     }
 
     /// Does everything that is due, and says when there is more.
@@ -296,6 +319,10 @@ impl Exchange {
             if !(moved || more) {
                 break;
             }
+        }
+        // A process that is killed again and again asks for more than the exchange's limits allow.
+        if server.limited() > self.limited.replace(server.limited()) {
+            self.disturbed_for(world, LIMITED);
         }
         let quiet = server.quiet(now.0).map(|span| now.0.saturating_add(span.as_nanos() as u64));
         let due = self.internet.borrow().next_due_ns().into_iter().chain(quiet).min();

@@ -105,6 +105,8 @@ pub struct Totals {
     pub decisions: u64,
     /// Lives of the server.
     pub lives: u64,
+    /// Orders that the exchanges were given.
+    pub exchange_orders: u64,
     /// All digests, so combined that their order does not matter.
     pub digest: u64,
     /// Which faults struck where.
@@ -147,6 +149,7 @@ struct Sum {
     answers: u64,
     decisions: u64,
     lives: u64,
+    exchange_orders: u64,
     digest: u64,
     coverage: Coverage,
 }
@@ -158,13 +161,17 @@ impl Sum {
         self.answers += outcome.answers;
         self.decisions += outcome.decisions;
         self.lives += outcome.lives;
+        self.exchange_orders += outcome.exchange_orders;
         self.digest = self.digest.wrapping_add(outcome.digest);
         self.coverage.add(&outcome.coverage);
     }
 
     fn line(&self) -> String {
-        let Self { seeds, virtual_ns, answers, decisions, lives, digest, coverage } = self;
-        format!("sum {seeds} {virtual_ns} {answers} {decisions} {lives} {digest} {}", coverage.to_line())
+        let Self { seeds, virtual_ns, answers, decisions, lives, exchange_orders, digest, coverage } = self;
+        let coverage = coverage.to_line();
+        format!(
+            "sum {seeds} {virtual_ns} {answers} {decisions} {lives} {exchange_orders} {digest} {coverage}"
+        )
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -176,6 +183,7 @@ impl Sum {
             answers: number()?,
             decisions: number()?,
             lives: number()?,
+            exchange_orders: number()?,
             digest: number()?,
             coverage: Coverage::from_line(parts.next()?)?,
         })
@@ -371,6 +379,7 @@ fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque
         totals.answers += sum.answers;
         totals.decisions += sum.decisions;
         totals.lives += sum.lives;
+        totals.exchange_orders += sum.exchange_orders;
         totals.digest = totals.digest.wrapping_add(sum.digest);
         totals.coverage.add(&sum.coverage);
         give(crew, waiting);

@@ -1,11 +1,11 @@
 //! The exchange against us: what it holds of our accounts is looked at there, not through what a connector says.
 //!
 //! **Runs on**: the simulator's thread, called by the director.
-//! **Checks**: always: no client id is there twice, and none that was not decided; no position is there without a live stop for
-//! longer than DOMAIN.md §2's 5 s and what closing takes, while neither the shard nor the exchange is disturbed. Once nothing
-//! moves: the positions there are ours, to the last unit, each with its stop at our price; the orders there are those we
-//! hold for live; each order is filled there as far as here; the wallet is ours to the last unit, and no money was found but what
-//! was there at the first look.
+//! **Checks**: at each look: no position is there without a live stop for longer than DOMAIN.md §2's 5 s and what closing takes,
+//! while neither the shard nor the exchange is disturbed. Once nothing moves, and again after the last restart: no client
+//! id is there twice, and none that was not decided; the positions there are ours, to the last unit, each with its stop at
+//! our price; the orders there are those we hold for live; each order is filled there as far as here; the wallet is ours to the
+//! last unit, and no money was found but what was there at the first look.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,7 @@ pub(super) fn look(world: &World, exchange: &Exchange, excused: bool) {
         *bare = open;
         bare.iter().find_map(|((user, symbol), since)| {
             let span = now.since((*since).max(undisturbed));
+            exchange.bare_longest.set(exchange.bare_longest.get().max(span));
             (span > BARE_MAX).then(|| {
                 format!(
                     "the position of {user} on {symbol} is on the exchange without a live stop for {} ms",

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub decisions: u64,
     /// Lives of the server.
     pub lives: u64,
+    /// Orders that the exchanges were given.
+    pub exchange_orders: u64,
     /// Which faults struck in which situations.
     pub coverage: Coverage,
 }
@@ -116,6 +118,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     }
     let mut judge = judge.borrow_mut();
     let coverage = world.strikes.0.borrow().clone();
+    let exchange_orders = world.exchange.as_ref().map_or(0, |exchange| exchange.finish(&mut judge));
     Outcome {
         seed,
         violation: judge.violation().map(str::to_owned),
@@ -124,6 +127,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         answers: world.answered.get(),
         decisions: judge.decided,
         lives: u64::from(world.lives.get()),
+        exchange_orders,
         coverage,
         trace: std::mem::take(&mut judge.lines),
     }
