@@ -5,8 +5,8 @@ use std::process::Command;
 
 use api::sim::{Overrides, run};
 
-/// One of many lives and faults, and one without faults.
-const SEEDS: [u64; 2] = [5, 11];
+/// One of many lives and faults, and two with accounts on exchanges: with faults and without any.
+const SEEDS: [u64; 3] = [5, 2, 11];
 
 fn traced(program: &str, arguments: &[&str], seed: u64) -> String {
     let output = Command::new(program)

@@ -48,6 +48,7 @@ pub(super) struct Director {
     world: Rc<World>,
     random: SimRandom,
     next_fault: Nanos,
+    next_of_exchange: Nanos,
     down_until: Nanos,
     failed_until: Option<Nanos>,
     stage_since: Nanos,
@@ -68,6 +69,7 @@ impl Director {
             world: Rc::clone(world),
             random: world.plan.random(77),
             next_fault: Nanos(0),
+            next_of_exchange: Nanos(0),
             down_until: Nanos(0),
             failed_until: None,
             stage_since: world.executor.now(),
@@ -100,12 +102,17 @@ impl Director {
             if self.now() >= self.next_fault {
                 let mean = self.world.plan.between_faults;
                 self.next_fault = self.now().plus(Nanos(self.random.below(2 * mean.0)));
-                self.strike();
+                self.strike(false);
                 if self.random.one_in(8)
                     && let Some(life) = self.world.serving()
                 {
                     (life.want_snapshot)();
                 }
+            }
+            if self.world.exchange.is_some() && self.now() >= self.next_of_exchange {
+                let mean = self.world.plan.between_exchange_faults;
+                self.next_of_exchange = self.now().plus(Nanos(self.random.below(2 * mean.0)));
+                self.strike(true);
             }
         }
         self.heal();
@@ -340,8 +347,8 @@ impl Director {
         self.set_stage();
     }
 
-    /// A fault that can strike now, if the mix has one.
-    fn strike(&mut self) {
+    /// A fault that can strike now, if the mix has one: of the exchange, or of all else.
+    fn strike(&mut self, of_exchange: bool) {
         let (full, mix) = (self.full_until.is_some(), self.world.plan.mix.clone());
         let situations = self.world.situations();
         let may = |fault: Fault| {
@@ -356,8 +363,8 @@ impl Director {
             let of_database =
                 matches!(fault, Fault::DatabaseDown | Fault::DatabaseAnswer | Fault::DatabaseFailOver);
             let no_database = of_database && self.world.database.is_none();
-            let no_exchange = fault.is_of_exchange() && self.world.exchange.is_none();
-            !(out_of_place || no_database || no_exchange || on_damage || full && fault == Fault::DiskFull)
+            let other = fault.is_of_exchange() != of_exchange;
+            !(out_of_place || no_database || other || on_damage || full && fault == Fault::DiskFull)
         };
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);

@@ -44,20 +44,15 @@ pub(super) const WALLET: i64 = 10_000;
 /// Turns of the exchange at one moment: more is a loop.
 const TURNS_MAX: u32 = 1_000;
 
-/// Requests that faults are about, as the exchange's faces name them: what places orders, what takes them back, all.
-const REQUESTS: &[&[&str]] = &[
-    &["order.place", "POST /fapi/v1/order", "order.create", "POST /v5/order/create"],
-    &["algoOrder.place", "POST /fapi/v1/algoOrder", "POST /v5/position/trading-stop"],
-    &[
-        "order.cancel",
-        "DELETE /fapi/v1/order",
-        "algoOrder.cancel",
-        "DELETE /fapi/v1/algoOrder",
-        "POST /v5/order/cancel",
-    ],
-    &["GET /fapi/*", "GET /v5/*"],
-    &["*"],
-];
+/// Requests that place an entry or a close, as the exchange's faces name them.
+const PLACE: &[&str] = &["order.place", "POST /fapi/v1/order", "order.create", "POST /v5/order/create"];
+/// Requests that place a trigger.
+const PROTECT: &[&str] = &["algoOrder.place", "POST /fapi/v1/algoOrder", "POST /v5/position/trading-stop"];
+/// Requests that take an order back.
+const CANCEL: &[&str] = &["order.cancel", "DELETE /fapi/*", "algoOrder.cancel", "POST /v5/order/cancel"];
+/// Requests that faults are about; those that matter most are drawn most.
+const REQUESTS: &[&[&str]] =
+    &[PLACE, PLACE, PLACE, PROTECT, PROTECT, CANCEL, &["GET /fapi/*", "GET /v5/*"], &["*"]];
 
 /// Requests and what they are refused with, for a limit of one account: Binance's, Bybit's.
 const LIMITS_OF_ACCOUNTS: &[(&[&str], i64)] = &[
@@ -221,6 +216,8 @@ impl Exchange {
             }
             Fault::ExchangeRefuses => rule(of_requests, next, Rule::Overload { executed: false }),
             Fault::ExchangeLate => rule(of_requests, next, Rule::Latency { ms: 500 + random.below(9_000) }),
+            // Everything waits for up to a minute then, which is most of a run.
+            Fault::ExchangeLimits if !random.one_in(6) => {}
             Fault::ExchangeLimits => {
                 self.disturbed_for(world, LIMITED);
                 let limits = if executed { LIMITS_OF_ACCOUNTS } else { LIMITS_OF_ADDRESSES };

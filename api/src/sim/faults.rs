@@ -264,8 +264,8 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// Swarm testing: each seed has its own mix; about one in eight has none at all. Those of exchanges are drawn from
-    /// `of_exchanges`, where the seed has accounts there, so that they move nothing of the other seeds.
+    /// Swarm testing: each seed has its own mix; about one in eight has none at all. Those of exchanges are drawn by
+    /// themselves from `of_exchanges`, where the seed has accounts there, so that they move nothing of the other seeds.
     pub(super) fn draw(random: &mut SimRandom, of_exchanges: Option<&mut SimRandom>) -> Self {
         let mut weights = [0; Fault::ALL.len()];
         let drawn = |random: &mut SimRandom| match random.one_in(2) {
@@ -273,11 +273,12 @@ impl Mix {
             false => 0,
         };
         let (ours, exchanges) = weights.split_at_mut(Fault::RequestLost.place());
-        if random.one_in(8) {
-            return Self { weights };
+        if !random.one_in(8) {
+            ours.iter_mut().for_each(|weight| *weight = drawn(random));
         }
-        ours.iter_mut().for_each(|weight| *weight = drawn(random));
-        if let Some(random) = of_exchanges {
+        if let Some(random) = of_exchanges
+            && !random.one_in(8)
+        {
             exchanges.iter_mut().for_each(|weight| *weight = drawn(random));
         }
         Self { weights }

@@ -175,7 +175,7 @@ impl Sum {
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let mut parts = line.splitn(7, ' ');
+        let mut parts = line.splitn(8, ' ');
         let mut number = || parts.next()?.parse::<u64>().ok();
         Some(Self {
             seeds: number()?,

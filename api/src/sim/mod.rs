@@ -1,15 +1,20 @@
 //! The deterministic simulator: the whole server against faults, on virtual time, everything random from one seed.
 //!
 //! What runs is the product: the shards with their mesh, doorbells, lanes, timers and fan-outs, the log, snapshots, recovery and
-//! the change of the number of shards, HTTP parsing and the desk, the paper venue. Simulated are what stands behind the
-//! seams: [`engine::seam`] (tasks, clocks, disk, randomness), `net::wire` (the network), `exchange::venue` (faults around the paper
-//! venue), and the password workers (their queue is real, their hash is made up).
+//! the change of the number of shards, HTTP parsing and the desk, the paper venue; in a third of the seeds also the connectors to
+//! Binance and Bybit, as `server::venues` puts them together, down to the bytes of HTTP and WebSocket, and the paper exchange behind
+//! the server that `coinbitclub paper` is. Simulated are what stands behind the seams: [`engine::seam`] (tasks, clocks, disk,
+//! randomness), `net::wire` (the network), `exchange::venue` (faults around the paper venue), and the password workers (their
+//! queue is real, their hash is made up, keys are sealed for real).
 //!
 //! **Checked**: see `judge` (each decision and state against the [`model`], each answer and page against the decisions, nothing
 //! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
 //! (a start fails only for a reason that was given, a position without a live stop is closed in time, after the faults
 //! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows
-//! and sums are the engine's), `executor` (nobody waits for ever, nobody spins).
+//! and sums are the engine's), `live_check` (what the exchange holds is what we say), `executor` (nobody waits for ever, nobody spins).
+//!
+//! Of accounts on exchanges the model predicts every decision too; what the exchange does it takes from the reports, as the product
+//! does. That the reports are true is what `live_check` holds against the exchange itself.
 //!
 //! # The fault model
 //!
@@ -32,6 +37,13 @@
 //! - **Venue**: an order is lost, its answers are lost, it is refused; reports come up to 8 s late (overtaking those of other accounts)
 //!   or twice; requests are not taken for up to 6 s. *Never*: reports of one account out of order; a report lost of an order
 //!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues).
+//!
+//! - **Exchange** (in a third of the seeds: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
+//!   way and break or fall silent, all of them break and none is made for up to 5 s, the way takes up to 2.5 s; requests are
+//!   answered with "unknown" (done or not), refused as overloaded or unavailable, for a limit of the account or the address, or
+//!   answered up to 9.5 s later; events of streams are lost, late, twice or out of order, streams break off; listen keys end; the
+//!   clock is set by up to 8 s either way. It goes on while the server is down, and what the server sent still arrives. *Never*:
+//!   an account that others trade in too, keys that end (tests of the connectors have both); an order forgotten.
 //!
 //! - **Database** (in half of the seeds: `history`): it is not there for up to 8 s; a batch is lost, or the answer to one that it
 //!   has; a standby that misses up to three batches takes over. *Never*: a committed batch in part; rows that it refuses (those

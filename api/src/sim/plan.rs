@@ -25,9 +25,13 @@ pub struct Overrides {
 /// One in so many seeds has accounts on exchanges.
 const LIVE_ONE_IN: u64 = 3;
 
-/// Where each trader's first account is, of a stream of its own: what it draws moves nothing of the seeds without exchanges.
-fn homes(seed: u64, traders: u32, forced: bool) -> Vec<VenueKind> {
-    let random = &mut SimRandom::new(seed ^ 0x11fe_0a11_ce55_77b3);
+/// Load of a seed with accounts on exchanges, at least.
+const LIVE_LOAD_MIN: Nanos = Nanos::from_millis(10_000);
+/// Longest pause of its clients.
+const LIVE_THINK_MAX: Nanos = Nanos::from_millis(500);
+
+/// Where each trader's first account is. What is drawn of a stream of its own moves nothing of the seeds without exchanges.
+fn homes(random: &mut SimRandom, traders: u32, forced: bool) -> Vec<VenueKind> {
     if !(random.one_in(LIVE_ONE_IN) || forced) {
         return Vec::new();
     }
@@ -49,6 +53,8 @@ pub(super) struct Plan {
     pub(super) mix: Mix,
     /// Mean time between two faults.
     pub(super) between_faults: Nanos,
+    /// Mean time between two faults of an exchange or the way there.
+    pub(super) between_exchange_faults: Nanos,
     /// Longest pause of a client between two requests.
     pub(super) think: Nanos,
     pub(super) poll_ns_max: u64,
@@ -82,9 +88,10 @@ impl Plan {
         let symbols = usize::try_from(pick(&[1, 2, 4])).expect("small");
         let depth_usdt = i64::try_from(pick(&[0, 0, 300, 2_000])).ok().filter(|depth| *depth > 0);
         let traders = overrides.traders_max.map_or(traders, |max| traders.min(max.max(1)));
-        let homes = homes(seed, traders, overrides.live);
-        let of_exchanges = [VenueKind::Binance, VenueKind::Bybit];
-        let live = of_exchanges.into_iter().filter(|venue| homes.contains(venue));
+        let of_exchanges = &mut SimRandom::new(seed ^ 0x11fe_0a11_ce55_77b3);
+        let homes = homes(of_exchanges, traders, overrides.live);
+        let between_exchange_faults = Nanos::from_millis(100 + of_exchanges.below(1_500));
+        let live = [VenueKind::Binance, VenueKind::Bybit].into_iter().filter(|venue| homes.contains(venue));
         let rules = Rules {
             live: live.fold(LiveVenues::default(), |live, venue| live.with(venue, Environment::Testnet)),
             cooldown: pick(&[0, 1, 10, 7_200]) * SECOND,
@@ -95,8 +102,13 @@ impl Plan {
             session_span: pick(&[10, 43_200, 43_200]) * SECOND,
             ..Rules::default()
         };
-        let mut of_exchanges = SimRandom::new(seed ^ 0x0fa1_7500_0fe8_c4a2);
-        let mut mix = Mix::draw(random, (!homes.is_empty()).then_some(&mut of_exchanges));
+        // Accounts on exchanges take a second until they may trade, and are to be busy then.
+        let live = !homes.is_empty();
+        let cooldown = if live { rules.cooldown % (60 * SECOND) } else { rules.cooldown };
+        let rules = Rules { cooldown, ..rules };
+        let load = if live { load.max(LIVE_LOAD_MIN) } else { load };
+        let think = if live { think.min(LIVE_THINK_MAX) } else { think };
+        let mut mix = Mix::draw(random, (!homes.is_empty()).then_some(of_exchanges));
         for fault in &overrides.without {
             mix.without(*fault);
         }
@@ -109,6 +121,7 @@ impl Plan {
             load: overrides.load_seconds_max.map_or(load, |max| load.min(seconds(max))),
             mix,
             between_faults,
+            between_exchange_faults,
             think,
             poll_ns_max,
             disk_ns_max,
