@@ -97,8 +97,7 @@ pub fn serve(
     let (start, wall) = (Instant::now(), wall_clock());
     let address = listener.address();
     let text = |error: std::io::Error| format!("{address}: {error}");
-    let wire =
-        UringWire::new(listener, inner_config(wire_config())).map_err(|error| error.to_string())?;
+    let wire = UringWire::new(listener, inner_config(wire_config())).map_err(|error| error.to_string())?;
     let wire = TlsWire::new(wire, wire_config(), tls).map_err(|error| error.to_string())?;
     let mut server = PaperServer::new(exchange, wire, wall);
     let mut stopped_at: Option<Instant> = None;

@@ -35,6 +35,7 @@ use super::seams::{EPOCH_MICROS, SimEntropy};
 use super::world::World;
 use crate::server::paper_server::{PaperServer, wire_config};
 use crate::server::venues::hosts::{AddressBook, LiveAt};
+use crate::server::venues::prices::MarkBoards;
 use crate::server::venues::{Budgets, LiveSetup};
 use crate::vault::Vault;
 use crate::vault::master::{MasterKey, MasterKeys};
@@ -157,6 +158,7 @@ impl Exchange {
             live,
             vault: Arc::clone(&self.vault),
             budgets: Arc::new(Budgets::new(live, &[], shards)),
+            marks: Arc::new(MarkBoards::new(&[place(VenueKind::Binance), place(VenueKind::Bybit)])),
             book: Arc::clone(&self.book),
             shards,
             tls: Arc::clone(&self.tls),
@@ -321,7 +323,9 @@ impl Exchange {
         if server.limited() > self.limited.replace(server.limited()) {
             self.disturbed_for(world, LIMITED);
         }
-        let quiet = server.quiet(now.0).map(|span| now.0.saturating_add(span.as_nanos() as u64));
+        let quiet = server
+            .quiet(now.0)
+            .map(|span| now.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
         let due = self.internet.borrow().next_due_ns().into_iter().chain(quiet).min();
         // A moment that is due already is looked at again in a microsecond: time moves with it.
         Nanos(due.unwrap_or(now.0 + 1_000_000_000).max(now.0 + 1_000))

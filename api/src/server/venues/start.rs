@@ -54,7 +54,16 @@ pub fn prepare(config: &ServerConfig, shards: u16) -> Result<Option<LiveSetup<Ho
     }
     let budgets = Arc::new(Budgets::new(live, &config.egress, shards));
     let marks = Arc::new(MarkBoards::new(&places));
-    Ok(Some(LiveSetup { live, vault, budgets, marks, book: Arc::new(book), shards, tls, entropy: HostEntropy }))
+    Ok(Some(LiveSetup {
+        live,
+        vault,
+        budgets,
+        marks,
+        book: Arc::new(book),
+        shards,
+        tls,
+        entropy: HostEntropy,
+    }))
 }
 
 /// Resolves the names again and again and tells the shards what changed. Runs until told to stop.
