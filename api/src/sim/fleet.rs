@@ -373,7 +373,12 @@ fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque
         crew.since = Since::now(&crew.child);
     } else if let Some((seed, what)) = line.strip_prefix("bad ").and_then(|rest| rest.split_once(' ')) {
         fleet.fail(totals, seed.parse().unwrap_or(crew.at), what.to_owned());
-    } else if let Some(sum) = line.strip_prefix("sum ").and_then(Sum::parse) {
+    } else if let Some(sum) = line.strip_prefix("sum ") {
+        let Some(sum) = Sum::parse(sum) else {
+            // Without it the batch would never end.
+            fleet.fail(totals, crew.at, format!("a sum that cannot be read: {sum}"));
+            return give(crew, waiting);
+        };
         totals.seeds += sum.seeds;
         totals.virtual_ns += u128::from(sum.virtual_ns);
         totals.answers += sum.answers;
@@ -399,6 +404,15 @@ mod tests {
         assert!(is_hang(minutes(61), Some(Duration::ZERO)), "it waits for what never comes");
         assert!(is_hang(minutes(3), None), "time is all that is known");
         assert!(!is_hang(minutes(1), None));
+    }
+
+    #[test]
+    fn what_a_child_came_to_is_read_as_it_was_said() {
+        let mut sum = Sum { seeds: 1, virtual_ns: 2, answers: 3, decisions: 4, lives: 5, ..Sum::default() };
+        (sum.exchange_orders, sum.digest) = (6, 7);
+        let line = sum.line();
+        let read = line.strip_prefix("sum ").and_then(Sum::parse).expect("it is read");
+        assert_eq!(read.line(), line);
     }
 
     #[test]
