@@ -94,6 +94,10 @@ fn case_f1_funding_of_a_position_that_closed_in_the_same_outage_is_booked_once()
         world.until("closed there", SECOND, |w| held(w, 0) == 0);
         world.step(10 * SECOND);
         over(&mut world);
+        // The list of funding is not there at first: the close is known before it.
+        for on in ["GET /fapi/v1/income", "GET /v5/execution/list"] {
+            rule(&mut world, on, When::Next(1), Fault::Unavailable { executed: false });
+        }
         world.until("flat", 400 * SECOND, World::is_flat);
         // The wallet is looked at in the comparisons that follow: it holds nothing that is not explained.
         world.step(1_500 * SECOND);
