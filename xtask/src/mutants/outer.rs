@@ -54,6 +54,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A change of the number of shards leaves users where they were.",
     ),
     sim(
+        "account_not_connected_after_a_restart",
+        "After a restart nobody looks after the accounts on exchanges.",
+    ),
+    sim(
         "record_applied_though_the_snapshot_holds_it",
         "Recovery applies records that a snapshot's user already holds.",
     ),
