@@ -52,9 +52,15 @@ fn case_n12_a_key_of_another_account_is_found_and_nothing_is_taken_for_closed() 
         world.until("judged", 60 * SECOND, |w| standing(w, 0, 0) != KeyState::Pending);
         let found = KeyState::Unhealthy(KeyFault::OtherAccount);
         assert_eq!(standing(&world, 0, 0), found, "{}", world.picture());
-        world.step(120 * SECOND);
-        assert_eq!((ours(&world, 0), held(&world, 0)), (before, before), "{}", world.picture());
-        assert_eq!(world.user(0).wallet(0), world.exchange.core.account(no).unwrap().wallet);
+        // Also by a process that has just begun.
+        for restart in [false, true] {
+            if restart {
+                world.kill();
+            }
+            world.step(120 * SECOND);
+            assert_eq!((ours(&world, 0), held(&world, 0)), (before, before), "{}", world.picture());
+            assert_eq!(world.user(0).wallet(0), world.exchange.core.account(no).unwrap().wallet);
+        }
         // With a key of the right one everything goes on.
         world.enter_key(0, 0, no);
         world.until("judged", 60 * SECOND, |w| standing(w, 0, 0).is_good());

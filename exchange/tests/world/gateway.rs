@@ -64,7 +64,8 @@ impl<P: Shape> Gateway for LiveGateway<P> {
     fn restore(&mut self, user: &User) -> Result<(), String> {
         for (account, index) in user.accounts.iter().zip(0_u8..).filter(|(a, _)| a.venue == P::VENUE) {
             let id = AccountId { user: user.id, index };
-            let credential = self.keys.get(&id).map(super::credential);
+            let is_of_another = account.key_state == KeyState::Unhealthy(KeyFault::OtherAccount);
+            let credential = self.keys.get(&id).map(super::credential).filter(|_| !is_of_another);
             self.known.insert(id, account.key.as_ref().map_or(0, |key| key.number));
             let known = known_account(user, index, credential).expect("an account");
             self.connector.add_account(self.now, known).map_err(|e| e.to_string())?;

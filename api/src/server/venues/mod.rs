@@ -147,6 +147,11 @@ impl<V: Venue, E: Entropy + Clone> Venues<V, E> {
     }
 }
 
+/// Whether the key was found to be of another account than the one it was entered for.
+fn is_of_another_account(account: &ExchangeAccount) -> bool {
+    account.key_state == KeyState::Unhealthy(KeyFault::OtherAccount)
+}
+
 impl<E: Entropy + Clone> Live<E> {
     /// The line to a place, opened if it is not yet and its exchange has an address.
     fn line_to(&mut self, place: VenuePlace) -> Option<usize> {
@@ -180,6 +185,16 @@ impl<E: Entropy + Clone> Live<E> {
                     "the exchange of this account is not configured or has no address: its orders wait for that");
                 self.waiting.push((place, known));
             }
+        }
+    }
+
+    /// Nothing is sent with an account's key any more.
+    fn forget_key(&mut self, id: AccountId) {
+        if let Some(Ok(line)) = self.of(id) {
+            line.connector_mut().remove_credential(id);
+        }
+        for (_, known) in self.waiting.iter_mut().filter(|(_, known)| known.id == id) {
+            known.credential = None;
         }
     }
 
@@ -266,17 +281,13 @@ impl<V: Venue, E: Entropy + Clone> Gateway for Venues<V, E> {
         let number = account.key.as_ref().map_or(0, |key| key.number);
         if live.seats.get(&id).is_some_and(|seat| seat.key_number == number) {
             // Its own finding, come round. A key of another account is of no use: its positions would look closed.
-            if account.key_state == KeyState::Unhealthy(KeyFault::OtherAccount)
-                && let Some(Ok(line)) = live.of(id)
-            {
-                line.connector_mut().remove_credential(id);
+            if is_of_another_account(account) {
+                live.forget_key(id);
             }
             return;
         }
         if number == 0 {
-            if let Some(Ok(line)) = live.of(id) {
-                line.connector_mut().remove_credential(id);
-            }
+            live.forget_key(id);
             live.seats.entry(id).and_modify(|seat| seat.key_number = 0);
             return;
         }
@@ -318,8 +329,9 @@ impl<V: Venue, E: Entropy + Clone> Gateway for Venues<V, E> {
         };
         for (account, index) in user.accounts.iter().zip(0_u8..).filter(|(a, _)| a.venue != VenueKind::Paper)
         {
-            // One that does not open was put on record at the start.
+            // One that does not open was put on record at the start; one of another account would show its positions.
             let credential = live.setup.vault.open(user.id, index, account).ok();
+            let credential = credential.filter(|_| !is_of_another_account(account));
             let known = known_account(user, index, credential)
                 .filter(|_| !planted::planted!("account_not_connected_after_a_restart"));
             if let Some(known) = known {

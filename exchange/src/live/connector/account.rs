@@ -149,6 +149,8 @@ pub(super) struct Account {
     pub(super) trade: Option<SocketId>,
     pub(super) reopen_pause: u64,
     pub(super) key_checked_at: Option<Timestamp>,
+    /// The exchange has said what the key is. One that takes the place of another may be of another account.
+    pub(super) is_judged: bool,
     pub(super) funding_checked_at: Option<Timestamp>,
     /// Something was open since funding was last read: it may have been settled although nothing is open now.
     pub(super) held_since_funding: bool,
@@ -218,6 +220,7 @@ impl Account {
             trade: None,
             reopen_pause: 0,
             key_checked_at: None,
+            is_judged: true,
             funding_checked_at: None,
             held_since_funding: false,
             funding_asking: false,
@@ -335,6 +338,12 @@ impl Account {
     pub(super) fn is_explained(&self, symbol: Symbol) -> bool {
         let foreign = self.foreign.get(&symbol).copied().unwrap_or(0);
         self.held(symbol) == self.expected(symbol).saturating_add(foreign)
+    }
+
+    /// Whether funding may have been settled that was not read yet: until it is, the balance shows money that comes from nowhere.
+    pub(super) fn lacks_funding(&self) -> bool {
+        let held = self.held_since_funding || !self.symbols().is_empty();
+        self.funding_asking || (held && self.funding_checked_at.is_none())
     }
 
     /// Whether something of a symbol is open, or an order is under way that may make it so: its leverage is left as it is.

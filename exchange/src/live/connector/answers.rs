@@ -44,6 +44,9 @@ impl<P: Shape> Connector<P> {
             self.calls_under_way = self.calls_under_way.saturating_sub(1);
         }
         self.pacer.answered(now, flight.pass, Used::default(), Some(&FailureKind::Unknown));
+        if let Some(socket) = flight.socket {
+            self.socket_owes(now, socket, flight.sent_at);
+        }
         self.settle(now, flight.job, Ended::NoAnswer);
     }
 
@@ -82,7 +85,7 @@ impl<P: Shape> Connector<P> {
             (Why::Forced(symbol, theirs), Some(slot)) => self.forced_read(now, slot, symbol, theirs, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
             (Why::Funding, Some(slot)) => self.funding_read(now, slot, end),
-            (Why::Key, Some(slot)) => self.key_read(now, slot, end),
+            (Why::Key(number), Some(slot)) => self.key_read(now, slot, number, end),
             (_, None) => {}
         }
     }

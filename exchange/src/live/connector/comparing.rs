@@ -54,7 +54,14 @@ impl<P: Shape> Connector<P> {
             && account.key_checked_at.is_none_or(|at| now.micros_since(at) >= KEY_SPAN)
         {
             account.key_checked_at = Some(now);
-            self.ask(Some(slot), Ask::Key, Why::Key, Purpose::Reconcile);
+            let number = account.key_number;
+            self.ask(Some(slot), Ask::Key, Why::Key(number), Purpose::Reconcile);
+        }
+        let account = self.account_mut(slot);
+        if account.mode_is_known && named && !account.is_judged {
+            // It may be a key of another account, which holds nothing of ours: what it shows counts once it is judged.
+            account.comparing = Comparing::No;
+            return;
         }
         self.ask_funding(now, slot);
         let account = self.account_mut(slot);
@@ -268,7 +275,7 @@ impl<P: Shape> Connector<P> {
         let first = !account.is_ready;
         account.is_ready = true;
         let due = account.compared.is_multiple_of(BALANCES_EVERY) || account.wallet_told.is_none();
-        if due && account.funding_asking {
+        if due && account.lacks_funding() {
             // Funding that is not told yet would look like money that came from nowhere (CASES.md F1).
             account.balance_waits = true;
             self.comparison_done(now, slot);
@@ -297,7 +304,8 @@ impl<P: Shape> Connector<P> {
         });
         let account = self.account_mut(slot);
         // What moved since it was asked for may or may not be in it.
-        let still = account.moves == account.moves_asked && account.is_all_quiet();
+        let still =
+            account.moves == account.moves_asked && account.is_all_quiet() && !account.lacks_funding();
         if let Some(wallet) = wallet.filter(|_| still) {
             account.wallet_told = Some(wallet);
             let account = account.id;

@@ -39,13 +39,18 @@ impl<P: Shape> Connector<P> {
     }
 
     /// What the exchange says about the key.
-    pub(super) fn key_read(&mut self, now: Timestamp, slot: Slot, end: Ended) {
+    pub(super) fn key_read(&mut self, now: Timestamp, slot: Slot, number: u32, end: Ended) {
         let account = self.account(slot);
+        if number != account.key_number {
+            // What was said of a key that another one has taken the place of.
+            return;
+        }
         let (place, view, name) = (account.place, account.view, account.name.clone());
         let told = match end {
             Ended::Answered(Ok(Answer::Key(told))) => Some(told),
             Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
                 self.user_must_act(slot, &failure);
+                self.judged(now, slot);
                 return;
             }
             // Test networks do not answer this question; what the account may do is known, and there is no money.
@@ -82,6 +87,14 @@ impl<P: Shape> Connector<P> {
                     self.prepare(slot);
                 }
             }
+        }
+        self.judged(now, slot);
+    }
+
+    /// What the account shows counts from now on.
+    fn judged(&mut self, now: Timestamp, slot: Slot) {
+        if !std::mem::replace(&mut self.account_mut(slot).is_judged, true) {
+            self.want_comparison(now, slot);
         }
     }
 }

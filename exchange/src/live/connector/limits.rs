@@ -34,6 +34,8 @@ const SECOND: u64 = 1_000_000;
 
 /// A request without an answer after this counts as unanswered: the exchange takes a request for 5 s (recvWindow).
 pub const ANSWER_SPAN: u64 = 6 * SECOND;
+/// The same for an exit: a position may be without a stop for 5 s only, and what is asked about after this can still be sent again.
+pub const EXIT_ANSWER_SPAN: u64 = 2 * SECOND;
 /// A question about an account without an answer after this is asked again: who asks may be waiting to protect a position.
 pub const READ_SPAN: u64 = SECOND * 3 / 2;
 /// An order that the exchange does not know this long after the last byte of it may have left never arrived: twice the

@@ -298,6 +298,7 @@ impl<P: Shape> Connector<P> {
             account.key_number = known.key_number;
             account.suspended = None;
             account.key_checked_at = None;
+            account.is_judged = false;
             account.mode_is_known = false;
             account.name_is_known = false;
             self.connect(now, slot);

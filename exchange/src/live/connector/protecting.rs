@@ -6,7 +6,7 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::{Account, Slot};
-use super::limits::{AGAIN_PAUSE, STREAM_PATIENCE};
+use super::limits::{AGAIN_PAUSE, STREAM_PATIENCE, UNEXPLAINED_PAUSE};
 use super::order::{Cancel, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -180,9 +180,19 @@ impl<P: Shape> Connector<P> {
             let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
             self.end(slot, id, VenueReport::Ended { id, state, reason });
         } else if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
-            // The comparison looks again whether it is there.
+            // The comparison looks again whether it is there; soon only while the exchange may take it, else in its rotation.
             order.cancel = Cancel::Wanted;
-            self.queue.set(now.plus_micros(AGAIN_PAUSE), Timer::Compare(slot));
+            match end {
+                Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
+                    self.user_must_act(slot, failure);
+                }
+                Ended::Answered(_) => {
+                    self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Compare(slot))
+                }
+                Ended::NotSent | Ended::NoAnswer => {
+                    self.queue.set(now.plus_micros(AGAIN_PAUSE), Timer::Compare(slot));
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use engine::core::instrument::Symbol;
 use planted::planted;
 
 use super::account::Slot;
-use super::limits::{ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED, READ_SPAN};
+use super::limits::{ANSWER_SPAN, EXIT_ANSWER_SPAN, JOBS_MAX, JOBS_RESERVED, READ_SPAN};
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::{Connector, Shape};
 use crate::live::pacing::shuffle::Shuffle;
@@ -55,7 +55,8 @@ pub(super) enum Why {
     Forced(Symbol, Vec<ExecutionView>),
     OpenKey,
     KeepKey,
-    Key,
+    /// Of which number.
+    Key(u32),
     /// Funding that a stream may have missed.
     Funding,
     Public(PublicStep),
@@ -78,6 +79,7 @@ pub(super) struct InFlight {
     pub(super) socket: Option<SocketId>,
     /// What the budgets have to learn when it ended.
     pub(super) pass: Pass,
+    pub(super) sent_at: Timestamp,
 }
 
 /// What is due at a time.
@@ -267,7 +269,12 @@ impl<P: Shape> Connector<P> {
             _ => None,
         };
         let asks = !job.ask.is_write() && !matches!(job.why, Why::Public(_));
-        let span = if asks { READ_SPAN } else { ANSWER_SPAN };
+        let exits = matches!(job.why, Why::Place(_)) && job.purpose == Purpose::Close;
+        let span = match (asks, exits) {
+            (true, _) => READ_SPAN,
+            (false, true) => EXIT_ANSWER_SPAN,
+            (false, false) => ANSWER_SPAN,
+        };
         let deadline = now.plus_micros(span);
         match (socket, message) {
             (Some(socket), Some(text)) => self.outgoing.push_back(Outgoing::Send { socket, text }),
@@ -291,6 +298,6 @@ impl<P: Shape> Connector<P> {
             }
         }
         self.queue.set(deadline.plus_micros(span / 6), Timer::Unanswered(tag));
-        self.in_flight.insert(tag, InFlight { job, socket, pass });
+        self.in_flight.insert(tag, InFlight { job, socket, pass, sent_at: now });
     }
 }

@@ -12,7 +12,7 @@ use super::account::Slot;
 use super::limits::{LOGIN_SPAN, RENEW_SPAN, STREAM_TELLS_SPAN};
 use super::outgoing::SocketId;
 use super::queue::Timer;
-use super::streams::{Kind, Phase};
+use super::streams::{Kind, Phase, Socket};
 use super::{Connector, Shape};
 use crate::live::protocol::StreamEvent;
 
@@ -37,6 +37,16 @@ impl<P: Shape> Connector<P> {
         }
         self.metrics.silent += 1;
         self.give_up_socket(now, socket);
+    }
+
+    /// A socket gave no answer to what was sent over it then. One over which nothing has come since is dead, though nobody says
+    /// so; what is sent next, perhaps the same exit again, goes another way.
+    pub(super) fn socket_owes(&mut self, now: Timestamp, socket: SocketId, sent_at: Timestamp) {
+        let is_dead = |known: &Socket| known.phase != Phase::Ending && known.heard_at <= sent_at;
+        if self.sockets.get(&socket).is_some_and(is_dead) {
+            self.metrics.silent += 1;
+            self.give_up_socket(now, socket);
+        }
     }
 
     /// Ends a socket without waiting for its end: streams are opened anew at once. Orders under way over it are of unknown
@@ -95,7 +105,12 @@ impl<P: Shape> Connector<P> {
         if !account.private_is_ready {
             return;
         }
+        let since = account.stream_since;
         let Some(order) = account.orders.get_mut(&id) else { return };
+        // Of what was sent before it began, the stream has nothing to tell: a stop that rests since yesterday is quiet.
+        if order.sent_at.is_none_or(|at| at < since) {
+            return;
+        }
         if !order.streamed && order.acknowledged_at.is_none() {
             order.acknowledged_at = Some(now);
             self.queue.set(now.plus_micros(STREAM_TELLS_SPAN), Timer::StreamTells(slot, id));

@@ -28,6 +28,9 @@ pub const UNKNOWN_IN_A_ROW_MAX: u64 = 8;
 pub const OPEN_FIRST_MICROS: u64 = SECOND;
 /// How long at most, in microseconds; it doubles with each probe that fails.
 pub const OPEN_MOST_MICROS: u64 = 30 * SECOND;
+/// What a position may wait for (a close, or a question about an order) finds out this often however long failures keep it open, in
+/// microseconds: after an outage of minutes, a position that lost its stop in it is not to wait for half a minute more.
+pub const URGENT_MICROS: u64 = 2 * SECOND;
 /// Without an answer for so long a probe is lost, and another may go, in microseconds.
 pub const PROBE_MICROS: u64 = 3 * SECOND;
 /// For so long after the end only a close may be the probe, in microseconds.
@@ -177,6 +180,11 @@ fn millis_up(at: Timestamp) -> u64 {
     at.0.div_ceil(1_000)
 }
 
+/// How long failures open it after so many openings in a row.
+fn open_span(trips: u64) -> u64 {
+    (OPEN_FIRST_MICROS << trips.min(DOUBLINGS_MAX)).min(OPEN_MOST_MICROS)
+}
+
 /// Whether anything may be sent. See the file's head.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -225,6 +233,11 @@ impl Circuit {
             let soon = now.plus_micros(PROBE_LOOK_MICROS);
             return if now < until { Look::Wait(soon.min(until)) } else { Look::HalfOpen(word) };
         }
+        let until = if matches!(purpose, Purpose::Close | Purpose::Reconcile) {
+            self.urgent_from(gate).min(until)
+        } else {
+            until
+        };
         if now < until {
             return match (gate.reason, purpose) {
                 (CircuitReason::Limited, _) => Look::Wait(until),
@@ -238,6 +251,18 @@ impl Circuit {
             (_, Purpose::Close) => Look::HalfOpen(word),
             _ if now < others => Look::Wait(others),
             _ => Look::HalfOpen(word),
+        }
+    }
+
+    /// From when on something urgent may find out whether the exchange is there again.
+    fn urgent_from(&self, gate: Gate) -> Timestamp {
+        match gate.reason {
+            CircuitReason::Unreachable | CircuitReason::Unknown => {
+                let trips = self.trips.load(Ordering::Relaxed).saturating_sub(1);
+                let opened_at = gate.until().0.saturating_sub(open_span(trips));
+                Timestamp(opened_at.saturating_add(URGENT_MICROS))
+            }
+            CircuitReason::Limited | CircuitReason::Banned => gate.until(),
         }
     }
 
@@ -285,10 +310,9 @@ impl Circuit {
         let is_probe = probe != 0 && self.gate.load(Ordering::Relaxed) == probe;
         if is_probe || count >= most {
             row.store(0, Ordering::Relaxed);
-            let trips = self.trips.fetch_add(1, Ordering::Relaxed).min(DOUBLINGS_MAX);
+            let trips = self.trips.fetch_add(1, Ordering::Relaxed);
             self.opened.fetch_add(1, Ordering::Relaxed);
-            let span = (OPEN_FIRST_MICROS << trips).min(OPEN_MOST_MICROS);
-            self.close_until(now.plus_micros(span), reason, probe);
+            self.close_until(now.plus_micros(open_span(trips)), reason, probe);
         }
     }
 
