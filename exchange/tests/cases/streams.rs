@@ -49,6 +49,23 @@ fn case_s3_case_s11_case_s12_a_stream_that_is_silent_costs_time_and_no_fill() {
 }
 
 #[test]
+fn case_s3_an_exit_into_a_socket_that_swallows_it_goes_another_way() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(49, 1);
+        let silent = world.connector().metrics().silent;
+        // Every socket stays open and is dead.
+        world.hush();
+        world.signal(SignalKind::CloseAll, BTC);
+        world.until("flat there", 5 * SECOND, |w| held(w, 0) == 0);
+        assert!(world.connector().metrics().silent > silent, "it is given up: {}", world.picture());
+        world.until("flat", 20 * SECOND, World::is_flat);
+        settled(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
 fn case_s3_case_s12_an_order_that_the_stream_does_not_tell_of_makes_it_suspect() {
     fn on<P: Spoken>() {
         let mut world = ready::<P>(47, 2);
