@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use api::cli::paper::{serve, wall_clock};
-use engine::core::fixed::Price;
+use engine::core::fixed::{Price, Quantity};
 use engine::core::ids::Timestamp;
+use engine::core::order::{NewOrder, VenueReport};
 use engine::core::venue_account::{Environment, VenuePlace};
 use engine::shard::runtime::HostEntropy;
 use exchange::live::connector::{Connector, KnownAccount};
@@ -29,6 +30,8 @@ use crate::{CPUS, Cost, each};
 
 /// What takes this long does not happen at all.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Size of each measured order.
+const SIZE: Quantity = Quantity::from_units(300_000);
 /// Longest wait of the loop.
 const WAIT_MAX: Duration = Duration::from_millis(20);
 /// After which every window of a limit is another one.
@@ -117,6 +120,10 @@ struct Desk<P: Venue> {
     wall: Timestamp,
     number: u32,
     mark: Price,
+    /// The newest order that came to nothing.
+    refused: Option<VenueReport>,
+    /// Whether that is a mistake.
+    ends_badly: bool,
     _server: Server,
 }
 
@@ -149,6 +156,8 @@ impl<P: Venue> Desk<P> {
             wall: wall_clock(),
             number: 0,
             mark,
+            refused: None,
+            ends_badly: true,
             _server: server,
         };
         let now = desk.now();
@@ -177,7 +186,11 @@ impl<P: Venue> Desk<P> {
         let now_ns = nanos(self.start);
         let now = self.wall.plus_micros(now_ns / 1_000);
         self.wire.poll(now_ns, &mut Routed(&mut self.transport)).map_err(|error| error.to_string())?;
-        self.connector.poll(now, 4_096, &mut |_| {});
+        self.connector.poll(now, 4_096, &mut |report| {
+            if matches!(report, VenueReport::Rejected { .. } | VenueReport::Ended { .. }) {
+                self.refused = Some(report);
+            }
+        });
         let busy = self.transport.tick(now, now_ns, &mut self.connector, &mut self.wire, &mut self.dial);
         if !busy && !self.wire.has_work() {
             let due = self.connector.next_due(now).map(|at| Duration::from_micros(at.micros_since(now)));
@@ -191,6 +204,9 @@ impl<P: Venue> Desk<P> {
         let began = Instant::now();
         while !holds(self) {
             self.turn()?;
+            if let Some(report) = self.refused.filter(|_| self.ends_badly) {
+                return Err(format!("{what}: an order came to nothing: {report:?}"));
+            }
             if began.elapsed() > PATIENCE {
                 let (metrics, notice) = (self.connector.metrics(), self.connector.take_notice());
                 return Err(format!("{what}: not within {PATIENCE:?}; {metrics:?}; {notice:?}"));
@@ -207,9 +223,10 @@ impl<P: Venue> Desk<P> {
         Ok(())
     }
 
-    fn submit(&mut self, account: usize) -> Result<(), String> {
+    fn submit(&mut self, account: usize, quantity: Quantity) -> Result<(), String> {
         self.number += 1;
         let (order, protection) = ways::entry(account, self.number, self.mark);
+        let order = NewOrder { quantity, ..order };
         let now = self.now();
         self.connector.submit(now, &order, Some(protection)).map_err(|busy| format!("{busy:?}"))
     }
@@ -225,15 +242,17 @@ pub(crate) fn orders<P: Venue>(way: &Way) -> Result<Cost, String> {
     let mut desk = Desk::<P>::open(way)?;
     let accounts = way.accounts;
     desk.until("ready", |desk| (0..accounts).all(|n| desk.connector.standing(ways::account_id(n)).0))?;
-    // The first one of each sets leverage and margin type, and is found to be filled by questions.
+    // The first one of each has leverage and margin type set, and is refused: nothing comes of it that is asked about.
     for account in 0..accounts {
-        desk.submit(account)?;
+        desk.submit(account, Quantity::from_units(1))?;
     }
-    desk.until("set up", |desk| desk.has_sent(accounts as u64) && desk.connector.is_settled())?;
+    desk.ends_badly = false;
+    desk.until("set up", |desk| desk.has_sent(accounts as u64))?;
     if way.socket {
         desk.until("warm", |desk| desk.connector.is_warm())?;
     }
     desk.rest(QUIET)?;
+    (desk.refused, desk.ends_badly) = (None, true);
     desk.until("idle", |desk| desk.connector.under_way() == 0)?;
     let before = desk.connector.metrics();
     let [alone, together] = way.counts;
@@ -243,7 +262,7 @@ pub(crate) fn orders<P: Venue>(way: &Way) -> Result<Cost, String> {
     let cost_alone = each(alone, || {
         for n in 0..alone {
             sent += 1;
-            desk.submit(n % accounts)?;
+            desk.submit(n % accounts, SIZE)?;
             desk.until("answered", |desk| desk.has_sent(sent))?;
         }
         Ok::<(), String>(())
@@ -251,7 +270,7 @@ pub(crate) fn orders<P: Venue>(way: &Way) -> Result<Cost, String> {
     sent += together as u64;
     let cost_together = each(together, || {
         for n in 0..together {
-            desk.submit(n % accounts)?;
+            desk.submit(n % accounts, SIZE)?;
         }
         desk.until("all answered", |desk| desk.has_sent(sent))
     })?;

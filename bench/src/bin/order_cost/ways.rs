@@ -55,7 +55,7 @@ const BINANCE: Way = Way {
     key: KeyKind::Hmac,
     socket: true,
     accounts: 12,
-    counts: [300, 1_500],
+    counts: [60, 1_000],
     parts: parts::<Binance>,
     orders: desk::orders::<Binance>,
 };
@@ -63,7 +63,7 @@ const BYBIT: Way = Way {
     name: "bybit-socket",
     // A second of its 10 orders an account, of which opens may use 8.
     accounts: 100,
-    counts: [300, 500],
+    counts: [60, 500],
     parts: parts::<Bybit>,
     orders: desk::orders::<Bybit>,
     ..BINANCE
@@ -76,7 +76,7 @@ pub(crate) const ALL: [Way; 5] = [
     Way { name: "binance-http, HMAC", socket: false, ..BINANCE },
     BYBIT,
     // 600 requests in 5 s, of which opens may use 480.
-    Way { name: "bybit-http, HMAC", socket: false, counts: [150, 300], ..BYBIT },
+    Way { name: "bybit-http, HMAC", socket: false, counts: [60, 300], ..BYBIT },
 ];
 
 /// What the measurement has to know of an exchange.

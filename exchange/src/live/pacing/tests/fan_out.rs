@@ -81,7 +81,7 @@ impl Desk {
         let began = self.now;
         while let Some(next) = self.round() {
             self.now = next;
-            assert!(self.now.micros_since(began) < 30 * SECOND, "no burst here takes half a minute");
+            assert!(self.now.micros_since(began) < 10 * SECOND, "no burst here takes ten seconds");
         }
         self.now.micros_since(began)
     }
