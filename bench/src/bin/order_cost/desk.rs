@@ -32,6 +32,8 @@ use crate::{CPUS, Cost, each};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Size of each measured order.
 const SIZE: Quantity = Quantity::from_units(300_000);
+/// Requests besides the orders that are let pass: the prices of all symbols, once in three seconds, and the clock.
+const OTHERS_MAX: u64 = 2;
 /// Longest wait of the loop.
 const WAIT_MAX: Duration = Duration::from_millis(20);
 /// After which every window of a limit is another one.
@@ -282,6 +284,10 @@ pub(crate) fn orders<P: Venue>(way: &Way) -> Result<Cost, String> {
     if after.orders_sent - before.orders_sent != orders || unknown + limited > 0 {
         return Err(format!("{}: {orders} orders became {after:?}", way.name));
     }
-    eprintln!("{}: {orders} orders in {took:?}, {} other requests", way.name, calls - orders);
+    let others = calls - orders;
+    eprintln!("{}: {orders} orders in {took:?}, {others} other requests", way.name);
+    if others > OTHERS_MAX {
+        return Err(format!("{}: {others} other requests disturbed {orders} orders", way.name));
+    }
     Ok(Cost { alone: cost_alone, together: cost_together })
 }
