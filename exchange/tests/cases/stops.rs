@@ -140,3 +140,22 @@ fn case_o12_triggers_go_one_by_one() {
     assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
     assert!(world.calls.keys().all(|call| !call.to_lowercase().contains("batch")), "{:?}", world.calls);
 }
+
+/// What was to correct the stop that came with an entry can be lost, like any request; the next look corrects it.
+#[test]
+fn a_stop_that_is_not_at_our_price_is_corrected() {
+    let mut world = opened::<Bybit>(88, 1);
+    let no = world.traders[0].no;
+    let there =
+        |w: &World<Bybit>| w.exchange.core.position(no, symbol(BTC)).and_then(|p| p.stop).map(|s| s.0);
+    let ours = there(&world).expect("it is protected");
+    let tick = world.exchange.core.instrument(symbol(BTC)).unwrap().tick;
+    let other = Price::from_units(ours.units() - 7 * tick.units());
+    world.exchange.core.set_position_triggers(no, symbol(BTC), Some(Some(other)), None, None).unwrap();
+    assert_eq!(there(&world), Some(other));
+    world.cut();
+    world.step(SECOND);
+    world.weather(CALM);
+    world.until("corrected", 60 * SECOND, |w| there(w) == Some(ours));
+    closed(&mut world);
+}

@@ -233,7 +233,7 @@ impl<P: Shape> Connector<P> {
         self.answered_for_comparison(now, slot);
     }
 
-    /// Bybit: triggers that the engine takes for live are there, or are set again (CASES.md O9).
+    /// Bybit: triggers that the engine takes for live are there at their price, or are set again (CASES.md O9).
     fn check_attached(&mut self, now: Timestamp, slot: Slot) {
         self.detach_flat(now, slot);
         let account = self.account(slot);
@@ -250,6 +250,23 @@ impl<P: Shape> Connector<P> {
             })
             .map(|o| o.new.id)
             .collect();
+        let elsewhere: Vec<ClientOrderId> = account
+            .orders
+            .values()
+            .filter(|o| o.attached && o.phase == Phase::Live && o.cancel == Cancel::No)
+            .filter(|o| {
+                let there = account.positions.get(&o.new.symbol).and_then(|p| match o.new.id.leg {
+                    engine::core::ids::Leg::Stop => p.stop,
+                    _ => p.take_profit,
+                });
+                there.is_some() && there != o.new.kind.words().1
+            })
+            .map(|o| o.new.id)
+            .collect();
+        for id in elsewhere {
+            // Most likely that of the plan, which came with the entry; what was to correct it was lost.
+            self.set_trigger(slot, id, Purpose::Reconcile);
+        }
         for id in missing {
             if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
                 order.phase = Phase::Waiting;

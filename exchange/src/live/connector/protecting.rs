@@ -53,7 +53,7 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn set_trigger(&mut self, slot: Slot, id: ClientOrderId, purpose: Purpose) {
+    pub(super) fn set_trigger(&mut self, slot: Slot, id: ClientOrderId, purpose: Purpose) {
         let account = self.account(slot);
         let Some(order) = account.orders.get(&id) else { return };
         let price = order.new.kind.words().1;
