@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::core::fixed::{Money, Quantity};
+use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
 use engine::core::key::KeyFault;
@@ -338,6 +338,12 @@ impl Account {
     pub(super) fn is_explained(&self, symbol: Symbol) -> bool {
         let foreign = self.foreign.get(&symbol).copied().unwrap_or(0);
         self.held(symbol) == self.expected(symbol).saturating_add(foreign)
+    }
+
+    /// The price of a position's own trigger that this order stands for, as the exchange last told it.
+    pub(super) fn trigger_there(&self, new: &NewOrder) -> Option<Price> {
+        let position = self.positions.get(&new.symbol)?;
+        if new.id.leg == Leg::Stop { position.stop } else { position.take_profit }
     }
 
     /// Whether funding may have been settled that was not read yet: until it is, the balance shows money that comes from nowhere.

@@ -237,30 +237,17 @@ impl<P: Shape> Connector<P> {
     fn check_attached(&mut self, now: Timestamp, slot: Slot) {
         self.detach_flat(now, slot);
         let account = self.account(slot);
-        let missing: Vec<ClientOrderId> = account
-            .orders
-            .values()
-            .filter(|o| o.attached && o.phase == Phase::Live && o.cancel != Cancel::Sent)
+        let live = || account.orders.values().filter(|o| o.attached && o.phase == Phase::Live);
+        let missing: Vec<ClientOrderId> = live()
+            .filter(|o| o.cancel != Cancel::Sent)
             .filter(|_| !planted::planted!("lost_stop_of_a_position_not_set_again"))
-            .filter(|o| {
-                account.positions.get(&o.new.symbol).is_some_and(|p| match o.new.id.leg {
-                    engine::core::ids::Leg::Stop => p.stop.is_none(),
-                    _ => p.take_profit.is_none(),
-                })
-            })
+            .filter(|o| account.positions.contains_key(&o.new.symbol))
+            .filter(|o| account.trigger_there(&o.new).is_none())
             .map(|o| o.new.id)
             .collect();
-        let elsewhere: Vec<ClientOrderId> = account
-            .orders
-            .values()
-            .filter(|o| o.attached && o.phase == Phase::Live && o.cancel == Cancel::No)
-            .filter(|o| {
-                let there = account.positions.get(&o.new.symbol).and_then(|p| match o.new.id.leg {
-                    engine::core::ids::Leg::Stop => p.stop,
-                    _ => p.take_profit,
-                });
-                there.is_some() && there != o.new.kind.words().1
-            })
+        let elsewhere: Vec<ClientOrderId> = live()
+            .filter(|o| o.cancel == Cancel::No)
+            .filter(|o| account.trigger_there(&o.new).is_some_and(|at| Some(at) != o.new.kind.words().1))
             .map(|o| o.new.id)
             .collect();
         for id in elsewhere {

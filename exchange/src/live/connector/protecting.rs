@@ -29,11 +29,7 @@ impl<P: Shape> Connector<P> {
         order.sent_at = order.sent_at.or(Some(now));
         let new = order.new;
         let price = new.kind.words().1;
-        let has = account.positions.get(&new.symbol).and_then(|p| match new.id.leg {
-            Leg::Stop => p.stop,
-            _ => p.take_profit,
-        });
-        if let Some(at) = has {
+        if let Some(at) = account.trigger_there(&new) {
             // The one that came with the entry protects already; its price is corrected when it differs.
             if let Some(order) = account.orders.get_mut(&id) {
                 order.phase = Phase::Live;
@@ -149,16 +145,17 @@ impl<P: Shape> Connector<P> {
     fn release(&mut self, slot: Slot, id: ClientOrderId) {
         let account = self.account_mut(slot);
         let mode = account.mode;
-        let Some(order) = account.orders.get_mut(&id) else { return };
+        let Some(order) = account.orders.get(&id) else { return };
         let (new, stop) = (order.new, order.new.id.leg == Leg::Stop);
-        let there =
-            account.positions.get(&new.symbol).and_then(|p| if stop { p.stop } else { p.take_profit });
+        let there = account.trigger_there(&new);
         if there.is_none() || there != new.kind.words().1 {
             let (state, reason) = (OrderState::Cancelled, VenueReason::PositionClosed);
             self.end(slot, id, VenueReport::Ended { id, state, reason });
             return;
         }
-        order.cancel = Cancel::Sent;
+        if let Some(order) = account.orders.get_mut(&id) {
+            order.cancel = Cancel::Sent;
+        }
         let none = Some(Price::ZERO);
         let ask = Ask::Protect {
             symbol: new.symbol,
