@@ -121,6 +121,46 @@ fn case_f1_funding_of_a_position_that_closed_in_the_same_outage_is_booked_once()
 }
 
 #[test]
+fn a_stop_that_fires_while_the_wallet_is_asked_for_is_no_money_from_outside() {
+    fn on<P: Spoken>() {
+        // At every moment of the comparison that follows a restart: before, between and after its questions.
+        for after in (0..60).map(|ms| ms * SECOND / 1_000) {
+            let mut world = opened::<P>(58, 1);
+            world.kill();
+            rule(&mut world, "stream *", ALWAYS, Fault::Withhold { ms: 2_000 });
+            world.step(after);
+            price_by(&mut world, -4);
+            world.until("closed there", SECOND, |w| held(w, 0) == 0);
+            world.step(5 * SECOND);
+            world.exchange.faults.clear();
+            world.until("flat", 120 * SECOND, World::is_flat);
+            settled(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn a_fill_that_is_not_told_yet_is_no_money_from_outside() {
+    fn on<P: Spoken>() {
+        for seed in 0..40 {
+            let mut world = ready::<P>(600 + seed, 1);
+            // Comparisons follow each other while the order is sent: one looks at the wallet, the fill is found by a question,
+            // its fee by another.
+            rule(&mut world, "stream *", ALWAYS, Fault::Drop);
+            world.signal(LONG, BTC);
+            world.until("open", 60 * SECOND, World::is_open);
+            world.exchange.faults.clear();
+            world.step(seed * SECOND / 1_000);
+            closed(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
 fn case_f6_a_liquidation_is_seen_and_leaves_no_ghost() {
     fn on<P: Spoken>() {
         for told in [true, false] {

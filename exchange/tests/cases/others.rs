@@ -139,6 +139,30 @@ fn case_p7_the_position_and_not_the_history_says_what_is_open_and_what_it_cost()
 }
 
 #[test]
+fn case_p8_what_a_fired_trigger_did_is_found_whichever_of_its_events_is_lost() {
+    fn on<P: Spoken>(events: &[&str]) {
+        for event in events {
+            for percent in [-4, 4] {
+                let mut world = opened::<P>(77, 1);
+                rule(&mut world, &format!("stream {event}"), ALWAYS, Fault::Lose);
+                price_by(&mut world, percent);
+                world.until("closed there", SECOND, |w| held(w, 0) == 0);
+                world.until("flat", 30 * SECOND, World::is_flat);
+                let by = if percent < 0 { CloseReason::StopLoss } else { CloseReason::TakeProfit };
+                let closed = world.user(0).closed_positions.back().unwrap().closed;
+                assert_eq!(closed, Some(by), "{event} lost: {}", world.picture());
+                settled(&mut world);
+                world.exchange.faults.clear();
+                world.signal(LONG, BTC);
+                world.until("open again", 20 * SECOND, World::is_open);
+            }
+        }
+    }
+    on::<Binance>(&["ORDER_TRADE_UPDATE", "ALGO_UPDATE", "ACCOUNT_UPDATE"]);
+    on::<Bybit>(&["order", "execution", "position", "wallet"]);
+}
+
+#[test]
 fn case_p8_case_o14_the_stop_is_the_exchanges_and_what_it_did_while_we_were_away_is_its_own() {
     fn on<P: Spoken>() {
         let mut world = opened::<P>(26, 1);

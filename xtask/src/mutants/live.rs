@@ -51,6 +51,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Fills that an order has and no stream told are not asked for.",
     ),
     test(
+        "fills_of_a_fired_trigger_not_asked_for",
+        ("exchange", "live_cases", "case_p8_what_a_fired_trigger_did"),
+        "Fills of a position's own trigger, of which its end was told, are not asked for.",
+    ),
+    test(
+        "lost_position_event_not_missed",
+        ("exchange", "live_cases", "case_p8_what_a_fired_trigger_did"),
+        "A position whose end the fills told and no event counts as somebody's, until the accounts' turn comes.",
+    ),
+    test(
         "fill_told_twice",
         ("exchange", "lib", "each_fill_is_told_once"),
         "A fill that the exchange tells again is told again, as another one.",
@@ -74,6 +84,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "listen_key_not_kept",
         ("exchange", "live_cases", "case_s5_the_listen_key"),
         "A listen key is not kept before its hour ends.",
+    ),
+    test(
+        "wallet_believed_at_once",
+        ("exchange", "live_cases", "a_stop_that_fires_while_the_wallet"),
+        "A balance is believed without a second look at what is open.",
     ),
     test(
         "trade_of_others_booked_twice",

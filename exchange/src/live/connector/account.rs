@@ -13,7 +13,7 @@ use engine::core::order::{NewOrder, Side};
 use engine::core::venue_account::VenuePlace;
 
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
-use super::order::{LiveOrder, Phase};
+use super::order::LiveOrder;
 use super::outgoing::SocketId;
 use crate::live::credential::Credential;
 use crate::live::pacing::{AccountSlot, Purpose};
@@ -50,6 +50,9 @@ pub(super) enum Comparing {
     Orders,
     /// Balances.
     Balances,
+    /// Positions once more after balances that showed this wallet: what a trigger of the account did between the two is in
+    /// the wallet before any stream tells it.
+    Confirming(Money),
 }
 
 /// Why an account takes no orders that open.
@@ -132,7 +135,8 @@ pub(super) struct Account {
     /// Grows with everything that moves money or positions: a balance that was asked for before is not believed after.
     pub(super) moves: u64,
     pub(super) moves_asked: u64,
-    pub(super) wallet_told: Option<Money>,
+    /// The wallet as the engine was last told it, and `moves` then.
+    pub(super) wallet_told: Option<(Money, u64)>,
     /// Funding that was told, newest per symbol.
     pub(super) funded: BTreeMap<Symbol, Timestamp>,
     pub(super) private: Option<SocketId>,
@@ -314,24 +318,15 @@ impl Account {
 
     /// Whether nothing is under way on a symbol that could explain a difference by itself.
     pub(super) fn is_quiet(&self, symbol: Symbol) -> bool {
-        let busy = |o: &LiveOrder| {
-            o.new.symbol == symbol
-                && match o.phase {
-                    Phase::InFlight | Phase::Unknown | Phase::Recovered => true,
-                    Phase::Live => o.asking || o.end.is_some() || !o.new.kind.is_trigger(),
-                    Phase::Waiting | Phase::Queued | Phase::Ended => false,
-                }
-        };
+        let busy = |o: &LiveOrder| o.new.symbol == symbol && o.is_busy();
         !self.orders.values().any(busy) && !self.orphans.iter().any(|(_, e)| e.symbol == symbol)
     }
 
-    /// Whether nothing is under way at all.
+    /// Whether nothing is under way at all, also of symbols of which nothing is known to be open yet.
     pub(super) fn is_all_quiet(&self) -> bool {
-        self.symbols().into_iter().all(|symbol| self.is_quiet(symbol) && self.is_explained(symbol))
-            && self
-                .orders
-                .values()
-                .all(|o| !matches!(o.phase, Phase::InFlight | Phase::Unknown | Phase::Recovered))
+        self.symbols().into_iter().all(|symbol| self.is_explained(symbol))
+            && self.orphans.is_empty()
+            && !self.orders.values().any(LiveOrder::is_busy)
     }
 
     /// Whether the exchange holds what the engine was told, apart from what is known to be foreign.
@@ -350,6 +345,12 @@ impl Account {
     pub(super) fn lacks_funding(&self) -> bool {
         let held = self.held_since_funding || !self.symbols().is_empty();
         self.funding_asking || (held && self.funding_checked_at.is_none())
+    }
+
+    /// Whether the balance that was asked for is what the engine's books should say: what moved since then, is under way or was
+    /// not told yet may or may not be in it.
+    pub(super) fn balance_counts(&self) -> bool {
+        self.moves == self.moves_asked && self.is_all_quiet() && !self.lacks_funding()
     }
 
     /// Whether something of a symbol is open, or an order is under way that may make it so: its leverage is left as it is.

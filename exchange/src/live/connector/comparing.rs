@@ -1,6 +1,7 @@
 //! What the engine was told against what the exchange holds: on connect, after gaps, and in rotation. The exchange is the truth
 //! for what is open now; a difference is explained by executions before it is believed (CASES.md P4–P9, S9–S11, O9, O10).
 
+use engine::core::fixed::Money;
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::instrument::Symbol;
 use engine::core::key::KeyFault;
@@ -8,7 +9,7 @@ use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, signed};
 use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
-use super::order::{Cancel, Phase};
+use super::order::{Cancel, LiveOrder, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
@@ -75,7 +76,7 @@ impl<P: Shape> Connector<P> {
             account.comparing = Comparing::Settings;
             self.ask(Some(slot), Ask::Settings(None), Why::Compare, purpose);
         } else {
-            self.ask_positions(slot);
+            self.ask_positions(slot, Comparing::Positions);
         }
     }
 
@@ -118,9 +119,9 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn ask_positions(&mut self, slot: Slot) {
+    fn ask_positions(&mut self, slot: Slot, step: Comparing) {
         let account = self.account_mut(slot);
-        account.comparing = Comparing::Positions;
+        account.comparing = step;
         account.pages.clear();
         account.page_count = 0;
         let purpose = account.comparing_for;
@@ -177,7 +178,7 @@ impl<P: Shape> Connector<P> {
                 account.comparing = Comparing::No;
                 self.compare(now, slot);
             }
-            (Comparing::Positions, Answer::Positions(rows, next)) => {
+            (Comparing::Positions | Comparing::Confirming(_), Answer::Positions(rows, next)) => {
                 self.positions_read(now, slot, rows, next)
             }
             (Comparing::Balances, Answer::Balances(rows)) => self.balances_read(now, slot, &rows),
@@ -212,6 +213,10 @@ impl<P: Shape> Connector<P> {
             if position.leverage > 0 {
                 account.setups.entry(*symbol).or_default().leverage = position.leverage;
             }
+        }
+        if let Comparing::Confirming(wallet) = account.comparing {
+            self.wallet_confirmed(now, slot, wallet);
+            return;
         }
         account.comparing = Comparing::Orders;
         let asked: Vec<ClientOrderId> = account
@@ -304,14 +309,27 @@ impl<P: Shape> Connector<P> {
             // Nothing in any of them: empty, if the exchange says so at all.
             rows.iter()
                 .any(|row| P::SETTLEMENT.contains(&row.asset.as_str()))
-                .then_some(engine::core::fixed::Money::ZERO)
+                .then_some(Money::ZERO)
         });
+        let Some(wallet) = wallet.filter(|_| self.account(slot).balance_counts()) else {
+            self.comparison_done(now, slot);
+            return;
+        };
+        let account = self.account(slot);
+        let is_new = account.wallet_told != Some((wallet, account.moves));
+        let is_idle = account.symbols().is_empty() && !account.orders.values().any(LiveOrder::is_open);
+        if is_new && !(is_idle && account.compared == 0) && !planted::planted!("wallet_believed_at_once") {
+            self.ask_positions(slot, Comparing::Confirming(wallet));
+        } else {
+            self.wallet_confirmed(now, slot, wallet);
+        }
+    }
+
+    /// Tells what the wallet holds, unless the account moved meanwhile.
+    fn wallet_confirmed(&mut self, now: Timestamp, slot: Slot, wallet: Money) {
         let account = self.account_mut(slot);
-        // What moved since it was asked for may or may not be in it.
-        let still =
-            account.moves == account.moves_asked && account.is_all_quiet() && !account.lacks_funding();
-        if let Some(wallet) = wallet.filter(|_| still) {
-            account.wallet_told = Some(wallet);
+        if account.balance_counts() {
+            account.wallet_told = Some((wallet, account.moves));
             let account = account.id;
             self.reports.push_back(VenueReport::Wallet { account, wallet });
         }

@@ -7,7 +7,7 @@ use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::order::{Fill, NewOrder, OrderState, VenueReason, VenueReport};
 
 use super::account::Slot;
-use super::limits::PAGES_MAX;
+use super::limits::{PAGES_MAX, UNEXPLAINED_PAUSE};
 use super::order::{Booking, Phase};
 use super::placing::Ended;
 use super::queue::{Reading, Timer, Why};
@@ -73,7 +73,7 @@ impl<P: Shape> Connector<P> {
         let fits = order.book_list(&read.rows, fee_of, |fill, last| told.push((fill, last)));
         let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
         for (fill, last) in told {
-            self.tell_fill(slot, &new, fill, last);
+            self.tell_fill(now, slot, &new, fill, last);
         }
         if !fits || still_missing {
             // The list lags behind, or belongs to something else: asked again, nothing is guessed.
@@ -114,7 +114,7 @@ impl<P: Shape> Connector<P> {
                     });
                 }
                 self.tell_live(now, slot, id);
-                self.tell_fill(slot, &new, fill, last);
+                self.tell_fill(now, slot, &new, fill, last);
                 self.finish(now, slot, id);
             }
             Booking::Repeat => {}
@@ -126,13 +126,17 @@ impl<P: Shape> Connector<P> {
         self.take_back(now, slot, id);
     }
 
-    fn tell_fill(&mut self, slot: Slot, new: &NewOrder, fill: Fill, last: bool) {
+    fn tell_fill(&mut self, now: Timestamp, slot: Slot, new: &NewOrder, fill: Fill, last: bool) {
         self.metrics.fills += 1;
         let account = self.account_mut(slot);
         if new.reduce_only {
             account.exited(new, fill.quantity);
         } else {
             account.moved(new.symbol, new.side, fill.quantity);
+        }
+        if !account.is_explained(new.symbol) && !planted::planted!("lost_position_event_not_missed") {
+            // The event that tells the position comes at any moment, or was lost: then nothing would open on the symbol.
+            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, new.symbol));
         }
         self.reports.push_back(VenueReport::Filled { id: new.id, fill, last });
     }

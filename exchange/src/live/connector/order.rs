@@ -120,6 +120,16 @@ impl LiveOrder {
         }
     }
 
+    /// Whether it may move the position or the wallet at any moment, or has and not all of it was told. A trigger that waits
+    /// for its price is not: what it does is seen in the positions.
+    pub(super) fn is_busy(&self) -> bool {
+        match self.phase {
+            Phase::InFlight | Phase::Unknown | Phase::Recovered => true,
+            Phase::Live => self.asking || self.end.is_some() || !self.new.kind.is_trigger(),
+            Phase::Waiting | Phase::Queued | Phase::Ended => false,
+        }
+    }
+
     /// Whether something can still happen to it.
     pub(super) fn is_open(&self) -> bool {
         self.phase != Phase::Ended

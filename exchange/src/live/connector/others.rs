@@ -117,12 +117,20 @@ impl<P: Shape> Connector<P> {
             return;
         }
         let quiet = account.is_quiet(symbol);
-        if quiet && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol)) {
-            self.note_foreign(now, slot, symbol);
-            return;
-        }
+        let is_theirs = account.expected(symbol) == 0 || account.foreign.contains_key(&symbol);
         let look = account.unexplained.entry(symbol).or_default();
         if look.asking {
+            return;
+        }
+        if quiet && is_theirs {
+            if look.looks > 0 {
+                self.note_foreign(now, slot, symbol);
+            } else {
+                // What is held may be old: the event that told of the end was lost. The list says, and settles it.
+                look.looks = 1;
+                self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+                self.want_comparison(now, slot);
+            }
             return;
         }
         if !quiet {
