@@ -158,3 +158,26 @@ fn closes_overtake_the_entries_that_wait() {
     assert!(took < 5 * SECOND, "{ACCOUNTS} closes took {took} µs at 20 a second");
     assert!(entered < ACCOUNTS, "all entries went before the last close");
 }
+
+/// Entries over a socket whose network has enough of them wait unsigned: closes do not wait behind their bytes, and what was
+/// never sent is nothing that anybody has to ask about.
+#[test]
+fn closes_overtake_the_entries_that_a_crowded_socket_holds_back() {
+    const ACCOUNTS: usize = 60;
+    let mut world = warm::<Binance>(ACCOUNTS, Start::usual(8));
+    world.signal(SignalKind::OpenLong { strong: false }, "BTCUSDT");
+    world.until("open", 120 * SECOND, World::is_open);
+    world.step(10 * SECOND);
+    let began = world.now;
+    world.crowd(true);
+    world.signal(SignalKind::OpenLong { strong: false }, "ETHUSDT");
+    world.step(SECOND / 2);
+    world.signal(SignalKind::CloseAll, "BTCUSDT");
+    world.until("closed", 10 * SECOND, |w| arrived(w, Leg::SignalClose, began).len() == ACCOUNTS);
+    assert_eq!(arrivals(&world, began), [], "entries went over a crowded socket");
+    world.crowd(false);
+    world.until("entered", 10 * SECOND, |w| arrivals(w, began).len() == ACCOUNTS);
+    world.until("open", 60 * SECOND, World::is_open);
+    world.check();
+    assert_eq!(world.connector().metrics().unknown, 0);
+}

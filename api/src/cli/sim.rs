@@ -131,10 +131,20 @@ fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<Exi
     bar.set_style(style.map_err(|error| error.to_string())?);
     let began = std::time::Instant::now();
     let mut fleet = Fleet::new(overrides.clone(), jobs, args.failures.max(1));
-    let totals = fleet.run(from, to, |done, failures| {
-        bar.set_position(done);
+    let (mut failures, mut lines) = (0, 0);
+    let totals = fleet.run(from, to, |so_far| {
+        bar.set_position(so_far.seeds);
+        // A failure is said when it is found: a long run can be ended before it has ended by itself.
+        for failure in so_far.failures.iter().skip(failures) {
+            bar.suspend(|| eprintln!("seed {}: {}", failure.seed, failure.what));
+        }
+        failures = so_far.failures.len();
         if failures > 0 {
             bar.set_message(format!("{failures} failed"));
+        }
+        if bar.is_hidden() && so_far.seeds / 5_000 > lines {
+            lines = so_far.seeds / 5_000;
+            eprintln!("{} of {} seeds, {failures} failed", so_far.seeds, to - from);
         }
     })?;
     bar.finish_and_clear();
@@ -144,9 +154,6 @@ fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<Exi
         println!("{}", totals_json(&totals, smallest.as_ref(), from, to, wall_s));
     } else {
         print_totals(&totals, from, to, wall_s);
-    }
-    for failure in &totals.failures {
-        eprintln!("seed {}: {}", failure.seed, failure.what);
     }
     if let Some(smallest) = &smallest {
         eprintln!("to repeat it at its smallest: {}", smallest.command());

@@ -249,11 +249,11 @@ impl Fleet {
         Ok(Crew { child, seeds, batch: None, at: 0, since })
     }
 
-    /// Runs the seeds `from..to`, telling `progress` how many are done and how many failed.
+    /// Runs the seeds `from..to`, telling `progress` what came of those that are done.
     ///
     /// # Errors
     /// When no process can be started.
-    pub fn run(&mut self, from: u64, to: u64, progress: impl Fn(u64, usize)) -> Result<Totals, String> {
+    pub fn run(&mut self, from: u64, to: u64, mut progress: impl FnMut(&Totals)) -> Result<Totals, String> {
         let mut waiting: VecDeque<(u64, u64)> = VecDeque::new();
         let mut next = from;
         while next < to {
@@ -304,7 +304,7 @@ impl Fleet {
             if totals.failures.len() >= self.failures_max {
                 waiting.clear();
             }
-            progress(totals.seeds, totals.failures.len());
+            progress(&totals);
         }
         for crew in &mut crews {
             drop(crew.seeds.take());
@@ -352,7 +352,7 @@ impl Fleet {
 
     fn still_fails(&self, failure: &Failure, overrides: Overrides) -> Result<Option<Failure>, String> {
         let mut one = Self::new(overrides, 1, 1);
-        Ok(one.run(failure.seed, failure.seed + 1, |_, _| {})?.failures.into_iter().next())
+        Ok(one.run(failure.seed, failure.seed + 1, |_| {})?.failures.into_iter().next())
     }
 }
 

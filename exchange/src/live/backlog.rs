@@ -1,5 +1,5 @@
 //! Messages that wait until their socket has sent what is before them: a fan-out over one socket is more than a network takes
-//! at once.
+//! at once. The connector is told, and holds back what opens: here are closes, and what one turn of it signed.
 //!
 //! **Runs on**: the shard. **Owns**: the messages, for each socket in their order.
 //! **Invariants**: no message overtakes another of its socket. What waits was not sent: when its socket ends, it never is.

@@ -293,6 +293,9 @@ impl<E: Entropy + Clone> Transport<E> {
             busy = true;
             self.perform(now, now_ns, outgoing, connector, wire, dial);
         }
+        if let Some(socket) = connector.order_socket() {
+            connector.set_crowded(socket, self.is_crowded(socket, wire));
+        }
         self.pool.tick(now_ns, wire, dial);
         self.sockets.tick(now_ns, wire);
         busy
@@ -334,12 +337,12 @@ impl<E: Entropy + Clone> Transport<E> {
             }
             Outgoing::Send { socket, text } => {
                 let Some(conn) = self.conns.get(&socket).copied() else { return };
-                let waits = self.backlog.waits(socket) || wire.queued_bytes(conn) >= SOCKET_BYTES;
-                let taken = if waits && !planted::planted!("burst_over_a_socket_ends_it") {
-                    self.backlog.push(socket, text)
-                } else {
-                    self.sockets.send(wire, conn, Message::Text(&text))
-                };
+                let taken =
+                    if self.is_crowded(socket, wire) && !planted::planted!("burst_over_a_socket_ends_it") {
+                        self.backlog.push(socket, text)
+                    } else {
+                        self.sockets.send(wire, conn, Message::Text(&text))
+                    };
                 // A message that was not taken leaves the connector's picture wrong: it begins anew.
                 if !taken {
                     wire.abort(conn);
@@ -350,6 +353,12 @@ impl<E: Entropy + Clone> Transport<E> {
                 None => connector.socket_closed(now, socket),
             },
         }
+    }
+
+    /// Whether the network has as much of a socket's messages as it takes for now.
+    fn is_crowded<W: Wire>(&self, socket: SocketId, wire: &W) -> bool {
+        let full = |conn: &ConnId| wire.queued_bytes(*conn) >= SOCKET_BYTES;
+        self.backlog.waits(socket) || self.conns.get(&socket).is_some_and(full)
     }
 
     fn open<W: Wire>(

@@ -360,6 +360,13 @@ impl<P: Spoken> World<P> {
         self.network.hush();
     }
 
+    /// The network has enough of what goes over the socket that all orders share, or takes more again.
+    pub fn crowd(&mut self, is_crowded: bool) {
+        let connector = &mut self.desk_mut().gateway_mut().connector;
+        let socket = connector.order_socket().expect("open");
+        connector.set_crowded(socket, is_crowded);
+    }
+
     /// Sockets that came up since the beginning.
     pub fn sockets_opened(&self) -> u64 {
         self.network.came_up

@@ -196,13 +196,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "close_waits_behind_opens",
-        ("exchange", "live_fan_out", "closes_overtake"),
+        ("exchange", "live_fan_out", "closes_overtake_the_entries_that_wait"),
         "Closes wait behind everything else that is queued.",
     ),
     test(
         "burst_over_a_socket_ends_it",
         ("exchange", "lib", "a_burst_larger_than_the_network"),
         "A fan-out of more than the network takes at once ends the socket that it goes over.",
+    ),
+    test(
+        "entries_signed_into_a_crowded_socket",
+        ("exchange", "live_fan_out", "closes_overtake_the_entries_that_a_crowded"),
+        "Entries are signed and queued in a socket that takes no more, with closes behind them.",
     ),
     test(
         "fan_out_in_the_order_of_accounts",

@@ -307,9 +307,7 @@ impl<P: Shape> Connector<P> {
         let found = P::SETTLEMENT.iter().find_map(of);
         let wallet = found.map(|row| row.wallet).or_else(|| {
             // Nothing in any of them: empty, if the exchange says so at all.
-            rows.iter()
-                .any(|row| P::SETTLEMENT.contains(&row.asset.as_str()))
-                .then_some(Money::ZERO)
+            rows.iter().any(|row| P::SETTLEMENT.contains(&row.asset.as_str())).then_some(Money::ZERO)
         });
         let Some(wallet) = wallet.filter(|_| self.account(slot).balance_counts()) else {
             self.comparison_done(now, slot);

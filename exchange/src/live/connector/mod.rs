@@ -208,6 +208,8 @@ pub struct Connector<P: Shape> {
     pacer: Pacer,
     sockets: BTreeMap<SocketId, Socket>,
     shared_trade: Option<SocketId>,
+    /// The socket whose network has as much as it takes: what opens waits unsigned, so that closes overtake it.
+    crowded: Option<SocketId>,
     /// The pause before it is opened again; above zero while one is waited for or was not over yet.
     trade_pause: u64,
     /// Whether such a pause is on.
@@ -258,6 +260,7 @@ impl<P: Shape> Connector<P> {
             pacer,
             sockets: BTreeMap::new(),
             shared_trade: None,
+            crowded: None,
             trade_pause: 0,
             trade_waits: false,
             unopened: VecDeque::new(),
@@ -462,6 +465,21 @@ impl<P: Shape> Connector<P> {
     /// What is to be done on the network next.
     pub fn take_outgoing(&mut self) -> Option<Outgoing> {
         self.outgoing.pop_front()
+    }
+
+    /// The socket that all accounts' orders go over, where there is one: whoever owns the network tells when it is crowded.
+    #[must_use]
+    pub const fn order_socket(&self) -> Option<SocketId> {
+        self.shared_trade
+    }
+
+    /// The network has as much of this socket's messages as it takes for now, or has room again.
+    pub fn set_crowded(&mut self, socket: SocketId, is_crowded: bool) {
+        if is_crowded {
+            self.crowded = Some(socket);
+        } else if self.crowded == Some(socket) {
+            self.crowded = None;
+        }
     }
 
     /// What was found out about an account's key, and which of its keys it was.

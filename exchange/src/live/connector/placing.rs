@@ -396,7 +396,10 @@ impl<P: Shape> Connector<P> {
         if order.attached {
             // It has no id of ours to ask by. One that fired has the exchange's: its fills are asked for, and until they are
             // there nothing else can explain what is gone of the position.
-            if order.end.is_some() && !order.venue_id.is_empty() && !planted!("fills_of_a_fired_trigger_not_asked_for") {
+            if order.end.is_some()
+                && !order.venue_id.is_empty()
+                && !planted!("fills_of_a_fired_trigger_not_asked_for")
+            {
                 self.want_fills(now, slot, id, 0);
             } else {
                 self.want_comparison(now, slot);

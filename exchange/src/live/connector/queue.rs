@@ -16,8 +16,8 @@ use crate::live::protocol::{Ask, ExecutionView, Millis};
 
 /// Requests by HTTP that are under way at once: more wait here, where closes can overtake them.
 const CALLS_UNDER_WAY_MAX: usize = 48;
-/// Jobs that one turn looks at: the shard has other work.
-const PUMP_MAX: usize = 512;
+/// Jobs that one turn looks at: the shard has other work, and the network is asked after each turn whether it is crowded.
+const PUMP_MAX: usize = 128;
 
 /// A public question that is asked again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +161,11 @@ impl Queue {
     /// Sets a timer. One that goes on by itself is there once, at the sooner of its times: were every failure to begin
     /// another one beside it, the questions of an outage would multiply until they used up the budgets.
     pub(super) fn set(&mut self, at: Timestamp, timer: Timer) {
-        if matches!(timer, Timer::Public(_) | Timer::Feed | Timer::Compare(_) | Timer::KeepKey(_)) {
+        let is_single = matches!(
+            timer,
+            Timer::Public(_) | Timer::Feed | Timer::Compare(_) | Timer::Explain(..) | Timer::KeepKey(_)
+        );
+        if is_single {
             if let Some(set) = self.single.get(&timer).copied() {
                 if set <= at {
                     return;
@@ -204,8 +208,14 @@ impl<P: Shape> Connector<P> {
             // Back to the front of its line: it has waited.
             self.queue.lines[line_of(job.purpose)].push_front(job);
         }
+        let is_crowded = self.crowded.is_some()
+            && self.crowded == self.shared_trade
+            && !planted!("entries_signed_into_a_crowded_socket");
+        let opens = line_of(Purpose::Open);
         for _ in 0..PUMP_MAX {
-            let Some(line) = self.queue.lines.iter().position(|line| !line.is_empty()) else { return };
+            let mut lines = self.queue.lines.iter().enumerate();
+            let next = lines.find(|(line, jobs)| !jobs.is_empty() && !(is_crowded && *line == opens));
+            let Some((line, _)) = next else { return };
             let Some(job) = self.queue.lines[line].pop_front() else { return };
             if self.is_pointless(&job) {
                 self.not_prepared(&job);

@@ -92,11 +92,13 @@ fn a_burst_larger_than_the_network_takes_at_once_is_sent_whole_and_in_order() {
             came.extend(there.read(peer));
         }
     }
+    assert!(transport.is_crowded(socket, &wire));
     for ns in 0..400 {
         turn(&mut transport, &mut wire, 10_000 + ns);
         came.extend(there.read(peer));
     }
     assert!(!there.is_closed(peer), "the socket was given up");
+    assert!(!transport.is_crowded(socket, &wire));
     // Each frame: 4 bytes of head, a mask of zeroes, 500 of text.
     assert_eq!(came.len(), MESSAGES * 508);
     for (n, frame) in came.chunks(508).enumerate() {
