@@ -139,6 +139,31 @@ fn case_p7_the_position_and_not_the_history_says_what_is_open_and_what_it_cost()
 }
 
 #[test]
+fn case_p4_case_p6_a_position_is_not_closed_by_a_list_that_is_older_than_it() {
+    fn on<P: Spoken>(events: &str, list: &str) {
+        for late in [Fault::Lost { executed: true }, Fault::Latency { ms: 4_000 }] {
+            // A round before a restart: its executions are in the exchange's lists, and no order of ours is known for them.
+            let mut world = opened::<P>(78, 1);
+            closed(&mut world);
+            world.kill();
+            world.until("ready", 60 * SECOND, World::is_ready);
+            rule(&mut world, &format!("stream {events}"), ALWAYS, Fault::Lose);
+            rule(&mut world, list, ALWAYS, late);
+            world.signal(LONG, BTC);
+            world.until("open", 20 * SECOND, World::is_open);
+            world.step(30 * SECOND);
+            assert_eq!(ours(&world, 0), held(&world, 0), "{}", world.picture());
+            assert!(held(&world, 0) > 0, "{}", world.picture());
+            world.exchange.faults.clear();
+            settled(&mut world);
+            closed(&mut world);
+        }
+    }
+    on::<Binance>("ACCOUNT_UPDATE", "GET /fapi/v3/positionRisk");
+    on::<Bybit>("position", "GET /v5/position/list");
+}
+
+#[test]
 fn case_p8_what_a_fired_trigger_did_is_found_whichever_of_its_events_is_lost() {
     fn on<P: Spoken>(events: &[&str]) {
         for event in events {

@@ -61,6 +61,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A position whose end the fills told and no event counts as somebody's, until the accounts' turn comes.",
     ),
     test(
+        "difference_believed_by_an_old_list",
+        ("exchange", "live_cases", "case_p4_case_p6"),
+        "A position is closed in the books because a list does not have it that is older than its fill.",
+    ),
+    test(
         "fill_told_twice",
         ("exchange", "lib", "each_fill_is_told_once"),
         "A fill that the exchange tells again is told again, as another one.",

@@ -17,7 +17,7 @@ use super::order::LiveOrder;
 use super::outgoing::SocketId;
 use crate::live::credential::Credential;
 use crate::live::pacing::{AccountSlot, Purpose};
-use crate::live::protocol::{AccountView, ExecutionView, PositionMode, PositionView, Protection};
+use crate::live::protocol::{AccountView, ExecutionView, Millis, PositionMode, PositionView, Protection};
 
 /// Place of an account in its connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,6 +135,15 @@ pub(super) struct Account {
     /// Grows with everything that moves money or positions: a balance that was asked for before is not believed after.
     pub(super) moves: u64,
     pub(super) moves_asked: u64,
+    /// Grows with every fill and every other word that what is held has changed.
+    pub(super) views: u64,
+    /// What that was when the list of positions was asked for that was read last, or is under way.
+    pub(super) views_asked: u64,
+    pub(super) views_listed: Option<u64>,
+    /// The exchange's time when that list was asked for, and that of the newest list that held of a symbol what the engine was
+    /// told: what was executed before explains no later difference.
+    pub(super) listed_at: Millis,
+    pub(super) settled_at: BTreeMap<Symbol, Millis>,
     /// The wallet as the engine was last told it, and `moves` then.
     pub(super) wallet_told: Option<(Money, u64)>,
     /// Funding that was told, newest per symbol.
@@ -212,6 +221,11 @@ impl Account {
             compared: 0,
             moves: 0,
             moves_asked: 0,
+            views: 0,
+            views_asked: 0,
+            views_listed: None,
+            listed_at: Millis(0),
+            settled_at: BTreeMap::new(),
             wallet_told: None,
             funded: BTreeMap::new(),
             private: None,
@@ -268,6 +282,7 @@ impl Account {
     /// The engine was told that `quantity` was bought or sold.
     pub(super) fn moved(&mut self, symbol: Symbol, side: Side, quantity: Quantity) {
         self.moves += 1;
+        self.views += 1;
         let now = self.expected(symbol).saturating_add(side.sign().saturating_mul(quantity.units()));
         if now == 0 {
             self.expected.remove(&symbol);
@@ -333,6 +348,12 @@ impl Account {
     pub(super) fn is_explained(&self, symbol: Symbol) -> bool {
         let foreign = self.foreign.get(&symbol).copied().unwrap_or(0);
         self.held(symbol) == self.expected(symbol).saturating_add(foreign)
+    }
+
+    /// Whether what is held is from a list that was asked for after everything that was told since: only such a difference is
+    /// explained or believed. A list that is older, or an event that came late, shows what was.
+    pub(super) fn is_listed(&self) -> bool {
+        self.views_listed == Some(self.views) || planted::planted!("difference_believed_by_an_old_list")
     }
 
     /// The price of a position's own trigger that this order stands for, as the exchange last told it.

@@ -7,7 +7,7 @@ use engine::core::instrument::Symbol;
 use engine::core::key::KeyFault;
 use engine::core::order::VenueReport;
 
-use super::account::{Comparing, Slot, signed};
+use super::account::{Comparing, Slot, Unexplained, signed};
 use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
 use super::order::{Cancel, LiveOrder, Phase};
 use super::placing::Ended;
@@ -76,7 +76,7 @@ impl<P: Shape> Connector<P> {
             account.comparing = Comparing::Settings;
             self.ask(Some(slot), Ask::Settings(None), Why::Compare, purpose);
         } else {
-            self.ask_positions(slot, Comparing::Positions);
+            self.ask_positions(now, slot, Comparing::Positions);
         }
     }
 
@@ -119,9 +119,12 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn ask_positions(&mut self, slot: Slot, step: Comparing) {
+    fn ask_positions(&mut self, now: Timestamp, slot: Slot, step: Comparing) {
+        let at = self.pacer.clock().now(now);
         let account = self.account_mut(slot);
+        account.listed_at = at;
         account.comparing = step;
+        account.views_asked = account.views;
         account.pages.clear();
         account.page_count = 0;
         let purpose = account.comparing_for;
@@ -209,6 +212,9 @@ impl<P: Shape> Connector<P> {
         let pages = std::mem::take(&mut account.pages);
         account.positions =
             pages.into_iter().filter(|p| !p.quantity.is_zero()).map(|p| (p.symbol, p)).collect();
+        account.views_listed = Some(account.views_asked);
+        // What was told meanwhile may be newer than the list.
+        account.compare_again |= account.views != account.views_asked;
         for (symbol, position) in &account.positions {
             if position.leverage > 0 {
                 account.setups.entry(*symbol).or_default().leverage = position.leverage;
@@ -317,7 +323,7 @@ impl<P: Shape> Connector<P> {
         let is_new = account.wallet_told != Some((wallet, account.moves));
         let is_idle = account.symbols().is_empty() && !account.orders.values().any(LiveOrder::is_open);
         if is_new && !(is_idle && account.compared == 0) && !planted::planted!("wallet_believed_at_once") {
-            self.ask_positions(slot, Comparing::Confirming(wallet));
+            self.ask_positions(now, slot, Comparing::Confirming(wallet));
         } else {
             self.wallet_confirmed(now, slot, wallet);
         }
@@ -355,9 +361,14 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         if account.is_explained(symbol) {
             account.unexplained.remove(&symbol);
+            if account.is_listed() && account.is_quiet(symbol) {
+                let at = account.listed_at;
+                account.settled_at.insert(symbol, at);
+            }
             return;
         }
         if account.is_quiet(symbol)
+            && account.is_listed()
             && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol))
         {
             self.note_foreign(now, slot, symbol);
@@ -366,7 +377,7 @@ impl<P: Shape> Connector<P> {
         if !account.unexplained.contains_key(&symbol) {
             self.metrics.differences += 1;
             let account = self.account_mut(slot);
-            account.unexplained.insert(symbol, super::account::Unexplained::default());
+            account.unexplained.insert(symbol, Unexplained::default());
             // What no stream told of the position, none may have told of its funding.
             account.funding_checked_at = None;
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
@@ -419,6 +430,7 @@ impl<P: Shape> Connector<P> {
             }
         }
         if before != now_held {
+            self.account_mut(slot).views += 1;
             if now_held == 0 {
                 self.detach_flat(now, slot);
             }

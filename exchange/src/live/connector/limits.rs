@@ -62,8 +62,8 @@ pub const ENTRY_SPAN: u64 = 120 * SECOND;
 pub const ORPHAN_SPAN: u64 = 2 * SECOND;
 /// Each account is compared with the exchange this often, as far as the budget allows (DOMAIN.md §2).
 pub const ROTATION_SPAN: u64 = 300 * SECOND;
-/// A difference that executions do not explain is believed after so many looks.
-pub const UNEXPLAINED_LOOKS: u8 = 3;
+/// A difference that executions do not explain is believed after so many looks at them.
+pub const UNEXPLAINED_LOOKS: u8 = 2;
 /// Pause between those looks.
 pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
 /// A listen key lives 60 minutes; it is kept at half of it (EXCHANGES.md §2.7).

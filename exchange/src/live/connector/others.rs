@@ -18,6 +18,8 @@ use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, FundingView, Maker, Millis};
 
+/// How far the exchange's clock, as it is known here, may be from that of its executions, in milliseconds.
+const SETTLED_MARGIN_MS: u64 = 2_000;
 /// An order is older than its executions: by a second at most, where the exchange itself makes it.
 const FORCED_BEFORE_MS: u64 = 60_000;
 
@@ -102,59 +104,39 @@ impl<P: Shape> Connector<P> {
             });
         } else {
             account.moves += 1;
+            account.views += 1;
         }
         self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, execution.symbol));
     }
 
-    /// A difference that has stayed: asks about our triggers, then reads the executions, then believes it.
+    /// A difference that has stayed: compares, which asks about our orders too, then reads the executions, then believes it.
     pub(super) fn explain(&mut self, now: Timestamp, slot: Slot, symbol: Symbol) {
         let account = self.account_mut(slot);
         if account.is_explained(symbol) {
             account.unexplained.remove(&symbol);
             return;
         }
-        if account.credential.is_none() {
+        if account.credential.is_none() || account.unexplained.get(&symbol).is_some_and(|look| look.asking) {
             return;
         }
-        let quiet = account.is_quiet(symbol);
-        let is_theirs = account.expected(symbol) == 0 || account.foreign.contains_key(&symbol);
-        let look = account.unexplained.entry(symbol).or_default();
-        if look.asking {
-            return;
-        }
-        if quiet && is_theirs {
-            if look.looks > 0 {
-                self.note_foreign(now, slot, symbol);
-            } else {
-                // What is held may be old: the event that told of the end was lost. The list says, and settles it.
-                look.looks = 1;
-                self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
-                self.want_comparison(now, slot);
-            }
-            return;
-        }
-        if !quiet {
+        self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
+        let account = self.account_mut(slot);
+        if !account.is_quiet(symbol) {
             // Our own orders first: what they did may be all of it.
-            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
             return;
         }
+        if !account.is_listed() {
+            self.want_comparison(now, slot);
+            return;
+        }
+        if account.expected(symbol) == 0 || account.foreign.contains_key(&symbol) {
+            self.note_foreign(now, slot, symbol);
+            return;
+        }
+        let look = account.unexplained.entry(symbol).or_default();
         look.looks = look.looks.saturating_add(1);
         if look.looks > UNEXPLAINED_LOOKS {
             self.believe(now, slot, symbol);
-            return;
-        }
-        if look.looks == 1 {
-            let triggers: Vec<ClientOrderId> = account
-                .orders
-                .values()
-                .filter(|o| o.new.symbol == symbol && o.phase == Phase::Live && !o.attached)
-                .map(|o| o.new.id)
-                .collect();
-            for id in triggers {
-                self.ask_about(now, slot, id, 0);
-            }
-            self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
-            self.want_comparison(now, slot);
             return;
         }
         look.asking = true;
@@ -197,9 +179,14 @@ impl<P: Shape> Connector<P> {
             }
         }
         let account = self.account(slot);
-        if account.is_explained(symbol) || !account.is_quiet(symbol) {
+        if account.is_explained(symbol) || !account.is_quiet(symbol) || !account.is_listed() {
+            if let Some(look) = self.account_mut(slot).unexplained.get_mut(&symbol) {
+                // It has shown nothing.
+                look.looks = look.looks.saturating_sub(1);
+            }
             return;
         }
+        let settled = account.settled_at.get(&symbol).map_or(0, |at| at.0.saturating_sub(SETTLED_MARGIN_MS));
         // Only as much as is missing, newest first: what is older may have been booked before a restart.
         let foreign = account.foreign.get(&symbol).copied().unwrap_or(0);
         let mut missing =
@@ -208,7 +195,9 @@ impl<P: Shape> Connector<P> {
         for execution in read.rows.iter().rev() {
             let ours = self.account(slot).find(&execution.client_id, &execution.venue_id).is_some();
             let is_ours_by_name = ClientOrderId::parse(&execution.client_id).is_some();
-            if missing == 0 || ours || is_ours_by_name || execution.side.sign() != missing.signum() {
+            let is_old = execution.at.0 < settled;
+            let fits = execution.side.sign() == missing.signum();
+            if missing == 0 || ours || is_ours_by_name || is_old || !fits {
                 continue;
             }
             let taken = execution.quantity.units().min(missing.abs());
@@ -243,7 +232,7 @@ impl<P: Shape> Connector<P> {
             look.asking = false;
             look.looks
         });
-        if account.is_explained(symbol) || !account.is_quiet(symbol) {
+        if account.is_explained(symbol) || !account.is_quiet(symbol) || !account.is_listed() {
             return;
         }
         let forced = match end {
