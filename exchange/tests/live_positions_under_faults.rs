@@ -13,7 +13,7 @@ use engine::core::signal::SignalKind;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::paper_exchange::faults::{Fault, Rule, When};
-use world::{Dice, SECOND, Spoken, Weather, World};
+use world::{Dice, SECOND, Spoken, Start, Weather, World};
 
 const LONG: SignalKind = SignalKind::OpenLong { strong: false };
 const SHORT: SignalKind = SignalKind::OpenShort { strong: false };
@@ -118,7 +118,8 @@ fn end<P: Spoken>(world: &mut World<P>) {
 /// One run; the longest that a position was without a live stop, in microseconds.
 fn run<P: Spoken>(wrong: &Wrong, step: Step, seed: u64) -> u64 {
     let mut dice = Dice(seed.wrapping_mul(77_777) ^ step as u64);
-    let mut world = World::<P>::new(seed, 1, Weather { delay_max: 10_000, ..Weather::default() });
+    let calm = Weather { delay_max: 10_000, ..Weather::default() };
+    let mut world = World::<P>::with(seed, 1, calm, Start::with_one_symbol(seed, SYMBOL));
     world.until("ready", 60 * SECOND, World::is_ready);
     world.step(dice.below(SECOND));
     let kill_after = dice.below(400_000);
@@ -178,7 +179,7 @@ fn bare_allowed(wrong: &Wrong) -> u64 {
 fn matrix<P: Spoken>(name: &str) {
     let number = |key: &str| std::env::var(key).ok().and_then(|text| text.parse::<u64>().ok());
     let only = std::env::var("MATRIX_CELL").ok();
-    let seeds = number("MATRIX_SEEDS").unwrap_or(3);
+    let seeds = number("MATRIX_SEEDS").unwrap_or(10);
     let mut failed = Vec::new();
     for (fault, wrong) in faults() {
         for step in [Step::Open, Step::Protect, Step::Close] {

@@ -34,6 +34,8 @@ use exchange::live::connector::{Connector, Notice, Outgoing, Shape};
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::live::pacing::limits::VenueLimits;
 use exchange::live::pacing::{AddressBudget, Pacer};
+use exchange::market::{Generator, Market};
+use exchange::paper::Listing;
 use exchange::paper_exchange::core::Core;
 use exchange::paper_exchange::keys::KeySpec;
 use exchange::paper_exchange::{AccountNo, CoreSettings, FaceKind, PaperExchange};
@@ -143,6 +145,16 @@ impl Start {
             prepare: |_, _, _| {},
             limits: None,
         }
+    }
+
+    /// A market of one symbol and not of all that the exchange lists: for tests of many runs.
+    pub fn with_one_symbol(seed: u64, name: &str) -> Self {
+        let mut venue = CoreSettings::venue();
+        venue.listings.retain(|listing| listing.instrument.symbol == symbol(name));
+        let generated = venue.listings.iter().map(Listing::generated).collect::<Vec<_>>();
+        let market = Market::generated(Generator::new(seed, &generated, 250_000, START));
+        let settings = CoreSettings { venue, market, ..CoreSettings::generated(seed, START) };
+        Self { settings, ..Self::usual(seed) }
     }
 }
 
