@@ -123,18 +123,21 @@ fn case_f1_funding_of_a_position_that_closed_in_the_same_outage_is_booked_once()
 #[test]
 fn a_stop_that_fires_while_the_wallet_is_asked_for_is_no_money_from_outside() {
     fn on<P: Spoken>() {
-        // At every moment of the comparison that follows a restart: before, between and after its questions.
-        for after in (0..60).map(|ms| ms * SECOND / 1_000) {
-            let mut world = opened::<P>(58, 1);
-            world.kill();
-            rule(&mut world, "stream *", ALWAYS, Fault::Withhold { ms: 2_000 });
-            world.step(after);
-            price_by(&mut world, -4);
-            world.until("closed there", SECOND, |w| held(w, 0) == 0);
-            world.step(5 * SECOND);
-            world.exchange.faults.clear();
-            world.until("flat", 120 * SECOND, World::is_flat);
-            settled(&mut world);
+        for fault in [Fault::Withhold { ms: 2_000 }, Fault::Lose] {
+            // At every moment of the comparisons that follow a restart: before, between and after their questions.
+            for after in (0..60).map(|tenths| tenths * SECOND / 100) {
+                let mut world = opened::<P>(58, 1);
+                world.kill();
+                rule(&mut world, "stream *", ALWAYS, fault.clone());
+                world.step(after);
+                price_by(&mut world, -4);
+                world.until("closed there", SECOND, |w| held(w, 0) == 0);
+                world.step(5 * SECOND);
+                world.exchange.faults.clear();
+                // What no stream told and no comparison met is found in rotation.
+                world.until("flat", 400 * SECOND, World::is_flat);
+                settled(&mut world);
+            }
         }
     }
     on::<Binance>();

@@ -164,6 +164,53 @@ fn case_p4_case_p6_a_position_is_not_closed_by_a_list_that_is_older_than_it() {
 }
 
 #[test]
+fn case_p6_what_a_hand_does_on_one_symbol_does_not_hide_another() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(79, 1);
+        let no = world.traders[0].no;
+        let step = world.exchange.core.instrument(symbol(ETH)).unwrap().step.units();
+        let quantity = Quantity::from_units(100 * step);
+        silence(&mut world);
+        price_by(&mut world, -4);
+        world.until("closed there", SECOND, |w| held(w, 0) == 0);
+        world.exchange.faults.clear();
+        // A program of the user's trades beside us, more often than we look.
+        let began = world.now;
+        while !world.is_flat() {
+            assert!(world.now.micros_since(began) < 400 * SECOND, "{}", world.picture());
+            for side in [Side::Buy, Side::Sell] {
+                world.exchange.core.place(no, OrderSpec::market(symbol(ETH), side, quantity)).unwrap();
+                world.step(SECOND / 2);
+            }
+        }
+        assert_eq!(held(&world, 0), 0, "{}", world.picture());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_p6_a_position_by_hand_that_ended_unseen_is_forgotten() {
+    fn on<P: Spoken>() {
+        let mut world = ready::<P>(80, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let quantity = Quantity::from_units(10 * step);
+        by_hand(&mut world, Side::Buy, quantity, false);
+        world.step(10 * SECOND);
+        silence(&mut world);
+        by_hand(&mut world, Side::Sell, quantity, true);
+        world.step(2 * SECOND);
+        world.exchange.faults.clear();
+        // The rotation finds it.
+        world.step(400 * SECOND);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
 fn case_p8_what_a_fired_trigger_did_is_found_whichever_of_its_events_is_lost() {
     fn on<P: Spoken>(events: &[&str]) {
         for event in events {

@@ -91,9 +91,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A listen key is not kept before its hour ends.",
     ),
     test(
+        "word_of_one_symbol_hides_another",
+        ("exchange", "live_cases", "case_p6_what_a_hand_does"),
+        "While others trade on one symbol, nothing is found out about another.",
+    ),
+    test(
         "wallet_believed_at_once",
         ("exchange", "live_cases", "a_stop_that_fires_while_the_wallet"),
-        "A balance is believed without a second look at what is open.",
+        "A balance is believed without a look at what is open after it.",
     ),
     test(
         "trade_of_others_booked_twice",

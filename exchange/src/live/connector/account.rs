@@ -15,9 +15,10 @@ use engine::core::venue_account::VenuePlace;
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
 use super::order::LiveOrder;
 use super::outgoing::SocketId;
+use super::views::Views;
 use crate::live::credential::Credential;
 use crate::live::pacing::{AccountSlot, Purpose};
-use crate::live::protocol::{AccountView, ExecutionView, Millis, PositionMode, PositionView, Protection};
+use crate::live::protocol::{AccountView, ExecutionView, PositionMode, PositionView, Protection};
 
 /// Place of an account in its connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,11 +49,10 @@ pub(super) enum Comparing {
     Positions,
     /// Orders are asked about one by one.
     Orders,
-    /// Balances.
+    /// Balances, before the positions: what moves the wallet later than it was told is seen in them.
     Balances,
-    /// Positions once more after balances that showed this wallet: what a trigger of the account did between the two is in
-    /// the wallet before any stream tells it.
-    Confirming(Money),
+    /// Balances of an account that was compared for the first time and holds nothing that could move them.
+    FirstBalances,
 }
 
 /// Why an account takes no orders that open.
@@ -69,7 +69,10 @@ pub struct Suspension {
 /// A position that differs from what the engine was told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unexplained {
+    /// Lists of executions that were read.
     pub(super) looks: u8,
+    /// Those that could not be.
+    pub(super) failures: u8,
     pub(super) asking: bool,
 }
 
@@ -135,17 +138,12 @@ pub(super) struct Account {
     /// Grows with everything that moves money or positions: a balance that was asked for before is not believed after.
     pub(super) moves: u64,
     pub(super) moves_asked: u64,
-    /// Grows with every fill and every other word that what is held has changed.
-    pub(super) views: u64,
-    /// What that was when the list of positions was asked for that was read last, or is under way.
-    pub(super) views_asked: u64,
-    pub(super) views_listed: Option<u64>,
-    /// The exchange's time when that list was asked for, and that of the newest list that held of a symbol what the engine was
-    /// told: what was executed before explains no later difference.
-    pub(super) listed_at: Millis,
-    pub(super) settled_at: BTreeMap<Symbol, Millis>,
-    /// The wallet as the engine was last told it, and `moves` then.
-    pub(super) wallet_told: Option<(Money, u64)>,
+    /// Which word about its positions is the newest.
+    pub(super) views: Views,
+    /// The wallet that the comparison under way has read.
+    pub(super) wallet_read: Option<Money>,
+    /// The wallet as the engine was last told it.
+    pub(super) wallet_told: Option<Money>,
     /// Funding that was told, newest per symbol.
     pub(super) funded: BTreeMap<Symbol, Timestamp>,
     pub(super) private: Option<SocketId>,
@@ -221,11 +219,8 @@ impl Account {
             compared: 0,
             moves: 0,
             moves_asked: 0,
-            views: 0,
-            views_asked: 0,
-            views_listed: None,
-            listed_at: Millis(0),
-            settled_at: BTreeMap::new(),
+            views: Views::default(),
+            wallet_read: None,
             wallet_told: None,
             funded: BTreeMap::new(),
             private: None,
@@ -250,6 +245,8 @@ impl Account {
     pub(super) fn forget_questions(&mut self) {
         self.comparing = Comparing::No;
         self.questions = 0;
+        self.views.forget();
+        self.wallet_read = None;
         self.funding_asking = false;
         self.balance_waits = false;
         self.unexplained.clear();
@@ -271,9 +268,10 @@ impl Account {
         self.positions.get(&symbol).map_or(0, signed)
     }
 
-    /// Symbols of which something is open, in the engine's eyes or the exchange's.
+    /// Symbols of which something is open, in the engine's eyes or the exchange's, or somebody else's was.
     pub(super) fn symbols(&self) -> Vec<Symbol> {
-        let mut all: Vec<Symbol> = self.expected.keys().chain(self.positions.keys()).copied().collect();
+        let open = self.expected.keys().chain(self.positions.keys());
+        let mut all: Vec<Symbol> = open.chain(self.foreign.keys()).copied().collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -282,7 +280,7 @@ impl Account {
     /// The engine was told that `quantity` was bought or sold.
     pub(super) fn moved(&mut self, symbol: Symbol, side: Side, quantity: Quantity) {
         self.moves += 1;
-        self.views += 1;
+        self.views.touch(symbol);
         let now = self.expected(symbol).saturating_add(side.sign().saturating_mul(quantity.units()));
         if now == 0 {
             self.expected.remove(&symbol);
@@ -348,12 +346,6 @@ impl Account {
     pub(super) fn is_explained(&self, symbol: Symbol) -> bool {
         let foreign = self.foreign.get(&symbol).copied().unwrap_or(0);
         self.held(symbol) == self.expected(symbol).saturating_add(foreign)
-    }
-
-    /// Whether what is held is from a list that was asked for after everything that was told since: only such a difference is
-    /// explained or believed. A list that is older, or an event that came late, shows what was.
-    pub(super) fn is_listed(&self) -> bool {
-        self.views_listed == Some(self.views) || planted::planted!("difference_believed_by_an_old_list")
     }
 
     /// The price of a position's own trigger that this order stands for, as the exchange last told it.

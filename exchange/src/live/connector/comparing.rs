@@ -1,5 +1,11 @@
 //! What the engine was told against what the exchange holds: on connect, after gaps, and in rotation. The exchange is the truth
 //! for what is open now; a difference is explained by executions before it is believed (CASES.md P4–P9, S9–S11, O9, O10).
+//!
+//! **Invariants**: a difference counts by a list that was sent for after everything that was told of its symbol ([`super::views`]).
+//! A balance counts when nothing moved since it was sent for, by what was told and by a list of positions that is younger than
+//! it: a trigger that fired in between is in the wallet before any stream tells it.
+
+use std::collections::BTreeMap;
 
 use engine::core::fixed::Money;
 use engine::core::ids::{ClientOrderId, Timestamp};
@@ -23,6 +29,15 @@ const FUNDING_SPAN: u64 = 4 * 3_600_000_000;
 /// How soon an account is compared again after a comparison failed.
 const FAILED_PAUSE: u64 = 2_000_000;
 
+/// The wallet in the settlement currency; `None` when the exchange says nothing of it.
+fn wallet_in<P: Shape>(rows: &[BalanceView]) -> Option<Money> {
+    let of = |asset: &&str| rows.iter().find(|row| row.asset == *asset && !row.wallet.is_zero());
+    P::SETTLEMENT.iter().find_map(of).map(|row| row.wallet).or_else(|| {
+        // Nothing in any of them: empty, if the exchange says so at all.
+        rows.iter().any(|row| P::SETTLEMENT.contains(&row.asset.as_str())).then_some(Money::ZERO)
+    })
+}
+
 impl<P: Shape> Connector<P> {
     /// A comparison soon: something does not fit.
     pub(super) fn want_comparison(&mut self, now: Timestamp, slot: Slot) {
@@ -31,6 +46,10 @@ impl<P: Shape> Connector<P> {
             self.compare_for(now, slot, Purpose::Reconcile);
         } else {
             account.compare_again = true;
+            if account.comparing_for == Purpose::Background {
+                account.comparing_for = Purpose::Reconcile;
+                self.queue.hasten_comparison(slot);
+            }
         }
     }
 
@@ -75,9 +94,30 @@ impl<P: Shape> Connector<P> {
         } else if !account.settings_known && P::SHARED {
             account.comparing = Comparing::Settings;
             self.ask(Some(slot), Ask::Settings(None), Why::Compare, purpose);
+        } else if self.wants_balance(slot) {
+            self.ask_balances(slot, Comparing::Balances);
         } else {
-            self.ask_positions(now, slot, Comparing::Positions);
+            self.ask_positions(slot);
         }
+    }
+
+    /// Whether a comparison that begins looks at the balance. Not before the account is ready: that waits for what is open.
+    fn wants_balance(&mut self, slot: Slot) -> bool {
+        let account = self.account_mut(slot);
+        let due = account.compared.is_multiple_of(BALANCES_EVERY) || account.wallet_told.is_none();
+        if !account.is_ready || !due {
+            return false;
+        }
+        // Funding that is not told yet would look like money that came from nowhere (CASES.md F1).
+        account.balance_waits |= account.lacks_funding();
+        !account.balance_waits
+    }
+
+    fn ask_balances(&mut self, slot: Slot, step: Comparing) {
+        let account = self.account_mut(slot);
+        account.comparing = step;
+        let purpose = account.comparing_for;
+        self.ask(Some(slot), Ask::Balances, Why::Compare, purpose);
     }
 
     /// Funding that a stream may have missed: asked for after a gap, and once in a few hours while something is open.
@@ -119,12 +159,9 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn ask_positions(&mut self, now: Timestamp, slot: Slot, step: Comparing) {
-        let at = self.pacer.clock().now(now);
+    fn ask_positions(&mut self, slot: Slot) {
         let account = self.account_mut(slot);
-        account.listed_at = at;
-        account.comparing = step;
-        account.views_asked = account.views;
+        account.comparing = Comparing::Positions;
         account.pages.clear();
         account.page_count = 0;
         let purpose = account.comparing_for;
@@ -181,10 +218,18 @@ impl<P: Shape> Connector<P> {
                 account.comparing = Comparing::No;
                 self.compare(now, slot);
             }
-            (Comparing::Positions | Comparing::Confirming(_), Answer::Positions(rows, next)) => {
+            (Comparing::Positions, Answer::Positions(rows, next)) => {
                 self.positions_read(now, slot, rows, next)
             }
-            (Comparing::Balances, Answer::Balances(rows)) => self.balances_read(now, slot, &rows),
+            (Comparing::Balances, Answer::Balances(rows)) => {
+                self.account_mut(slot).wallet_read = wallet_in::<P>(&rows);
+                self.ask_positions(slot);
+            }
+            (Comparing::FirstBalances, Answer::Balances(rows)) => {
+                self.account_mut(slot).wallet_read = wallet_in::<P>(&rows);
+                self.tell_wallet(slot);
+                self.comparison_done(now, slot);
+            }
             _ => self.comparison_failed(now, slot),
         }
     }
@@ -193,6 +238,7 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         account.comparing = Comparing::No;
         account.questions = 0;
+        account.wallet_read = None;
         self.queue.set(now.plus_micros(FAILED_PAUSE), Timer::Compare(slot));
     }
 
@@ -210,19 +256,19 @@ impl<P: Shape> Connector<P> {
             return;
         }
         let pages = std::mem::take(&mut account.pages);
-        account.positions =
+        let mut listed: BTreeMap<Symbol, PositionView> =
             pages.into_iter().filter(|p| !p.quantity.is_zero()).map(|p| (p.symbol, p)).collect();
-        account.views_listed = Some(account.views_asked);
-        // What was told meanwhile may be newer than the list.
-        account.compare_again |= account.views != account.views_asked;
+        for symbol in account.views.newer_than_asked() {
+            // The list may be older than what was told meanwhile.
+            listed.remove(&symbol);
+            listed.extend(account.positions.remove_entry(&symbol));
+        }
+        account.positions = listed;
+        account.views.read();
         for (symbol, position) in &account.positions {
             if position.leverage > 0 {
                 account.setups.entry(*symbol).or_default().leverage = position.leverage;
             }
-        }
-        if let Comparing::Confirming(wallet) = account.comparing {
-            self.wallet_confirmed(now, slot, wallet);
-            return;
         }
         account.comparing = Comparing::Orders;
         let asked: Vec<ClientOrderId> = account
@@ -289,17 +335,14 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         let first = !account.is_ready;
         account.is_ready = true;
-        let due = account.compared.is_multiple_of(BALANCES_EVERY) || account.wallet_told.is_none();
-        if due && account.lacks_funding() {
-            // Funding that is not told yet would look like money that came from nowhere (CASES.md F1).
-            account.balance_waits = true;
-            self.comparison_done(now, slot);
-        } else if due && account.is_all_quiet() {
-            account.comparing = Comparing::Balances;
-            account.moves_asked = account.moves;
-            let purpose = account.comparing_for;
-            self.ask(Some(slot), Ask::Balances, Why::Compare, purpose);
+        let is_idle = account.symbols().is_empty() && !account.orders.values().any(LiveOrder::is_open);
+        let at_once = planted::planted!("wallet_believed_at_once");
+        if (first && is_idle && !account.lacks_funding()) || at_once {
+            self.ask_balances(slot, Comparing::FirstBalances);
         } else {
+            // What may have moved while it was compared for the first time is looked at once more, for its wallet.
+            account.compare_again |= first;
+            self.tell_wallet(slot);
             self.comparison_done(now, slot);
         }
         if first {
@@ -308,36 +351,16 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    fn balances_read(&mut self, now: Timestamp, slot: Slot, rows: &[BalanceView]) {
-        let of = |asset: &&str| rows.iter().find(|row| row.asset == *asset && !row.wallet.is_zero());
-        let found = P::SETTLEMENT.iter().find_map(of);
-        let wallet = found.map(|row| row.wallet).or_else(|| {
-            // Nothing in any of them: empty, if the exchange says so at all.
-            rows.iter().any(|row| P::SETTLEMENT.contains(&row.asset.as_str())).then_some(Money::ZERO)
-        });
-        let Some(wallet) = wallet.filter(|_| self.account(slot).balance_counts()) else {
-            self.comparison_done(now, slot);
-            return;
-        };
-        let account = self.account(slot);
-        let is_new = account.wallet_told != Some((wallet, account.moves));
-        let is_idle = account.symbols().is_empty() && !account.orders.values().any(LiveOrder::is_open);
-        if is_new && !(is_idle && account.compared == 0) && !planted::planted!("wallet_believed_at_once") {
-            self.ask_positions(now, slot, Comparing::Confirming(wallet));
-        } else {
-            self.wallet_confirmed(now, slot, wallet);
-        }
-    }
-
-    /// Tells what the wallet holds, unless the account moved meanwhile.
-    fn wallet_confirmed(&mut self, now: Timestamp, slot: Slot, wallet: Money) {
+    /// Tells the wallet that was read, if it is what the engine's books should say.
+    fn tell_wallet(&mut self, slot: Slot) {
         let account = self.account_mut(slot);
-        if account.balance_counts() {
-            account.wallet_told = Some((wallet, account.moves));
+        if let Some(wallet) = account.wallet_read.take()
+            && account.balance_counts()
+        {
+            account.wallet_told = Some(wallet);
             let account = account.id;
             self.reports.push_back(VenueReport::Wallet { account, wallet });
         }
-        self.comparison_done(now, slot);
     }
 
     fn comparison_done(&mut self, now: Timestamp, slot: Slot) {
@@ -346,7 +369,7 @@ impl<P: Shape> Connector<P> {
         account.comparing = Comparing::No;
         account.compared += 1;
         account.compared_at = Some(now);
-        if std::mem::take(&mut account.compare_again) {
+        if account.compare_again {
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE / 4), Timer::Compare(slot));
         } else {
             let span = if account.is_suspect { SUSPECT_SPAN } else { ROTATION_SPAN };
@@ -361,14 +384,13 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         if account.is_explained(symbol) {
             account.unexplained.remove(&symbol);
-            if account.is_listed() && account.is_quiet(symbol) {
-                let at = account.listed_at;
-                account.settled_at.insert(symbol, at);
+            if account.is_quiet(symbol) {
+                account.views.settle(symbol);
             }
             return;
         }
         if account.is_quiet(symbol)
-            && account.is_listed()
+            && account.views.is_listed(symbol)
             && (account.expected(symbol) == 0 || account.foreign.contains_key(&symbol))
         {
             self.note_foreign(now, slot, symbol);
@@ -430,7 +452,7 @@ impl<P: Shape> Connector<P> {
             }
         }
         if before != now_held {
-            self.account_mut(slot).views += 1;
+            self.account_mut(slot).views.touch(symbol);
             if now_held == 0 {
                 self.detach_flat(now, slot);
             }

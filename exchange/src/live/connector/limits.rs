@@ -62,8 +62,12 @@ pub const ENTRY_SPAN: u64 = 120 * SECOND;
 pub const ORPHAN_SPAN: u64 = 2 * SECOND;
 /// Each account is compared with the exchange this often, as far as the budget allows (DOMAIN.md §2).
 pub const ROTATION_SPAN: u64 = 300 * SECOND;
-/// A difference that executions do not explain is believed after so many looks at them.
+/// A difference that executions do not explain is believed after so many looks at them ...
 pub const UNEXPLAINED_LOOKS: u8 = 2;
+/// ... or after so many that failed: what cannot be read keeps no position open in the books.
+pub const UNEXPLAINED_FAILURES: u8 = 15;
+/// How far the exchange's clock, as it is known here, may be from that of its executions, in milliseconds.
+pub const SETTLED_MARGIN_MS: u64 = 2_000;
 /// Pause between those looks.
 pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
 /// A listen key lives 60 minutes; it is kept at half of it (EXCHANGES.md §2.7).

@@ -32,6 +32,7 @@ mod public;
 mod queue;
 pub mod shape;
 mod streams;
+mod views;
 mod watching;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -302,6 +303,7 @@ impl<P: Shape> Connector<P> {
             account.suspended = None;
             account.key_checked_at = None;
             account.is_judged = false;
+            account.views.forget();
             account.mode_is_known = false;
             account.name_is_known = false;
             self.connect(now, slot);
@@ -611,8 +613,9 @@ impl<P: Shape> Connector<P> {
             Timer::Explain(slot, symbol) => self.explain(now, slot, symbol),
             Timer::Orphans(slot) => self.look_at_orphans(now, slot),
             Timer::Compare(slot) => {
-                // In rotation: what a comparison is wanted for does not wait behind it.
-                self.compare_for(now, slot, Purpose::Background);
+                // In rotation, unless it is wanted: what it is wanted for does not wait behind those of others.
+                let wanted = self.account(slot).compare_again;
+                self.compare_for(now, slot, if wanted { Purpose::Reconcile } else { Purpose::Background });
             }
             Timer::Prepare(slot) => self.stand_in_line(slot),
             Timer::KeepKey(slot) => self.keep_key(now, slot),

@@ -10,7 +10,9 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{Fill, VenueReport};
 
 use super::account::Slot;
-use super::limits::{ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE};
+use super::limits::{
+    ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_FAILURES, UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE,
+};
 use super::order::{Phase, made_up_fill};
 use super::placing::Ended;
 use super::queue::{Reading, Timer, Why};
@@ -18,8 +20,6 @@ use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, FundingView, Maker, Millis};
 
-/// How far the exchange's clock, as it is known here, may be from that of its executions, in milliseconds.
-const SETTLED_MARGIN_MS: u64 = 2_000;
 /// An order is older than its executions: by a second at most, where the exchange itself makes it.
 const FORCED_BEFORE_MS: u64 = 60_000;
 
@@ -104,7 +104,7 @@ impl<P: Shape> Connector<P> {
             });
         } else {
             account.moves += 1;
-            account.views += 1;
+            account.views.touch(execution.symbol);
         }
         self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, execution.symbol));
     }
@@ -125,17 +125,21 @@ impl<P: Shape> Connector<P> {
             // Our own orders first: what they did may be all of it.
             return;
         }
-        if !account.is_listed() {
+        let is_theirs = account.expected(symbol) == 0 || account.foreign.contains_key(&symbol);
+        // Where we have traded nothing lately, nothing of ours can be missed: the word of the stream will do.
+        let never_ours =
+            account.expected(symbol) == 0 && !account.orders.values().any(|o| o.new.symbol == symbol);
+        if !account.views.is_listed(symbol) && !never_ours {
             self.want_comparison(now, slot);
             return;
         }
-        if account.expected(symbol) == 0 || account.foreign.contains_key(&symbol) {
+        if is_theirs {
             self.note_foreign(now, slot, symbol);
             return;
         }
         let look = account.unexplained.entry(symbol).or_default();
         look.looks = look.looks.saturating_add(1);
-        if look.looks > UNEXPLAINED_LOOKS {
+        if look.looks > UNEXPLAINED_LOOKS || look.failures > UNEXPLAINED_FAILURES {
             self.believe(now, slot, symbol);
             return;
         }
@@ -160,12 +164,16 @@ impl<P: Shape> Connector<P> {
             look.asking = false;
         }
         self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
-        let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else { return };
+        let Ended::Answered(Ok(Answer::Executions(rows, next))) = end else {
+            self.look_failed(slot, symbol);
+            return;
+        };
         read.rows.extend(rows);
         if let (Some(cursor), Ask::Executions { since, .. }) = (next, ask)
             && read.pages < PAGES_MAX
         {
             read.pages += 1;
+            self.account_mut(slot).unexplained.entry(symbol).or_default().asking = true;
             let ask = Ask::Executions { symbol, order: None, since: *since, cursor };
             self.ask(Some(slot), ask, Why::Explain(symbol, read), Purpose::Reconcile);
             return;
@@ -179,14 +187,14 @@ impl<P: Shape> Connector<P> {
             }
         }
         let account = self.account(slot);
-        if account.is_explained(symbol) || !account.is_quiet(symbol) || !account.is_listed() {
-            if let Some(look) = self.account_mut(slot).unexplained.get_mut(&symbol) {
-                // It has shown nothing.
-                look.looks = look.looks.saturating_sub(1);
-            }
+        if account.is_explained(symbol) || !account.is_quiet(symbol) {
             return;
         }
-        let settled = account.settled_at.get(&symbol).map_or(0, |at| at.0.saturating_sub(SETTLED_MARGIN_MS));
+        if !account.views.is_listed(symbol) {
+            self.look_failed(slot, symbol);
+            return;
+        }
+        let settled = account.views.settled(symbol);
         // Only as much as is missing, newest first: what is older may have been booked before a restart.
         let foreign = account.foreign.get(&symbol).copied().unwrap_or(0);
         let mut missing =
@@ -195,7 +203,7 @@ impl<P: Shape> Connector<P> {
         for execution in read.rows.iter().rev() {
             let ours = self.account(slot).find(&execution.client_id, &execution.venue_id).is_some();
             let is_ours_by_name = ClientOrderId::parse(&execution.client_id).is_some();
-            let is_old = execution.at.0 < settled;
+            let is_old = execution.at < settled;
             let fits = execution.side.sign() == missing.signum();
             if missing == 0 || ours || is_ours_by_name || is_old || !fits {
                 continue;
@@ -217,6 +225,14 @@ impl<P: Shape> Connector<P> {
         }
     }
 
+    /// A look at executions that showed nothing, or nothing that still counts: it is taken again, within bounds.
+    fn look_failed(&mut self, slot: Slot, symbol: Symbol) {
+        if let Some(look) = self.account_mut(slot).unexplained.get_mut(&symbol) {
+            look.looks = look.looks.saturating_sub(1);
+            look.failures = look.failures.saturating_add(1);
+        }
+    }
+
     /// The exchange's own orders on a symbol: executions of theirs are liquidations or the like (CASES.md F6).
     pub(super) fn forced_read(
         &mut self,
@@ -232,7 +248,11 @@ impl<P: Shape> Connector<P> {
             look.asking = false;
             look.looks
         });
-        if account.is_explained(symbol) || !account.is_quiet(symbol) || !account.is_listed() {
+        if account.is_explained(symbol) || !account.is_quiet(symbol) {
+            return;
+        }
+        if !account.views.is_listed(symbol) {
+            self.look_failed(slot, symbol);
             return;
         }
         let forced = match end {

@@ -185,6 +185,7 @@ impl<P: Shape> Connector<P> {
         let mode = account.mode;
         let Some(order) = account.orders.get_mut(&id) else { return };
         order.phase = Phase::Queued;
+        let expires_at = order.expires_at;
         let (order, attached) = (order.new, order.planned.filter(|_| P::ATTACHES));
         if let Some(attached) = attached {
             account.attached.insert(order.symbol, attached);
@@ -192,6 +193,8 @@ impl<P: Shape> Connector<P> {
         self.ask(Some(slot), Ask::Place(Placement { order, mode, attached }), Why::Place(id), purpose);
         if purpose == Purpose::Open {
             self.queue.shuffle_last();
+            // Whatever holds it back: its time ends.
+            self.queue.set(expires_at, Timer::Expire(slot, id));
         }
     }
 

@@ -153,6 +153,20 @@ impl Queue {
         }
     }
 
+    /// What waits of an account's comparison in rotation waits as one that is wanted from now on.
+    pub(super) fn hasten_comparison(&mut self, slot: Slot) {
+        let wanted = |job: &Job| job.slot == Some(slot) && matches!(job.why, Why::Compare);
+        let line = &mut self.lines[line_of(Purpose::Background)];
+        let waiting = line.iter().position(wanted).and_then(|place| line.remove(place));
+        let job = waiting.or_else(|| {
+            let key = self.held.iter().find(|(_, job)| wanted(job)).map(|(key, _)| *key)?;
+            self.held.remove(&key)
+        });
+        if let Some(job) = job {
+            self.push(Job { purpose: Purpose::Reconcile, ..job });
+        }
+    }
+
     fn hold(&mut self, until: Timestamp, job: Job) {
         self.next += 1;
         self.held.insert((until, self.next), job);
@@ -208,9 +222,10 @@ impl<P: Shape> Connector<P> {
             // Back to the front of its line: it has waited.
             self.queue.lines[line_of(job.purpose)].push_front(job);
         }
-        let is_crowded = self.crowded.is_some()
-            && self.crowded == self.shared_trade
-            && !planted!("entries_signed_into_a_crowded_socket");
+        let takes = |socket| self.sockets.get(&socket).is_some_and(super::streams::Socket::is_ready);
+        let is_crowded =
+            self.crowded.is_some_and(|socket| self.shared_trade == Some(socket) && takes(socket))
+                && !planted!("entries_signed_into_a_crowded_socket");
         let opens = line_of(Purpose::Open);
         for _ in 0..PUMP_MAX {
             let mut lines = self.queue.lines.iter().enumerate();
@@ -298,6 +313,15 @@ impl<P: Shape> Connector<P> {
         if let (Why::Prepare(symbol), Some(slot)) = (&job.why, job.slot) {
             // An entry that comes now waits for this answer instead of asking again.
             self.account_mut(slot).setups.entry(*symbol).or_default().asking = true;
+        }
+        if let (Why::Compare, Some(slot)) = (&job.why, job.slot) {
+            // As of now, however long it waited.
+            let account = &mut self.accounts[slot.0 as usize];
+            match &job.ask {
+                Ask::Positions(cursor) if cursor.is_empty() => account.views.ask(at),
+                Ask::Balances => account.moves_asked = account.moves,
+                _ => {}
+            }
         }
         self.metrics.calls += 1;
         if let (Why::Place(id), Some(slot)) = (&job.why, job.slot) {
