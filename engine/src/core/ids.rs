@@ -13,18 +13,21 @@ pub const SLOTS: u16 = 4096;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Appends `value` to `out` as exactly `width` base-62 digits.
+/// Fills `out` with `value` in base-62 digits.
 ///
 /// # Panics
 /// When the value needs more digits: the caller chose the width from the type's range.
-fn push_base62(out: &mut String, mut value: u64, width: usize) {
-    let mut digits = [b'0'; 11];
-    for digit in digits[..width].iter_mut().rev() {
+fn put_base62(out: &mut [u8], mut value: u64) {
+    for digit in out.iter_mut().rev() {
         *digit = ALPHABET[usize::try_from(value % 62).expect("below 62")];
         value /= 62;
     }
     assert!(value == 0, "an id wider than its text");
-    out.push_str(std::str::from_utf8(&digits[..width]).expect("only ASCII was written"));
+}
+
+/// Ids are written whole and without an allocation: each order has several, in every place that it is told of.
+fn write_ascii(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
+    f.write_str(std::str::from_utf8(text).expect("only ASCII was written"))
 }
 
 /// Reads a fixed-width base-62 number; `None` for another alphabet or an overflow.
@@ -79,9 +82,9 @@ impl UserId {
 
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(Self::WIDTH);
-        push_base62(&mut text, self.0, Self::WIDTH);
-        f.write_str(&text)
+        let mut text = [0; Self::WIDTH];
+        put_base62(&mut text, self.0);
+        write_ascii(f, &text)
     }
 }
 
@@ -94,9 +97,20 @@ pub struct AccountId {
     pub index: u8,
 }
 
+impl AccountId {
+    const WIDTH: usize = UserId::WIDTH + 1;
+
+    fn put(self, out: &mut [u8]) {
+        put_base62(&mut out[..UserId::WIDTH], self.user.0);
+        out[UserId::WIDTH] = ALPHABET[usize::from(self.index % 62)];
+    }
+}
+
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.user, char::from(ALPHABET[usize::from(self.index % 62)]))
+        let mut text = [0; Self::WIDTH];
+        self.put(&mut text);
+        write_ascii(f, &text)
     }
 }
 
@@ -122,11 +136,18 @@ impl SourceId {
         let (owner, index) = text.split_at(UserId::WIDTH);
         Some(Self { owner: UserId::parse(owner)?, index: u8::try_from(parse_base62(index)?).ok()? })
     }
+
+    fn put(self, out: &mut [u8]) {
+        put_base62(&mut out[..UserId::WIDTH], self.owner.0);
+        out[UserId::WIDTH] = ALPHABET[usize::from(self.index % 62)];
+    }
 }
 
 impl fmt::Display for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.owner, char::from(ALPHABET[usize::from(self.index % 62)]))
+        let mut text = [0; Self::WIDTH];
+        self.put(&mut text);
+        write_ascii(f, &text)
     }
 }
 
@@ -157,13 +178,18 @@ impl SignalId {
             number: u32::try_from(parse_base62(number)?).ok().filter(|number| *number > 0)?,
         })
     }
+
+    fn put(self, out: &mut [u8]) {
+        self.source.put(&mut out[..SourceId::WIDTH]);
+        put_base62(&mut out[SourceId::WIDTH..Self::WIDTH], u64::from(self.number));
+    }
 }
 
 impl fmt::Display for SignalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut number = String::with_capacity(Self::NUMBER_WIDTH);
-        push_base62(&mut number, u64::from(self.number), Self::NUMBER_WIDTH);
-        write!(f, "{}{}", self.source, number)
+        let mut text = [0; Self::WIDTH];
+        self.put(&mut text);
+        write_ascii(f, &text)
     }
 }
 
@@ -233,7 +259,7 @@ pub struct ClientOrderId {
 
 impl ClientOrderId {
     /// Width of the text form: within Binance's 36 and Bybit's 36, and the 32 of DOMAIN.md.
-    pub const WIDTH: usize = SignalId::WIDTH + UserId::WIDTH + 1 + 1 + 1;
+    pub const WIDTH: usize = SignalId::WIDTH + AccountId::WIDTH + 1 + 1;
     /// The highest `round`.
     pub const ROUND_MAX: u8 = 61;
 
@@ -266,8 +292,12 @@ impl ClientOrderId {
 
 impl fmt::Display for ClientOrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let round = char::from(ALPHABET[usize::from(self.round % 62)]);
-        write!(f, "{}{}{}{round}", self.signal, self.account, char::from(self.leg.letter()))
+        let mut text = [0; Self::WIDTH];
+        self.signal.put(&mut text[..SignalId::WIDTH]);
+        let (account, rest) = text[SignalId::WIDTH..].split_at_mut(AccountId::WIDTH);
+        self.account.put(account);
+        rest.copy_from_slice(&[self.leg.letter(), ALPHABET[usize::from(self.round % 62)]]);
+        write_ascii(f, &text)
     }
 }
 

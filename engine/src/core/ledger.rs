@@ -6,6 +6,7 @@
 //! **Bounds**: the statement keeps the newest [`STATEMENT_MAX`] entries; balances are complete.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -76,18 +77,24 @@ impl LedgerAccount {
     /// Its name in statements.
     #[must_use]
     pub fn name(self) -> String {
-        match self {
-            Self::Wallet(index) => format!("wallet:{index}"),
-            Self::Real => "real".into(),
-            Self::Credit => "credit".into(),
-            Self::Commission => "commission".into(),
-            Self::Debt => "debt".into(),
-            Self::Outside => "outside".into(),
-            Self::VenueProfit => "venue_profit".into(),
-            Self::VenueFee => "venue_fee".into(),
-            Self::VenueFunding => "venue_funding".into(),
-            Self::Revenue => "company_revenue".into(),
-        }
+        self.to_string()
+    }
+}
+
+impl fmt::Display for LedgerAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wallet(index) => return write!(f, "wallet:{index}"),
+            Self::Real => "real",
+            Self::Credit => "credit",
+            Self::Commission => "commission",
+            Self::Debt => "debt",
+            Self::Outside => "outside",
+            Self::VenueProfit => "venue_profit",
+            Self::VenueFee => "venue_fee",
+            Self::VenueFunding => "venue_funding",
+            Self::Revenue => "company_revenue",
+        })
     }
 }
 
@@ -126,20 +133,26 @@ impl EntryKey {
     /// A stable text form.
     #[must_use]
     pub fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AccountOpened(a) => format!("account_opened:{a}"),
-            Self::Prepaid(a) => format!("prepaid:{a}"),
-            Self::FillFee(id, n) => format!("fill_fee:{id}:{n}"),
-            Self::FillProfit(id, n) => format!("fill_profit:{id}:{n}"),
-            Self::Funding(a, symbol, at) => format!("funding:{a}:{symbol}:{}", at.millis()),
-            Self::LiquidationFee(a, n) => format!("liquidation_fee:{a}:{n}"),
-            Self::LiquidationProfit(a, n) => format!("liquidation_profit:{a}:{n}"),
-            Self::ProfitShare(signal, a) => format!("profit_share:{signal}:{a}"),
-            Self::Recharge(n) => format!("recharge:{n}"),
-            Self::DebtOffset(n) => format!("debt_offset:{n}"),
-            Self::OutsideFee(a, n) => format!("outside_fee:{a}:{n}"),
-            Self::OutsideProfit(a, n) => format!("outside_profit:{a}:{n}"),
-            Self::Transfer(a, n) => format!("transfer:{a}:{n}"),
+            Self::AccountOpened(a) => write!(f, "account_opened:{a}"),
+            Self::Prepaid(a) => write!(f, "prepaid:{a}"),
+            Self::FillFee(id, n) => write!(f, "fill_fee:{id}:{n}"),
+            Self::FillProfit(id, n) => write!(f, "fill_profit:{id}:{n}"),
+            Self::Funding(a, symbol, at) => write!(f, "funding:{a}:{symbol}:{}", at.millis()),
+            Self::LiquidationFee(a, n) => write!(f, "liquidation_fee:{a}:{n}"),
+            Self::LiquidationProfit(a, n) => write!(f, "liquidation_profit:{a}:{n}"),
+            Self::ProfitShare(signal, a) => write!(f, "profit_share:{signal}:{a}"),
+            Self::Recharge(n) => write!(f, "recharge:{n}"),
+            Self::DebtOffset(n) => write!(f, "debt_offset:{n}"),
+            Self::OutsideFee(a, n) => write!(f, "outside_fee:{a}:{n}"),
+            Self::OutsideProfit(a, n) => write!(f, "outside_profit:{a}:{n}"),
+            Self::Transfer(a, n) => write!(f, "transfer:{a}:{n}"),
         }
     }
 }

@@ -383,13 +383,12 @@ impl Change<'_> {
 fn put_entry(batch: &mut Batch, user: UserId, entry: &engine::core::ledger::Entry) {
     batch.put(Table::Entries, entry.at, rows::entry(user, entry), true);
     for (line, posting) in entry.postings.iter().enumerate() {
-        let account = posting.account.name();
         let line = Line {
             at: entry.at,
             user,
             number: entry.number,
             line,
-            account: &account,
+            account: posting.account,
             currency: entry.currency,
             amount: posting.amount.units(),
         };
@@ -404,11 +403,12 @@ pub(super) fn rows_of(user: &User) -> Vec<(Table, Vec<u8>)> {
     batch.may_repeat = true;
     whole_user(&mut batch, user);
     let opening = (Table::Postings.place(), 0_u64.to_be_bytes());
-    let of = |table: Table, rows: TableRows| rows.latest.into_values().map(move |row| (table, row.tuple));
+    let of =
+        |rows: &TableRows| rows.latest().into_iter().map(|(_, row)| row.tuple.clone()).collect::<Vec<_>>();
     Table::ALL
         .into_iter()
-        .zip(batch.tables)
-        .flat_map(|(table, rows)| of(table, rows))
+        .zip(&batch.tables)
+        .flat_map(|(table, rows)| of(rows).into_iter().map(move |row| (table, row)))
         // The balances that a history in the middle begins with are no rows of one that has everything.
         .filter(|(table, row)| table.place() != opening.0 || row[2 + 12 + 12 + 4..][..8] != opening.1)
         .collect()
@@ -452,13 +452,12 @@ fn whole_user(batch: &mut Batch, user: &User) {
             .map(|posting| posting.amount.units())
             .sum();
         if balance.units() != known {
-            let name = account.name();
             let line = Line {
                 at: user.created_at,
                 user: user.id,
                 number: 0,
                 line,
-                account: &name,
+                account: *account,
                 currency: *currency,
                 amount: balance.units() - known,
             };

@@ -30,8 +30,12 @@ const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
 const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
 /// How often a database that gets nothing is asked where it stands: it may have been put back by a fail-over.
 const ASK_EVERY: Nanos = Nanos::from_millis(1_000);
-/// Records that are read while a batch is written, before the writing goes on: less than a millisecond.
+/// Records that are read at once, before other work of the thread goes on (the writing of a batch, readers, other shards): less
+/// than a millisecond.
 const STEP_RECORDS: usize = 128;
+/// The part of the largest batch that is enough to begin with while the database has nothing to do. While it works on that,
+/// more is made.
+const ENOUGH_SHARE: usize = 4;
 /// Users of a batch of a history that begins in the middle.
 const USERS_AT_ONCE: usize = 100;
 
@@ -216,8 +220,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             self.pending = Some(projection.take());
         }
         while let Some(found) = found.filter(|found| projection.through() < *found) {
-            let (records, bytes) = (self.sizes.records_max, self.sizes.bytes_max);
-            read(&mut projection, &mut follower, found, (records, bytes), false).await?;
+            read(&mut projection, &mut follower, found, (STEP_RECORDS, self.sizes.bytes_max), false).await?;
+            yield_now().await;
         }
         self.projection = Some((projection, follower));
         Ok(())
@@ -234,19 +238,21 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 continue;
             }
             let durable = progress.durable();
+            let enough = (self.records_max / ENOUGH_SHARE).max(1);
             let (projection, follower) = self.projection.as_mut().expect("it was made before");
             if projection.waiting().records == 0 {
                 waiting_since = self.pause.now();
             }
-            if projection.through() < durable
-                && let Some(most) = room(projection, self.records_max, self.sizes.bytes_max)
-            {
-                read(projection, follower, durable, most, true).await?;
+            let behind = projection.through() < durable;
+            if behind && let Some((records, bytes)) = room(projection, enough, self.sizes.bytes_max) {
+                read(projection, follower, durable, (records.min(STEP_RECORDS), bytes), true).await?;
+                yield_now().await;
+                continue;
             }
+            // Nothing more is waited for: there is enough, or there are no more for now.
             let held = projection.waiting().records;
-            let caught_up = projection.through() == durable;
             let late = self.pause.now().since(waiting_since) >= self.sizes.linger;
-            if held > 0 && (held >= self.records_max || !caught_up || late) {
+            if held > 0 && (behind || held >= self.records_max || late) {
                 self.pending = Some(projection.take());
             } else if self.pause.now().since(heard) >= ASK_EVERY {
                 let (projection, _) = self.projection.as_ref().expect("it was made before");

@@ -2,12 +2,12 @@
 //!
 //! **Invariants**: the fields stand in the order of [`Table::columns`]. **Never**: writes a secret.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use engine::core::event::Charge;
 use engine::core::fixed::Money;
 use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId, Timestamp, UserId};
-use engine::core::ledger::{Currency, Entry};
+use engine::core::ledger::{Currency, Entry, LedgerAccount};
 use engine::core::order::Fill;
 use engine::core::position::{Order, Position};
 use engine::core::rules::{Settings, Sizing};
@@ -102,7 +102,7 @@ pub(super) fn subscription(user: UserId, subscription: &Subscription) -> Vec<u8>
 pub(super) fn signal(kept: &SourceSignal, body: &str) -> Vec<u8> {
     let signal = &kept.signal;
     let mut row = Tuple::new();
-    row.time(signal.accepted_at).text(&signal.id.to_string());
+    row.time(signal.accepted_at).id(signal.id);
     row.big(signal.id.source.owner.0).small(signal.id.source.index);
     row.text(signal.kind.as_str()).text(signal.symbol.as_str());
     row.numeric_or_null(signal.price.map(|price| price.units()));
@@ -130,7 +130,7 @@ pub(super) fn signal(kept: &SourceSignal, body: &str) -> Vec<u8> {
 pub(super) fn outcome(user: UserId, outcome: &Outcome) -> Vec<u8> {
     let (word, reason) = outcome.kind.words();
     let mut row = Tuple::new();
-    row.time(outcome.decided_at).big(user.0).text(&outcome.signal.to_string()).small(outcome.account);
+    row.time(outcome.decided_at).big(user.0).id(outcome.signal).small(outcome.account);
     row.text(word).text_or_null(reason);
     row.time_or_null(outcome.sent_at).time_or_null(outcome.filled_at).time_or_null(outcome.done_at);
     finish(row, Table::Receipts)
@@ -140,11 +140,8 @@ pub(super) fn order(order: &Order) -> Vec<u8> {
     let new = &order.new;
     let (kind, price) = new.kind.words();
     let mut row = Tuple::new();
-    row.time(order.decided_at)
-        .text(&new.id.to_string())
-        .big(new.id.account.user.0)
-        .small(new.id.account.index);
-    row.text(&new.id.signal.to_string()).text(&order.position.to_string()).text(new.id.leg.as_str());
+    row.time(order.decided_at).id(new.id).big(new.id.account.user.0).small(new.id.account.index);
+    row.id(new.id.signal).id(order.position).text(new.id.leg.as_str());
     row.text(new.symbol.as_str()).text(new.side.as_str()).text(kind);
     row.numeric_or_null(price.map(|price| price.units())).numeric(new.quantity.units());
     row.boolean(new.reduce_only).small(new.leverage);
@@ -157,7 +154,7 @@ pub(super) fn order(order: &Order) -> Vec<u8> {
 /// A position; `state` is the field's word for where it stands.
 pub(super) fn position(user: UserId, position: &Position, state: &str) -> Vec<u8> {
     let mut row = Tuple::new();
-    row.time(position.decided_at).big(user.0).text(&position.signal.to_string()).small(position.account);
+    row.time(position.decided_at).big(user.0).id(position.signal).small(position.account);
     row.text(position.symbol.as_str()).text(position.side.as_str()).text(state).small(position.leverage);
     row.numeric(position.quantity.units()).numeric(position.entry_cost.units());
     row.numeric(position.entry_quantity.units()).numeric(position.realised.units());
@@ -172,7 +169,7 @@ pub(super) fn position(user: UserId, position: &Position, state: &str) -> Vec<u8
 /// An execution of an order.
 pub(super) fn fill(at: Timestamp, id: ClientOrderId, order: &Order, fill: &Fill, realised: Money) -> Vec<u8> {
     let words = [order.new.symbol.as_str(), order.new.side.as_str()];
-    execution(at, &id.to_string(), id.account, order.position, words, fill, realised)
+    execution(at, id, id.account, order.position, words, fill, realised)
 }
 
 /// An execution that the venue made by itself, or somebody else on the exchange account.
@@ -184,14 +181,14 @@ pub(super) fn by_others(
     fill: &Fill,
     realised: Money,
 ) -> Vec<u8> {
-    let id = format!("{who}:{}:{}", account.user, account.index);
+    let id = format_args!("{who}:{}:{}", account.user, account.index);
     let words = [position.symbol.as_str(), position.side.opposite().as_str()];
-    execution(at, &id, account, position.signal, words, fill, realised)
+    execution(at, id, account, position.signal, words, fill, realised)
 }
 
 fn execution(
     at: Timestamp,
-    id: &str,
+    id: impl Display,
     account: AccountId,
     position: SignalId,
     [symbol, side]: [&str; 2],
@@ -199,8 +196,8 @@ fn execution(
     realised: Money,
 ) -> Vec<u8> {
     let mut row = Tuple::new();
-    row.time(at).text(id).big(u64::from(fill.number)).big(account.user.0).small(account.index);
-    row.text(&position.to_string()).text(symbol).text(side);
+    row.time(at).id(id).big(u64::from(fill.number)).big(account.user.0).small(account.index);
+    row.id(position).text(symbol).text(side);
     row.numeric(fill.price.units()).numeric(fill.quantity.units()).numeric(fill.fee.units());
     row.numeric(realised.units());
     row.text(fill.liquidity.as_str());
@@ -221,7 +218,7 @@ pub(super) struct Fee {
 
 pub(super) fn fee(fee: &Fee) -> Vec<u8> {
     let mut row = Tuple::new();
-    row.time(fee.at).big(fee.account.user.0).text(&fee.position.to_string()).small(fee.account.index);
+    row.time(fee.at).big(fee.account.user.0).id(fee.position).small(fee.account.index);
     row.text(fee.currency.as_str()).numeric(fee.net.units());
     row.numeric(fee.charge.credit.units()).numeric(fee.charge.real.units()).numeric(fee.charge.debt.units());
     row.numeric(fee.carried_loss.units());
@@ -230,25 +227,25 @@ pub(super) fn fee(fee: &Fee) -> Vec<u8> {
 
 pub(super) fn entry(user: UserId, entry: &Entry) -> Vec<u8> {
     let mut row = Tuple::new();
-    row.time(entry.at).big(user.0).big(entry.number).text(&entry.key.text()).text(entry.currency.as_str());
+    row.time(entry.at).big(user.0).big(entry.number).id(entry.key).text(entry.currency.as_str());
     finish(row, Table::Entries)
 }
 
 /// A line of the entry with this number.
-pub(super) struct Line<'a> {
+pub(super) struct Line {
     pub(super) at: Timestamp,
     pub(super) user: UserId,
     pub(super) number: u64,
     pub(super) line: usize,
-    pub(super) account: &'a str,
+    pub(super) account: LedgerAccount,
     pub(super) currency: Currency,
     pub(super) amount: i64,
 }
 
-pub(super) fn posting(line: &Line<'_>) -> Vec<u8> {
+pub(super) fn posting(line: &Line) -> Vec<u8> {
     let mut row = Tuple::new();
     row.time(line.at).big(line.user.0).big(line.number);
     row.small(i16::try_from(line.line).expect("an entry has few lines"));
-    row.text(line.account).text(line.currency.as_str()).numeric(line.amount);
+    row.id(line.account).text(line.currency.as_str()).numeric(line.amount);
     finish(row, Table::Postings)
 }

@@ -68,8 +68,8 @@ impl Contents {
                 next.push(((table, key), row.to_vec(), true));
                 bytes = rest;
             }
-            for (key, latest) in &rows.latest {
-                next.push(((table, key.clone()), latest.tuple.clone(), latest.fresh));
+            for (key, latest) in rows.latest() {
+                next.push(((table, key.to_vec()), latest.tuple.clone(), latest.fresh));
             }
         }
         for (key, _, new) in &next {
@@ -237,10 +237,9 @@ impl History for SimDatabase {
         }
         if let Some(poison) = &inside.poison {
             let holds = |bytes: &[u8]| bytes.windows(poison.len()).any(|window| window == poison);
-            let hit = batch
-                .tables
-                .iter()
-                .any(|rows| holds(&rows.appended) || rows.latest.values().any(|latest| holds(&latest.tuple)));
+            let hit = batch.tables.iter().any(|rows| {
+                holds(&rows.appended) || rows.latest().iter().any(|(_, latest)| holds(&latest.tuple))
+            });
             if hit {
                 return Err(HistoryError::Refused("a value that does not fit".to_owned()));
             }

@@ -5,6 +5,9 @@
 //!
 //! **Invariants**: a tuple holds as many fields as it was begun with; a text holds no NUL, which the database has no place for.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 use engine::core::ids::Timestamp;
 
 /// What a COPY begins with: the signature, no flags, no extension.
@@ -81,6 +84,17 @@ impl Tuple {
         } else {
             self.field(value.as_bytes());
         }
+        self
+    }
+
+    /// `text` of what has no NUL in it: an id, a name of ours.
+    pub fn id(&mut self, value: impl Display) -> &mut Self {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        write!(self.bytes, "{value}").expect("writing to memory does not fail");
+        let length = i32::try_from(self.bytes.len() - at - 4).expect("a field is shorter than a record");
+        self.bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        self.fields += 1;
         self
     }
 

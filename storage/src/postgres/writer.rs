@@ -291,8 +291,9 @@ async fn write_table(session: &Session, table: Table, rows: &TableRows) -> Resul
     if !rows.appended.is_empty() {
         copy(session, direct, rows.appended.chunks(CHUNK_BYTES)).await?;
     }
+    let latest = rows.latest();
     let of = |fresh: bool| {
-        rows.latest.values().filter(move |row| row.fresh == fresh).map(|row| row.tuple.as_slice())
+        latest.iter().filter(move |(_, row)| row.fresh == fresh).map(|(_, row)| row.tuple.as_slice())
     };
     if of(true).next().is_some() {
         copy(session, direct, of(true)).await?;
