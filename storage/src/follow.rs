@@ -238,6 +238,28 @@ impl<D: Disk> Follower<D> {
     }
 }
 
+/// The bytes of a durable record; `None` when the log does not reach back to it.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn record_at<D: Disk>(
+    disk: &D,
+    home: &ShardHome,
+    lsn: Lsn,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    let (segments, _) = listed(disk, home).await?;
+    let covered = covering(disk, home.dir(), home.identity(), &segments, lsn).await?.is_some();
+    if !covered && first_record(disk, home, &segments).await?.is_none_or(|first| first > lsn) {
+        return Ok(None);
+    }
+    let mut follower = Follower::open(disk.clone(), home, lsn).await?;
+    let path = follower.path();
+    let mut record = None;
+    let read = follower.next(lsn, 1, usize::MAX, &mut |_, bytes| record = Some(bytes.to_vec())).await;
+    follower.window.close().await.map_err(StorageError::io("close", &path))?;
+    read.map(|_| record)
+}
+
 /// Where a copy of the state can begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {

@@ -208,6 +208,87 @@ proptest! {
     }
 }
 
+/// A data directory that was put back to an earlier point gives numbers to other records, and the database has its own under
+/// them. Neither before nor after the log has grown past the database's place is anything written, or let go.
+#[test]
+fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_left_behind() {
+    let sign_up = |place: &mut Place, kind: &str, count: usize| {
+        for n in 0..count {
+            place.world.desk.sign_up(&format!("{kind}{n}@example.com"), "UTC");
+            place.commit();
+        }
+    };
+    let mut left_behind = Place::new(7);
+    sign_up(&mut left_behind, "before", 10);
+    sign_up(&mut left_behind, "lost", 20);
+    let mut running = left_behind.projector();
+    drain(&left_behind, &mut running);
+    let contents = left_behind.database.contents();
+    let refuses = |place: &Place, running: &mut Running, why: &str| {
+        assert!(!turns(running, 3_000));
+        let report = place.progress.report();
+        let failing = report.failing.unwrap_or_default();
+        assert!(failing.contains(why), "{failing}");
+        assert_eq!(report.projected, Lsn(0), "nothing of this log is there");
+        assert_eq!(place.progress.hold(Nanos(u64::MAX)), Lsn(0), "all of the log stays");
+        assert!(place.database.contents() == contents);
+    };
+
+    // The same up to a point, as a copy that was put back.
+    let mut place = Place::new(7);
+    place.database = left_behind.database.clone();
+    sign_up(&mut place, "before", 10);
+    let mut running = place.projector();
+    refuses(&place, &mut running, "the log ends at");
+    sign_up(&mut place, "after", 40);
+    refuses(&place, &mut running, "another record");
+    // Neither does a server that first looks when the log has grown.
+    let mut running = place.projector();
+    refuses(&place, &mut running, "another record");
+    // The database is put back as well: it goes on.
+    let restored = SimDatabase::default();
+    let mut earlier = Place::new(7);
+    earlier.database = restored.clone();
+    sign_up(&mut earlier, "before", 10);
+    drain(&earlier, &mut earlier.projector());
+    place.database = restored;
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+    assert_eq!(place.database.users().len(), place.users().count());
+}
+
+/// A history that began in the middle knows which record was the last before it.
+#[test]
+fn a_history_that_began_in_the_middle_is_not_grown_over_either() {
+    let grow = |place: &mut Place, kind: &str, count: usize| {
+        for n in 0..count {
+            place.world.desk.sign_up(&format!("{kind}{n}@example.com"), "UTC");
+            place.commit();
+        }
+    };
+    let begun = |kind: &str| {
+        let mut place = Place::new(7);
+        grow(&mut place, "before", 90);
+        grow(&mut place, kind, 10);
+        place.snapshot(false);
+        let base = place.snapshots.last().unwrap().clone();
+        storage::sim_disk::block_on(prune(&place.disk, &place.home, &base)).unwrap();
+        assert!(place.disk.read(&rig::segment_path(1)).is_none());
+        place
+    };
+    let left_behind = begun("lost");
+    drain(&left_behind, &mut left_behind.projector());
+    let contents = left_behind.database.contents();
+    let mut place = begun("after");
+    grow(&mut place, "later", 10);
+    place.database = left_behind.database.clone();
+    let mut running = place.projector();
+    assert!(!turns(&mut running, 3_000));
+    assert!(place.progress.report().failing.unwrap_or_default().contains("another record"));
+    assert!(place.database.contents() == contents);
+}
+
 /// A row that the database does not take is found, named by its record, and everything else arrives.
 #[test]
 fn a_record_that_is_refused_is_passed_over_alone() {

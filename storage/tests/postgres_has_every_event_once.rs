@@ -27,6 +27,7 @@ use projecting::Logged;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use steps::step;
+use storage::Lsn;
 use storage::history::sim_database::SimDatabase;
 use storage::history::tuple;
 use storage::history::{History, Progress, Projector, Sizes, Table};
@@ -76,6 +77,20 @@ impl Desk {
         };
         let pause = TokioPause(HostClock);
         Projector::new(self.logged.disk.clone(), self.logged.home.clone(), history, pause, sizes)
+    }
+
+    /// Waits until the projector says once more that it cannot go on, and why.
+    async fn failing(&self, why: &str) {
+        let (deadline, report) = (Instant::now() + WAIT_MAX, self.logged.progress.report());
+        loop {
+            let now = self.logged.progress.report();
+            if now.failures > report.failures && now.failing.as_deref().is_some_and(|text| text.contains(why))
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {why}: {now:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until the projector says that everything is in the database.
@@ -194,6 +209,29 @@ fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
         let told = Rc::clone(&stop);
         let driver = async {
             desk.work(400);
+            desk.drained().await;
+            compare(&desk, &cluster.primary().url_without_password()).await;
+
+            // A database from before there were marks of records, and then one that has been given those of another history.
+            let mark = |value: &str| {
+                let text = format!("UPDATE coinbitclub.projector_progress SET record_mark = {value}");
+                cluster.primary().psql(&text);
+            };
+            mark("NULL");
+            desk.work(50);
+            desk.drained().await;
+            let found = "SELECT encode(record_mark, 'hex') FROM coinbitclub.projector_progress";
+            let own = cluster.primary().psql(found);
+            assert_eq!(own.len(), 32, "{own}");
+            mark("substr(sha256('another'), 1, 16)");
+            desk.failing("another record").await;
+            assert_eq!(desk.logged.progress.projected(), Lsn(0));
+            let rows = "SELECT count(*) FROM coinbitclub.users";
+            let before = cluster.primary().psql(rows);
+            desk.work(50);
+            desk.failing("another record").await;
+            assert_eq!(cluster.primary().psql(rows), before, "nothing is written over it");
+            mark(&format!("'\\x{own}'"));
             desk.drained().await;
             compare(&desk, &cluster.primary().url_without_password()).await;
 

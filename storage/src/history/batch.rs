@@ -8,9 +8,10 @@ use std::collections::{BTreeSet, HashMap};
 use engine::core::ids::Timestamp;
 
 use super::month::Month;
+use super::seam::Reached;
 use super::tables::{Growth, Table};
 use super::tuple;
-use crate::identity::{LogIdentity, Lsn};
+use crate::identity::LogIdentity;
 
 /// A row that may be written again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +58,9 @@ pub struct Batch {
     /// Whose.
     pub place: LogIdentity,
     /// The last record that was in the database before; none for a history that begins with this.
-    pub after: Option<Lsn>,
+    pub after: Option<Reached>,
     /// The last record that is in it afterwards.
-    pub through: Lsn,
+    pub through: Reached,
     /// Records in it.
     pub records: usize,
     /// Bytes of them in the log.
@@ -79,7 +80,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     #[must_use]
-    pub fn new(place: LogIdentity, after: Option<Lsn>, through: Lsn) -> Self {
+    pub fn new(place: LogIdentity, after: Option<Reached>, through: Reached) -> Self {
         Self {
             place,
             after,

@@ -24,5 +24,5 @@ pub use month::Month;
 pub use progress::{FAR_BEHIND, KEPT, Progress, ProgressReport};
 pub use projection::Projection;
 pub use projector::{Projector, Sizes};
-pub use seam::{History, HistoryError, Pause, Standing};
+pub use seam::{History, HistoryError, Mark, Pause, Reached, Standing};
 pub use tables::{Growth, Table};

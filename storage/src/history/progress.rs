@@ -90,11 +90,16 @@ impl Progress {
         Lsn(self.projected.load(Ordering::Acquire))
     }
 
-    /// What comes after this record has to stay in the log: it was not in the database [`KEPT`] ago.
+    /// What comes after this record has to stay in the log: it was not in the database [`KEPT`] ago, or it is the last that was,
+    /// which shows whose history the database holds.
     #[must_use]
     pub fn hold(&self, now: Nanos) -> Lsn {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.iter().rev().find(|(at, _)| now.since(*at) >= KEPT).map_or(Lsn(0), |(_, lsn)| *lsn)
+        samples
+            .iter()
+            .rev()
+            .find(|(at, _)| now.since(*at) >= KEPT)
+            .map_or(Lsn(0), |(_, lsn)| Lsn(lsn.0.saturating_sub(1)))
     }
 
     fn sample(&self, now: Nanos, lsn: Lsn) {
@@ -141,6 +146,7 @@ impl Progress {
         }
     }
 
+    /// The database was found to stand at this record of this log; none when it has nothing of it, or nothing that counts.
     pub(super) fn stands(&self, found: Option<Lsn>, now: Nanos) {
         let found = found.unwrap_or(Lsn(0));
         self.projected.store(found.0, Ordering::Release);
@@ -154,7 +160,7 @@ impl Progress {
     }
 
     pub(super) fn written(&self, batch: &Batch, now: Nanos) {
-        self.stands(Some(batch.through), now);
+        self.stands(Some(batch.through.lsn), now);
         self.projected_at.store(batch.at.0, Ordering::Relaxed);
         self.rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
@@ -193,9 +199,9 @@ mod tests {
             progress.stands(Some(Lsn(minute)), at(minute * 60));
         }
         assert_eq!(progress.projected(), Lsn(29));
-        assert_eq!(progress.hold(at(29 * 60)), Lsn(19), "ten minutes ago");
+        assert_eq!(progress.hold(at(29 * 60)), Lsn(18), "ten minutes ago");
         progress.stands(Some(Lsn(5)), at(30 * 60));
         assert_eq!(progress.hold(at(30 * 60)), Lsn(0), "what it had it does not have any more");
-        assert_eq!(progress.hold(at(40 * 60)), Lsn(5));
+        assert_eq!(progress.hold(at(40 * 60)), Lsn(4));
     }
 }

@@ -19,6 +19,7 @@ use engine::core::user::{Skip, User};
 
 use super::batch::{Batch, TableRows};
 use super::rows::{self, Fee, Line, json_text};
+use super::seam::{Mark, Reached};
 use super::tables::Table;
 use super::tuple::Tuple;
 use crate::identity::{Generation, LogIdentity, Lsn, Salt, ShardNumber};
@@ -30,6 +31,9 @@ pub struct Projection {
     /// The last record that each user of the snapshot holds.
     as_of: IdMap<UserId, u64>,
     through: Lsn,
+    /// The last record, and where it began before there was one.
+    last: Vec<u8>,
+    began: Mark,
     batch: Batch,
 }
 
@@ -42,7 +46,9 @@ impl Projection {
             state: State::default(),
             as_of: HashMap::default(),
             through: Lsn(0),
-            batch: Batch::new(place, None, Lsn(0)),
+            last: Vec::new(),
+            began: Mark::Absent,
+            batch: Batch::new(place, None, Reached { lsn: Lsn(0), mark: Mark::Absent }),
         }
     }
 
@@ -71,8 +77,8 @@ impl Projection {
 
     /// All sections are loaded: the next record is the one after `through`, and rows are those of a database that holds
     /// everything up to `database`.
-    pub fn begin(&mut self, through: Lsn, database: Option<Lsn>) {
-        self.through = through;
+    pub fn begin(&mut self, through: Reached, database: Option<Reached>) {
+        (self.through, self.began) = (through.lsn, through.mark);
         self.batch = Batch::new(self.place, database, through);
     }
 
@@ -80,7 +86,7 @@ impl Projection {
     pub fn begin_in_the_middle(&mut self, users: usize) -> Vec<Batch> {
         let mut batches = Vec::new();
         for some in self.state.users().chunks(users) {
-            let mut batch = Batch::new(self.place, None, self.through);
+            let mut batch = Batch::new(self.place, None, self.reached());
             (batch.may_repeat, batch.partial) = (true, true);
             some.iter().for_each(|user| whole_user(&mut batch, user));
             batches.push(batch);
@@ -90,8 +96,16 @@ impl Projection {
 
     /// Takes the batch; the next one goes on after it.
     pub fn take(&mut self) -> Batch {
-        let next = Batch::new(self.place, Some(self.through), self.through);
+        let reached = self.reached();
+        self.batch.through = reached;
+        let next = Batch::new(self.place, Some(reached), reached);
         std::mem::replace(&mut self.batch, next)
+    }
+
+    /// Where it is.
+    fn reached(&self) -> Reached {
+        let mark = if self.last.is_empty() { self.began } else { Mark::of(&self.last) };
+        Reached { lsn: self.through, mark }
     }
 
     /// Takes a record. Without `rows` the database has it already.
@@ -110,10 +124,8 @@ impl Projection {
             self.batch.record_bytes += bytes.len();
             self.batch.at = record.at;
         }
-        self.batch.through = lsn;
-        if !rows {
-            self.batch.after = Some(lsn);
-        }
+        self.last.clear();
+        self.last.extend_from_slice(bytes);
         if self.as_of.get(&record.user).is_some_and(|through| lsn.0 <= *through) {
             return Ok(());
         }
@@ -399,7 +411,7 @@ fn put_entry(batch: &mut Batch, user: UserId, entry: &engine::core::ledger::Entr
 /// The rows that a user's state tells by itself.
 pub(super) fn rows_of(user: &User) -> Vec<(Table, Vec<u8>)> {
     let place = LogIdentity { generation: Generation(0), shard: ShardNumber(0), salt: Salt(0) };
-    let mut batch = Batch::new(place, None, Lsn(0));
+    let mut batch = Batch::new(place, None, Reached { lsn: Lsn(0), mark: Mark::Absent });
     batch.may_repeat = true;
     whole_user(&mut batch, user);
     let opening = (Table::Postings.place(), 0_u64.to_be_bytes());

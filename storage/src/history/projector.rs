@@ -2,7 +2,8 @@
 //! the database works on a batch, the next one is made.
 //!
 //! **Runs on**: the projectors' thread; a shard never waits for it. **Owns**: the copy of the state, the batch under way.
-//! **Invariants**: where the database stands is asked after every failure and never assumed. If it has the batch, the batch is
+//! **Invariants**: where the database stands is asked after every failure and never assumed, and the record it stands at is
+//! compared with the log's: a directory that was put back gives its number to another. If it has the batch, the batch is
 //! forgotten; if it stands where the batch begins, the batch is written again; if it stands elsewhere (a replica that missed
 //! the tail was promoted), everything is rebuilt for that place from a snapshot and the log. A record that the database
 //! refuses is found by halving batches, noted there by its position, and passed over.
@@ -18,9 +19,9 @@ use futures_lite::future::{yield_now, zip};
 use super::batch::Batch;
 use super::progress::Progress;
 use super::projection::Projection;
-use super::seam::{History, HistoryError, Pause, Standing};
+use super::seam::{History, HistoryError, Mark, Pause, Reached, Standing};
 use crate::error::StorageError;
-use crate::follow::{Base, Follower, base_for, oldest_base, read_sections, seed_base};
+use crate::follow::{Base, Follower, base_for, oldest_base, read_sections, record_at, seed_base};
 use crate::generation::ShardHome;
 use crate::identity::{LogIdentity, Lsn};
 
@@ -79,6 +80,16 @@ enum Trouble {
          earlier point. Give a new database, or put the database back as well"
     )]
     Ahead { found: Lsn, durable: Lsn },
+    #[error(
+        "the database holds another record {0} than the log: the data directory was put back to an earlier point and went on \
+         from there. Give a new database, or put the database back to that point as well"
+    )]
+    OtherHistory(Lsn),
+    #[error(
+        "the database holds records up to {0}, and that one is not in the log any more, so that nobody can tell whether it is \
+         the same. Give a new database"
+    )]
+    NotToBeTold(Lsn),
 }
 
 /// See the module's head.
@@ -155,16 +166,46 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
 
     async fn work(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
         let found = self.history.position(self.place()).await?;
-        progress.stands(found.record(), self.pause.now());
         self.settle(found.record());
         if self.projection.is_none() {
-            self.rebuild(found, progress).await?;
+            // Of another history, nothing is in the database: neither is the log let go for it, nor is it said to be there.
+            let own = self.is_own(found.record(), progress).await;
+            if own.is_err() {
+                progress.stands(None, self.pause.now());
+            }
+            own?;
+        }
+        progress.stands(found.record().map(|reached| reached.lsn), self.pause.now());
+        if self.projection.is_none() {
+            self.rebuild(found).await?;
         }
         self.follow(progress, stop).await
     }
 
+    /// Whether the database's last record is this log's.
+    async fn is_own(&self, found: Option<Reached>, progress: &Progress) -> Result<(), Trouble> {
+        let Some(Reached { lsn, mark }) = found else { return Ok(()) };
+        let durable = progress.durable();
+        if lsn > durable {
+            return Err(Trouble::Ahead { found: lsn, durable });
+        }
+        if mark == Mark::Unknown || lsn == Lsn(0) || planted::planted!("another_history_is_grown_over") {
+            return Ok(());
+        }
+        let record = record_at(&self.disk, &self.home, lsn).await?;
+        match (mark, record.as_deref().map_or(Mark::Absent, Mark::of)) {
+            (expected, is) if expected == is => Ok(()),
+            (_, Mark::Absent) => {
+                // A log that lacks what the database does says so itself.
+                base_for(&self.disk, &self.home, lsn).await?;
+                Err(Trouble::NotToBeTold(lsn))
+            }
+            _ => Err(Trouble::OtherHistory(lsn)),
+        }
+    }
+
     /// What the database's position says about the batch under way and the copy of the state.
-    fn settle(&mut self, found: Option<Lsn>) {
+    fn settle(&mut self, found: Option<Reached>) {
         let expected = match &self.pending {
             Some(batch) if found == Some(batch.through) => {
                 self.pending = None;
@@ -183,13 +224,10 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
     }
 
     /// Makes the copy of the state that belongs to a database which stands at `found`.
-    async fn rebuild(&mut self, standing: Standing, progress: &Progress) -> Result<(), Trouble> {
-        let (durable, found) = (progress.durable(), standing.record());
-        if let Some(found) = found.filter(|found| *found > durable) {
-            return Err(Trouble::Ahead { found, durable });
-        }
+    async fn rebuild(&mut self, standing: Standing) -> Result<(), Trouble> {
+        let found = standing.record();
         let base = match found {
-            Some(found) => base_for(&self.disk, &self.home, found).await?,
+            Some(found) => base_for(&self.disk, &self.home, found.lsn).await?,
             None if standing == Standing::Earlier => seed_base(&self.disk, &self.home).await?,
             None => oldest_base(&self.disk, &self.home).await?,
         };
@@ -208,7 +246,13 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         if let Some(cause) = bad {
             return Err(Trouble::Record { lsn: start, cause });
         }
-        projection.begin(Lsn(start.0 - 1), found);
+        let lsn = Lsn(start.0 - 1);
+        let mark = match found {
+            // The history may begin here: which record is the last before it.
+            None if lsn > Lsn(0) => record_at(&self.disk, &self.home, lsn).await?,
+            _ => None,
+        };
+        projection.begin(Reached { lsn, mark: mark.as_deref().map_or(Mark::Absent, Mark::of) }, found);
         let mut follower = Follower::open(self.disk.clone(), &self.home, start).await?;
         if let (Standing::Nothing, Base::Snapshot(_)) = (standing, &base) {
             for batch in projection.begin_in_the_middle(USERS_AT_ONCE) {
@@ -219,7 +263,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             // Where the history begins is told even if nothing comes after it.
             self.pending = Some(projection.take());
         }
-        while let Some(found) = found.filter(|found| projection.through() < *found) {
+        while let Some(found) = found.map(|found| found.lsn).filter(|found| projection.through() < *found) {
             read(&mut projection, &mut follower, found, (STEP_RECORDS, self.sizes.bytes_max), false).await?;
             yield_now().await;
         }
@@ -259,6 +303,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 let expected = projection.waiting().after;
                 let found = self.history.position(self.place()).await?.record();
                 if found != expected {
+                    let [found, expected] = [found, expected].map(|place| place.map(|reached| reached.lsn));
                     return Err(HistoryError::Moved { found, expected }.into());
                 }
                 heard = self.pause.now();
@@ -314,7 +359,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             self.projection = None;
             self.records_max = (batch.records / 2).max(1);
             tracing::warn!(
-                records = batch.records, after = ?batch.after, through = %batch.through, why,
+                records = batch.records, after = ?batch.after, through = %batch.through.lsn, why,
                 "the database refuses a row of a batch; it is looked for"
             );
             // Everything is asked and made anew, without a growing wait: there are some halves to go.
@@ -323,7 +368,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
         let place = batch.place;
         tracing::error!(
-            generation = %place.generation, shard = %place.shard, record = %batch.through, why,
+            generation = %place.generation, shard = %place.shard, record = %batch.through.lsn, why,
             "the database refuses this record: it is noted in coinbitclub.refused_records and passed over"
         );
         if let Err(error) = self.history.pass_over(place, batch.after, batch.through, why).await {
@@ -331,7 +376,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             self.projection = None;
             return Err(error.into());
         }
-        progress.passed_over(batch.through, self.pause.now());
+        progress.passed_over(batch.through.lsn, self.pause.now());
         Ok(())
     }
 }

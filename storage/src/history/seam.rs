@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use engine::seam::Nanos;
+use sha2::{Digest, Sha256};
 
 use super::batch::Batch;
 use crate::identity::{LogIdentity, Lsn};
@@ -30,6 +31,38 @@ pub enum HistoryError {
     Refused(String),
 }
 
+/// What tells a record from another of the same number, when a log was put back to an earlier point and went on from there. A
+/// record says when it was decided, so that the same one does not come twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A database that was written before there were marks.
+    Unknown,
+    /// The log did not hold the record: it begins behind it.
+    Absent,
+    /// The first half of the record's SHA-256.
+    Record([u8; 16]),
+}
+
+impl Mark {
+    /// That of a record.
+    ///
+    /// # Panics
+    /// Never: a digest has 32 bytes.
+    #[must_use]
+    pub fn of(record: &[u8]) -> Self {
+        Self::Record(*Sha256::digest(record).first_chunk().expect("a digest has 32 bytes"))
+    }
+}
+
+/// A place in a log: everything up to a record, and which record that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The record's number.
+    pub lsn: Lsn,
+    /// What tells it from others.
+    pub mark: Mark,
+}
+
 /// How far a log is in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -38,15 +71,15 @@ pub enum Standing {
     /// There is none of this log, and all of those that it goes on from.
     Earlier,
     /// Up to this record.
-    At(Lsn),
+    At(Reached),
 }
 
 impl Standing {
     /// The last record of this log that is in the database.
     #[must_use]
-    pub fn record(self) -> Option<Lsn> {
+    pub fn record(self) -> Option<Reached> {
         match self {
-            Self::At(lsn) => Some(lsn),
+            Self::At(reached) => Some(reached),
             Self::Nothing | Self::Earlier => None,
         }
     }
@@ -80,8 +113,8 @@ pub trait History {
     fn pass_over(
         &mut self,
         place: LogIdentity,
-        after: Option<Lsn>,
-        lsn: Lsn,
+        after: Option<Reached>,
+        refused: Reached,
         why: &str,
     ) -> impl Future<Output = Result<(), HistoryError>>;
 }

@@ -14,7 +14,7 @@ use futures_lite::future::yield_now;
 
 use super::batch::Batch;
 use super::projection::rows_of;
-use super::seam::{History, HistoryError, Pause, Standing};
+use super::seam::{History, HistoryError, Pause, Reached, Standing};
 use super::tables::{Growth, Table};
 use super::tuple;
 use crate::identity::{LogIdentity, Lsn};
@@ -23,7 +23,7 @@ use crate::identity::{LogIdentity, Lsn};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Contents {
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
-    progress: BTreeMap<(u32, u16), (Lsn, u64)>,
+    progress: BTreeMap<(u32, u16), (Reached, u64)>,
     /// The generations of which everything is here.
     complete: BTreeSet<u32>,
     refused: BTreeSet<(u32, u16, Lsn)>,
@@ -84,14 +84,14 @@ impl Contents {
         Ok(())
     }
 
-    fn advance(&mut self, place: LogIdentity, through: Lsn) {
+    fn advance(&mut self, place: LogIdentity, through: Reached) {
         self.progress.insert((place.generation.0, place.shard.0), (through, place.salt.0));
     }
 
-    fn stands(&self, place: LogIdentity) -> Result<Option<Lsn>, HistoryError> {
+    fn stands(&self, place: LogIdentity) -> Result<Option<Reached>, HistoryError> {
         match self.progress.get(&(place.generation.0, place.shard.0)) {
             Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
-            found => Ok(found.map(|(lsn, _)| *lsn)),
+            found => Ok(found.map(|(reached, _)| *reached)),
         }
     }
 }
@@ -131,7 +131,7 @@ impl SimDatabase {
     /// How far the only log in it is.
     #[must_use]
     pub fn stands(&self) -> Option<Lsn> {
-        self.0.borrow().primary.progress.values().map(|(lsn, _)| *lsn).next()
+        self.0.borrow().primary.progress.values().map(|(reached, _)| reached.lsn).next()
     }
 
     /// Records that were passed over.
@@ -202,6 +202,11 @@ impl SimDatabase {
     }
 }
 
+fn moved(found: Option<Reached>, expected: Option<Reached>) -> HistoryError {
+    let lsn = |reached: Option<Reached>| reached.map(|reached| reached.lsn);
+    HistoryError::Moved { found: lsn(found), expected: lsn(expected) }
+}
+
 impl Inside {
     fn up(&self) -> Result<(), HistoryError> {
         if self.down { Err(HistoryError::Unreachable("it is down".to_owned())) } else { Ok(()) }
@@ -215,7 +220,7 @@ impl History for SimDatabase {
         let generation = place.generation.0;
         let earlier = inside.primary.progress.keys().map(|(of, _)| *of).filter(|of| *of < generation).max();
         match (inside.primary.stands(place)?, earlier) {
-            (Some(lsn), _) => Ok(Standing::At(lsn)),
+            (Some(reached), _) => Ok(Standing::At(reached)),
             (None, None) => Ok(Standing::Nothing),
             (None, Some(of)) if of + 1 == generation && inside.primary.complete.contains(&of) => {
                 Ok(Standing::Earlier)
@@ -233,7 +238,7 @@ impl History for SimDatabase {
         }
         let found = inside.primary.stands(batch.place)?;
         if found != batch.after {
-            return Err(HistoryError::Moved { found, expected: batch.after });
+            return Err(moved(found, batch.after));
         }
         if let Some(poison) = &inside.poison {
             let holds = |bytes: &[u8]| bytes.windows(poison.len()).any(|window| window == poison);
@@ -257,6 +262,7 @@ impl History for SimDatabase {
         inside.up()?;
         for (place, end) in ends {
             let found = inside.primary.stands(*place)?;
+            let found = found.map(|reached| reached.lsn);
             if found != Some(*end) {
                 return Err(HistoryError::Moved { found, expected: Some(*end) });
             }
@@ -274,20 +280,20 @@ impl History for SimDatabase {
     async fn pass_over(
         &mut self,
         place: LogIdentity,
-        after: Option<Lsn>,
-        lsn: Lsn,
+        after: Option<Reached>,
+        refused: Reached,
         _: &str,
     ) -> Result<(), HistoryError> {
         let mut inside = self.0.borrow_mut();
         inside.up()?;
         let found = inside.primary.stands(place)?;
         if found != after {
-            return Err(HistoryError::Moved { found, expected: after });
+            return Err(moved(found, after));
         }
-        inside.primary.refused.insert((place.generation.0, place.shard.0, lsn));
-        inside.primary.advance(place, lsn);
+        inside.primary.refused.insert((place.generation.0, place.shard.0, refused.lsn));
+        inside.primary.advance(place, refused);
         // To the standby it comes as a batch without rows.
-        let batch = Batch::new(place, after, lsn);
+        let batch = Batch::new(place, after, refused);
         inside.behind.push_back(batch);
         Ok(())
     }

@@ -261,7 +261,10 @@ mod tests {
     use super::*;
 
     const SCHEMA: &str = include_str!("../../migrations/0001_history.sql");
-    const LATER: [&str; 1] = [include_str!("../../migrations/0002_exchange_keys.sql")];
+    const LATER: [&str; 2] = [
+        include_str!("../../migrations/0002_exchange_keys.sql"),
+        include_str!("../../migrations/0003_record_mark.sql"),
+    ];
 
     /// The text between `CREATE TABLE …name (` and its end.
     fn definition(table: Table) -> &'static str {

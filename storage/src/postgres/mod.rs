@@ -20,5 +20,8 @@ use migrate::Migration;
 pub use pause::TokioPause;
 
 /// The schema, step by step.
-pub const MIGRATIONS: &[Migration] =
-    crate::migrations![(1, "history", "0001_history.sql"), (2, "exchange_keys", "0002_exchange_keys.sql"),];
+pub const MIGRATIONS: &[Migration] = crate::migrations![
+    (1, "history", "0001_history.sql"),
+    (2, "exchange_keys", "0002_exchange_keys.sql"),
+    (3, "record_mark", "0003_record_mark.sql"),
+];

@@ -22,7 +22,7 @@ use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 use super::connect::{ConnectError, Connected, Role, connect};
 use super::target::Target;
 use crate::history::tuple::{COPY_HEADER, COPY_TRAILER};
-use crate::history::{Batch, History, HistoryError, Month, Standing, Table, TableRows};
+use crate::history::{Batch, History, HistoryError, Mark, Month, Reached, Standing, Table, TableRows};
 use crate::identity::{Generation, LogIdentity, Lsn, Salt};
 
 /// Nothing the writer waits for takes longer; a connection that has not answered by then is given up.
@@ -152,7 +152,7 @@ impl Writer {
     async fn transaction(
         &mut self,
         place: LogIdentity,
-        (after, through): (Option<Lsn>, Option<Lsn>),
+        (after, through): (Option<Reached>, Option<Reached>),
         work: impl AsyncFnOnce(&Session) -> Result<(), tokio_postgres::Error>,
     ) -> Result<(), HistoryError> {
         let client = self.client().await?;
@@ -160,7 +160,7 @@ impl Writer {
         let done = async {
             let found = standing(client, place, " FOR NO KEY UPDATE").await?;
             if found != after {
-                return Err(HistoryError::Moved { found, expected: after });
+                return Err(moved(found, after));
             }
             work(client).await.map_err(meaning)?;
             if let Some(through) = through {
@@ -179,10 +179,10 @@ impl Writer {
 }
 
 /// Where the log stands.
-async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Option<Lsn>, HistoryError> {
+async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Option<Reached>, HistoryError> {
     let (generation, shard) = (place.generation, place.shard);
     let question = format!(
-        "SELECT lsn, encode(salt, 'hex') FROM coinbitclub.projector_progress \
+        "SELECT lsn, encode(salt, 'hex'), encode(record_mark, 'hex') FROM coinbitclub.projector_progress \
          WHERE generation = {generation} AND shard = {shard}{lock}"
     );
     let answer = client.simple_query(&question).await.map_err(meaning)?;
@@ -197,9 +197,33 @@ async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Opt
             "shard {shard} of generation {generation} of another log"
         )));
     }
-    let lsn = row.get(0).and_then(|text| text.parse().ok());
-    lsn.map(|lsn| Some(Lsn(lsn)))
-        .ok_or_else(|| HistoryError::Unreachable("a position that is none".to_owned()))
+    let lsn = row.get(0).and_then(|text| text.parse().ok()).map(Lsn);
+    let reached = lsn.zip(mark_of(row.get(2))).map(|(lsn, mark)| Reached { lsn, mark });
+    reached.map(Some).ok_or_else(|| HistoryError::Unreachable("a position that is none".to_owned()))
+}
+
+/// A mark as its column has it, in hexadecimal digits; `None` for what is none.
+fn mark_of(column: Option<&str>) -> Option<Mark> {
+    let Some(digits) = column else { return Some(Mark::Unknown) };
+    if digits.is_empty() {
+        return Some(Mark::Absent);
+    }
+    let number = (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok())??;
+    Some(Mark::Record(number.to_be_bytes()))
+}
+
+/// The same as a literal.
+fn literal(mark: Mark) -> String {
+    match mark {
+        Mark::Unknown => "NULL".to_owned(),
+        Mark::Absent => "''".to_owned(),
+        Mark::Record(bytes) => format!("'\\x{:032x}'", u128::from_be_bytes(bytes)),
+    }
+}
+
+fn moved(found: Option<Reached>, expected: Option<Reached>) -> HistoryError {
+    let lsn = |reached: Option<Reached>| reached.map(|reached| reached.lsn);
+    HistoryError::Moved { found: lsn(found), expected: lsn(expected) }
 }
 
 /// Whether the logs are there that a log of this generation, which is not, goes on from.
@@ -230,26 +254,27 @@ async fn earlier(client: &Client, generation: Generation) -> Result<Standing, Hi
 async fn advance(
     client: &Client,
     place: LogIdentity,
-    after: Option<Lsn>,
-    through: Lsn,
+    after: Option<Reached>,
+    Reached { lsn, mark }: Reached,
 ) -> Result<(), HistoryError> {
-    let (generation, shard) = (place.generation, place.shard);
+    let (generation, shard, mark) = (place.generation, place.shard, literal(mark));
     let text = match after {
         None => format!(
-            "INSERT INTO coinbitclub.projector_progress (generation, shard, lsn, salt) \
-             VALUES ({generation}, {shard}, {through}, '\\x{}') ON CONFLICT DO NOTHING",
+            "INSERT INTO coinbitclub.projector_progress (generation, shard, lsn, record_mark, salt) \
+             VALUES ({generation}, {shard}, {lsn}, {mark}, '\\x{}') ON CONFLICT DO NOTHING",
             fingerprint(place.salt)
         ),
         Some(after) => format!(
-            "UPDATE coinbitclub.projector_progress SET lsn = {through}, updated_at = now() \
-             WHERE generation = {generation} AND shard = {shard} AND lsn = {after}"
+            "UPDATE coinbitclub.projector_progress SET lsn = {lsn}, record_mark = {mark}, updated_at = now() \
+             WHERE generation = {generation} AND shard = {shard} AND lsn = {}",
+            after.lsn
         ),
     };
     let done = client.simple_query(&text).await.map_err(meaning)?;
     if done.iter().any(|message| matches!(message, SimpleQueryMessage::CommandComplete(1))) {
         return Ok(());
     }
-    Err(HistoryError::Moved { found: standing(client, place, "").await?, expected: after })
+    Err(moved(standing(client, place, "").await?, after))
 }
 
 /// A table of the connection's own for each table whose rows may be there already.
@@ -318,7 +343,7 @@ impl History for Writer {
         self.bounded(async |writer| {
             let client = writer.client().await?;
             match standing(client, place, "").await? {
-                Some(lsn) => Ok(Standing::At(lsn)),
+                Some(reached) => Ok(Standing::At(reached)),
                 None => earlier(client, place.generation).await,
             }
         })
@@ -346,7 +371,7 @@ impl History for Writer {
             let client = writer.client().await?;
             client.batch_execute("BEGIN").await.map_err(meaning)?;
             for (place, end) in ends {
-                let found = standing(client, *place, " FOR NO KEY UPDATE").await?;
+                let found = standing(client, *place, " FOR NO KEY UPDATE").await?.map(|reached| reached.lsn);
                 if found != Some(*end) {
                     client.batch_execute("ROLLBACK").await.map_err(meaning)?;
                     return Err(HistoryError::Moved { found, expected: Some(*end) });
@@ -366,11 +391,11 @@ impl History for Writer {
     async fn pass_over(
         &mut self,
         place: LogIdentity,
-        after: Option<Lsn>,
-        lsn: Lsn,
+        after: Option<Reached>,
+        refused: Reached,
         why: &str,
     ) -> Result<(), HistoryError> {
-        let (generation, shard) = (place.generation, place.shard);
+        let (generation, shard, lsn) = (place.generation, place.shard, refused.lsn);
         // A literal: quotes doubled, NUL is not in a message of the database.
         let why = why.replace('\'', "''");
         let text = format!(
@@ -379,7 +404,7 @@ impl History for Writer {
         );
         self.bounded(async |writer| {
             writer
-                .transaction(place, (after, Some(lsn)), async |client| client.batch_execute(&text).await)
+                .transaction(place, (after, Some(refused)), async |client| client.batch_execute(&text).await)
                 .await
         })
         .await

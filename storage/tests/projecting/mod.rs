@@ -57,8 +57,7 @@ impl Logged {
         self.snapshots.push(snapshot);
         if prune_behind {
             let projected = self.progress.projected();
-            if let Some(base) = self.snapshots.iter().rev().find(|snapshot| snapshot.reflects() <= projected)
-            {
+            if let Some(base) = self.snapshots.iter().rev().find(|snapshot| snapshot.reflects() < projected) {
                 block_on(prune(&self.disk, &self.home, base)).unwrap();
             }
         }

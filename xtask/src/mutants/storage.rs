@@ -99,6 +99,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The history of ended logs gets what a killed process wrote and nobody has synced.",
     ),
     test(
+        "another_history_is_grown_over",
+        ("storage", "history_tells_what_the_engine_holds", "a_log_that_was_put_back_and_went_on"),
+        "A projector goes on after the database's place, whatever the record there is.",
+    ),
+    test(
         "switch_not_synced",
         ("storage", "log", "changing_the_number_of_shards_survives_a_crash_at_every_step::every_crash_point"),
         "The old generation is removed before the switch is durable.",

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bench_support::sys;
 use engine::shard::runtime::HostClock;
-use storage::history::{Batch, History, HistoryError, Progress, Projector, Sizes, Standing, last_record};
+use storage::history::{
+    Batch, History, HistoryError, Progress, Projector, Reached, Sizes, Standing, last_record,
+};
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
@@ -44,11 +46,11 @@ impl History for Timed {
     async fn pass_over(
         &mut self,
         place: LogIdentity,
-        after: Option<Lsn>,
-        lsn: Lsn,
+        after: Option<Reached>,
+        refused: Reached,
         why: &str,
     ) -> Result<(), HistoryError> {
-        self.writer.pass_over(place, after, lsn, why).await
+        self.writer.pass_over(place, after, refused, why).await
     }
 }
 
