@@ -157,6 +157,126 @@ fn reads_go_elsewhere_while_a_replica_is_paused_frozen_or_stopped() {
     });
 }
 
+/// Runs a test with replicas that are healthy and are not looked at again unless a read fails: no round of health comes to its
+/// help. Where nothing is measured, a server that is silent is waited for longer than a busy machine lets one seem so.
+fn without_rounds(primary: &Node, replicas: &[&Node], test: impl AsyncFn(&Readers)) {
+    let health_interval = Duration::from_secs(3_600);
+    let options =
+        ReadersOptions { health_interval, gate_max: Duration::from_secs(4), ..options(primary, replicas) };
+    for _ in 0..10 {
+        let ran = with(options.clone(), async |readers| {
+            until("both are judged", async || !readers.states().contains(&ReplicaState::Unknown)).await;
+            let healthy = readers.states().iter().all(|state| *state == ReplicaState::Healthy);
+            if healthy {
+                test(&readers).await;
+            }
+            healthy
+        });
+        if ran {
+            return;
+        }
+    }
+    panic!("the replicas do not answer");
+}
+
+/// "Within a second", without a clock: the one read that finds a replica silent waits for it once (`GATE_MAX`, of which three are
+/// below a second) and is answered elsewhere; no later one asks it.
+#[test]
+fn the_first_read_that_finds_a_replica_gone_is_answered_elsewhere_and_is_the_last_to_ask_it() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    assert_eq!(ReadersOptions::new(target(primary), Vec::new()).gate_max, GATE_MAX);
+    primary.psql(SCHEMA);
+    write(primary, 1).unwrap();
+    for node in [first, second] {
+        cluster.catch_up(node, primary);
+    }
+    let ways: [(&str, fn(&Node), fn(&Node)); 3] = [
+        ("frozen", Node::pause, Node::resume),
+        ("stopped", Node::stop, Node::restart),
+        ("killed", Node::kill, Node::restart),
+    ];
+    for (way, take_away, bring_back) in ways {
+        without_rounds(primary, &[first, second], async |readers| {
+            until_sources(readers, 1, &[ONE, TWO]).await;
+            let before = readers.asked()[0];
+            take_away(first);
+            for number in 1..=8 {
+                let answer = read(readers, Some(1)).await;
+                let (_, source) = answer.unwrap_or_else(|error| panic!("{way}, read {number}: {error}"));
+                assert_ne!(source, ONE, "{way}, read {number}");
+            }
+            let asked = readers.asked()[0] - before;
+            assert_eq!(asked, 1, "{way}: reads that asked it, {:?}", readers.states());
+            assert!(
+                matches!(readers.states()[0], ReplicaState::Unreachable(_)),
+                "{way}: {:?}",
+                readers.states()
+            );
+        });
+        bring_back(first);
+    }
+    // One that is there again when a read fails at it is looked at at once.
+    without_rounds(primary, &[first, second], async |readers| {
+        until_sources(readers, 1, &[ONE, TWO]).await;
+        first.kill();
+        first.restart();
+        for number in 1..=8 {
+            let answer = read(readers, Some(1)).await;
+            answer.unwrap_or_else(|error| panic!("restarted, read {number}: {error}"));
+        }
+        until_sources(readers, 1, &[ONE, TWO]).await;
+    });
+    // One that shows nothing new is not waited for while another shows it.
+    without_rounds(primary, &[first, second], async |readers| {
+        until_sources(readers, 1, &[ONE, TWO]).await;
+        first.pause_replay();
+        write(primary, 2).unwrap();
+        cluster.catch_up(second, primary);
+        for number in 1..=8 {
+            let before = readers.asked()[0];
+            let answer = read(readers, Some(2)).await;
+            let (shown, source) = answer.unwrap_or_else(|error| panic!("paused, read {number}: {error}"));
+            assert_eq!((shown, source), (2, TWO), "paused, read {number}");
+            assert!(readers.asked()[0] - before <= 1, "it is asked once and not waited for");
+        }
+        first.resume_replay();
+    });
+}
+
+/// A server that falls silent in the middle of an answer is waited for as long as a statement may take, and no longer.
+#[test]
+fn a_read_whose_replica_freezes_in_the_middle_is_answered_elsewhere() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql(SCHEMA);
+    write(primary, 1).unwrap();
+    for node in [first, second] {
+        cluster.catch_up(node, primary);
+    }
+    without_rounds(primary, &[first, second], async |readers| {
+        let frozen = std::cell::Cell::new(0);
+        // The second read goes to the one that the first did not.
+        for _ in 0..2 {
+            let answered = readers
+                .read(token(1), async |session| {
+                    let port: i32 = session.query("select inet_server_port()", &[]).await?[0].get(0);
+                    if port == i32::from(first.port()) {
+                        frozen.set(frozen.get() + 1);
+                        first.pause();
+                    }
+                    Ok(session.query("select coalesce(max(lsn), 0) from rows", &[]).await?[0]
+                        .get::<_, i64>(0))
+                })
+                .await;
+            assert_eq!(answered.unwrap(), (1, TWO));
+        }
+        assert_eq!(frozen.get(), 1, "nobody asks it again");
+        assert!(matches!(readers.states()[0], ReplicaState::Unreachable(_)), "{:?}", readers.states());
+    });
+    first.resume();
+}
+
 #[test]
 fn a_replica_that_is_too_far_behind_is_left_alone() {
     let cluster = Cluster::start(2);

@@ -41,6 +41,7 @@ const COVER_POLL: Duration = Duration::from_millis(10);
 /// A server that does not say where it is within this time is gone, unless the options say otherwise. Three of these,
 /// for two replicas and the primary, are less than a second.
 pub const GATE_MAX: Duration = Duration::from_millis(250);
+const _: () = assert!(3 * GATE_MAX.as_millis() < 1_000, "reads go elsewhere within a second");
 /// How long a read waits for its turn at the primary.
 pub const PRIMARY_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Reads that one replica answers at a time. A backend uses a core, and replicas have a few.
@@ -154,6 +155,7 @@ struct Replica {
     pool: Pool,
     state: RefCell<ReplicaState>,
     failed: Notify,
+    asked: Cell<u64>,
 }
 
 /// How a server took a read.
@@ -192,6 +194,7 @@ impl Readers {
                 pool: Pool::new(target.with_settings(settings.clone()), Role::Replica, REPLICA_READS_MAX),
                 state: RefCell::new(ReplicaState::Unknown),
                 failed: Notify::new(),
+                asked: Cell::new(0),
             })
             .collect();
         let target = options.primary.clone().with_settings(settings);
@@ -228,6 +231,11 @@ impl Readers {
     /// What is known of each replica, in the order of the options.
     pub fn states(&self) -> Vec<ReplicaState> {
         self.0.replicas.iter().map(|replica| replica.state.borrow().clone()).collect()
+    }
+
+    /// How many reads each replica was asked, whether or not it answered, in the order of the options.
+    pub fn asked(&self) -> Vec<u64> {
+        self.0.replicas.iter().map(|replica| replica.asked.get()).collect()
     }
 
     /// Why reads cannot go to the primary; `None` when they can.
@@ -292,6 +300,7 @@ impl Inner {
         let pool = &self.replicas[index].pool;
         let Some(identifier) = self.identifier.get() else { return Attempt::Failed("unknown".to_owned()) };
         let Some(_permit) = pool.permit(Duration::ZERO).await else { return Attempt::NotYet };
+        self.replicas[index].asked.set(self.replicas[index].asked.get() + 1);
         let gone = |fault: String| {
             self.set_replica(index, ReplicaState::Unreachable(fault.clone()));
             self.replicas[index].failed.notify_one();
