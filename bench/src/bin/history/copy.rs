@@ -16,7 +16,11 @@ pub(crate) struct Files {
     partitions: String,
 }
 
-fn psql(port: u16, database: &str, commands: impl IntoIterator<Item = String>) -> Result<String, String> {
+pub(crate) fn psql(
+    port: u16,
+    database: &str,
+    commands: impl IntoIterator<Item = String>,
+) -> Result<String, String> {
     let mut psql = Command::new("psql");
     psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1"]);
     psql.args(["--host=127.0.0.1", "--username", USER, "--dbname", database]).arg(format!("--port={port}"));
@@ -35,6 +39,18 @@ pub(crate) fn rows(port: u16, database: &str) -> Result<u64, String> {
     let each = Table::ALL.map(|table| format!("(SELECT count(*) FROM coinbitclub.{})", table.name()));
     let text = psql(port, database, [format!("SELECT {}", each.join(" + "))])?;
     text.parse().map_err(|error| format!("{text}: {error}"))
+}
+
+/// Of each table, how many rows it has and the sum of what tells each from others: equal for the same rows in whatever order.
+pub(crate) fn digests(port: u16, database: &str) -> Result<Vec<(Table, String)>, String> {
+    let of = |table: Table| {
+        let name = table.name();
+        let question = format!(
+            "SELECT count(*) || ' rows, ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM coinbitclub.{name} t"
+        );
+        psql(port, database, [question]).map(|digest| (table, digest))
+    };
+    Table::ALL.into_iter().map(of).collect()
 }
 
 impl Files {

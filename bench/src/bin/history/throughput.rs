@@ -119,13 +119,13 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
     Ok(())
 }
 
-fn run<T>(work: impl Future<Output = T>) -> Result<T, String> {
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 
-/// Brings the whole log into the database; how long the writes took.
-fn project(home: &ShardHome, end: Lsn, target: Target) -> Result<Duration, String> {
+/// Brings what the database lacks of a log into it; how long the writes took.
+pub(crate) fn project(home: &ShardHome, end: Lsn, target: Target) -> Result<Duration, String> {
     let (progress, stop, spent) = (Progress::default(), AtomicBool::new(false), Rc::default());
     progress.set_durable(end);
     let history = Timed { writer: Writer::new(target), spent: Rc::clone(&spent) };
