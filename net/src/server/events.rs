@@ -37,18 +37,18 @@ impl<S: Service> WireEvents for Events<'_, S> {
     }
 
     fn received(&mut self, conn: ConnId, stream: &mut Stream<'_>) {
-        match self.server.connections[conn.index()].protocol {
-            Protocol::Http(_) => self.read_requests(conn, stream),
-            Protocol::Socket(_) => self.read_messages(conn, stream),
-            Protocol::None => stream.close(),
+        let place = self.server.connections.get(conn.index()).filter(|place| place.id == Some(conn));
+        match place.map(|place| &place.protocol) {
+            Some(Protocol::Http(_)) => self.read_requests(conn, stream),
+            Some(Protocol::Socket(_)) => self.read_messages(conn, stream),
+            // Also one that was never accepted here: whoever dialled it has given it up.
+            Some(Protocol::None) | None => stream.close(),
         }
     }
 
     fn closed(&mut self, conn: ConnId, _ending: Ending) {
-        let place = &mut self.server.connections[conn.index()];
-        if place.id != Some(conn) {
-            return;
-        }
+        let places = &mut self.server.connections;
+        let Some(place) = places.get_mut(conn.index()).filter(|place| place.id == Some(conn)) else { return };
         let connection = std::mem::take(place);
         if matches!(connection.protocol, Protocol::Socket(_)) {
             self.server.sockets -= 1;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::TcpStream;
 
 use crate::support::{Clock, connect, drive, reset_on_close, wire};
+use net::wire::memory::{Pieces, network};
+use net::wire::uring::UringWire;
 use net::wire::{Arrival, ConnId, Ending, ListenOptions, Stream, Wire, WireConfig, WireEvents};
 
 /// Whose place each is.
@@ -56,4 +58,24 @@ fn with_resets_and_accepts_in_one_poll() {
         }
         assert!(table.reused > 100, "{}", table.reused);
     }
+}
+
+/// Dials, gives up and dials again between two polls: the second one must not be in the place of the first.
+fn dials_behind_an_abort(wire: &mut impl Wire) {
+    let (mut table, clock) = (Table::default(), Clock::new());
+    for _ in 0..20 {
+        for _ in 0..3 {
+            let conn = wire.connect(([127, 0, 0, 1], 9).into(), None).unwrap();
+            assert_eq!(table.places.insert(conn.index(), conn), None, "the place was free");
+            wire.abort(conn);
+        }
+        drive(wire, &mut table, &clock, |_, table| table.places.is_empty());
+    }
+    assert!(wire.connections() <= 3);
+}
+
+#[test]
+fn with_dials_right_behind_an_abort() {
+    dials_behind_an_abort(&mut UringWire::with_listeners(Vec::new(), WireConfig::default()).unwrap());
+    dials_behind_an_abort(&mut network(WireConfig::default(), Pieces::Whole).0);
 }

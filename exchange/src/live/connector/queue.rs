@@ -228,9 +228,9 @@ impl<P: Shape> Connector<P> {
                 && !planted!("entries_signed_into_a_crowded_socket");
         let opens = line_of(Purpose::Open);
         for _ in 0..PUMP_MAX {
-            let mut lines = self.queue.lines.iter().enumerate();
-            let next = lines.find(|(line, jobs)| !jobs.is_empty() && !(is_crowded && *line == opens));
-            let Some((line, _)) = next else { return };
+            let may_go = |line: &usize| !(is_crowded && *line == opens);
+            let mut lines = (0..self.queue.lines.len()).filter(may_go);
+            let Some(line) = lines.find(|line| !self.queue.lines[*line].is_empty()) else { return };
             let Some(job) = self.queue.lines[line].pop_front() else { return };
             if self.is_pointless(&job) {
                 self.not_prepared(&job);

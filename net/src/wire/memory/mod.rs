@@ -60,6 +60,7 @@ pub fn network(config: WireConfig, pieces: Pieces) -> (MemoryWire, MemoryNetwork
         accepting: true,
         slots: Vec::new(),
         free: Vec::new(),
+        released: Vec::new(),
         gone: VecDeque::new(),
         addresses: Addresses::default(),
         dialled: VecDeque::new(),
@@ -108,6 +109,8 @@ impl MemoryWire {
             let Some((conn, ending)) = self.state.borrow_mut().gone.pop_front() else { break };
             events.closed(conn, ending);
         }
+        let state = &mut *self.state.borrow_mut();
+        state.free.append(&mut state.released);
     }
 }
 
@@ -255,7 +258,7 @@ impl Wire for MemoryWire {
 
     fn connections(&self) -> usize {
         let state = self.state.borrow();
-        state.slots.len() - state.free.len()
+        state.slots.len() - state.free.len() - state.released.len()
     }
 
     fn descriptor(&self) -> RawFd {

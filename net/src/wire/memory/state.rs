@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) accepting: bool,
     pub(super) slots: Vec<Slot>,
     pub(super) free: Vec<u32>,
+    /// Places whose last connection's end is not told yet: free once it is.
+    pub(super) released: Vec<u32>,
     pub(super) gone: VecDeque<(ConnId, Ending)>,
     pub(super) addresses: Addresses,
     /// Outgoing connections that the network has not been told of.
@@ -215,7 +217,7 @@ impl State {
             link.closed = true;
         }
         *slot = Slot::free(slot.generation.wrapping_add(1));
-        self.free.push(index);
+        self.released.push(index);
     }
 
     /// Takes in what arrived for a connection; true when it is to be delivered now.
