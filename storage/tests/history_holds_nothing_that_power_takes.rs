@@ -102,7 +102,7 @@ fn whatever_step_the_kill_came_at() {
                 let standing = block_on(database.clone().position(place));
                 let standing = standing.unwrap_or_else(|error| panic!("{context}: {error}"));
                 assert!(
-                    standing.record().is_none_or(|record| record <= last),
+                    standing.record().is_none_or(|record| record.lsn <= last),
                     "{context}: {standing:?}, {last}"
                 );
             }

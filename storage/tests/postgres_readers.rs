@@ -179,6 +179,9 @@ fn without_rounds(primary: &Node, replicas: &[&Node], test: impl AsyncFn(&Reader
     panic!("the replicas do not answer");
 }
 
+/// How a server goes, by name, and how it comes back.
+type Way = (&'static str, fn(&Node), fn(&Node));
+
 /// "Within a second", without a clock: the one read that finds a replica silent waits for it once (`GATE_MAX`, of which three are
 /// below a second) and is answered elsewhere; no later one asks it.
 #[test]
@@ -191,7 +194,7 @@ fn the_first_read_that_finds_a_replica_gone_is_answered_elsewhere_and_is_the_las
     for node in [first, second] {
         cluster.catch_up(node, primary);
     }
-    let ways: [(&str, fn(&Node), fn(&Node)); 3] = [
+    let ways: [Way; 3] = [
         ("frozen", Node::pause, Node::resume),
         ("stopped", Node::stop, Node::restart),
         ("killed", Node::kill, Node::restart),
