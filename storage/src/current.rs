@@ -132,4 +132,19 @@ mod tests {
             Err(StorageError::NewerVersion { found: 2, known: 1, .. })
         ));
     }
+
+    #[test]
+    fn each_number_has_its_range() {
+        let read = |generation, shards| {
+            let current = Current { generation: Generation(generation), shards, salt: Salt(1) };
+            Current::decode(current.encode().as_bytes(), Path::new("CURRENT")).map(|read| assert_eq!(read, current))
+        };
+        for (generation, shards) in [(1, 1), (1, SHARDS_MAX), (u32::MAX, 1)] {
+            read(generation, shards).unwrap();
+        }
+        for (generation, shards) in [(0, 1), (1, 0), (1, SHARDS_MAX + 1), (0, 0)] {
+            let error = read(generation, shards).unwrap_err().to_string();
+            assert!(error.contains("a number is out of range"), "{error}");
+        }
+    }
 }

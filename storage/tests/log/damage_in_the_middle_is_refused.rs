@@ -87,6 +87,20 @@ fn a_block_that_was_never_written() {
 }
 
 #[test]
+fn the_first_damage_is_named_and_without_any_the_first_blank_page() {
+    for (pages, named) in [("BB", 0), ("BD", 1), ("DB", 0), ("DD", 0), ("BBD", 2), ("BDB", 1), ("BDD", 1)] {
+        let (disk, home) = three_segments();
+        let offsets = block_offsets(&disk, 1)[7..].to_vec();
+        for (offset, page) in offsets.iter().zip(pages.chars()) {
+            let bytes: &[u8] = if page == 'B' { &[0; PAGE_BYTES] } else { b"damage" };
+            disk.overwrite(&segment_path(1), *offset, bytes);
+        }
+        let found = check_refused(&disk, &home);
+        assert_eq!((found.file, found.offset), (segment_path(1), offsets[named]), "{pages}");
+    }
+}
+
+#[test]
 fn a_block_in_the_place_of_another() {
     let (disk, home) = three_segments();
     let offsets = block_offsets(&disk, 1);

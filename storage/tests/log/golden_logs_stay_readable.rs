@@ -4,7 +4,7 @@
 //! recovery gives. A change of the format raises `FORMAT_VERSION` and adds a folder, never changes one:
 //!
 //! ```text
-//! STORAGE_GOLDEN=write cargo test -p coinbitclub-storage --test golden_logs_stay_readable
+//! STORAGE_GOLDEN=write cargo test -p coinbitclub-storage --test log golden_logs_stay_readable
 //! ```
 //!
 //! writes the folder of the current version if there is none yet.

@@ -3,12 +3,16 @@
 mod a_backup_restores_to_its_record;
 mod a_follower_reads_what_is_durable;
 mod a_killed_start_leaves_nothing_that_power_takes;
+mod a_log_tells_how_much_it_holds;
+mod a_refusal_of_the_disk_is_not_an_absence;
+mod a_snapshot_is_right_to_the_byte;
 mod a_whole_snapshot_proves_its_records;
 mod acknowledged_records_survive_any_crash;
 mod any_bytes_can_be_parsed;
 mod changing_the_number_of_shards_survives_a_crash_at_every_step;
 mod damage_in_the_middle_is_refused;
 mod damaged_snapshot_gives_way;
+mod each_number_of_a_block_has_its_range;
 mod each_start_has_its_own_epoch;
 mod every_block_in_every_place;
 mod every_bound_has_a_typed_answer;

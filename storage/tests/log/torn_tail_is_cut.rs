@@ -80,6 +80,40 @@ fn a_wholly_lost_write_leaves_no_trace() {
     assert_eq!(replay.recovered.torn, None);
 }
 
+#[test]
+fn it_reaches_from_its_first_page_to_its_last() {
+    // Pages of junk after the last block, each as its segment and its number; what is said of them; where the log goes on.
+    let cases: [(&[(u64, u64)], (u64, u64), (u64, u64)); 4] = [
+        (&[(1, 4)], (4, 1), (1, 5)),
+        (&[(1, 4), (1, 7)], (4, 4), (1, 8)),
+        (&[(1, 60), (2, 1), (2, 3)], (60, 3), (2, 4)),
+        (&[(1, 63), (1, 64)], (63, 2), (2, 1)),
+    ];
+    let page = PAGE_BYTES as u64;
+    for (junk, (first, pages), (segment, next)) in cases {
+        let (disk, home) = shard(1);
+        let (mut log, _) = start(&disk, &home);
+        append_blocks(&mut log, payloads(2));
+        disk.kill_process();
+        for (number, at) in junk {
+            assert!(disk.overwrite(&segment_path(*number), at * page + 9, b"junk"));
+        }
+        let (mut log, replay) = start(&disk, &home);
+        let torn = replay.recovered.torn.unwrap();
+        assert_eq!((torn.file, torn.offset), (segment_path(1), first * page), "{junk:?}");
+        assert_eq!((torn.bytes, torn.fault), (pages * page, BlockFault::Magic), "{junk:?}");
+        assert_eq!(log.position().segment.0, segment, "{junk:?}");
+        append_blocks(&mut log, [b"after".to_vec()]);
+        let mut blocks = block_offsets(&disk, segment);
+        blocks.retain(|at| *at >= next * page);
+        assert_eq!(blocks, [next * page, (next + 1) * page], "{junk:?}: the epoch's and one more");
+        let replay = recovered(&disk, &home);
+        assert_eq!(replay.payloads(), [payloads(2), vec![b"after".to_vec()]].concat());
+        assert_eq!((replay.recovered.torn, replay.recovered.gaps), (None, 1), "{junk:?}");
+        assert_eq!((replay.recovered.blocks, replay.recovered.bytes), (5, 5 * page), "{junk:?}");
+    }
+}
+
 fn zero(disk: &SimDisk, from: u64, bytes: usize) {
     let mut file = disk.read(&segment_path(1)).unwrap();
     let from = usize::try_from(from).unwrap();

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod refusing;
+
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use storage::limits::SEGMENT_BYTES_MIN;
