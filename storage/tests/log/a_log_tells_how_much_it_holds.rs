@@ -50,7 +50,8 @@ fn records_that_fill_a_block_to_the_byte_are_one() {
         for record in &records {
             log.append(record).unwrap();
         }
-        log.prepared(block_on(log.take_preparation().unwrap().run_at_once())).unwrap();
+        let work = log.take_preparation().unwrap();
+        log.prepared(block_on(work.run_at_once())).unwrap();
         let batch = log.take_batch().unwrap().unwrap();
         assert_eq!(batch.last_lsn(), last, "{more} bytes more than fit");
         if more == 0 {
@@ -70,7 +71,8 @@ fn started_near_the_end(pages_left: usize, next_is_there: bool) {
     let (disk, home) = shard(33);
     let (mut log, _) = start(&disk, &home);
     if next_is_there {
-        log.prepared(block_on(log.take_preparation().unwrap().run_at_once())).unwrap();
+        let work = log.take_preparation().unwrap();
+        log.prepared(block_on(work.run_at_once())).unwrap();
     }
     let mut records = Vec::new();
     while log.segment_room_bytes() > pages_left * PAGE_BYTES {
