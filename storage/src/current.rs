@@ -137,7 +137,8 @@ mod tests {
     fn each_number_has_its_range() {
         let read = |generation, shards| {
             let current = Current { generation: Generation(generation), shards, salt: Salt(1) };
-            Current::decode(current.encode().as_bytes(), Path::new("CURRENT")).map(|read| assert_eq!(read, current))
+            Current::decode(current.encode().as_bytes(), Path::new("CURRENT"))
+                .map(|read| assert_eq!(read, current))
         };
         for (generation, shards) in [(1, 1), (1, SHARDS_MAX), (u32::MAX, 1)] {
             read(generation, shards).unwrap();

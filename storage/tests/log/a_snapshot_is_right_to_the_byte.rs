@@ -20,8 +20,7 @@ fn one_that_ends_with_a_chunk() {
         let (disk, home) = shard(34);
         let (mut log, _) = start(&disk, &home);
         append_blocks(&mut log, payloads(2));
-        let section =
-            vec![5; SNAPSHOT_CHUNK_BYTES - PAGE_BYTES - SECTION_HEADER_BYTES - FOOTER_BYTES + more];
+        let section = vec![5; SNAPSHOT_CHUNK_BYTES - PAGE_BYTES - SECTION_HEADER_BYTES - FOOTER_BYTES + more];
         let snapshot = try_snapshot(&disk, &home, &log, Lsn(3), std::slice::from_ref(&section)).unwrap();
         assert_eq!((snapshot.sections(), snapshot.bytes()), (1, section.len() as u64));
         assert_eq!(snapshot.path(), snapshot_path(3));
