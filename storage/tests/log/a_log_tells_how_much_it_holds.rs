@@ -41,6 +41,20 @@ fn from_the_start_to_a_durable_record() {
 }
 
 #[test]
+fn a_start_knows_what_was_durable_before_it() {
+    let (disk, home) = shard(33);
+    let (mut log, _) = start(&disk, &home);
+    assert_eq!(log.durable(), Lsn(0));
+    for record in [b"one".as_slice(), b"two"] {
+        log.append(record).unwrap();
+        assert!(flush_one(&mut log).unwrap());
+    }
+    drop(log);
+    let (log, _) = start(&disk, &home);
+    assert_eq!((log.durable(), log.position().durable, log.next_lsn()), (Lsn(2), Lsn(2), Lsn(3)));
+}
+
+#[test]
 fn records_that_fill_a_block_to_the_byte_are_one() {
     let second = BLOCK_BYTES_MAX / 2 - 16;
     for (more, last) in [(0, Lsn(2)), (1, Lsn(1))] {

@@ -9,7 +9,7 @@ use storage::limits::{
     LSN_BOUND, PAGE_BYTES, SECTION_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_PENDING_BYTES_MAX,
 };
 use storage::sim_disk::{SimDisk, block_on};
-use storage::{Lsn, SectionError, ShardHome, SnapshotWriter, StorageError, prune};
+use storage::{Lsn, RecoverError, SectionError, ShardHome, SnapshotWriter, StorageError, prune, recover};
 
 const SECTION_HEADER_BYTES: usize = 32;
 const FOOTER_BYTES: usize = 64;
@@ -190,5 +190,49 @@ fn what_is_pruned_is_gone_for_good() {
         let names = disk.names(Path::new(DIR));
         disk.power_cycle();
         assert_eq!(disk.names(Path::new(DIR)), names, "seed {seed}");
+    }
+}
+
+/// What is told of the snapshot when its file is this.
+fn told_of(change: impl FnOnce(&mut Vec<u8>)) -> String {
+    let (disk, home) = with_snapshot();
+    let mut file = disk.read(&snapshot_path(3)).unwrap();
+    change(&mut file);
+    disk.put(&snapshot_path(3), &file);
+    let replay = recovered(&disk, &home);
+    replay.recovered.damaged_snapshots.into_iter().next().expect("it is damaged").1
+}
+
+#[test]
+fn an_end_needs_both_its_mark_and_its_checksum() {
+    let nothing = "neither a section nor the end is here";
+    assert_eq!(told_of(|file| file[FOOTER + 60] ^= 1), nothing);
+    let unmarked = told_of(|file| {
+        file[FOOTER] ^= 1;
+        let crc = crc32c::crc32c(&file[FOOTER..FOOTER + 60]);
+        file[FOOTER + 60..FOOTER + 64].copy_from_slice(&crc.to_le_bytes());
+    });
+    assert_eq!(unmarked, nothing);
+}
+
+#[test]
+fn a_section_that_is_cut_within_its_header_is_told_from_one_behind_it() {
+    for kept in 4..SECTION_HEADER_BYTES {
+        let told = told_of(|file| file.truncate(PAGE_BYTES + kept));
+        assert_eq!(told, "neither a section nor the end is here", "{kept} bytes");
+    }
+    let told = told_of(|file| file.truncate(PAGE_BYTES + SECTION_HEADER_BYTES));
+    assert_eq!(told, "the section is cut off");
+}
+
+#[test]
+fn what_a_visitor_does_not_take_is_named_by_its_place() {
+    let (disk, home) = with_snapshot();
+    let stopped = block_on(recover(&disk, &home, |_| Err("enough")));
+    match stopped {
+        Err(RecoverError::Visitor { file, offset, source: "enough" }) => {
+            assert_eq!((file, offset), (snapshot_path(3), (PAGE_BYTES + SECTION_HEADER_BYTES) as u64));
+        }
+        other => panic!("{other:?}"),
     }
 }

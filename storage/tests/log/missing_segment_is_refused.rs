@@ -51,8 +51,9 @@ fn the_last_which_a_snapshot_was_taken_in() {
     disk.delete(&segment_path(4));
     disk.delete(&segment_path(3));
     match try_recover(&disk, &home) {
-        Err(StorageError::LogTooShort { needed, segment, .. }) => {
+        Err(StorageError::LogTooShort { needed, segment, last, .. }) => {
             assert_eq!((needed, segment), (SegmentNumber(3), SegmentNumber(2)));
+            assert_eq!(last, Lsn(140), "what the snapshot begins behind");
         }
         other => panic!("{other:?}"),
     }
