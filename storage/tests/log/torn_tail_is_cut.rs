@@ -83,7 +83,8 @@ fn a_wholly_lost_write_leaves_no_trace() {
 #[test]
 fn it_reaches_from_its_first_page_to_its_last() {
     // Pages of junk after the last block, each as its segment and its number; what is said of them; where the log goes on.
-    let cases: [(&[(u64, u64)], (u64, u64), (u64, u64)); 4] = [
+    type Range = (u64, u64);
+    let cases: [(&[Range], Range, Range); 4] = [
         (&[(1, 4)], (4, 1), (1, 5)),
         (&[(1, 4), (1, 7)], (4, 4), (1, 8)),
         (&[(1, 60), (2, 1), (2, 3)], (60, 3), (2, 4)),
