@@ -241,11 +241,13 @@ fn case_t4_an_order_that_had_to_wait_is_signed_when_it_leaves() {
 fn case_s9_what_happens_between_the_first_look_and_the_stream_is_found_at_once() {
     let mut world = opened::<Binance>(48, 1);
     world.kill();
-    // Positions were looked at; the stream waits for its listen key's connection.
-    world.step(SECOND / 4);
+    // Positions were looked at, and once more for the wallet; the stream waits for its listen key.
+    rule(&mut world, "POST /fapi/v1/listenKey", ALWAYS, Fault::Latency { ms: 1_200 });
+    world.step(SECOND * 9 / 10);
     price_by(&mut world, -3);
     world.until("closed there", SECOND, |w| held(w, 0) == 0);
-    world.until("flat", 30 * SECOND, World::is_flat);
+    world.exchange.faults.clear();
+    world.until("flat", 60 * SECOND, World::is_flat);
     settled(&mut world);
 }
 
