@@ -5,6 +5,9 @@ use engine::seam::DiskFile;
 use std::io;
 
 const ALIGNMENT: usize = 16;
+/// What is read at once where the file was read to its end a moment ago: whoever follows a log that grows finds little there, and
+/// comes often.
+const TAIL_BYTES: usize = 64 << 10;
 
 /// A file, its length, and the chunk of it that is in memory.
 ///
@@ -16,20 +19,23 @@ pub(crate) struct Window<F> {
     /// Bytes before the data in `chunk`, there for alignment only.
     lead: usize,
     chunk_at: u64,
+    /// How much is read at once: doubled with each read that follows another, up to [`READ_CHUNK_BYTES`].
+    reach: usize,
 }
 
 impl<F: DiskFile> Window<F> {
     pub(crate) async fn new(file: F) -> io::Result<Self> {
         let len = file.len().await?;
-        Ok(Self { file, len, chunk: Vec::new(), lead: 0, chunk_at: 0 })
+        Ok(Self { file, len, chunk: Vec::new(), lead: 0, chunk_at: 0, reach: READ_CHUNK_BYTES })
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// The next range is read again, whatever is in memory.
+    /// The next range is read again, whatever is in memory, and little beyond it.
     pub(crate) fn forget(&mut self) {
+        self.reach = TAIL_BYTES;
         self.chunk.clear();
         self.lead = 0;
     }
@@ -51,7 +57,8 @@ impl<F: DiskFile> Window<F> {
     }
 
     async fn load(&mut self, page: u64, at_least: usize) -> io::Result<()> {
-        self.chunk = self.file.read_at(page, at_least.max(READ_CHUNK_BYTES)).await?;
+        self.chunk = self.file.read_at(page, at_least.max(self.reach)).await?;
+        self.reach = (2 * self.reach).min(READ_CHUNK_BYTES);
         self.chunk_at = page;
         self.lead = 0;
         let short = self.chunk.len() < at_least && page + (self.chunk.len() as u64) < self.len;

@@ -22,8 +22,9 @@ use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
-use storage::history::{Projector, Sizes, Table};
-use storage::{Lsn, prune};
+use storage::history::{Batch, History, Mark, Projector, Reached, Sizes, Table, tuple};
+use storage::sim_disk::block_on;
+use storage::{Generation, LogIdentity, Lsn, prune};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -39,6 +40,8 @@ enum Happening {
     Snapshot(bool),
     /// The projector's process ends; another begins.
     Restart,
+    /// Batches of more rows than this take too long for a while.
+    Slow(Option<usize>),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -50,6 +53,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..4_usize).prop_map(Happening::FailOver),
         3 => any::<bool>().prop_map(Happening::Snapshot),
         1 => Just(Happening::Restart),
+        2 => prop::option::of(40..200_usize).prop_map(Happening::Slow),
     ]
 }
 
@@ -114,6 +118,13 @@ fn drain(place: &Place, running: &mut Running) {
     panic!("the database does not get everything: {:?}", place.progress.report());
 }
 
+/// The bodies of all signals.
+fn bodies(database: &SimDatabase) -> Vec<Vec<u8>> {
+    let body = Table::Signals.once().unwrap();
+    let of = |row: &[u8]| tuple::split(row).unwrap().0[body].unwrap().to_vec();
+    database.contents().iter().filter(|(table, _)| *table == Table::Signals).map(|(_, row)| of(row)).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
 
@@ -145,13 +156,16 @@ proptest! {
                 }
                 Happening::Snapshot(pruned) => place.snapshot(pruned && may_prune),
                 Happening::Restart => running = place.projector(),
+                Happening::Slow(rows) => place.database.set_rows_in_time(rows),
             }
         }
+        // It may stay slow for ever, as long as what a single record changes is in time.
         place.database.set_down(false);
         drain(&place, &mut running);
         place.database.compare(place.users()).unwrap();
         prop_assert_eq!(place.database.users().len(), place.users().count());
         prop_assert!(place.database.refused().is_empty());
+        prop_assert!(bodies(&place.database).iter().all(|body| body.ends_with(b"!")), "a body was cut");
         place.stop.store(true, Ordering::Relaxed);
         prop_assert!(turns(&mut running, 1_000), "it stops when it is told");
     }
@@ -195,7 +209,7 @@ proptest! {
         }
         // The log no longer reaches back to its beginning: the fillers alone take more than a segment.
         let first = rig::segment_path(1);
-        storage::sim_disk::block_on(prune(&place.disk, &place.home, &base)).unwrap();
+        block_on(prune(&place.disk, &place.home, &base)).unwrap();
         prop_assert!(place.disk.read(&first).is_none());
         let mut running = place.projector();
         drain(&place, &mut running);
@@ -258,6 +272,55 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
     assert_eq!(place.database.users().len(), place.users().count());
 }
 
+/// A database that takes only so many rows in the time that a statement has: what piled up while it was away arrives all the same.
+#[test]
+fn a_database_that_is_too_slow_for_a_batch_gets_smaller_ones() {
+    let mut place = Place::new(10_000);
+    for n in 0..500 {
+        place.world.desk.sign_up(&format!("early{n}@example.com"), "UTC");
+    }
+    place.commit();
+    place.database.set_rows_in_time(Some(40));
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+    // Once it is fast, batches grow again.
+    place.database.set_rows_in_time(None);
+    for n in 0..500 {
+        place.world.desk.sign_up(&format!("later{n}@example.com"), "UTC");
+        place.commit();
+        turns(&mut running, 100);
+    }
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+}
+
+/// The directory of an ended generation that was put back: its records are in the database to the last one, but what came after
+/// them there are those of the next generation.
+#[test]
+fn an_ended_generation_that_was_put_back_is_not_written_beside_the_next() {
+    let mut place = Place::new(7);
+    for n in 0..10 {
+        place.world.desk.sign_up(&format!("before{n}@example.com"), "UTC");
+    }
+    place.commit();
+    drain(&place, &mut place.projector());
+    let mut database = place.database.clone();
+    let (identity, end) = (*place.home.identity(), place.log.durable());
+    block_on(database.complete(&[(identity, end)])).unwrap();
+    let next = LogIdentity { generation: Generation(identity.generation.0 + 1), ..identity };
+    let reached = Reached { lsn: end, mark: Mark::Absent };
+    block_on(database.write(&Batch::new(next, None, reached))).unwrap();
+    let contents = database.contents();
+    place.world.desk.sign_up("after@example.com", "UTC");
+    place.commit();
+    let mut running = place.projector();
+    assert!(!turns(&mut running, 3_000));
+    let failing = place.progress.report().failing.unwrap_or_default();
+    assert!(failing.contains("a later generation"), "{failing}");
+    assert!(database.contents() == contents);
+}
+
 /// A history that began in the middle knows which record was the last before it.
 #[test]
 fn a_history_that_began_in_the_middle_is_not_grown_over_either() {
@@ -273,7 +336,7 @@ fn a_history_that_began_in_the_middle_is_not_grown_over_either() {
         grow(&mut place, kind, 10);
         place.snapshot(false);
         let base = place.snapshots.last().unwrap().clone();
-        storage::sim_disk::block_on(prune(&place.disk, &place.home, &base)).unwrap();
+        block_on(prune(&place.disk, &place.home, &base)).unwrap();
         assert!(place.disk.read(&rig::segment_path(1)).is_none());
         place
     };

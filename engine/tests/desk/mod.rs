@@ -50,7 +50,8 @@ pub fn draft(kind: SignalKind, name: &str, key: u64) -> SignalDraft {
         at: None,
         key: bytes,
         key_is_lasting: true,
-        body: format!("signal {key}"),
+        // Every third is longer than what the state keeps of it.
+        body: format!("signal {key}{}!", "é".repeat(if key.is_multiple_of(3) { 700 } else { 0 })),
     }
 }
 

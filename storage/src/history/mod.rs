@@ -17,7 +17,7 @@ pub mod sim_database;
 mod tables;
 pub mod tuple;
 
-pub use batch::{Batch, Latest, TableRows};
+pub use batch::{Batch, TableRows};
 pub use bring_all::{bring_all, last_record, run_all};
 pub use ended_logs::EndedLogs;
 pub use month::Month;

@@ -160,7 +160,7 @@ impl Projection {
                     .text(kind)
                     .json(&detail);
                 let row = row.finish(Table::AuditTrail.columns().len());
-                batch.put(Table::AuditTrail, record.at, row, true);
+                batch.put(Table::AuditTrail, record.at, &row, true);
             }
         }
     }
@@ -255,7 +255,7 @@ impl Change<'_> {
             Event::Filled { id, fill, realised, .. } => {
                 if let Some(order) = self.before.order {
                     let row = rows::fill(self.at, *id, &order, fill, *realised);
-                    self.batch.put(Table::Fills, self.at, row, true);
+                    self.batch.put(Table::Fills, self.at, &row, true);
                 }
                 self.order_and_its_own(*id);
             }
@@ -266,7 +266,7 @@ impl Change<'_> {
                     let who =
                         if matches!(event, Event::Liquidated { .. }) { "liquidation" } else { "outside" };
                     let row = rows::by_others(self.at, who, account, held, fill, *realised);
-                    self.batch.put(Table::Fills, self.at, row, true);
+                    self.batch.put(Table::Fills, self.at, &row, true);
                 }
                 self.position(*position, *account, false);
             }
@@ -286,12 +286,12 @@ impl Change<'_> {
                     charge: *charge,
                     carried_loss: *carried_loss,
                 };
-                self.batch.put(Table::Fees, self.at, rows::fee(&fee), true);
+                self.batch.put(Table::Fees, self.at, &rows::fee(&fee), true);
             }
             Event::EntryVoided { .. } => {
                 if let Some(voided) = self.before.voided {
                     let row = rows::position(self.user.id, &voided, "VOIDED");
-                    self.batch.put(Table::Positions, voided.decided_at, row, false);
+                    self.batch.put(Table::Positions, voided.decided_at, &row, false);
                     if let Some(closing) = voided.closing {
                         self.outcome(closing.signal);
                     }
@@ -301,27 +301,27 @@ impl Change<'_> {
     }
 
     fn person(&mut self) {
-        self.batch.put(Table::Users, self.at, rows::user(self.user), false);
+        self.batch.put(Table::Users, self.at, &rows::user(self.user), false);
     }
 
     fn account(&mut self, index: u8) {
         if let Some(account) = self.user.accounts.get(usize::from(index)) {
             let row = rows::account(self.user.id, index, account);
-            self.batch.put(Table::ExchangeAccounts, self.at, row, false);
+            self.batch.put(Table::ExchangeAccounts, self.at, &row, false);
         }
     }
 
     fn source(&mut self, index: u8) {
         if let Some(source) = self.user.sources.get(usize::from(index)) {
             let id = SourceId { owner: self.user.id, index };
-            self.batch.put(Table::Sources, self.at, rows::source(id, source), false);
+            self.batch.put(Table::Sources, self.at, &rows::source(id, source), false);
         }
     }
 
     fn subscription(&mut self, source: SourceId) {
         if let Some(subscription) = self.user.subscription(source) {
             let row = rows::subscription(self.user.id, subscription);
-            self.batch.put(Table::Subscriptions, self.at, row, false);
+            self.batch.put(Table::Subscriptions, self.at, &row, false);
         }
     }
 
@@ -341,21 +341,24 @@ impl Change<'_> {
         let kept = self.user.sources.get(usize::from(source)).and_then(|source| source.signal(number));
         if let Some(kept) = kept {
             let row = rows::signal(kept, body.unwrap_or(&kept.body));
-            self.batch.put(Table::Signals, kept.signal.accepted_at, row, fresh);
+            match body {
+                Some(_) => self.batch.put(Table::Signals, kept.signal.accepted_at, &row, fresh),
+                None => self.batch.put_again(Table::Signals, kept.signal.accepted_at, &row),
+            }
         }
     }
 
     fn outcome(&mut self, signal: SignalId) {
         if let Some(outcome) = self.user.outcome(signal) {
             let row = rows::outcome(self.user.id, outcome);
-            self.batch.put(Table::Receipts, outcome.decided_at, row, self.before.outcome_is_new);
+            self.batch.put(Table::Receipts, outcome.decided_at, &row, self.before.outcome_is_new);
         }
     }
 
     fn order(&mut self, id: ClientOrderId, fresh: bool) -> Option<SignalId> {
         let ended = || self.user.final_orders.iter().rev().find(|order| order.new.id == id);
         let order = self.user.order(id).or_else(ended)?;
-        self.batch.put(Table::Orders, order.decided_at, rows::order(order), fresh);
+        self.batch.put(Table::Orders, order.decided_at, &rows::order(order), fresh);
         Some(order.position)
     }
 
@@ -377,7 +380,7 @@ impl Change<'_> {
     fn position(&mut self, signal: SignalId, account: u8, fresh: bool) {
         if let Some(position) = self.find_position(signal, account).copied() {
             let row = rows::position(self.user.id, &position, position.state.as_str());
-            self.batch.put(Table::Positions, position.decided_at, row, fresh);
+            self.batch.put(Table::Positions, position.decided_at, &row, fresh);
         }
     }
 
@@ -393,7 +396,7 @@ impl Change<'_> {
 }
 
 fn put_entry(batch: &mut Batch, user: UserId, entry: &engine::core::ledger::Entry) {
-    batch.put(Table::Entries, entry.at, rows::entry(user, entry), true);
+    batch.put(Table::Entries, entry.at, &rows::entry(user, entry), true);
     for (line, posting) in entry.postings.iter().enumerate() {
         let line = Line {
             at: entry.at,
@@ -404,7 +407,7 @@ fn put_entry(batch: &mut Batch, user: UserId, entry: &engine::core::ledger::Entr
             currency: entry.currency,
             amount: posting.amount.units(),
         };
-        batch.put(Table::Postings, entry.at, rows::posting(&line), true);
+        batch.put(Table::Postings, entry.at, &rows::posting(&line), true);
     }
 }
 
@@ -415,8 +418,7 @@ pub(super) fn rows_of(user: &User) -> Vec<(Table, Vec<u8>)> {
     batch.may_repeat = true;
     whole_user(&mut batch, user);
     let opening = (Table::Postings.place(), 0_u64.to_be_bytes());
-    let of =
-        |rows: &TableRows| rows.latest().into_iter().map(|(_, row)| row.tuple.clone()).collect::<Vec<_>>();
+    let of = |rows: &TableRows| rows.changed().into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
     Table::ALL
         .into_iter()
         .zip(&batch.tables)
@@ -428,30 +430,30 @@ pub(super) fn rows_of(user: &User) -> Vec<(Table, Vec<u8>)> {
 
 /// All that a user's state holds.
 fn whole_user(batch: &mut Batch, user: &User) {
-    batch.put(Table::Users, user.created_at, rows::user(user), false);
+    batch.put(Table::Users, user.created_at, &rows::user(user), false);
     for (index, account) in (0_u8..).zip(&user.accounts) {
-        batch.put(Table::ExchangeAccounts, user.created_at, rows::account(user.id, index, account), false);
+        batch.put(Table::ExchangeAccounts, user.created_at, &rows::account(user.id, index, account), false);
     }
     for (index, source) in (0_u8..).zip(&user.sources) {
         let id = SourceId { owner: user.id, index };
-        batch.put(Table::Sources, user.created_at, rows::source(id, source), false);
+        batch.put(Table::Sources, user.created_at, &rows::source(id, source), false);
         for kept in &source.signals {
-            batch.put(Table::Signals, kept.signal.accepted_at, rows::signal(kept, &kept.body), false);
+            batch.put(Table::Signals, kept.signal.accepted_at, &rows::signal(kept, &kept.body), false);
         }
     }
     for subscription in &user.subscriptions {
         let row = rows::subscription(user.id, subscription);
-        batch.put(Table::Subscriptions, user.created_at, row, false);
+        batch.put(Table::Subscriptions, user.created_at, &row, false);
     }
     for outcome in &user.outcomes {
-        batch.put(Table::Receipts, outcome.decided_at, rows::outcome(user.id, outcome), false);
+        batch.put(Table::Receipts, outcome.decided_at, &rows::outcome(user.id, outcome), false);
     }
     for order in user.orders.iter().chain(&user.final_orders) {
-        batch.put(Table::Orders, order.decided_at, rows::order(order), false);
+        batch.put(Table::Orders, order.decided_at, &rows::order(order), false);
     }
     for position in user.positions.iter().chain(&user.closed_positions) {
         let row = rows::position(user.id, position, position.state.as_str());
-        batch.put(Table::Positions, position.decided_at, row, false);
+        batch.put(Table::Positions, position.decided_at, &row, false);
     }
     // What the known entries do not explain.
     let statement = user.ledger.statement();
@@ -473,7 +475,7 @@ fn whole_user(batch: &mut Batch, user: &User) {
                 currency: *currency,
                 amount: balance.units() - known,
             };
-            batch.put(Table::Postings, user.created_at, rows::posting(&line), false);
+            batch.put(Table::Postings, user.created_at, &rows::posting(&line), false);
         }
     }
     for entry in statement {

@@ -6,7 +6,7 @@
 //! compared with the log's: a directory that was put back gives its number to another. If it has the batch, the batch is
 //! forgotten; if it stands where the batch begins, the batch is written again; if it stands elsewhere (a replica that missed
 //! the tail was promoted), everything is rebuilt for that place from a snapshot and the log. A record that the database
-//! refuses is found by halving batches, noted there by its position, and passed over.
+//! refuses is found by halving batches, noted there by its position, and passed over. A batch that takes too long is halved too.
 //! **Bounds**: [`Sizes`], for the batch that is written and for the next; back-off between failures up to [`BACK_OFF_MAX`].
 
 use std::cell::Cell;
@@ -37,6 +37,9 @@ const STEP_RECORDS: usize = 128;
 /// The part of the largest batch that is enough to begin with while the database has nothing to do. While it works on that,
 /// more is made.
 const ENOUGH_SHARE: usize = 4;
+/// The part of the largest batch that batches grow by, with each that was taken, after they had to be smaller. Not doubled: a
+/// database that is slow all the time would be too slow for every second one.
+const GROWTH_SHARE: usize = 16;
 /// Users of a batch of a history that begins in the middle.
 const USERS_AT_ONCE: usize = 100;
 
@@ -343,13 +346,33 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             // The database is asked anew, whatever it said, when the log does not let on what comes next.
             Err(_) if read_ahead.is_err() => return read_ahead,
             Err(HistoryError::Refused(why)) => return self.refused(&why, progress).await,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                if matches!(error, HistoryError::TooSlow(_))
+                    && !planted::planted!("slow_batch_not_made_smaller")
+                {
+                    self.make_smaller();
+                }
+                return Err(error.into());
+            }
         }
         self.failures = 0;
-        self.records_max = (self.records_max * 2).min(self.sizes.records_max);
+        let more = (self.sizes.records_max / GROWTH_SHARE).max(1);
+        self.records_max = (self.records_max + more).min(self.sizes.records_max);
         progress.written(batch, self.pause.now());
         self.pending = None;
         read_ahead
+    }
+
+    /// The batch was too much for the time it had: it is made anew, half as large. If it was committed after all, the next one
+    /// goes on behind it.
+    fn make_smaller(&mut self) {
+        let Some(batch) = self.pending.take() else { return };
+        self.projection = None;
+        self.records_max = (batch.records / 2).max(1);
+        tracing::warn!(
+            records = batch.records, rows = batch.rows(), through = %batch.through.lsn, next = self.records_max,
+            "the database is too slow for a batch; smaller ones are tried"
+        );
     }
 
     /// Looks for the record that the database refuses: half as many at once from where it stands, until it is one.

@@ -15,6 +15,10 @@ pub enum HistoryError {
     /// known. Asking for the position tells.
     #[error("the database is not there: {0}")]
     Unreachable(String),
+    /// It took longer than it may, by its own limit or by ours: whether the write happened is not known either. Fewer rows at once
+    /// may be taken.
+    #[error("the database is too slow: {0}")]
+    TooSlow(String),
     /// It stands elsewhere than the batch begins: another primary, or another projector.
     #[error("the database stands at record {found:?}, and this batch goes on after {expected:?}")]
     Moved {
@@ -96,7 +100,7 @@ pub trait History {
     /// Writes a batch, and how far the log is with it, in one transaction.
     ///
     /// # Errors
-    /// [`HistoryError`]; after all but `Unreachable` nothing was written.
+    /// [`HistoryError`]; after all but `Unreachable` and `TooSlow` nothing was written.
     fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), HistoryError>>;
 
     /// Says that these logs, all of a generation, have ended with these records and are in the database: the next generation's

@@ -48,6 +48,8 @@ struct Inside {
     fault: Option<WriteFault>,
     /// Rows whose bytes hold this are refused.
     poison: Option<Vec<u8>>,
+    /// More rows at once than these take too long.
+    rows_in_time: Option<usize>,
 }
 
 /// See the module's head. Cheap to clone; clones are the same database.
@@ -68,8 +70,15 @@ impl Contents {
                 next.push(((table, key), row.to_vec(), true));
                 bytes = rest;
             }
-            for (key, latest) in rows.latest() {
-                next.push(((table, key.to_vec()), latest.tuple.clone(), latest.fresh));
+            let key = |row: &[u8]| (table, row[2..tuple::prefix_bytes(row, table.key())].to_vec());
+            next.extend(rows.fresh().map(|row| (key(row), row.to_vec(), true)));
+            for row in rows.changed() {
+                let key = key(row);
+                let row = match (self.rows.get(&key), table.once()) {
+                    (Some(old), Some(column)) => tuple::with_field_of(row, old, column),
+                    _ => row.to_vec(),
+                };
+                next.push((key, row, false));
             }
         }
         for (key, _, new) in &next {
@@ -85,12 +94,16 @@ impl Contents {
     }
 
     fn advance(&mut self, place: LogIdentity, through: Reached) {
+        self.complete.remove(&place.generation.0);
         self.progress.insert((place.generation.0, place.shard.0), (through, place.salt.0));
     }
 
     fn stands(&self, place: LogIdentity) -> Result<Option<Reached>, HistoryError> {
         match self.progress.get(&(place.generation.0, place.shard.0)) {
             Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
+            _ if self.progress.keys().any(|(generation, _)| *generation > place.generation.0) => {
+                Err(HistoryError::Foreign("it has gone on with a later generation".to_owned()))
+            }
             found => Ok(found.map(|(reached, _)| *reached)),
         }
     }
@@ -110,6 +123,11 @@ impl SimDatabase {
     /// Rows that hold these bytes are refused.
     pub fn set_poison(&self, bytes: Option<&[u8]>) {
         self.0.borrow_mut().poison = bytes.map(<[u8]>::to_vec);
+    }
+
+    /// A batch of more rows than this takes too long, and is not committed; none: whatever comes is in time.
+    pub fn set_rows_in_time(&self, rows: Option<usize>) {
+        self.0.borrow_mut().rows_in_time = rows;
     }
 
     /// The standby gets everything but the last `missing` commits.
@@ -181,8 +199,15 @@ impl SimDatabase {
                 let key = row[2..tuple::prefix_bytes(&row, table.key())].to_vec();
                 let found = rows.get(&(table, key));
                 // The state keeps the beginning of a long body, the history all of it.
-                let same = found == Some(&row) || (table == Table::Signals && found.is_some());
-                if !same {
+                let as_kept = found.zip(table.once()).map(|(found, column)| {
+                    let field = |row: &[u8]| {
+                        tuple::split(row).and_then(|(fields, _)| fields[column].map(<[u8]>::to_vec))
+                    };
+                    let goes_on =
+                        field(found).zip(field(&row)).is_some_and(|(all, begin)| all.starts_with(&begin));
+                    if goes_on { tuple::with_field_of(found, &row, column) } else { found.clone() }
+                });
+                if found != Some(&row) && as_kept.as_ref() != Some(&row) {
                     return Err(format!("{} of {}: {found:02x?} is not {row:02x?}", table.name(), user.id));
                 }
             }
@@ -240,10 +265,13 @@ impl History for SimDatabase {
         if found != batch.after {
             return Err(moved(found, batch.after));
         }
+        if inside.rows_in_time.is_some_and(|rows| batch.rows() > rows) {
+            return Err(HistoryError::TooSlow("canceling statement due to statement timeout".to_owned()));
+        }
         if let Some(poison) = &inside.poison {
             let holds = |bytes: &[u8]| bytes.windows(poison.len()).any(|window| window == poison);
             let hit = batch.tables.iter().any(|rows| {
-                holds(&rows.appended) || rows.latest().iter().any(|(_, latest)| holds(&latest.tuple))
+                holds(&rows.appended) || rows.fresh().any(holds) || rows.changed().into_iter().any(holds)
             });
             if hit {
                 return Err(HistoryError::Refused("a value that does not fit".to_owned()));

@@ -114,6 +114,15 @@ impl Table {
         }
     }
 
+    /// The number of a column that is written with the row and never again: the state keeps only the beginning of a long body.
+    #[must_use]
+    pub const fn once(self) -> Option<usize> {
+        match self {
+            Self::Signals => Some(12),
+            _ => None,
+        }
+    }
+
     /// Its columns.
     #[must_use]
     pub const fn columns(self) -> &'static [&'static str] {
@@ -283,6 +292,12 @@ mod tests {
             .flat_map(|(_, rest)| rest.lines())
             .filter_map(|line| line.trim().strip_prefix("ADD COLUMN ")?.split_whitespace().next())
             .collect()
+    }
+
+    #[test]
+    fn what_is_written_once_is_a_signals_body() {
+        let once = |table: Table| table.once().map(|column| table.columns()[column]);
+        assert_eq!(Table::ALL.into_iter().filter_map(once).collect::<Vec<_>>(), ["body"]);
     }
 
     #[test]

@@ -211,6 +211,13 @@ pub(crate) fn prefix_bytes(tuple: &[u8], fields: usize) -> usize {
     at
 }
 
+/// `tuple` with its field number `column` as `other`, of the same table, has it.
+pub(crate) fn with_field_of(tuple: &[u8], other: &[u8], column: usize) -> Vec<u8> {
+    let field = |of: &[u8]| prefix_bytes(of, column)..prefix_bytes(of, column + 1);
+    let place = field(tuple);
+    [&tuple[..place.start], &other[field(other)], &tuple[place.end..]].concat()
+}
+
 /// Units of 1e-8 of a `numeric` field of ours. `None` when it is not one.
 #[must_use]
 pub fn numeric_units(field: &[u8]) -> Option<i64> {
@@ -258,6 +265,21 @@ mod tests {
         let mut tuple = Tuple::new();
         tuple.time(Timestamp(u64::MAX));
         assert_eq!(field(tuple), i64::MAX.to_be_bytes());
+    }
+
+    #[test]
+    fn a_field_is_taken_from_another_row() {
+        let row = |text: Option<&str>, number: i32| {
+            let mut tuple = Tuple::new();
+            tuple.integer(number).text_or_null(text).integer(-number);
+            tuple.finish(3)
+        };
+        assert_eq!(
+            with_field_of(&row(Some("short"), 1), &row(Some("much longer"), 2), 1),
+            row(Some("much longer"), 1)
+        );
+        assert_eq!(with_field_of(&row(Some("short"), 1), &row(None, 2), 1), row(None, 1));
+        assert_eq!(with_field_of(&row(None, 1), &row(Some(""), 2), 1), row(Some(""), 1));
     }
 
     #[test]

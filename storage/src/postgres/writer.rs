@@ -27,6 +27,9 @@ use crate::identity::{Generation, LogIdentity, Lsn, Salt};
 
 /// Nothing the writer waits for takes longer; a connection that has not answered by then is given up.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
+/// How full rows that come are packed, in percent: a row that changes finds room for its next version beside it, and no index has
+/// to be told (a heap-only update).
+const FILL_PERCENT: u32 = 85;
 /// Bytes handed to the connection at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -70,6 +73,12 @@ fn meaning(error: tokio_postgres::Error) -> HistoryError {
         None => error.to_string(),
     };
     match error.code().map(SqlState::code) {
+        // No partition takes the row, which no constraint of ours is about: it was made, and somebody has removed it since. A new
+        // connection looks for them anew.
+        Some("23514") if error.as_db_error().is_some_and(|db| db.constraint().is_none()) => {
+            HistoryError::Unreachable(format!("a partition was removed: {text}"))
+        }
+        Some("57014") => HistoryError::TooSlow(text),
         // Data exceptions, broken constraints, limits of the program: the same rows will fail again.
         Some(code) if ["22", "23", "54"].contains(&&code[..2]) => {
             HistoryError::Refused(format!("{code}: {text}"))
@@ -112,10 +121,9 @@ impl Writer {
         work: impl AsyncFnOnce(&mut Self) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
         let done = tokio::time::timeout(TIMEOUT, work(self)).await;
-        let done = done.unwrap_or_else(|_| {
-            Err(HistoryError::Unreachable(format!("no answer for {} s", TIMEOUT.as_secs())))
-        });
-        if matches!(done, Err(HistoryError::Unreachable(_))) {
+        let done = done
+            .unwrap_or_else(|_| Err(HistoryError::TooSlow(format!("no answer for {} s", TIMEOUT.as_secs()))));
+        if matches!(done, Err(HistoryError::Unreachable(_) | HistoryError::TooSlow(_))) {
             self.session = None;
         }
         done
@@ -126,15 +134,20 @@ impl Writer {
         if missing.is_empty() {
             return Ok(());
         }
-        // Two shards that make the same partition at once would fail each other.
+        // Two shards that make the same partition at once would fail each other. A partition that is attached locks neither readers
+        // nor a dump out of its table, as one that is made in it would.
         let mut text = String::from("BEGIN; SELECT pg_advisory_xact_lock(724066118);");
         for (table, month) in &missing {
-            let (name, suffix) = (table.name(), month.suffix());
+            let table = table.name();
+            let name = format!("coinbitclub.{table}_p{}", month.suffix());
+            let (from, to) = (month.first_day(), month.next().first_day());
             text += &format!(
-                "CREATE TABLE IF NOT EXISTS coinbitclub.{name}_p{suffix} PARTITION OF coinbitclub.{name} \
-                 FOR VALUES FROM ('{}Z') TO ('{}Z');",
-                month.first_day() + " 00:00:00",
-                month.next().first_day() + " 00:00:00",
+                "DO $$ BEGIN \
+                 IF to_regclass('{name}') IS NULL THEN \
+                 CREATE TABLE {name} (LIKE coinbitclub.{table} INCLUDING ALL) WITH (fillfactor = {FILL_PERCENT}); END IF; \
+                 IF NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = '{name}'::regclass) THEN \
+                 ALTER TABLE coinbitclub.{table} ATTACH PARTITION {name} \
+                 FOR VALUES FROM ('{from} 00:00:00Z') TO ('{to} 00:00:00Z'); END IF; END $$;"
             );
         }
         text += "COMMIT";
@@ -169,7 +182,7 @@ impl Writer {
             client.batch_execute("COMMIT").await.map_err(meaning)
         };
         match done.await {
-            Err(error) if !matches!(error, HistoryError::Unreachable(_)) => {
+            Err(error) if !matches!(error, HistoryError::Unreachable(_) | HistoryError::TooSlow(_)) => {
                 client.batch_execute("ROLLBACK").await.map_err(meaning)?;
                 Err(error)
             }
@@ -182,8 +195,9 @@ impl Writer {
 async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Option<Reached>, HistoryError> {
     let (generation, shard) = (place.generation, place.shard);
     let question = format!(
-        "SELECT lsn, encode(salt, 'hex'), encode(record_mark, 'hex') FROM coinbitclub.projector_progress \
-         WHERE generation = {generation} AND shard = {shard}{lock}"
+        "SELECT lsn, encode(salt, 'hex'), encode(record_mark, 'hex'), \
+         (SELECT max(generation) FROM coinbitclub.projector_progress WHERE generation > {generation}) \
+         FROM coinbitclub.projector_progress WHERE generation = {generation} AND shard = {shard}{lock}"
     );
     let answer = client.simple_query(&question).await.map_err(meaning)?;
     let Some(row) = answer.iter().find_map(|message| match message {
@@ -195,6 +209,14 @@ async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Opt
     if row.get(1) != Some(fingerprint(place.salt).as_str()) {
         return Err(HistoryError::Foreign(format!(
             "shard {shard} of generation {generation} of another log"
+        )));
+    }
+    if let Some(later) = row.get(3)
+        && !planted::planted!("ended_generation_goes_on")
+    {
+        return Err(HistoryError::Foreign(format!(
+            "it has gone on with generation {later}, and these logs are of generation {generation}: the data directory was put \
+             back to before the number of shards changed. Give a new database, or put the database back as well"
         )));
     }
     let lsn = row.get(0).and_then(|text| text.parse().ok()).map(Lsn);
@@ -265,7 +287,8 @@ async fn advance(
             fingerprint(place.salt)
         ),
         Some(after) => format!(
-            "UPDATE coinbitclub.projector_progress SET lsn = {lsn}, record_mark = {mark}, updated_at = now() \
+            "UPDATE coinbitclub.projector_progress \
+             SET lsn = {lsn}, record_mark = {mark}, complete = false, updated_at = now() \
              WHERE generation = {generation} AND shard = {shard} AND lsn = {}",
             after.lsn
         ),
@@ -316,17 +339,16 @@ async fn write_table(session: &Session, table: Table, rows: &TableRows) -> Resul
     if !rows.appended.is_empty() {
         copy(session, direct, rows.appended.chunks(CHUNK_BYTES)).await?;
     }
-    let latest = rows.latest();
-    let of = |fresh: bool| {
-        latest.iter().filter(move |(_, row)| row.fresh == fresh).map(|(_, row)| row.tuple.as_slice())
-    };
-    if of(true).next().is_some() {
-        copy(session, direct, of(true)).await?;
+    if rows.fresh().next().is_some() {
+        copy(session, direct, rows.fresh()).await?;
     }
-    if of(false).next().is_some() {
-        copy(session, staged, of(false)).await?;
+    let changed = rows.changed();
+    if !changed.is_empty() {
+        copy(session, staged, changed.into_iter()).await?;
+        let once = table.once().map(|column| table.columns()[column]);
         let (key, rest) = table.columns().split_at(table.key());
-        let rest: Vec<String> = rest.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+        let rest = rest.iter().filter(|column| Some(**column) != once);
+        let rest: Vec<String> = rest.map(|column| format!("{column} = excluded.{column}")).collect();
         let then =
             if rest.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", rest.join(", ")) };
         let key = key.join(", ");
