@@ -2,7 +2,7 @@
 
 use crate::block;
 use crate::error::LogFailed;
-use crate::identity::Lsn;
+use crate::identity::{Lsn, SegmentNumber};
 use crate::segment::Segment;
 use engine::seam::DiskFile;
 use std::io;
@@ -31,6 +31,9 @@ pub struct Batch<F: DiskFile> {
 #[must_use = "hand it to the log"]
 pub struct Flushed<F: DiskFile> {
     pub(crate) result: Result<F::Buffer, LogFailed>,
+    pub(crate) segment: SegmentNumber,
+    pub(crate) offset: u64,
+    pub(crate) used: usize,
     pub(crate) padded: usize,
     pub(crate) records: u64,
     pub(crate) last_lsn: Lsn,
@@ -72,7 +75,15 @@ impl<F: DiskFile> Batch<F> {
             // Everything in it was synced block by block; only the descriptor is in question.
             tracing::warn!(%error, "closing a full log segment failed");
         }
-        Flushed { result, padded: self.padded, records: self.records, last_lsn: self.last_lsn }
+        Flushed {
+            result,
+            segment: self.segment.number,
+            offset: self.offset,
+            used: self.used,
+            padded: self.padded,
+            records: self.records,
+            last_lsn: self.last_lsn,
+        }
     }
 }
 

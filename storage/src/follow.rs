@@ -18,6 +18,7 @@ use crate::generation::ShardHome;
 use crate::identity::{BlockSequence, Epoch, Generation, Lsn, SegmentNumber};
 use crate::limits::PAGE_BYTES;
 use crate::path;
+use crate::relay::RelayReader;
 use crate::scan::{covering, first_lsn, read_block};
 use crate::snapshot::DurableSnapshot;
 use crate::snapshot_file;
@@ -29,6 +30,8 @@ pub struct Follower<D: Disk> {
     home: ShardHome,
     segment: SegmentNumber,
     window: Window<D::File>,
+    /// Which segment the window is of: another one while blocks come from a relay.
+    opened: SegmentNumber,
     /// Where the next block is looked for.
     offset: u64,
     /// What it must be, when that is known.
@@ -75,7 +78,8 @@ impl<D: Disk> Follower<D> {
         let segment = segments[place];
         let window = open(&disk, home, segment).await?;
         let home = home.clone();
-        Ok(Self { disk, home, segment, window, offset, sequence, epoch: Epoch(0), next: from })
+        let (opened, epoch) = (segment, Epoch(0));
+        Ok(Self { disk, home, segment, window, opened, offset, sequence, epoch, next: from })
     }
 
     async fn reaches_not(
@@ -97,49 +101,67 @@ impl<D: Disk> Follower<D> {
     }
 
     /// Gives records up to `durable`, at most `records_max` of them and no more once they have `bytes_max` bytes; how many.
-    /// Fewer than there are only for these bounds.
+    /// Fewer than there are only for these bounds. What the relay of this log has is not read from its files.
     ///
     /// # Errors
     /// [`StorageError::Corruption`] when what is durable is not there; [`StorageError::Io`].
     pub async fn next(
         &mut self,
+        mut relay: Option<&mut RelayReader>,
         durable: Lsn,
-        records_max: usize,
-        bytes_max: usize,
+        (records_max, bytes_max): (usize, usize),
         visit: &mut impl FnMut(Lsn, &[u8]),
     ) -> Result<usize, StorageError> {
-        let (mut records, mut bytes) = (0, 0);
-        while self.next <= durable && records < records_max && bytes < bytes_max {
+        let mut room = Room { durable, records: records_max, bytes: bytes_max };
+        while self.next <= durable && room.records > 0 && room.bytes > 0 {
+            let before = room.records;
+            if let Some(relay) = &mut relay
+                && let Some(relayed) = relay.at(self.next, self.home.identity())
+                && self.fault_of_chain(&relayed.header).is_none()
+            {
+                (self.segment, self.offset) = (relayed.segment, relayed.offset);
+                let (header, block) = (relayed.header, relayed.block);
+                if give(block, &header, &mut self.next, &mut room, visit) {
+                    self.pass(&header);
+                    relay.let_go();
+                }
+                relay.count(before - room.records);
+                continue;
+            }
             let header = self.find(durable).await?;
             let path = self.path();
             let block = self.window.at(self.offset, header.bytes()).await;
             let block = block.map_err(StorageError::io("read", &path))?;
-            let mut whole = true;
-            for (place, (_, record)) in block::records(block, &header).enumerate() {
-                let lsn = Lsn(header.first_lsn.0 + place as u64);
-                if lsn < self.next {
-                    continue;
-                }
-                if lsn > durable || records == records_max || bytes >= bytes_max {
-                    whole = false;
-                    break;
-                }
-                visit(lsn, record);
-                (records, bytes) = (records + 1, bytes + record.len());
-                self.next = lsn.next();
-            }
-            if whole {
-                self.offset += header.padded_bytes() as u64;
-                self.sequence = Some(header.sequence.next());
-                self.epoch = header.epoch;
+            if give(block, &header, &mut self.next, &mut room, visit) {
+                self.pass(&header);
             }
         }
-        Ok(records)
+        Ok(records_max - room.records)
+    }
+
+    /// Stands behind this block.
+    fn pass(&mut self, header: &BlockHeader) {
+        self.offset += header.padded_bytes() as u64;
+        self.sequence = Some(header.sequence.next());
+        self.epoch = header.epoch;
+    }
+
+    /// Has the file open that it stands in.
+    async fn enter(&mut self) -> Result<(), StorageError> {
+        if self.opened == self.segment {
+            return Ok(());
+        }
+        let window = open(&self.disk, &self.home, self.segment).await?;
+        let path = self.home.dir().join(path::segment_name(self.opened));
+        let spent = std::mem::replace(&mut self.window, window);
+        self.opened = self.segment;
+        spent.close().await.map_err(StorageError::io("close", &path))
     }
 
     /// Stands at the next block of the chain and gives its header. There is one: something durable is in it or after it.
     async fn find(&mut self, durable: Lsn) -> Result<BlockHeader, StorageError> {
         let mut first_fault: Option<(PathBuf, u64, BlockFault)> = None;
+        self.enter().await?;
         loop {
             let fault = match self.look().await? {
                 Ok(header) => {
@@ -200,6 +222,7 @@ impl<D: Disk> Follower<D> {
         let path = self.path();
         let spent = std::mem::replace(&mut self.window, window);
         (self.segment, self.offset) = (self.segment.next(), PAGE_BYTES as u64);
+        self.opened = self.segment;
         spent.close().await.map_err(StorageError::io("close", &path))?;
         Ok(true)
     }
@@ -216,7 +239,7 @@ impl<D: Disk> Follower<D> {
             self.sequence.map_or(header.first_lsn <= self.next, |sequence| header.sequence == sequence)
         });
         let spent = if goes_on {
-            (self.segment, self.offset) = (number, PAGE_BYTES as u64);
+            (self.segment, self.opened, self.offset) = (number, number, PAGE_BYTES as u64);
             std::mem::replace(&mut self.window, window)
         } else {
             window
@@ -226,16 +249,55 @@ impl<D: Disk> Follower<D> {
     }
 
     fn check_chain(&self, header: &BlockHeader, path: &std::path::Path) -> Result<(), StorageError> {
-        let right = self.sequence.is_none_or(|sequence| sequence == header.sequence);
-        if right && header.epoch >= self.epoch && header.first_lsn <= self.next {
-            return Ok(());
+        match self.fault_of_chain(header) {
+            None => Ok(()),
+            Some(reason) => Err(StorageError::corrupt(path, self.offset, reason)),
         }
-        let reason = format!(
-            "block {} (record {}) of epoch {} is where block {:?} (record {}) of epoch {} or later belongs",
-            header.sequence, header.first_lsn, header.epoch, self.sequence, self.next, self.epoch
-        );
-        Err(StorageError::corrupt(path, self.offset, reason))
     }
+
+    /// Why this block is not the next one of the chain.
+    fn fault_of_chain(&self, header: &BlockHeader) -> Option<String> {
+        let right = self.sequence.is_none_or(|sequence| sequence == header.sequence);
+        let is_next = right && header.epoch >= self.epoch && header.first_lsn <= self.next;
+        let reason = || {
+            format!(
+                "block {} (record {}) of epoch {} is where block {:?} (record {}) of epoch {} or later belongs",
+                header.sequence, header.first_lsn, header.epoch, self.sequence, self.next, self.epoch
+            )
+        };
+        (!is_next).then(reason)
+    }
+}
+
+/// What may be given yet.
+struct Room {
+    durable: Lsn,
+    records: usize,
+    bytes: usize,
+}
+
+/// Gives a block's records from `next` on as far as there is room. Whether that was all of them.
+fn give(
+    block: &[u8],
+    header: &BlockHeader,
+    next: &mut Lsn,
+    room: &mut Room,
+    visit: &mut impl FnMut(Lsn, &[u8]),
+) -> bool {
+    for (place, (_, record)) in block::records(block, header).enumerate() {
+        let lsn = Lsn(header.first_lsn.0 + place as u64);
+        if lsn < *next {
+            continue;
+        }
+        if lsn > room.durable || room.records == 0 || room.bytes == 0 {
+            return false;
+        }
+        visit(lsn, record);
+        room.records -= 1;
+        room.bytes = room.bytes.saturating_sub(record.len());
+        *next = lsn.next();
+    }
+    true
 }
 
 /// The bytes of a durable record; `None` when the log does not reach back to it.
@@ -255,7 +317,8 @@ pub async fn record_at<D: Disk>(
     let mut follower = Follower::open(disk.clone(), home, lsn).await?;
     let path = follower.path();
     let mut record = None;
-    let read = follower.next(lsn, 1, usize::MAX, &mut |_, bytes| record = Some(bytes.to_vec())).await;
+    let take = &mut |_, bytes: &[u8]| record = Some(bytes.to_vec());
+    let read = follower.next(None, lsn, (1, usize::MAX), take).await;
     follower.window.close().await.map_err(StorageError::io("close", &path))?;
     read.map(|_| record)
 }

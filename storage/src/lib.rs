@@ -44,6 +44,7 @@ pub mod postgres;
 mod prune;
 mod read_only_disk;
 mod recover;
+pub mod relay;
 mod scan;
 mod segment;
 pub mod sim_disk;

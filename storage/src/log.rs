@@ -28,6 +28,7 @@ use crate::limits::{
 };
 use crate::pace::{Pace, PaceHold};
 use crate::path;
+use crate::relay::RelayWriter;
 use crate::scan::LogTail;
 use crate::segment::{Preparation, Prepared, Segment};
 use engine::seam::{Disk, DiskFile};
@@ -107,6 +108,8 @@ pub struct Log<D: Disk> {
     in_flight: bool,
     stalled: bool,
     failed: Option<LogFailed>,
+    /// To whoever follows.
+    relay: Option<RelayWriter>,
     stats: LogStats,
 }
 
@@ -175,6 +178,7 @@ impl<D: Disk> Log<D> {
             in_flight: false,
             stalled: false,
             failed: None,
+            relay: None,
             stats: LogStats::default(),
         };
         log.begin_epoch().await?;
@@ -192,6 +196,11 @@ impl<D: Disk> Log<D> {
         })?;
         self.stats = LogStats { segments: 1, ..LogStats::default() };
         Ok(())
+    }
+
+    /// Hands every block to a follower from now on, as soon as it is durable.
+    pub fn set_relay(&mut self, relay: RelayWriter) {
+        self.relay = Some(relay);
     }
 
     /// Takes a record; it is durable once [`Log::durable`] has reached its LSN.
@@ -310,7 +319,12 @@ impl<D: Disk> Log<D> {
         assert!(self.in_flight, "a batch is committed to the log that handed it out, once");
         self.in_flight = false;
         match flushed.result {
-            Ok(buffer) => self.free.push(buffer),
+            Ok(buffer) => {
+                if let Some(relay) = self.relay.as_mut().filter(|_| self.failed.is_none()) {
+                    relay.give(flushed.segment, flushed.offset, &buffer.as_ref()[..flushed.used]);
+                }
+                self.free.push(buffer);
+            }
             Err(failure) => self.failed = Some(self.failed.take().unwrap_or(failure)),
         }
         if let Some(failure) = &self.failed {

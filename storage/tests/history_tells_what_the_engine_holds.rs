@@ -12,12 +12,13 @@ mod steps;
 mod world;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
 use engine::seam::Nanos;
+use futures_lite::future::yield_now;
 use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
@@ -42,6 +43,8 @@ enum Happening {
     Restart,
     /// Batches of more rows than this take too long for a while.
     Slow(Option<usize>),
+    /// It begins to let everybody wait, or ends it.
+    Stall(bool),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -54,6 +57,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => any::<bool>().prop_map(Happening::Snapshot),
         1 => Just(Happening::Restart),
         2 => prop::option::of(40..200_usize).prop_map(Happening::Slow),
+        3 => any::<bool>().prop_map(Happening::Stall),
     ]
 }
 
@@ -118,6 +122,11 @@ fn drain(place: &Place, running: &mut Running) {
     panic!("the database does not get everything: {:?}", place.progress.report());
 }
 
+/// What a stalled database waits by.
+fn a_turn() -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(yield_now())
+}
+
 /// The bodies of all signals.
 fn bodies(database: &SimDatabase) -> Vec<Vec<u8>> {
     let body = Table::Signals.once().unwrap();
@@ -157,10 +166,15 @@ proptest! {
                 Happening::Snapshot(pruned) => place.snapshot(pruned && may_prune),
                 Happening::Restart => running = place.projector(),
                 Happening::Slow(rows) => place.database.set_rows_in_time(rows),
+                Happening::Stall(on) => {
+                    let wait: Rc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>> = Rc::new(a_turn);
+                    place.database.set_stall(on.then_some(wait));
+                }
             }
         }
         // It may stay slow for ever, as long as what a single record changes is in time.
         place.database.set_down(false);
+        place.database.set_stall(None);
         drain(&place, &mut running);
         place.database.compare(place.users()).unwrap();
         prop_assert_eq!(place.database.users().len(), place.users().count());

@@ -33,9 +33,10 @@ use storage::history::tuple;
 use storage::history::{History, Progress, Projector, Sizes, Table};
 use storage::postgres::connect::{Role, connect};
 use storage::postgres::migrate::migrate;
-use storage::postgres::target::Target;
+use storage::postgres::target::{SessionSettings, Target};
 use storage::postgres::writer::Writer;
 use storage::postgres::{MIGRATIONS, TokioPause};
+use tokio_postgres::SimpleQueryMessage;
 
 /// Nothing here takes longer, however busy the machine.
 const WAIT_MAX: Duration = Duration::from_secs(90);
@@ -343,5 +344,110 @@ fn through_a_disk_that_fills_up() {
         };
         futures_lite::future::zip(projector.run(&progress, &told), driver).await;
     });
+    sums_are_the_ledgers(&desk, primary);
+}
+
+/// What an operator and other programs do to a database that is at work: an old schema, a dump that runs all the time, a partition
+/// taken out, a table that refuses a row, a server that got slow.
+#[test]
+fn through_what_operators_and_other_programs_do() {
+    let cluster = Cluster::start(0);
+    let primary = cluster.primary();
+    let target = Target::parse(&primary.url_without_password(), None).unwrap();
+    let mut desk = Desk::new();
+    let email = "poison@example.com";
+    run(async {
+        // A database of the version before keys began with the user, with a partition made in the old way.
+        migrate(&target, &MIGRATIONS[..3]).await.unwrap();
+        primary.psql(
+            "CREATE TABLE coinbitclub.postings_p2020_01 PARTITION OF coinbitclub.postings \
+             FOR VALUES FROM ('2020-01-01 00:00:00Z') TO ('2020-02-01 00:00:00Z')",
+        );
+        let old = "INSERT INTO coinbitclub.postings VALUES ('2020-01-05', 1, 1, 0, 'real', 'USDT', 0)";
+        primary.psql(old);
+        migrate(&target, MIGRATIONS).await.unwrap();
+        let index = "SELECT indexdef FROM pg_indexes WHERE tablename = 'postings_p2020_01'";
+        assert!(primary.psql(index).ends_with("(user_id, at, number, line)"));
+        assert_eq!(primary.psql("DELETE FROM coinbitclub.postings RETURNING number"), "1");
+
+        // Statements that take longer than this are ended by the server.
+        let settings =
+            SessionSettings { statement_timeout: Duration::from_secs(1), ..SessionSettings::default() };
+        let stop = Rc::new(AtomicBool::new(false));
+        let mut projector = desk.projector(Writer::new(target.clone().with_settings(settings)), 200);
+        let progress = Rc::clone(&desk.logged.progress);
+        let told = Rc::clone(&stop);
+        let driver = async {
+            // A dump, which reads one old state of everything, from before the first partition to the end.
+            let dump = connect(&target, Role::Any, Duration::from_secs(20)).await.unwrap();
+            let names: Vec<String> = Table::ALL.iter().map(|t| format!("coinbitclub.{}", t.name())).collect();
+            let begin = format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM coinbitclub.users; \
+                 LOCK TABLE {} IN ACCESS SHARE MODE",
+                names.join(", ")
+            );
+            dump.batch_execute(&begin).await.unwrap();
+            desk.work(300);
+            desk.drained().await;
+            let partitions = "SELECT count(*) > 5 FROM pg_class WHERE relispartition AND relkind = 'r'";
+            assert_eq!(primary.psql(partitions), "t", "made beside the dump");
+            let seen = dump.simple_query("SELECT 1 FROM coinbitclub.orders").await.unwrap();
+            let rows = seen.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count();
+            assert_eq!(rows, 0, "the dump sees what it began with");
+            dump.batch_execute("ROLLBACK").await.unwrap();
+
+            // A partition that is taken out while it is written to.
+            let name =
+                "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'coinbitclub.orders'::regclass";
+            let name = primary.psql(name);
+            primary.psql(&format!("ALTER TABLE coinbitclub.orders DETACH PARTITION {name}"));
+            desk.work(300);
+            desk.drained().await;
+            compare(&desk, &primary.url_without_password()).await;
+
+            // Twenty users a second: the batch that waits is too much for one statement.
+            primary.psql(
+                "CREATE FUNCTION coinbitclub.slow() RETURNS trigger LANGUAGE plpgsql AS \
+                 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END'; \
+                 CREATE TRIGGER slow BEFORE INSERT ON coinbitclub.users FOR EACH ROW EXECUTE FUNCTION coinbitclub.slow()",
+            );
+            for n in 0..60 {
+                desk.logged.world.desk.sign_up(&format!("slow{n}@example.com"), "UTC");
+            }
+            desk.logged.commit();
+            desk.failing("the database is too slow").await;
+            desk.drained().await;
+            primary.psql("DROP FUNCTION coinbitclub.slow CASCADE");
+            compare(&desk, &primary.url_without_password()).await;
+
+            // A row that the database does not take is looked for, noted and passed over; all others come.
+            primary.psql(&format!("ALTER TABLE coinbitclub.users ADD CHECK (email <> '{email}')"));
+            desk.work(50);
+            desk.logged.world.desk.sign_up(email, "UTC");
+            desk.work(50);
+            desk.drained().await;
+
+            // The number of shards was changed, and the data directory then put back to before that.
+            let next = "INSERT INTO coinbitclub.projector_progress (generation, shard, lsn, salt) VALUES (2, 0, 1, '\\x00')";
+            primary.psql(next);
+            desk.failing("it has gone on with generation 2").await;
+            let rows = "SELECT count(*) FROM coinbitclub.users";
+            let before = primary.psql(rows);
+            desk.work(50);
+            desk.failing("it has gone on with generation 2").await;
+            assert_eq!(primary.psql(rows), before, "nothing is written beside it");
+            primary.psql("DELETE FROM coinbitclub.projector_progress WHERE generation = 2");
+            desk.drained().await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        futures_lite::future::zip(projector.run(&progress, &told), driver).await;
+    });
+    let log = &desk.logged.world.desk.log;
+    let holds = |record: &[u8]| record.windows(email.len()).any(|window| window == email.as_bytes());
+    let refused = log.iter().position(|record| holds(record)).unwrap() + 1;
+    let noted = primary.psql("SELECT lsn, error LIKE '%users_email_check%' FROM coinbitclub.refused_records");
+    assert_eq!(noted, format!("{refused}|t"));
+    let users = desk.logged.users().count() - 1;
+    assert_eq!(primary.psql("SELECT count(*) FROM coinbitclub.users"), users.to_string());
     sums_are_the_ledgers(&desk, primary);
 }

@@ -124,9 +124,13 @@ where
     C: Clock,
 {
     let options = LogOptions { segment_bytes: from.segment_bytes };
-    let log = Log::start(from.disk.clone(), from.home.clone(), from.back.found.tail, options)
+    let mut log = Log::start(from.disk.clone(), from.home.clone(), from.back.found.tail, options)
         .await
         .map_err(|error| error.to_string())?;
+    let history = from.gauges.history_of(from.id.place());
+    if let Some(relay) = history.as_ref().and_then(|history| history.take_relay_writer()) {
+        log.set_relay(relay);
+    }
     let keys = KeySetup { live: from.rules.live, egress: from.egress };
     let mut shard = Shard::new(ShardParts {
         state: from.back.state,
@@ -147,7 +151,6 @@ where
         entropy: from.entropy,
         started: from.started,
     });
-    let history = from.gauges.history_of(from.id.place());
     let snapshots =
         Snapshots::new(from.disk, from.home, from.snapshot_log_bytes, from.back.found.snapshot, history);
     Ok(LoopParts {

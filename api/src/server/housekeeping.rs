@@ -22,10 +22,17 @@ use crate::web::gauges::{Gauges, Latencies, LatencyRow, QUANTILES};
 const LOOK: Duration = Duration::from_millis(50);
 /// How often it measures.
 const MEASURE: Duration = Duration::from_secs(1);
-/// Used part of the disk at which opens are stopped while the database is behind (DOMAIN.md: WAL disk, critical).
-const BACKLOG_FULL_PERCENT: u64 = 90;
-/// And at which they go on.
-const BACKLOG_ROOM_PERCENT: u64 = 85;
+/// How full the disk is, in percent, from which on something holds, and below which it does not any more.
+#[derive(Clone, Copy)]
+struct Threshold {
+    from_percent: u64,
+    until_percent: u64,
+}
+
+/// An operator is told (DOMAIN.md: WAL disk 70/90 %).
+const ALARM: Threshold = Threshold { from_percent: 70, until_percent: 65 };
+/// Opens are stopped.
+const FULL: Threshold = Threshold { from_percent: 90, until_percent: 85 };
 /// How long it waits for a shard's histograms.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -101,8 +108,8 @@ impl Housekeeping {
         }
     }
 
-    /// Stops opens while the logs that wait for the database fill the disk: closes and what they need go on. Told again each
-    /// time: a shard whose line was full hears it a second later.
+    /// Raises the alarm when logs that wait for the database begin to fill the disk, and stops opens when it is nearly full: closes and
+    /// what they need go on. Shards are told again each time: one whose line was full hears it a second later.
     fn watch_backlog(&self) {
         let (process, Some(history)) = (&self.gauges.process, &self.gauges.history) else { return };
         let (free, all) =
@@ -112,8 +119,20 @@ impl Housekeeping {
         }
         let behind = history.shards.iter().any(|shard| shard.is_left_behind());
         let used_percent = (all - free.min(all)).saturating_mul(100) / all;
+        let alarm = is_over(history.disk_alarm.load(Ordering::Relaxed), behind, used_percent, ALARM);
+        if history.disk_alarm.swap(alarm, Ordering::Relaxed) != alarm {
+            if alarm {
+                let full = FULL.from_percent;
+                tracing::error!(
+                    used_percent,
+                    "logs that wait for the database fill the disk: at {full} % opens will be stopped. Bring the database back, or make room"
+                );
+            } else {
+                tracing::info!(used_percent, "logs that wait for the database no longer fill the disk");
+            }
+        }
         let before = history.opens_stopped.load(Ordering::Relaxed);
-        let stop = opens_stop(before, behind, used_percent);
+        let stop = is_over(before, behind, used_percent, FULL);
         if stop != before {
             history.opens_stopped.store(stop, Ordering::Relaxed);
             if stop {
@@ -144,10 +163,9 @@ impl Housekeeping {
     }
 }
 
-/// Whether opens are stopped: from [`BACKLOG_FULL_PERCENT`] of the disk on while the database is behind, until there is some
-/// room or it is not.
-fn opens_stop(stopped: bool, behind: bool, used_percent: u64) -> bool {
-    behind && used_percent >= if stopped { BACKLOG_ROOM_PERCENT } else { BACKLOG_FULL_PERCENT }
+/// Whether a threshold is passed: from its first number on while the database is behind, until there is some room or it is not.
+fn is_over(before: bool, behind: bool, used_percent: u64, threshold: Threshold) -> bool {
+    behind && used_percent >= if before { threshold.until_percent } else { threshold.from_percent }
 }
 
 fn rows(histograms: &Histograms) -> Vec<LatencyRow> {
@@ -181,9 +199,15 @@ mod tests {
 
     #[test]
     fn opens_stop_only_for_a_backlog_on_a_full_disk() {
+        let opens_stop = |before, behind, percent| is_over(before, behind, percent, FULL);
         assert!(!opens_stop(false, true, 89) && opens_stop(false, true, 90));
         assert!(!opens_stop(false, false, 99), "a disk that others fill is no reason");
         assert!(opens_stop(true, true, 86) && !opens_stop(true, true, 84), "not to and fro");
         assert!(!opens_stop(true, false, 99), "the database has everything");
+        assert!(
+            is_over(false, true, 70, ALARM) && !is_over(false, true, 69, ALARM),
+            "an operator hears before"
+        );
+        assert!(is_over(true, true, 65, ALARM) && !is_over(true, true, 64, ALARM));
     }
 }

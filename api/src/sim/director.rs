@@ -6,6 +6,7 @@
 //! loses nothing.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -179,6 +180,7 @@ impl Director {
         }
         if let Some(database) = &self.world.database {
             database.set_down(false);
+            database.set_stall(None);
         }
         self.database_until = None;
         self.world.resets.set(0);
@@ -223,6 +225,7 @@ impl Director {
         {
             self.database_until = None;
             database.set_down(false);
+            database.set_stall(None);
         }
         if self.venue_until.is_some_and(|until| now >= until) {
             self.venue_until = None;
@@ -494,8 +497,19 @@ impl Director {
         let Some(database) = self.world.database.clone() else { return };
         match fault {
             Fault::DatabaseDown => {
-                database.set_down(true);
-                self.database_until = Some(self.now().plus(self.span(50, 8_000)));
+                let span = self.span(50, 8_000);
+                // It answers nothing, or too late; drawn from the same number, so that what else a seed draws stays as it is.
+                if span.as_micros().is_multiple_of(3) {
+                    let executor = Rc::clone(&self.world.executor);
+                    let wait = move || -> Pin<Box<dyn Future<Output = ()>>> {
+                        let executor = Rc::clone(&executor);
+                        Box::pin(async move { executor.sleep(LOOK).await })
+                    };
+                    database.set_stall(Some(Rc::new(wait)));
+                } else {
+                    database.set_down(true);
+                }
+                self.database_until = Some(self.now().plus(span));
             }
             Fault::DatabaseAnswer if self.random.one_in(2) => database.set_fault(WriteFault::LostAfter),
             Fault::DatabaseAnswer => database.set_fault(WriteFault::LostBefore),

@@ -94,7 +94,7 @@ named! {
         Refused = "refused",
         /// The venue takes no requests for a while.
         VenueBusy = "venue-busy",
-        /// The database is not there for a while.
+        /// The database is not there for a while, or lets everybody wait.
         DatabaseDown = "database-down",
         /// The database loses a batch, or the answer to one that it has committed.
         DatabaseAnswer = "database-answer",

@@ -45,7 +45,7 @@
 //!   clock is set by up to 8 s either way. It goes on while the server is down, and what the server sent still arrives. *Never*:
 //!   an account that others trade in too, keys that end (tests of the connectors have both); an order forgotten.
 //!
-//! - **Database** (in half of the seeds: `history`): it is not there for up to 8 s; a batch is lost, or the answer to one that it
+//! - **Database** (in half of the seeds: `history`): it is not there, or answers nobody, for up to 8 s; a batch is lost, or the answer to one that it
 //!   has; a standby that misses up to three batches takes over. *Never*: a committed batch in part; rows that it refuses (those
 //!   are a test of storage's).
 //!

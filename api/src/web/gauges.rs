@@ -83,6 +83,8 @@ pub struct HistoryGauges {
     pub shards: Box<[Arc<Progress>]>,
     /// Opens are stopped, because the logs that wait for the database fill the disk.
     pub opens_stopped: AtomicBool,
+    /// Logs that wait for it begin to fill the disk.
+    pub disk_alarm: AtomicBool,
 }
 
 impl Gauges {
@@ -101,8 +103,9 @@ impl Gauges {
     pub fn with_history(shards: usize, generation: Generation) -> Self {
         let history = HistoryGauges {
             generation,
-            shards: (0..shards).map(|_| Arc::default()).collect(),
+            shards: (0..shards).map(|_| Arc::new(Progress::with_relay(storage::relay::BLOCKS))).collect(),
             opens_stopped: AtomicBool::new(false),
+            disk_alarm: AtomicBool::new(false),
         };
         Self { history: Some(history), ..Self::new(shards) }
     }

@@ -116,6 +116,7 @@ fn history_json(source: &Source<'_>) -> Value {
                 "behind_records": report.durable.0.saturating_sub(report.projected.0),
                 "projected_at_micros": report.projected_at,
                 "rows": report.rows,
+                "relayed_records": report.relayed,
                 "batches": report.batches,
                 "failures": report.failures,
                 "refused_records": report.refused,
@@ -123,7 +124,11 @@ fn history_json(source: &Source<'_>) -> Value {
             })
         })
         .collect();
-    json!({ "opens_stopped": history.opens_stopped.load(Ordering::Relaxed), "shards": shards })
+    json!({
+        "opens_stopped": history.opens_stopped.load(Ordering::Relaxed),
+        "disk_alarm": history.disk_alarm.load(Ordering::Relaxed),
+        "shards": shards,
+    })
 }
 
 /// `/api/enterprise/status`.
@@ -277,12 +282,13 @@ fn seconds(ns: u64) -> String {
 
 fn write_history(out: &mut Vec<u8>, history: &HistoryGauges) -> std::io::Result<()> {
     type Row = (&'static str, &'static str, fn(&ProgressReport) -> u64);
-    let rows: [Row; 6] = [
+    let rows: [Row; 7] = [
         ("history_projected_lsn", "gauge", |r| r.projected.0),
         ("history_behind_records", "gauge", |r| r.durable.0.saturating_sub(r.projected.0)),
         ("history_rows_total", "counter", |r| r.rows),
         ("history_failures_total", "counter", |r| r.failures),
         ("history_refused_records_total", "counter", |r| r.refused),
+        ("history_relayed_records_total", "counter", |r| r.relayed),
         ("history_failing", "gauge", |r| u64::from(r.failing.is_some())),
     ];
     let reports: Vec<_> = history.shards.iter().map(|progress| progress.report()).collect();
@@ -292,11 +298,11 @@ fn write_history(out: &mut Vec<u8>, history: &HistoryGauges) -> std::io::Result<
             writeln!(out, "coinbitclub_{name}{{shard=\"{shard}\"}} {}", value(report))?;
         }
     }
-    let stopped = u64::from(history.opens_stopped.load(Ordering::Relaxed));
-    writeln!(
-        out,
-        "# TYPE coinbitclub_history_opens_stopped gauge\ncoinbitclub_history_opens_stopped {stopped}"
-    )
+    for (name, holds) in [("opens_stopped", &history.opens_stopped), ("disk_alarm", &history.disk_alarm)] {
+        let value = u64::from(holds.load(Ordering::Relaxed));
+        writeln!(out, "# TYPE coinbitclub_history_{name} gauge\ncoinbitclub_history_{name} {value}")?;
+    }
+    Ok(())
 }
 
 fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {

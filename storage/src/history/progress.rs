@@ -3,6 +3,7 @@
 //! **Runs on**: any thread. **Bounds**: the last failure's text, replaced by the next one.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use engine::seam::Nanos;
 
 use super::batch::Batch;
 use crate::identity::Lsn;
+use crate::relay::{RelayReader, RelayWriter, relay};
 
 /// The log is kept for so long after it came into the database: a replica that takes over within that time gets what it missed.
 pub const KEPT: Nanos = Nanos::from_millis(600_000);
@@ -19,7 +21,7 @@ pub const FAR_BEHIND: u64 = 500_000;
 const SAMPLE_EVERY: Nanos = Nanos::from_millis(30_000);
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Progress {
     durable: AtomicU64,
     /// The last record in the database, as far as is known.
@@ -33,6 +35,16 @@ pub struct Progress {
     failing: Mutex<Option<String>>,
     /// Where the database stood, and when.
     samples: Mutex<VecDeque<(Nanos, Lsn)>>,
+    /// The ends of the way from the log to the projector, until each is taken.
+    relay: Mutex<(Option<RelayWriter>, Option<RelayReader>)>,
+    /// Records that came over it.
+    relayed: AtomicU64,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report().fmt(f)
+    }
 }
 
 /// What the status page shows.
@@ -52,11 +64,35 @@ pub struct ProgressReport {
     pub failures: u64,
     /// Records passed over.
     pub refused: u64,
+    /// Records that came through memory and were not read from the log's files.
+    pub relayed: u64,
     /// What fails now; none while it works.
     pub failing: Option<String>,
 }
 
 impl Progress {
+    /// One with a relay of so many blocks between the log and its projector; without it, the projector reads the log's files.
+    #[must_use]
+    pub fn with_relay(blocks: usize) -> Self {
+        let (writer, reader) = relay(blocks);
+        Self { relay: Mutex::new((Some(writer), Some(reader))), ..Self::default() }
+    }
+
+    /// The log's end of the relay, once.
+    #[must_use]
+    pub fn take_relay_writer(&self) -> Option<RelayWriter> {
+        self.relay.lock().unwrap_or_else(PoisonError::into_inner).0.take()
+    }
+
+    /// The projector's, once.
+    pub(super) fn take_relay_reader(&self) -> Option<RelayReader> {
+        self.relay.lock().unwrap_or_else(PoisonError::into_inner).1.take()
+    }
+
+    pub(super) fn set_relayed(&self, relay: Option<&RelayReader>) {
+        self.relayed.store(relay.map_or(0, RelayReader::records), Ordering::Relaxed);
+    }
+
     /// The shard: everything up to here is durable.
     pub fn set_durable(&self, lsn: Lsn) {
         self.durable.store(lsn.0, Ordering::Release);
@@ -130,6 +166,7 @@ impl Progress {
             batches: load(&self.batches),
             failures: load(&self.failures),
             refused: load(&self.refused),
+            relayed: load(&self.relayed),
             failing,
         }
     }

@@ -24,6 +24,7 @@ use crate::error::StorageError;
 use crate::follow::{Base, Follower, base_for, oldest_base, read_sections, record_at, seed_base};
 use crate::generation::ShardHome;
 use crate::identity::{LogIdentity, Lsn};
+use crate::relay::RelayReader;
 
 /// How long it waits after the first failure; doubled with each, and varied by half.
 const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
@@ -105,6 +106,7 @@ pub struct Projector<D: Disk, H, P> {
     /// The bound of records while a refused one is looked for.
     records_max: usize,
     projection: Option<(Projection, Follower<D>)>,
+    relay: Option<RelayReader>,
     /// A batch that was sent and whose fate is not known.
     pending: Option<Batch>,
     failures: u32,
@@ -125,6 +127,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             sizes,
             records_max,
             projection: None,
+            relay: None,
             pending: None,
             failures: 0,
             noise,
@@ -137,6 +140,9 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
 
     /// Works until `stop` is set; then the batch that waits is not written.
     pub async fn run(&mut self, progress: &Progress, stop: &AtomicBool) {
+        if let Some(relay) = progress.take_relay_reader() {
+            self.relay = Some(relay);
+        }
         while !stop.load(Ordering::Relaxed) {
             let Err(trouble) = self.work(progress, stop).await else { return };
             progress.failed(&trouble.to_string());
@@ -267,7 +273,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             self.pending = Some(projection.take());
         }
         while let Some(found) = found.map(|found| found.lsn).filter(|found| projection.through() < *found) {
-            read(&mut projection, &mut follower, found, (STEP_RECORDS, self.sizes.bytes_max), false).await?;
+            let bounds = (STEP_RECORDS, self.sizes.bytes_max);
+            read(&mut projection, &mut follower, None, found, bounds, false).await?;
             yield_now().await;
         }
         self.projection = Some((projection, follower));
@@ -292,7 +299,9 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             }
             let behind = projection.through() < durable;
             if behind && let Some((records, bytes)) = room(projection, enough, self.sizes.bytes_max) {
-                read(projection, follower, durable, (records.min(STEP_RECORDS), bytes), true).await?;
+                let bounds = (records.min(STEP_RECORDS), bytes);
+                read(projection, follower, self.relay.as_mut(), durable, bounds, true).await?;
+                progress.set_relayed(self.relay.as_ref());
                 yield_now().await;
                 continue;
             }
@@ -330,7 +339,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 if projection.through() >= durable {
                     break;
                 }
-                read(projection, follower, durable, (records.min(STEP_RECORDS), bytes), true).await?;
+                let bounds = (records.min(STEP_RECORDS), bytes);
+                read(projection, follower, self.relay.as_mut(), durable, bounds, true).await?;
                 yield_now().await;
             }
             Ok::<_, Trouble>(())
@@ -369,6 +379,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         let Some(batch) = self.pending.take() else { return };
         self.projection = None;
         self.records_max = (batch.records / 2).max(1);
+        // It has waited long enough.
+        self.failures = 0;
         tracing::warn!(
             records = batch.records, rows = batch.rows(), through = %batch.through.lsn, next = self.records_max,
             "the database is too slow for a batch; smaller ones are tried"
@@ -416,8 +428,9 @@ fn room(projection: &Projection, records_max: usize, bytes_max: usize) -> Option
 async fn read<D: Disk>(
     projection: &mut Projection,
     follower: &mut Follower<D>,
+    relay: Option<&mut RelayReader>,
     until: Lsn,
-    (records_max, bytes_max): (usize, usize),
+    bounds: (usize, usize),
     rows: bool,
 ) -> Result<(), Trouble> {
     let mut bad = None;
@@ -428,6 +441,6 @@ async fn read<D: Disk>(
             bad = Some(Trouble::Record { lsn, cause });
         }
     };
-    follower.next(until, records_max, bytes_max, visit).await?;
+    follower.next(relay, until, bounds, visit).await?;
     bad.map_or(Ok(()), Err)
 }

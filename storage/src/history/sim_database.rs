@@ -5,6 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use engine::core::ids::UserId;
@@ -38,7 +40,10 @@ pub enum WriteFault {
     LostAfter,
 }
 
-#[derive(Debug, Default)]
+/// A wait of its caller's clock.
+type Wait = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>>;
+
+#[derive(Default)]
 struct Inside {
     primary: Contents,
     standby: Contents,
@@ -48,12 +53,14 @@ struct Inside {
     fault: Option<WriteFault>,
     /// Rows whose bytes hold this are refused.
     poison: Option<Vec<u8>>,
+    /// While this is set, whoever asks waits by it again and again.
+    stall: Option<Wait>,
     /// More rows at once than these take too long.
     rows_in_time: Option<usize>,
 }
 
 /// See the module's head. Cheap to clone; clones are the same database.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct SimDatabase(Rc<RefCell<Inside>>);
 
 impl Contents {
@@ -123,6 +130,19 @@ impl SimDatabase {
     /// Rows that hold these bytes are refused.
     pub fn set_poison(&self, bytes: Option<&[u8]>) {
         self.0.borrow_mut().poison = bytes.map(<[u8]>::to_vec);
+    }
+
+    /// It does not answer until it is called with none: what is asked waits by `wait`, and goes on then. What waits when it goes
+    /// away is lost before it was committed.
+    pub fn set_stall(&self, wait: Option<Wait>) {
+        self.0.borrow_mut().stall = wait;
+    }
+
+    async fn stalled(&self) {
+        loop {
+            let Some(wait) = self.0.borrow().stall.clone() else { return };
+            wait().await;
+        }
     }
 
     /// A batch of more rows than this takes too long, and is not committed; none: whatever comes is in time.
@@ -240,6 +260,7 @@ impl Inside {
 
 impl History for SimDatabase {
     async fn position(&mut self, place: LogIdentity) -> Result<Standing, HistoryError> {
+        self.stalled().await;
         let inside = self.0.borrow();
         inside.up()?;
         let generation = place.generation.0;
@@ -255,6 +276,7 @@ impl History for SimDatabase {
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        self.stalled().await;
         let mut inside = self.0.borrow_mut();
         inside.up()?;
         let fault = inside.fault.take();

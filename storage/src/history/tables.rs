@@ -102,14 +102,14 @@ impl Table {
         !matches!(self, Self::Users | Self::ExchangeAccounts | Self::Sources | Self::Subscriptions)
     }
 
-    /// How many of its first columns are its key.
+    /// How many of its first columns are its key, in whatever order the index has them.
     #[must_use]
     pub const fn key(self) -> usize {
         match self {
             Self::Users => 1,
-            Self::ExchangeAccounts | Self::Sources | Self::Signals | Self::Orders => 2,
-            Self::Subscriptions | Self::Receipts | Self::Fills | Self::Entries => 3,
-            Self::Positions | Self::Fees | Self::Postings => 4,
+            Self::ExchangeAccounts | Self::Sources | Self::Signals => 2,
+            Self::Subscriptions | Self::Receipts | Self::Orders | Self::Entries => 3,
+            Self::Positions | Self::Fills | Self::Fees | Self::Postings => 4,
             Self::AuditTrail => 5,
         }
     }
@@ -270,9 +270,10 @@ mod tests {
     use super::*;
 
     const SCHEMA: &str = include_str!("../../migrations/0001_history.sql");
-    const LATER: [&str; 2] = [
+    const LATER: [&str; 3] = [
         include_str!("../../migrations/0002_exchange_keys.sql"),
         include_str!("../../migrations/0003_record_mark.sql"),
+        include_str!("../../migrations/0004_keys_by_user.sql"),
     ];
 
     /// The text between `CREATE TABLE …name (` and its end.
@@ -283,15 +284,30 @@ mod tests {
         &SCHEMA[at..at + end]
     }
 
-    /// Columns that later migrations add, in their order.
-    fn added(table: Table) -> Vec<&'static str> {
+    /// The lines by which later migrations change the table, in their order.
+    fn later(table: Table) -> String {
         let alter = format!("ALTER TABLE coinbitclub.{}\n", table.name());
         let statements =
             LATER.iter().flat_map(|sql| sql.split(';')).filter_map(|text| text.split_once(&alter));
-        statements
-            .flat_map(|(_, rest)| rest.lines())
-            .filter_map(|line| line.trim().strip_prefix("ADD COLUMN ")?.split_whitespace().next())
-            .collect()
+        statements.map(|(_, rest)| rest).collect()
+    }
+
+    /// Columns that they add.
+    fn added(table: Table) -> Vec<String> {
+        let later = later(table);
+        let added = later.lines().filter_map(|line| line.trim().strip_prefix("ADD COLUMN "));
+        added.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+    }
+
+    /// The columns of the last key that the text tells of, in the order of their names.
+    fn primary_key(table: Table, text: &str) -> Option<Vec<&str>> {
+        if text.contains("NOT NULL PRIMARY KEY") {
+            return Some(vec![table.columns()[0]]);
+        }
+        let (_, list) = text.rsplit_once("PRIMARY KEY (")?;
+        let mut columns: Vec<&str> = list[..list.find(')')?].split(", ").collect();
+        columns.sort_unstable();
+        Some(columns)
     }
 
     #[test]
@@ -306,18 +322,18 @@ mod tests {
             assert_eq!(table.place(), place);
             let text = definition(table);
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            let mut columns: Vec<&str> = lines
+            let mut columns: Vec<String> = lines
                 .take_while(|line| !line.starts_with("PRIMARY") && !line.starts_with(')'))
-                .filter_map(|line| line.split_whitespace().next())
+                .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
                 .collect();
             columns.extend(added(table));
             assert_eq!(columns, table.columns(), "{}", table.name());
             assert_eq!(text.contains("PARTITION BY RANGE"), table.is_monthly(), "{}", table.name());
-            let key = table.columns()[..table.key()].join(", ");
-            assert!(
-                text.contains(&format!("PRIMARY KEY ({key})")) || text.contains("NOT NULL PRIMARY KEY"),
-                "{}: {key}",
-                table.name()
+            let mut key = table.columns()[..table.key()].to_vec();
+            key.sort_unstable();
+            assert_eq!(
+                primary_key(table, &later(table)).unwrap_or_else(|| primary_key(table, text).expect("a key")),
+                key
             );
         }
     }

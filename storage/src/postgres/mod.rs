@@ -24,4 +24,5 @@ pub const MIGRATIONS: &[Migration] = crate::migrations![
     (1, "history", "0001_history.sql"),
     (2, "exchange_keys", "0002_exchange_keys.sql"),
     (3, "record_mark", "0003_record_mark.sql"),
+    (4, "keys_by_user", "0004_keys_by_user.sql"),
 ];

@@ -211,9 +211,7 @@ async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Opt
             "shard {shard} of generation {generation} of another log"
         )));
     }
-    if let Some(later) = row.get(3)
-        && !planted::planted!("ended_generation_goes_on")
-    {
+    if let Some(later) = row.get(3) {
         return Err(HistoryError::Foreign(format!(
             "it has gone on with generation {later}, and these logs are of generation {generation}: the data directory was put \
              back to before the number of shards changed. Give a new database, or put the database back as well"

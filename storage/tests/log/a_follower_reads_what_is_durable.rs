@@ -7,18 +7,28 @@ use std::path::{Path, PathBuf};
 use crate::rig::{IDENTITY, OPTIONS, SimLog, flush, flush_one, payloads, shard, start};
 use proptest::prelude::*;
 use storage::follow::{Base, Follower, seed_base};
+use storage::relay::{RelayReader, relay};
 use storage::sim_disk::{SimDisk, block_on};
 use storage::{Generation, Log, LogIdentity, Lsn, ShardHome, SnapshotWriter, StorageError};
 
 type Records = Vec<(Lsn, Vec<u8>)>;
 
 fn follow(follower: &mut Follower<SimDisk>, durable: Lsn, most: usize) -> Result<Records, StorageError> {
+    follow_with(follower, None, durable, most)
+}
+
+fn follow_with(
+    follower: &mut Follower<SimDisk>,
+    relay: Option<&mut RelayReader>,
+    durable: Lsn,
+    most: usize,
+) -> Result<Records, StorageError> {
     let mut records = Vec::new();
     let visit = &mut |lsn: Lsn, bytes: &[u8]| {
         assert_eq!(bytes.as_ptr().align_offset(16), 0);
         records.push((lsn, bytes.to_vec()));
     };
-    block_on(follower.next(durable, most, usize::MAX, visit))?;
+    block_on(follower.next(relay, durable, (most, usize::MAX), visit))?;
     Ok(records)
 }
 
@@ -55,9 +65,20 @@ fn crash(disk: &SimDisk, home: &ShardHome, mut log: SimLog, after: u64) -> SimLo
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn each_once_and_in_order(seed: u64, actions in prop::collection::vec(action(), 1..60)) {
+    fn each_once_and_in_order(
+        seed: u64,
+        actions in prop::collection::vec(action(), 1..60),
+        blocks in prop::option::of(1..5_usize),
+    ) {
         let (disk, home) = shard(seed);
         let (mut log, _) = start(&disk, &home);
+        // Through memory as far as there are buffers, from the files what is missing there, or all of it.
+        let with_relay = |log: &mut SimLog| blocks.map(|blocks| {
+            let (writer, reader) = relay(blocks);
+            log.set_relay(writer);
+            reader
+        });
+        let mut relayed = with_relay(&mut log);
         let mut seen: Records = Vec::new();
         let mut follower = block_on(Follower::open(disk.clone(), &home, Lsn(1))).unwrap();
         for action in actions {
@@ -66,17 +87,49 @@ proptest! {
                 Action::FlushOne => drop(flush_one(&mut log).unwrap()),
                 Action::Crash(after) => {
                     log = crash(&disk, &home, log, after);
+                    relayed = with_relay(&mut log);
                     // A file is opened by one life of the machine.
                     let next = Lsn(seen.len() as u64 + 1);
                     follower = block_on(Follower::open(disk.clone(), &home, next)).unwrap();
                 }
-                Action::Follow(most) => seen.extend(follow(&mut follower, log.durable(), most).unwrap()),
+                Action::Follow(most) => {
+                    seen.extend(follow_with(&mut follower, relayed.as_mut(), log.durable(), most).unwrap());
+                }
             }
         }
         flush(&mut log).unwrap();
-        seen.extend(follow(&mut follower, log.durable(), usize::MAX).unwrap());
+        seen.extend(follow_with(&mut follower, relayed.as_mut(), log.durable(), usize::MAX).unwrap());
         prop_assert_eq!(seen, crate::rig::recovered(&disk, &home).records);
     }
+}
+
+/// A follower that keeps up reads nothing from the files, into the next segments too; one that does not reads what was left out.
+#[test]
+fn a_follower_that_keeps_up_needs_no_files() {
+    let (disk, home) = shard(1);
+    let (mut log, _) = start(&disk, &home);
+    let (writer, mut reader) = relay(4);
+    log.set_relay(writer);
+    let mut follower = block_on(Follower::open(disk.clone(), &home, Lsn(1))).unwrap();
+    let mut seen = 0;
+    let mut add = |log: &mut SimLog, reader: &mut RelayReader, blocks: usize| {
+        for _ in 0..blocks {
+            log.append(&[5; 30_000]).unwrap();
+            flush(log).unwrap();
+        }
+        seen += blocks;
+        let records = follow_with(&mut follower, Some(reader), log.durable(), usize::MAX).unwrap();
+        assert_eq!((records.len(), records.last().unwrap().0), (blocks, Lsn(seen as u64)));
+        reader.records()
+    };
+    for _ in 0..40 {
+        add(&mut log, &mut reader, 3);
+    }
+    assert!(log.position().segment.0 > 1, "over several segments");
+    assert_eq!(add(&mut log, &mut reader, 1), 121, "all of it came through memory");
+    let with_files = add(&mut log, &mut reader, 10);
+    assert!((122..=125).contains(&with_files), "the first of ten: {with_files}");
+    assert_eq!(add(&mut log, &mut reader, 4), with_files + 4, "and again");
 }
 
 #[test]

@@ -28,8 +28,10 @@ impl Logged {
     /// A desk with its first users, who are durable.
     pub fn new() -> Self {
         let (disk, home) = shard(7);
-        let (log, _) = start(&disk, &home);
-        let (world, progress) = (World::new(1), Rc::new(Progress::default()));
+        let (mut log, _) = start(&disk, &home);
+        // Few, so that what is left out has to be read from the files as well.
+        let (world, progress) = (World::new(1), Rc::new(Progress::with_relay(3)));
+        log.set_relay(progress.take_relay_writer().unwrap());
         let mut logged = Self { world, disk, home, log, progress, snapshots: Vec::new(), logged: 0 };
         logged.commit();
         logged

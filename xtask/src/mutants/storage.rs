@@ -104,6 +104,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A projector goes on after the database's place, whatever the record there is.",
     ),
     test(
+        "missing_block_not_seen",
+        ("storage", "log", "a_follower_reads_what_is_durable::each_once_and_in_order"),
+        "What the log hands over through memory is taken for all of it, though blocks were left out.",
+    ),
+    test(
+        "slow_batch_not_made_smaller",
+        ("storage", "history_tells_what_the_engine_holds", "a_database_that_is_too_slow_for_a_batch"),
+        "A batch that took longer than it may is written again as it was, for ever.",
+    ),
+    test(
         "switch_not_synced",
         ("storage", "log", "changing_the_number_of_shards_survives_a_crash_at_every_step::every_crash_point"),
         "The old generation is removed before the switch is durable.",
