@@ -223,7 +223,11 @@ fn goes_on_from_memory(server: &Server, trader: &Person, cluster: &Cluster) {
         (source != "memory").then_some(source)
     });
     for (kind, (rows, first)) in whole {
-        let Some(next) = first["next"].as_str() else { panic!("{kind}: there was trade: {first}") };
+        // Few positions are closed in a short time, so that there may be no second page of what they cost.
+        let Some(next) = first["next"].as_str() else {
+            assert!(kind == "fees", "{kind}: there was trade: {first}");
+            continue;
+        };
         let last = list(&first, "rows").last().expect("two rows");
         let place = rows.iter().position(|row| key(kind, row) == key(kind, last)).expect("it is among all");
         let expected = &rows[place + 1..];

@@ -154,6 +154,7 @@ async fn pages(
         let page = ask(question(user, &format!("{query}&limit={limit}{cursor}"))).await;
         let next = page["next"].as_str().map(|next| format!("&cursor={next}"));
         pages.push(page);
+        assert!(pages.len() < 50, "pages without an end: {pages:?}");
         match next {
             Some(next) => cursor = next,
             None => return pages,

@@ -175,7 +175,7 @@ fn exports_are_bounded_and_a_part_is_never_taken_for_the_whole() {
     let mut slow = begin(&server, &person, "1.1", "");
     let mut answer = first(&mut slow, 20_000);
     let left = node.psql(
-        "DELETE FROM coinbitclub.orders_then WHERE decided_at < '2020-01-01 08:20Z'; \
+        "DELETE FROM coinbitclub.orders_then WHERE decided_at < '2020-01-01 02:00Z'; \
          SELECT count(*) FROM coinbitclub.orders_then",
     );
     assert!(!rest(&mut slow, &mut answer));

@@ -271,6 +271,9 @@ impl<E: Entropy> Desk<E> {
             return self.ask_state(Box::new(HistoryFlow { http, question, step: Step::Database }), why);
         }
         tracing::debug!(why, "an export ends in the middle");
+        if planted::planted!("part_of_an_export_is_called_whole") {
+            return self.respond(wire, http, |out, _, _| body.into_iter().for_each(|body| body.finish(out)));
+        }
         // Without its last chunk: the client sees that it is a part.
         wire.abort(http.conn());
     }

@@ -239,7 +239,10 @@ impl Inner {
         if !shown.in_recovery {
             return ReplicaState::Refused("it was promoted to a primary".to_owned());
         }
-        let Some(floor) = floor else { return ReplicaState::Unknown };
+        let Some(floor) = floor else {
+            let read = planted::planted!("replica_of_unknown_lag_is_read");
+            return if read { ReplicaState::Healthy } else { ReplicaState::Unknown };
+        };
         match u64::try_from(floor.saturating_sub(shown.position)) {
             Ok(bytes) if bytes > 0 => ReplicaState::Behind { bytes },
             _ => ReplicaState::Healthy,

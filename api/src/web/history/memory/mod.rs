@@ -63,7 +63,9 @@ impl HistoryQuestion {
             return None;
         }
         let (time, id) = self.cursor();
-        rows.retain(|row| (row.at, row.id.as_str()) < (time, id));
+        if !planted::planted!("memory_forgets_the_cursor") {
+            rows.retain(|row| (row.at, row.id.as_str()) < (time, id));
+        }
         if !sums {
             let from = if elsewhere { complete_from } else { self.from };
             rows.retain(|row| (from..self.to).contains(&row.at));
