@@ -29,7 +29,7 @@ const AT_ONCE: usize = 32;
 pub const STREAMS_MAX: usize = 8;
 /// How often it looks whether the server ends.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often a later page of a stream is asked for before the stream is given up, and how long it waits in between: a server that is
+/// How often a page of a stream is asked for before the stream is given up, and how long it waits in between: a server that is
 /// busy for a moment, or a fail-over among replicas, ends no export.
 const STREAM_TRIES: u32 = 10;
 const STREAM_AGAIN: Duration = Duration::from_millis(200);
@@ -213,7 +213,7 @@ pub async fn run(readers: &Readers, mut jobs: HistoryJobs, lines: &Lines, stop: 
 async fn serve(readers: &Readers, job: HistoryJob, lines: &Lines) {
     let HistoryJob { shard, key, question, part } = job;
     let mut read = answer(readers, &question, part).await;
-    if matches!(part, Part::Stream { first: false, .. }) {
+    if part != Part::Page {
         for _ in 1..STREAM_TRIES {
             if read.is_ok() {
                 break;

@@ -246,7 +246,7 @@ mod tests {
         for csv in [false, true] {
             let (mut left, mut pages, mut seen) = ((1..=10_000_u64).rev().collect::<Vec<_>>(), 0, Vec::new());
             while !left.is_empty() {
-                let texts = left.iter().map(|at| fees(*at, "a reason")).collect();
+                let texts = left.iter().map(|at| fees(*at, &"r".repeat(60))).collect();
                 let page = question.answer(texts, 10_000, String::new()).unwrap().page(csv);
                 assert!(page.body.len() <= PAGE_BYTES_MAX + 64, "{}", page.body.len());
                 let ats: Vec<u64> = if csv {
