@@ -47,8 +47,15 @@ pub enum Question {
     Digests(u32),
     /// Sums of the books of users from a place on.
     Audit(u32),
+    /// Whether there is this user: with a session, whether it is valid.
+    Known(UserId),
     /// What the state keeps of a user's history.
-    History(Box<HistoryQuestion>),
+    History {
+        /// What is asked.
+        question: Box<HistoryQuestion>,
+        /// There is a database that has everything, and does not answer now.
+        database: bool,
+    },
 }
 
 /// A page about one user.
@@ -91,7 +98,9 @@ pub enum Found {
     Digests(Vec<(UserId, [u8; 32])>, Option<u32>),
     /// Sums, and the next place.
     Audit(Box<Audit>, Option<u32>),
-    /// A part of a history, where the state keeps any of that kind.
+    /// There is such a user.
+    Known,
+    /// A part of a history, where the state keeps what is asked for.
     History(Option<Box<HistoryRows>>),
 }
 
@@ -247,8 +256,9 @@ impl Reads for ServerReads {
                 users.iter().for_each(|user| audit.add_user(user));
                 Found::Audit(Box::new(audit), next)
             }
-            Question::History(question) => match state.by_id(question.user) {
-                Some(user) => Found::History(question.from_memory(user).map(Box::new)),
+            Question::Known(user) => state.by_id(user).map_or(Found::Nothing, |_| Found::Known),
+            Question::History { question, database } => match state.by_id(question.user) {
+                Some(user) => Found::History(question.from_memory(user, database).map(Box::new)),
                 None => Found::Nothing,
             },
         }

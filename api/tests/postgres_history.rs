@@ -10,16 +10,17 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use api::server::recovery::recover_shard;
-use cluster::{Cluster, Node};
-use crash::calls::get;
+use cluster::{Cluster, Node, may_mount};
+use crash::calls::{get, list, post, text};
 use crash::load::Load;
-use crash::people::{People, RULES};
+use crash::people::{People, Person, RULES, Source, create_source, sign_up, signal_body, subscription};
 use crash::promises::Promises;
 use crash::server::{Place, Server};
 use crash::settled::settle;
 use crash::{Repeat, seed, wait_until};
 use engine::core::user::User;
 use engine::shard::runtime::{ExecutorOptions, GlommioDisk, run_pinned};
+use serde_json::json;
 use storage::DataDirectory;
 
 /// What is in the database, or how many records it is behind and why.
@@ -162,4 +163,225 @@ fn a_server_starts_and_trades_without_its_database_and_keeps_its_shards() {
     wait_until("the database has everything", || missing(&server));
     assert!(server.stop().success());
     compare(&place, cluster.primary());
+}
+
+/// The primary dies under load and a replica takes over that was away for a while before, so that it lacks a tail which the server
+/// knows to be written: in the end the new primary has every event, once, and its sums are the ledger's.
+#[test]
+fn a_promoted_replica_without_the_tail_gets_everything() {
+    let seed = seed();
+    let command =
+        format!("COINBITCLUB_SEED={seed} cargo test -p coinbitclub --test postgres_history promoted");
+    let _repeat = Repeat { command };
+    let cluster = Cluster::start(1);
+    let (primary, replica) = (cluster.primary(), cluster.replica(1));
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut place = Place::new(dir.path(), RULES);
+    let (role, database) = (cluster::USER, cluster::DATABASE);
+    let (one, other) = (primary.port(), replica.port());
+    let either = format!("postgresql://{role}@127.0.0.1:{one},127.0.0.1:{other}/{database}");
+    place.arguments.extend(["--postgres-primary".to_owned(), either]);
+    let mut server = place.start(2);
+    let people = People::gather(&mut server.client());
+    wait_until("the primary has everything", || missing(&server));
+    cluster.catch_up(replica, primary);
+    replica.stop();
+    let promises = Mutex::new(Promises::default());
+    let load = Load { people: &people, promises: &promises, address: server.address, round: 0, seed };
+    load.run(|| {
+        wait_until("there is a tail", || {
+            let orders: u64 =
+                primary.psql("SELECT count(*) FROM coinbitclub.orders").parse().expect("a number");
+            (orders < 20).then(|| format!("{orders} orders"))
+        });
+        primary.kill();
+        replica.restart();
+        replica.promote();
+        server.kill();
+    });
+    promises.lock().expect("nobody failed").server_gone();
+    assert!(promises.lock().expect("nobody failed").count > 0, "there was load");
+    for _ in 0..2 {
+        let server = place.start(2);
+        settle(&mut server.client(), &people.traders);
+        wait_until("the new primary has everything", || missing(&server));
+        assert!(server.stop().success(), "{}", place.logged());
+    }
+    // What the second stop itself recorded, and nobody trades any more.
+    let server = place.start(2);
+    wait_until("the new primary has everything", || missing(&server));
+    assert!(server.stop().success(), "{}", place.logged());
+    compare(&place, replica);
+    assert_ne!(replica.psql("SELECT count(*) FROM coinbitclub.fills"), "0", "and trade");
+}
+
+/// Somebody else's transaction that is left open, with its snapshot, while everything is written: nothing waits for it.
+#[test]
+fn a_foreign_transaction_that_is_left_open_holds_nothing_back() {
+    let cluster = Cluster::start(0);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut place = Place::new(dir.path(), RULES);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
+    let mut server = place.start(2);
+    let people = People::gather(&mut server.client());
+    wait_until("the database has everything", || missing(&server));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let url = cluster.primary().url();
+    let (foreign, connection) =
+        runtime.block_on(tokio_postgres::connect(&url, tokio_postgres::NoTls)).expect("it answers");
+    let _driver = runtime.spawn(connection);
+    let all =
+        "SELECT (SELECT count(*) FROM coinbitclub.orders) + (SELECT count(*) FROM coinbitclub.postings)";
+    let counted =
+        |query: &str| runtime.block_on(foreign.query_one(query, &[])).expect("it answers").get::<_, i64>(0);
+    let before = counted(all);
+    runtime.block_on(foreign.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ")).expect("it begins");
+    assert!(counted("SELECT count(*) FROM coinbitclub.users") > 0, "it has its snapshot");
+
+    let promises = Mutex::new(Promises::default());
+    let load = Load { people: &people, promises: &promises, address: server.address, round: 0, seed: 7 };
+    load.run(|| {
+        wait_until("some trade", || {
+            let count = promises.lock().expect("nobody failed").count;
+            (count < 150).then(|| count.to_string())
+        });
+        server.kill();
+    });
+    let server = place.start(2);
+    settle(&mut server.client(), &people.traders);
+    wait_until("the database has everything", || missing(&server));
+    assert_eq!(counted(all), before, "it still sees what was there when it began");
+    runtime.block_on(foreign.batch_execute("ROLLBACK")).expect("it ends");
+    assert!(counted(all) > before, "everything came meanwhile");
+    assert!(server.stop().success(), "{}", place.logged());
+    let server = place.start(2);
+    wait_until("the database has everything", || missing(&server));
+    assert!(server.stop().success(), "{}", place.logged());
+    compare(&place, cluster.primary());
+}
+
+/// A file system of its own that a test can fill.
+struct SmallDisk<'a>(&'a std::path::Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a std::path::Path, mib: u32) -> Self {
+        std::fs::create_dir(at).expect("a directory");
+        let size = format!("size={mib}M,mode=0700");
+        let mounted =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status();
+        assert!(mounted.expect("mount is there").success());
+        Self(at)
+    }
+
+    /// Leaves room for so many percent less one.
+    fn fill(&self, used_percent: u64) {
+        let output =
+            std::process::Command::new("df").args(["-B1", "--output=size,used"]).arg(self.0).output();
+        let text = String::from_utf8(output.expect("df is there").stdout).expect("text");
+        let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [size, used] = numbers[..] else { panic!("{text}") };
+        let filler = (size * used_percent / 100).saturating_sub(used);
+        std::fs::write(self.filler(), vec![1; usize::try_from(filler).expect("a few MiB")])
+            .expect("there is room");
+    }
+
+    fn filler(&self) -> std::path::PathBuf {
+        self.0.join("filler")
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+fn signal(server: &Server, source: &Source, id: &str, action: &str, symbol: &str) -> String {
+    let body = signal_body(source, id, action, symbol);
+    let answer = server.client().request("POST", "/webhook", &[], body.as_bytes()).expect("it answers");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let document: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    text(&document, "id").to_owned()
+}
+
+fn open_positions(server: &Server, trader: &Person) -> usize {
+    list(&get(&mut server.client(), "/api/positions", &trader.token), "open").len()
+}
+
+fn metric(server: &Server, name: &str) -> String {
+    let text = server.client().get("/metrics").expect("it answers").text();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+    line.rsplit(' ').next().expect("a value").to_owned()
+}
+
+/// The database is away and what waits for it fills the disk to 90 %: opens stop and say why, closes go through; with room again
+/// opens go on. Needs a file system of its own, so it runs where one may be mounted.
+#[test]
+fn a_backlog_that_fills_the_disk_stops_opens_and_never_closes() {
+    if !may_mount() {
+        return;
+    }
+    let cluster = Cluster::start(0);
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("disk");
+    let disk = SmallDisk::mount(&root, 96);
+    let mut place = Place::new(&root, RULES);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
+    let server = place.start(1);
+    let client = &mut server.client();
+    let owner = sign_up(client, "owner@example.com".to_owned());
+    let source = create_source(client, &owner, "source");
+    let trader = sign_up(client, "trader@example.com".to_owned());
+    post(client, "/api/accounts", &trader.token, &json!({ "venue": "paper" }), 201);
+    post(client, "/api/subscriptions", &trader.token, &subscription(1, &source, 5), 200);
+    signal(&server, &source, "1", "buy", "BTCUSDT");
+    settle(client, std::slice::from_ref(&trader));
+    wait_until("the database has everything", || missing(&server));
+    assert_eq!(open_positions(&server, &trader), 1);
+
+    // A disk that others fill is no reason while the database has everything.
+    disk.fill(92);
+    cluster.primary().stop();
+    signal(&server, &source, "2", "buy", "ETHUSDT");
+    wait_until("opens are stopped", || {
+        let stopped = metric(&server, "coinbitclub_history_opens_stopped");
+        (stopped != "1").then_some(stopped)
+    });
+    let mut number = 3;
+    wait_until("an open is refused for that reason", || {
+        let id = signal(&server, &source, &number.to_string(), "buy", "SOLUSDT");
+        number += 1;
+        let mut why = String::new();
+        wait_until("it is decided", || {
+            let receipt = get(&mut server.client(), &format!("/api/signals/{id}"), &source.secret);
+            let reason = list(&receipt, "rows").first().map(|row| row["reason"].to_string());
+            why = reason.clone().unwrap_or_default();
+            reason.is_none().then(|| receipt.to_string())
+        });
+        (why != "\"halted_global\"").then_some(why)
+    });
+    // One of these may have come before the shard heard of it.
+    for (id, symbol) in [("close-1", "BTCUSDT"), ("close-2", "ETHUSDT"), ("close-3", "SOLUSDT")] {
+        signal(&server, &source, id, "close_long", symbol);
+    }
+    wait_until("closes go through", || {
+        let open = open_positions(&server, &trader);
+        (open > 0).then(|| open.to_string())
+    });
+    assert_eq!(metric(&server, "coinbitclub_history_opens_stopped"), "1");
+
+    std::fs::remove_file(disk.filler()).expect("it is there");
+    wait_until("opens go on", || {
+        let stopped = metric(&server, "coinbitclub_history_opens_stopped");
+        (stopped != "0").then_some(stopped)
+    });
+    let mut number = 100;
+    wait_until("an open is taken", || {
+        signal(&server, &source, &number.to_string(), "buy", "XRPUSDT");
+        number += 1;
+        settle(&mut server.client(), std::slice::from_ref(&trader));
+        (open_positions(&server, &trader) != 1).then(|| "none is open".to_owned())
+    });
+    assert!(server.stop().success(), "{}", place.logged());
 }

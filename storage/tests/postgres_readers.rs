@@ -304,6 +304,90 @@ fn a_replica_that_is_too_far_behind_is_left_alone() {
     });
 }
 
+/// A replica that shows nothing new since before anybody looked is found out at the first look: also a read without a token is
+/// never answered with what was true long ago.
+#[test]
+fn a_replica_that_was_paused_before_the_readers_began_answers_nothing() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql(SCHEMA);
+    write(primary, 1).unwrap();
+    for node in [first, second] {
+        cluster.catch_up(node, primary);
+    }
+    first.pause_replay();
+    write(primary, 2).unwrap();
+    cluster.catch_up(second, primary);
+    // Ten seconds of lag are allowed, and none of them has passed.
+    with(options(primary, &[first, second]), async |readers| {
+        until("the other one answers", async || match read(&readers, None).await {
+            Ok((shown, source)) => {
+                assert_eq!(shown, 2, "{source} shows what was, states {:?}", readers.states());
+                source == TWO
+            }
+            Err(_) => false,
+        })
+        .await;
+        until("it is known to be behind", async || {
+            let (shown, source) = read(&readers, None).await.unwrap_or((2, TWO));
+            assert_eq!(shown, 2, "{source} shows what was, states {:?}", readers.states());
+            matches!(readers.states()[0], ReplicaState::Behind { .. })
+        })
+        .await;
+        first.resume_replay();
+        until_sources(&readers, 2, &[ONE, TWO]).await;
+    });
+}
+
+/// After a fail-over to a replica that lacked the tail the primary's positions begin anew, lower: a replica that is paused must
+/// not pass for one that keeps up meanwhile.
+#[test]
+fn a_replica_that_is_paused_answers_nothing_after_a_fail_over_to_a_lower_position() {
+    let cluster = Cluster::start(2);
+    let (primary, first, second) = (cluster.primary(), cluster.replica(1), cluster.replica(2));
+    primary.psql(SCHEMA);
+    write(primary, 1).unwrap();
+    for node in [first, second] {
+        cluster.catch_up(node, primary);
+    }
+    let either = format!(
+        "postgresql://{}@127.0.0.1:{},127.0.0.1:{}/{}",
+        cluster::USER,
+        primary.port(),
+        first.port(),
+        cluster::DATABASE
+    );
+    let options =
+        ReadersOptions { primary: Target::parse(&either, None).unwrap(), ..options(primary, &[second]) };
+    with(options, async |readers| {
+        until_sources(&readers, 1, &[ONE]).await;
+        // The tail that is lost, and a replica that stays where it is; it was healthy until now.
+        first.stop();
+        second.pause_replay();
+        primary.psql("insert into rows select generate_series(2, 100000)");
+        primary.kill();
+        first.restart();
+        first.promote();
+        write(first, 500).unwrap();
+        let answered = std::cell::Cell::new(0);
+        until("the new primary answers", async || {
+            if let Ok((shown, source)) = read(&readers, None).await {
+                // Before the new primary is seen, nobody knows of the fail-over, and what the replica shows is young enough.
+                let seen = readers.primary_fault().is_none();
+                if source == Source::Primary {
+                    assert_eq!(shown, 500);
+                    answered.set(answered.get() + 1);
+                } else if answered.get() > 0 && seen {
+                    panic!("{source} shows {shown}, states {:?}", readers.states());
+                }
+            }
+            answered.get() >= 20
+        })
+        .await;
+        assert_ne!(readers.states()[0], ReplicaState::Healthy);
+    });
+}
+
 #[test]
 fn what_is_no_replica_of_the_primary_is_refused() {
     let (cluster, other) = (Cluster::start(0), Cluster::start(1));

@@ -242,7 +242,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         }
         None => (None, None),
     };
-    let (history_sender, history_jobs) = tokio::sync::mpsc::channel(readers::QUEUE_MAX);
+    let (history_sender, history_jobs) = readers::queues();
     let history_sender = config.postgres.is_some().then_some(history_sender);
     let live = venues::start::prepare(config, shards).map_err(StartError)?;
     let (found_sender, found) = mpsc::channel();
@@ -338,12 +338,18 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
         others.push(spawn("addresses", cpu, move || venues::start::keep_addresses(&live, &lines, &stop))?);
     }
     if let Some(primary) = config.postgres.clone() {
-        let (gauges, stop, lines) = (Arc::clone(&gauges), Arc::clone(&stop), lines.clone());
-        let read = ReadersOptions::new(primary.clone(), config.postgres_replicas.clone());
+        let options = ReadersOptions::new(primary.clone(), config.postgres_replicas.clone());
+        let reading = history::Reading { options, jobs: history_jobs, lines: lines.clone() };
+        let reads_stop = Arc::clone(&stop);
+        others.push(spawn("readers", cpu, move || {
+            if let Err(error) = history::read(reading, &reads_stop) {
+                tracing::error!(%error, "the readers of the history could not begin: the state answers");
+            }
+        })?);
+        let (gauges, stop) = (Arc::clone(&gauges), Arc::clone(&stop));
         others.push(spawn("history", cpu, move || {
             let Some(history) = &gauges.history else { return };
-            let reading = history::Reading { options: read, jobs: history_jobs, lines };
-            if let Err(error) = history::run(&primary, history_homes, &history.shards, reading, &stop) {
+            if let Err(error) = history::write(&primary, history_homes, &history.shards, &stop) {
                 let why = format!("the thread of the history could not begin: {error}");
                 history.shards.iter().for_each(|progress| progress.failed(&why));
             }

@@ -1,7 +1,9 @@
-//! The thread that brings the logs into Postgres, one projector per shard, and reads from it, all on one tokio runtime.
+//! The threads around Postgres: one brings the logs into it, with a projector per shard; another reads from it.
 //!
-//! **Runs on**: a thread of its own on the housekeeping CPU. **Never**: keeps a shard, or the start of the server, waiting:
-//! a database that is not there is tried again, and the logs keep what it misses.
+//! **Runs on**: two threads of their own on the housekeeping CPU. A projector reads snapshots and logs with blocking calls,
+//! for seconds when it rebuilds its copy; reads are on the other thread so that none of them waits for that.
+//! **Never**: keeps a shard, or the start of the server, waiting: a database that is not there is tried again, and the logs keep
+//! what it misses.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use storage::postgres::{MIGRATIONS, TokioPause};
 use storage::{DataDirectory, ReadOnlyDisk, ShardHome};
 
 use super::inside::Lines;
-use super::readers::{self, HistoryJob};
+use super::readers::{self, HistoryJobs};
 
 /// Between two tries.
 const TRY_AGAIN: Nanos = Nanos::from_millis(2_000);
@@ -31,42 +33,51 @@ pub struct Reading {
     /// Where from.
     pub options: ReadersOptions,
     /// Questions of the shards.
-    pub jobs: tokio::sync::mpsc::Receiver<HistoryJob>,
+    pub jobs: HistoryJobs,
     /// The way back.
     pub lines: Lines,
 }
 
-/// Runs until `stop` is set: projectors, one for each shard, and the readers.
+/// Runs the projectors, one for each shard, until `stop` is set.
 ///
 /// # Errors
 /// The runtime could not be made.
-pub fn run(
+pub fn write(
     primary: &Target,
     homes: Vec<ShardHome>,
     progress: &[Arc<Progress>],
-    reading: Reading,
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let write = async {
-            if !schema(primary, progress, stop).await {
-                return;
-            }
-            let mut projectors: Vec<_> = homes
-                .into_iter()
-                .map(|home| {
-                    let writer = Writer::new(primary.clone());
-                    Projector::new(ReadOnlyDisk, home, writer, TokioPause(HostClock), Sizes::default())
-                })
-                .collect();
-            run_all(&mut projectors, progress, stop).await;
-        };
-        let readers = Readers::new(reading.options);
-        let read = readers::run(&readers, reading.jobs, &reading.lines, stop);
-        futures_lite::future::zip(write, read).await;
+    runtime()?.block_on(async {
+        if !schema(primary, progress, stop).await {
+            return;
+        }
+        let mut projectors: Vec<_> = homes
+            .into_iter()
+            .map(|home| {
+                let writer = Writer::new(primary.clone());
+                Projector::new(ReadOnlyDisk, home, writer, TokioPause(HostClock), Sizes::default())
+            })
+            .collect();
+        run_all(&mut projectors, progress, stop).await;
     });
     Ok(())
+}
+
+/// Answers the shards' questions until `stop` is set.
+///
+/// # Errors
+/// The runtime could not be made.
+pub fn read(reading: Reading, stop: &AtomicBool) -> std::io::Result<()> {
+    runtime()?.block_on(async {
+        let readers = Readers::new(reading.options);
+        readers::run(&readers, reading.jobs, &reading.lines, stop).await;
+    });
+    Ok(())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// How long the history of a set of shards that ends is waited for.
@@ -74,8 +85,7 @@ const FINISH_MAX: Nanos = Nanos::from_millis(60_000);
 
 /// Brings everything in these logs into the database, before another number of shards begins logs of its own.
 fn finish(primary: &Target, logs: &EndedLogs) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(async {
+    runtime().map_err(|error| error.to_string())?.block_on(async {
         migrate(primary, MIGRATIONS).await.map_err(|error| error.to_string())?;
         bring_all(&ReadOnlyDisk, logs, || Writer::new(primary.clone()), TokioPause(HostClock), FINISH_MAX)
             .await

@@ -67,9 +67,19 @@ impl Lines {
     /// # Panics
     /// When another sender panicked while it held the line.
     pub fn tell(&self, shard: ShardId, message: Inside) -> Result<(), NoAnswer> {
+        self.offer(shard, message).map_err(|_| NoAnswer::Full)
+    }
+
+    /// The same, for whoever offers it again later.
+    ///
+    /// # Errors
+    /// The message, when the ring is full.
+    ///
+    /// # Panics
+    /// When another sender panicked while it held the line.
+    pub fn offer(&self, shard: ShardId, message: Inside) -> Result<(), Inside> {
         let line = &self.lines[shard.place()];
-        let pushed = line.ring.lock().expect("no sender panics with the line").push(message);
-        pushed.map_err(|_| NoAnswer::Full)?;
+        line.ring.lock().expect("no sender panics with the line").push(message).map_err(|full| full.0)?;
         line.bell.ring();
         Ok(())
     }

@@ -1,28 +1,55 @@
-//! Reading history from Postgres for the shards: questions come over a bounded queue, answers go back over the lines.
+//! Reading history from Postgres for the shards: questions come over bounded queues, answers go back over the lines, rendered.
 //!
-//! **Runs on**: the history's thread, beside the projectors. **Bounds**: [`QUEUE_MAX`] questions wait, [`AT_ONCE`] are asked.
+//! **Runs on**: the readers' thread, which nothing else uses: however long a projector reads files, no answer waits for it.
+//! **Bounds**: [`QUEUE_MAX`] questions wait, [`AT_ONCE`] are asked; [`STREAMS_MAX`] streams a server, each with one question
+//! under way and at most one page of [`STREAM_ROWS`] rows that is not sent yet.
 //! **Never**: is waited for by a shard; a question that finds no room is answered from the state.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use engine::shard::ports::ShardId;
-use storage::postgres::replicas::Readers;
+use storage::postgres::replicas::{Readers, Token};
+use storage::{Generation, Lsn, ShardNumber};
 use tokio::sync::mpsc;
 
 use super::inside::Lines;
 use super::shard_loop::Inside;
-use crate::web::history::{HistoryQuestion, HistoryRows};
+use crate::web::history::{HistoryPage, HistoryQuestion, HistoryRows, STREAM_ROWS, StreamPage};
 
 /// Questions that may wait.
 pub const QUEUE_MAX: usize = 256;
 /// Questions under way.
 const AT_ONCE: usize = 32;
+/// Streams of a server at a time. One keeps a reader of a replica busy for as long as its client takes, and a replica has eight.
+pub const STREAMS_MAX: usize = 8;
 /// How often it looks whether the server ends.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often a page of a stream is asked for before the stream is given up, and how long it waits in between: a server that is
+/// busy for a moment, or a fail-over among replicas, ends no export.
+const STREAM_TRIES: u32 = 10;
+const STREAM_AGAIN: Duration = Duration::from_millis(200);
+/// How long an answer waits before it tries a full line again.
+const FULL_LINE: Duration = Duration::from_millis(5);
+
+/// What of a history is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// One answer.
+    Page,
+    /// The next page of a stream.
+    Stream {
+        /// It begins with headings.
+        first: bool,
+        /// The log that the user's events are in: how far the server has it is told with the answer, so that no later page shows
+        /// less.
+        log: (Generation, ShardNumber),
+    },
+}
 
 /// A question of a shard.
 pub struct HistoryJob {
@@ -32,32 +59,128 @@ pub struct HistoryJob {
     pub key: u64,
     /// What is asked.
     pub question: Box<HistoryQuestion>,
+    /// How much of it.
+    pub part: Part,
 }
 
-/// The shards' end of the queue.
-pub type HistorySender = mpsc::Sender<HistoryJob>;
+/// What comes back.
+#[derive(Debug)]
+pub enum HistoryAnswer {
+    /// To [`Part::Page`].
+    Page(HistoryPage),
+    /// To [`Part::Stream`]: the page, and how far the server that gave it has the log, where that is known.
+    Stream(StreamPage, Option<Token>),
+}
 
-async fn ask(readers: &Readers, question: &HistoryQuestion) -> Result<HistoryRows, String> {
+/// The shards' end of the queues.
+#[derive(Clone)]
+pub struct HistorySender {
+    pages: mpsc::Sender<HistoryJob>,
+    streams: mpsc::Sender<HistoryJob>,
+    open: Arc<AtomicUsize>,
+}
+
+/// The readers' end of the queues.
+pub struct HistoryJobs {
+    pages: mpsc::Receiver<HistoryJob>,
+    streams: mpsc::Receiver<HistoryJob>,
+}
+
+/// The right to one of the server's streams, for as long as it is kept.
+pub struct StreamSlot(Arc<AtomicUsize>);
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Both ends.
+#[must_use]
+pub fn queues() -> (HistorySender, HistoryJobs) {
+    let (pages, page_jobs) = mpsc::channel(QUEUE_MAX);
+    // Each stream has one question under way at most: there is always room.
+    let (streams, stream_jobs) = mpsc::channel(STREAMS_MAX);
+    let sender = HistorySender { pages, streams, open: Arc::default() };
+    (sender, HistoryJobs { pages: page_jobs, streams: stream_jobs })
+}
+
+impl HistorySender {
+    /// Hands a question over. False when there is no room, or nobody reads any more.
+    pub fn ask(&self, job: HistoryJob) -> bool {
+        let queue = if job.part == Part::Page { &self.pages } else { &self.streams };
+        queue.try_send(job).is_ok()
+    }
+
+    /// The right to a stream; `None` when there are as many as may be.
+    #[must_use]
+    pub fn slot(&self) -> Option<StreamSlot> {
+        let one_more = |open: usize| (open < STREAMS_MAX).then_some(open + 1);
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(StreamSlot(Arc::clone(&self.open)))
+    }
+}
+
+/// Asks for rows, and how far the server has a log.
+async fn read(
+    readers: &Readers,
+    question: &HistoryQuestion,
+    limit: usize,
+    log: Option<(Generation, ShardNumber)>,
+) -> Result<(HistoryRows, Option<Token>), String> {
     let statement = question.statement();
     let (time, id) = question.cursor();
     let user = question.user.0.cast_signed();
-    let limit = i64::try_from(question.limit + 1).expect("a bounded number");
+    let rows_max = i64::try_from(limit + 1).expect("a bounded number");
+    let signal = question.signal.map(|signal| signal.to_string());
     let read = readers.read(question.position, async |session| {
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&user, &question.from, &question.to, &time, &id, &limit];
-        session.query(&statement, &parameters).await
+        let mut reached = None;
+        if let Some((generation, shard)) = log {
+            let asked = "SELECT lsn FROM coinbitclub.projector_progress WHERE generation = $1 AND shard = $2";
+            let rows = session.query(asked, &[&i64::from(generation.0), &i32::from(shard.0)]).await?;
+            let lsn = rows.first().and_then(|row| u64::try_from(row.get::<_, i64>(0)).ok());
+            reached = lsn.map(|lsn| Token { generation, shard, lsn: Lsn(lsn) });
+        }
+        let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+            vec![&user, &question.from, &question.to, &time, &id, &rows_max];
+        if let Some(signal) = &signal {
+            parameters.push(signal);
+        }
+        // After that: what it shows by now is no less.
+        Ok((session.query(&statement, &parameters).await?, reached))
     });
-    let (rows, source) = read.await.map_err(|error| error.to_string())?;
+    let ((rows, reached), source) = read.await.map_err(|error| error.to_string())?;
     let mut texts = Vec::with_capacity(rows.len());
     for row in &rows {
         let fields: Result<Vec<Option<String>>, _> = (0..row.len()).map(|place| row.try_get(place)).collect();
         texts.push(fields.map_err(|error| error.to_string())?);
     }
-    Ok(question.answer(texts, source.to_string()))
+    Ok((question.answer(texts, limit, source.to_string())?, reached))
+}
+
+/// Answers one question from the database.
+///
+/// # Errors
+/// Why it does not answer: for the operator, since it names hosts and statements.
+pub async fn answer(
+    readers: &Readers,
+    question: &HistoryQuestion,
+    part: Part,
+) -> Result<HistoryAnswer, String> {
+    match part {
+        Part::Page => {
+            let (rows, _) = read(readers, question, question.page_rows(), None).await?;
+            Ok(HistoryAnswer::Page(rows.page(question.csv)))
+        }
+        Part::Stream { first, log } => {
+            let (rows, reached) = read(readers, question, STREAM_ROWS, Some(log)).await?;
+            Ok(HistoryAnswer::Stream(rows.stream(first), reached))
+        }
+    }
 }
 
 /// Answers questions until `stop` is set.
-pub async fn run(readers: &Readers, mut jobs: mpsc::Receiver<HistoryJob>, lines: &Lines, stop: &AtomicBool) {
+pub async fn run(readers: &Readers, mut jobs: HistoryJobs, lines: &Lines, stop: &AtomicBool) {
     let mut under_way: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
     let mut watch = Box::pin(readers.watch());
     let mut look = Box::pin(tokio::time::sleep(LOOK));
@@ -67,24 +190,14 @@ pub async fn run(readers: &Readers, mut jobs: mpsc::Receiver<HistoryJob>, lines:
             look.as_mut().reset(tokio::time::Instant::now() + LOOK);
             let _ = look.as_mut().poll(context);
         }
+        // Of streams there are few, and they wait for one answer each.
+        while let Poll::Ready(Some(job)) = jobs.streams.poll_recv(context) {
+            under_way.push(Box::pin(serve(readers, job, lines)));
+        }
         while under_way.len() < AT_ONCE
-            && let Poll::Ready(Some(job)) = jobs.poll_recv(context)
+            && let Poll::Ready(Some(job)) = jobs.pages.poll_recv(context)
         {
-            under_way.push(Box::pin(async move {
-                let HistoryJob { shard, key, question } = job;
-                let read = ask(readers, &question).await.map(Box::new).map_err(|why| {
-                    // It names hosts and statements: for the operator, not for whoever asked.
-                    tracing::debug!(why, "a question about history was not answered by the database");
-                    "the database does not answer now".to_owned()
-                });
-                // The line holds thousands: full, the shard is far behind, and tries again are the caller's.
-                if lines.tell(shard, Inside::History(key, read)).is_err() {
-                    tracing::warn!(
-                        shard = shard.0,
-                        "an answer of the database was lost: the shard's line is full"
-                    );
-                }
-            }));
+            under_way.push(Box::pin(serve(readers, job, lines)));
         }
         let before = under_way.len();
         under_way.retain_mut(|one| one.as_mut().poll(context).is_pending());
@@ -95,4 +208,42 @@ pub async fn run(readers: &Readers, mut jobs: mpsc::Receiver<HistoryJob>, lines:
         if stop.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+async fn serve(readers: &Readers, job: HistoryJob, lines: &Lines) {
+    let HistoryJob { shard, key, question, part } = job;
+    let mut read = answer(readers, &question, part).await;
+    if part != Part::Page {
+        for _ in 1..STREAM_TRIES {
+            if read.is_ok() {
+                break;
+            }
+            tokio::time::sleep(STREAM_AGAIN).await;
+            read = answer(readers, &question, part).await;
+        }
+    }
+    let read = read.map(Box::new).map_err(|why| {
+        tracing::debug!(why, "a question about history was not answered by the database");
+        "the database does not answer now".to_owned()
+    });
+    // The line holds thousands: full, the shard is far behind. Its request waits for this, and so does this for room.
+    let mut message = Inside::History(key, read);
+    while let Err(back) = lines.offer(shard, message) {
+        message = back;
+        tokio::time::sleep(FULL_LINE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_streams_and_each_gives_its_place_back() {
+        let (sender, _jobs) = queues();
+        let mut slots: Vec<_> = (0..STREAMS_MAX).map(|_| sender.clone().slot().expect("room")).collect();
+        assert!(sender.slot().is_none());
+        slots.pop();
+        assert!(sender.slot().is_some());
+    }
 }

@@ -28,13 +28,13 @@ use storage::{Flushed, Log, PrepareError, Prepared};
 
 use super::hashing::HashDone;
 use super::journal::LogJournal;
+use super::readers::HistoryAnswer;
 use super::snapshots::Snapshots;
 use super::venues::hosts::AddressBook;
 use super::venues::networked::{Networked, Routed};
 use crate::reads::{Found, Question, ServerReads};
 use crate::web::desk::{Desk, Target};
 use crate::web::gauges::{Gauges, Latencies, ShardGauges};
-use crate::web::history::HistoryRows;
 
 /// Longest park, so that gauges and time-outs are looked at even on an idle server.
 const PARK_MAX: Nanos = Nanos::from_millis(250);
@@ -67,7 +67,7 @@ pub enum Inside {
     /// Opens are stopped, or go on: the logs that wait for the database fill the disk.
     StopOpens(bool),
     /// What the database said to a question of this key.
-    History(u64, Result<Box<HistoryRows>, String>),
+    History(u64, Result<Box<HistoryAnswer>, String>),
     /// Where the exchanges are now.
     Addresses(Arc<AddressBook>),
 }

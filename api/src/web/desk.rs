@@ -6,6 +6,7 @@
 //! [`ServerLimits`].
 
 mod gathering;
+mod history;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,23 +16,22 @@ use engine::core::command::{Command, Refusal, Reply};
 use engine::core::ids::UserId;
 use engine::seam::Entropy;
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
-use engine::shard::ports::{Moment, ShardId, owner};
+use engine::shard::ports::{Moment, ShardId};
 use net::http::{HttpDate, Limits, ReplyMode, Request, response};
 use net::server::{RequestId, Requested, Server, ServerLimits, ServerMetrics, Service};
 use net::wire::{Arrival, ConnId, Ending, Stream, Wire, WireEvents};
 use slab::Slab;
-use storage::ShardNumber;
-use storage::postgres::replicas::Token;
 
+use self::history::{HistoryFlow, StreamFlow};
 use super::flows::{GatherFlow, ReceiptFlow};
 use super::gauges::{Gauges, Latencies};
-use super::history::{HistoryQuestion, HistoryRows, PositionText};
+use super::history::PositionText;
 use super::keys::{KeyEntry, KeySetup, Sealing, found_place};
 use super::routes::{Proof, Routed, route};
 use super::{render, token};
 use crate::reads::{Found, Question};
 use crate::server::hashing::{HashDone, HashJob, HashWork, SealWork};
-use crate::server::readers::{HistoryJob, HistorySender};
+use crate::server::readers::HistorySender;
 
 /// Requests under way on a shard.
 pub const PENDING_MAX: usize = 32_768;
@@ -65,8 +65,8 @@ pub struct Outgoing {
 enum Pending {
     /// The answer is the response; it is about this user.
     Plain(Http, UserId),
-    /// The response to a created source carries its secret.
-    Secret(Http, String),
+    /// The response to a created source of this user carries its secret.
+    Secret(Http, UserId, String),
     /// A log-in: reading the hash, then verifying, then opening a session.
     LogIn { http: Http, user: UserId, password: String },
     /// A log-in whose session is being opened.
@@ -83,8 +83,10 @@ enum Pending {
     Receipt(Box<ReceiptFlow>),
     /// Figures that are being put together.
     Gather(Box<GatherFlow>),
-    /// A history: the state's part is asked for, then the database's.
-    History { http: Http, question: Box<HistoryQuestion>, memory: Option<Box<HistoryRows>> },
+    /// A history that is asked for.
+    History(Box<HistoryFlow>),
+    /// A history that is sent piece by piece.
+    Stream(Box<StreamFlow>),
     /// Somebody inside the process waits.
     Inside(Sender<Answer<Found>>),
 }
@@ -99,6 +101,10 @@ pub struct Desk<E> {
     outgoing: Vec<Outgoing>,
     hashing: Sender<HashJob>,
     history: Option<HistorySender>,
+    /// Streams that wait for room on their connections, and where they are kept.
+    streams: Vec<(Http, ReplyTo)>,
+    /// Those of them that may go on.
+    streams_ready: Vec<ReplyTo>,
     keys: KeySetup,
     dummy_hash: Rc<str>,
     gauges: Arc<Gauges>,
@@ -144,6 +150,8 @@ impl<E: Entropy> Desk<E> {
             outgoing: Vec::new(),
             hashing: parts.hashing,
             history: parts.history,
+            streams: Vec::new(),
+            streams_ready: Vec::new(),
             keys: parts.keys,
             dummy_hash: parts.dummy_hash.into(),
             gauges: parts.gauges,
@@ -188,6 +196,7 @@ impl<E: Entropy> Desk<E> {
         let mut front = self.front.take().expect("not while events are delivered");
         front.tick(wire, self);
         self.front = Some(front);
+        self.go_on_with_streams(wire);
     }
 
     /// What the connections counted.
@@ -245,10 +254,11 @@ impl<E: Entropy> Desk<E> {
                 let user = ask.user;
                 self.send(ask, Pending::Plain(http, user));
             }
-            Routed::History(ask, question) => {
-                self.send(ask, Pending::History { http, question, memory: None });
+            Routed::History(session, question) => self.begin_history(http, session, question),
+            Routed::CreateSource(ask, secret) => {
+                let user = ask.user;
+                self.send(ask, Pending::Secret(http, user, secret));
             }
-            Routed::CreateSource(ask, secret) => self.send(ask, Pending::Secret(http, secret)),
             Routed::Key(request) => match request.begin(&self.keys) {
                 Ok(entry) => self.send(entry.ask(), Pending::Key(http, Box::new(entry))),
                 Err(error) => {
@@ -360,27 +370,33 @@ impl<E: Entropy> Desk<E> {
                     render::answer_at(out, mode, date, &answer, position.as_ref().map(PositionText::as_str));
                 });
             }
-            Pending::History { http, question, .. } => self.history_step(http, question, answer, wire),
-            Pending::Secret(http, secret) => self.respond(wire, http, |out, mode, date| match &answer {
-                Answer::Decided(Ok(Reply::Source(id))) => {
-                    let body = format!("{{\"id\":\"{id}\",\"secret\":\"{secret}\"}}");
-                    render::json(out, mode, date, 201, body.as_bytes());
-                }
-                other => render::answer(out, mode, date, other),
-            }),
+            Pending::History(flow) => self.history_step(flow, answer, wire),
+            Pending::Secret(http, user, secret) => {
+                let position = self.position_of(user);
+                self.respond(wire, http, |out, mode, date| match &answer {
+                    Answer::Decided(Ok(Reply::Source(id))) => {
+                        let body = format!("{{\"id\":\"{id}\",\"secret\":\"{secret}\"}}");
+                        let position = position.as_ref().map(PositionText::as_str);
+                        render::json_at(out, mode, date, 201, body.as_bytes(), position);
+                    }
+                    other => render::answer(out, mode, date, other),
+                });
+            }
             Pending::Key(http, entry) => self.key_placed(http, *entry, answer, wire),
             Pending::LogIn { http, user, password } => self.log_in_read(http, user, password, &answer, wire),
             Pending::Session { http, user, token } => {
+                let position = self.position_of(user);
                 self.respond(wire, http, |out, mode, date| match &answer {
                     Answer::Decided(Ok(Reply::Session(expires_at))) => {
                         let expires_at = expires_at.0;
                         let body = format!(
                             "{{\"user\":\"{user}\",\"token\":\"{token}\",\"expires_at\":{expires_at}}}"
                         );
-                        render::json(out, mode, date, 200, body.as_bytes());
+                        let position = position.as_ref().map(PositionText::as_str);
+                        render::json_at(out, mode, date, 200, body.as_bytes(), position);
                     }
                     other => render::answer(out, mode, date, other),
-                })
+                });
             }
             Pending::WrongPassword(http) => self.respond(wire, http, |out, mode, date| match &answer {
                 Answer::Decided(Ok(_) | Err(Refusal::UnknownUser)) => wrong_credentials(out, mode, date),
@@ -388,7 +404,7 @@ impl<E: Entropy> Desk<E> {
             }),
             Pending::Receipt(flow) => self.receipt_step(flow, answer, wire),
             Pending::Gather(flow) => self.gather_step(reply, flow, answer, wire),
-            Pending::SignUp { .. } | Pending::Sealing(..) => {}
+            Pending::SignUp { .. } | Pending::Sealing(..) | Pending::Stream(_) => {}
             // The asker may have gone; that is not our concern.
             Pending::Inside(sender) => drop(sender.try_send(answer)),
         }
@@ -445,79 +461,6 @@ impl<E: Entropy> Desk<E> {
             let gauges = Arc::clone(&self.gauges);
             self.respond(wire, http, |out, mode, date| instant.write(out, mode, date, &gauges));
         }
-    }
-
-    /// How far the log of a user's shard is: everything that was answered about them so far is in it.
-    fn position_of(&self, user: UserId) -> Option<PositionText> {
-        let history = self.gauges.history.as_ref()?;
-        let shard = owner(user, self.shards);
-        let lsn = history.shards[shard.place()].durable();
-        let token = Token { generation: history.generation, shard: ShardNumber(shard.0), lsn };
-        Some(PositionText::of(token))
-    }
-
-    /// The state's part is there, and the session is valid: now the database is asked, where there is one.
-    fn history_step(
-        &mut self,
-        http: Http,
-        question: Box<HistoryQuestion>,
-        answer: Answer<Found>,
-        wire: &mut impl Wire,
-    ) {
-        let memory = match answer {
-            Answer::Read(Found::History(memory)) => memory,
-            other => {
-                return self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &other));
-            }
-        };
-        let Some(readers) = self.history.clone() else {
-            return self.history_answer(
-                http,
-                &question,
-                memory,
-                "history is kept in Postgres, and none is set up",
-                wire,
-            );
-        };
-        let wanted = question.clone();
-        let reply = self.keep(Pending::History { http, question, memory });
-        let job = HistoryJob { shard: self.shard, key: reply.0, question: wanted };
-        if readers.try_send(job).is_err()
-            && let Some(Pending::History { http, question, memory }) = self.take(reply)
-        {
-            self.history_answer(http, &question, memory, "too many read the history; nothing happened", wire);
-        }
-    }
-
-    /// Takes what the database said.
-    pub fn history_read(&mut self, key: u64, read: Result<Box<HistoryRows>, String>, wire: &mut impl Wire) {
-        let Some(Pending::History { http, question, memory }) = self.take(ReplyTo(key)) else { return };
-        match read {
-            Ok(rows) => self.history_answer(http, &question, Some(rows), "", wire),
-            Err(why) => self.history_answer(http, &question, memory, &why, wire),
-        }
-    }
-
-    fn history_answer(
-        &mut self,
-        http: Http,
-        question: &HistoryQuestion,
-        rows: Option<Box<HistoryRows>>,
-        otherwise: &str,
-        wire: &mut impl Wire,
-    ) {
-        let csv = question.csv;
-        self.respond(wire, http, |out, mode, date| match rows {
-            None => render::error(out, mode, date, 503, "history_unavailable", otherwise, Some(5)),
-            Some(rows) if csv => {
-                let mut head = response::begin(out, 200, mode, date).header("X-Source", rows.source());
-                if let Some(next) = rows.next() {
-                    head = head.header("X-Next-Cursor", next);
-                }
-                head.body_with("text/csv; charset=utf-8", |out| out.extend_from_slice(&rows.csv()));
-            }
-            Some(rows) => render::json(out, mode, date, 200, &rows.json()),
-        });
     }
 
     fn receipt_step(&mut self, mut flow: Box<ReceiptFlow>, answer: Answer<Found>, wire: &mut impl Wire) {
@@ -631,6 +574,13 @@ impl Instant {
 }
 
 impl<E: Entropy> Service for Desk<E> {
+    fn may_stream(&mut self, id: RequestId) {
+        // The connections are at work now; it goes on when they are back.
+        if let Some(place) = self.streams.iter().position(|(http, _)| *http == id) {
+            self.streams_ready.push(self.streams.swap_remove(place).1);
+        }
+    }
+
     fn request(&mut self, request: &Request<'_>, requested: Requested<'_>) {
         self.requests += 1;
         if let Some(instant) = self.handle(request, requested.id()) {

@@ -53,12 +53,28 @@ pub fn json(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, status: u16, bo
     response::write(out, status, mode, date, JSON, body);
 }
 
+/// The same, with the position in the log that a reader of the history has to wait for to see what was done.
+pub fn json_at(
+    out: &mut Vec<u8>,
+    mode: ReplyMode,
+    date: &HttpDate,
+    status: u16,
+    body: &[u8],
+    position: Option<&str>,
+) {
+    let mut head = response::begin(out, status, mode, date);
+    if let Some(position) = position {
+        head = head.header("X-Position", position);
+    }
+    head.body(JSON, body);
+}
+
 /// Writes what a command's answer says.
 pub fn answer(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, answer: &Answer<Found>) {
     answer_at(out, mode, date, answer, None);
 }
 
-/// The same, with the position in the log that a reader of the history has to wait for to see it.
+/// The same, with the position of [`json_at`].
 pub fn answer_at(
     out: &mut Vec<u8>,
     mode: ReplyMode,

@@ -42,8 +42,8 @@ pub enum Routed {
         /// Rows to leave out first.
         offset: usize,
     },
-    /// A user's history: first what the state keeps of it, which also proves the session.
-    History(Ask<Question>, Box<HistoryQuestion>),
+    /// A user's history, with the digest of their session's token.
+    History([u8; 32], Box<HistoryQuestion>),
     /// Figures over all shards.
     Gather(Figures),
     /// `/health`.
@@ -225,10 +225,7 @@ fn history(request: &Request<'_>, what: &str, get: bool) -> Routed {
         return unauthorized("log in and send the token as `Authorization: Bearer …`");
     };
     match HistoryQuestion::parse(what, Some(request.head.query), user) {
-        Ok(Some(question)) => {
-            let op = Op::Question(Question::History(Box::new(question.clone())));
-            Routed::History(Ask { auth: Auth::Session(user, session), op, user }, Box::new(question))
-        }
+        Ok(Some(question)) => Routed::History(session, Box::new(question)),
         Ok(None) => not_found(),
         Err(message) => Routed::Error { status: 400, code: "invalid", message },
     }

@@ -24,6 +24,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An item is published before its bytes are.",
     ),
     test(
+        "memory_forgets_the_cursor",
+        ("api", "history_routes", "case_z1_z2"),
+        "The state answers every page of a history with the newest rows.",
+    ),
+    test(
+        "page_beyond_what_a_connection_queues",
+        ("api", "lib", "a_page_ends_at_its_bytes"),
+        "A page of history is as large as was asked for, whatever a connection may have queued.",
+    ),
+    test(
+        "part_of_an_export_is_called_whole",
+        ("api", "history_routes", "a_part_is_never_taken_for_the_whole"),
+        "An export whose database went away ends like a whole one.",
+    ),
+    test(
         "one_id_makes_two_orders",
         ("exchange", "embedded_venue", "a_live_order"),
         "The paper venue makes a second order for an id it knows.",

@@ -99,6 +99,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The history of ended logs gets what a killed process wrote and nobody has synced.",
     ),
     test(
+        "replica_of_unknown_lag_is_read",
+        ("storage", "postgres_readers", "was_paused_before_the_readers_began"),
+        "A replica is read from before anybody knows how far behind it is.",
+    ),
+    test(
         "another_history_is_grown_over",
         ("storage", "history_tells_what_the_engine_holds", "a_log_that_was_put_back_and_went_on"),
         "A projector goes on after the database's place, whatever the record there is.",

@@ -1,12 +1,15 @@
 //! Questions about a user's history: what may be asked, and the statement that answers it.
 //!
 //! **Runs on**: shards read the question and write the answer; the statement runs on the readers' thread.
-//! **Bounds**: [`ROWS_MAX`] rows an answer; the rest is another page, from the answer's `next`.
+//! **Bounds**: [`ROWS_MAX`] rows and [`PAGE_BYTES_MAX`] bytes an answer; the rest is another page, from the answer's `next`. CSV
+//! without a limit is streamed in pages of [`STREAM_ROWS`] rows.
+//! **Invariants**: rows stand in the order of their time and their id's bytes, newest first, whoever answers: a page of one
+//! server or of the state goes on where that of another ended.
 //! **Never**: puts what a caller wrote into a statement: it goes in as a parameter.
 
 use std::io::Write as _;
 
-use engine::core::ids::UserId;
+use engine::core::ids::{SignalId, UserId};
 use storage::postgres::replicas::Token;
 use storage::{Generation, Lsn, ShardNumber};
 
@@ -15,12 +18,19 @@ mod memory;
 mod rows;
 
 use columns::{Form, is_amount};
-pub use rows::HistoryRows;
+pub use rows::{HistoryPage, HistoryRows, Row, StreamPage};
 
 /// Rows of an answer at most.
 pub const ROWS_MAX: usize = 10_000;
 /// Rows when nothing is asked for.
 pub const ROWS_DEFAULT: usize = 100;
+/// Rows of a page of a stream: a replica finds them in some milliseconds, and as text they are a few hundred KiB.
+pub const STREAM_ROWS: usize = 1_000;
+/// Bytes of an answer at most, its end apart: half of what a connection may have queued
+/// (`net::wire::WireConfig::output_bytes_max`), because one with more is ended before anything of it is sent.
+pub const PAGE_BYTES_MAX: usize = 512 << 10;
+/// Bytes of a piece of a stream, the last row apart.
+pub const PIECE_BYTES: usize = 64 << 10;
 /// The last instant that is asked for: the end of the year 9999, in microseconds.
 const END_MICROS: i64 = 253_402_300_799_000_000;
 
@@ -67,8 +77,10 @@ pub struct HistoryQuestion {
     pub to: i64,
     /// After this row of the last answer: its time and its id.
     pub after: Option<(i64, String)>,
-    /// Rows wanted.
-    pub limit: usize,
+    /// Rows wanted; without it [`ROWS_DEFAULT`], and all of them as CSV.
+    pub limit: Option<usize>,
+    /// Only what came of this signal.
+    pub signal: Option<SignalId>,
     /// What the answer has to contain.
     pub position: Option<Token>,
     /// As CSV.
@@ -119,7 +131,7 @@ fn position(text: &str) -> Option<Token> {
 fn cursor(text: &str) -> Option<(i64, String)> {
     let (time, id) = text.split_once('-')?;
     let plain =
-        id.len() <= 120 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_".contains(&byte));
+        id.len() <= 120 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte));
     plain.then_some((time.parse().ok()?, id.to_owned()))
 }
 
@@ -145,7 +157,8 @@ impl HistoryQuestion {
             from: 0,
             to: END_MICROS,
             after: None,
-            limit: ROWS_DEFAULT,
+            limit: None,
+            signal: None,
             position: None,
             csv: false,
         };
@@ -159,7 +172,7 @@ impl HistoryQuestion {
                 "from" => question.from = time()?,
                 "to" => question.to = time()?,
                 "limit" => match value.parse() {
-                    Ok(limit) if (1..=ROWS_MAX).contains(&limit) => question.limit = limit,
+                    Ok(limit) if (1..=ROWS_MAX).contains(&limit) => question.limit = Some(limit),
                     _ => return Err(format!("limit: from 1 to {ROWS_MAX}")),
                 },
                 "cursor" => match cursor(value) {
@@ -175,6 +188,10 @@ impl HistoryQuestion {
                     "csv" => question.csv = true,
                     _ => return Err("format: json or csv".to_owned()),
                 },
+                "signal" if kind == Kind::Receipts => match SignalId::parse(value) {
+                    Some(signal) => question.signal = Some(signal),
+                    None => return Err("signal: the id of a signal".to_owned()),
+                },
                 "by" if matches!(kind, Kind::Performance(_)) => {
                     question.kind = Kind::Performance(match value {
                         "day" => By::Day,
@@ -184,7 +201,7 @@ impl HistoryQuestion {
                     });
                 }
                 _ => {
-                    let known = "from, to, limit, cursor, position and format, and by for performance";
+                    let known = "from, to, limit, cursor, position and format, by for performance, signal for receipts";
                     return Err(format!("a parameter that is not known here; there are {known}"));
                 }
             }
@@ -192,15 +209,25 @@ impl HistoryQuestion {
         Ok(Some(question))
     }
 
-    /// The statement. Its parameters: the user, from, to, the cursor's time and id, and the number of rows. Columns are texts, as
-    /// they are shown; after them come the cursor's time and id.
+    /// Whether it is answered with all there is, piece by piece.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.csv && self.limit.is_none()
+    }
+
+    /// Rows of one answer.
+    #[must_use]
+    pub fn page_rows(&self) -> usize {
+        self.limit.unwrap_or(ROWS_DEFAULT)
+    }
+
+    /// The statement. Its parameters: the user, from, to, the cursor's time and id, the number of rows, and the signal where only
+    /// one is asked about. Columns are texts, as they are shown; after them come the cursor's time and id.
     #[must_use]
     pub fn statement(&self) -> String {
         let (tables, time, id) = match self.kind {
             Kind::Orders => ("orders t", "decided_at", "order_id"),
-            Kind::Fills => {
-                ("fills t", "at", "replace(order_id, '-', '') || ':' || lpad(number::text, 10, '0')")
-            }
+            Kind::Fills => ("fills t", "at", "order_id || ':' || lpad(number::text, 10, '0')"),
             Kind::Positions => ("positions t", "decided_at", "position_id || ':' || account"),
             Kind::Ledger => (
                 "postings t LEFT JOIN coinbitclub.entries e USING (at, user_id, number)",
@@ -225,16 +252,19 @@ impl HistoryQuestion {
                 (name, Form::Text) => name.to_owned(),
             })
             .collect();
-        let instant =
-            |place: u8| format!("timestamptz 'epoch' + ${place}::bigint * interval '1 microsecond'");
+        // In the order of its bytes, whatever language the database was made for.
+        let id = format!("(({id}) COLLATE \"C\")");
+        // The time by itself lets the index begin there: a page far back reads nothing of those before it.
+        let after = instant(4);
+        let only = if self.signal.is_some() { " AND signal_id = $7::text" } else { "" };
         format!(
             "SELECT {}, {}, {id} FROM coinbitclub.{tables} WHERE user_id = $1 AND {time} >= {} AND {time} < {} \
-             AND ({time}, {id}) < ({}, $5::text) ORDER BY {time} DESC, {id} DESC LIMIT $6::bigint",
+             AND {time} <= {after} AND ({time}, {id}) < ({after}, $5::text){only} \
+             ORDER BY {time} DESC, {id} DESC LIMIT $6::bigint",
             columns.join(", "),
             micros(time),
             instant(2),
             instant(3),
-            instant(4),
         )
     }
 
@@ -244,40 +274,59 @@ impl HistoryQuestion {
         self.after.as_ref().map_or((END_MICROS, ""), |(time, id)| (*time, id))
     }
 
-    /// An answer from the statement's rows: one more than asked for says that there are more.
-    #[must_use]
-    pub fn answer(&self, mut rows: Vec<Vec<Option<String>>>, source: String) -> HistoryRows {
-        let width = self.columns().len();
-        let mut next = None;
-        if rows.len() > self.limit {
-            rows.truncate(self.limit);
-            next = rows.last().and_then(|row| match (row.get(width), row.get(width + 1)) {
-                (Some(Some(time)), Some(Some(id))) => Some(format!("{time}-{id}")),
-                _ => None,
-            });
+    /// An answer from the statement's rows: one more than `limit` says that there are more.
+    ///
+    /// # Errors
+    /// What of a row is not what the statement gives.
+    pub fn answer(
+        &self,
+        texts: Vec<Vec<Option<String>>>,
+        limit: usize,
+        source: String,
+    ) -> Result<HistoryRows, String> {
+        let mut rows = Vec::with_capacity(texts.len());
+        for mut fields in texts {
+            let (id, time) = (fields.pop().flatten(), fields.pop().flatten());
+            let at = time.and_then(|time| time.parse().ok());
+            let (Some(id), Some(at)) = (id, at) else { return Err("a row without its place".to_owned()) };
+            rows.push(Row { at, id, fields });
         }
-        rows.iter_mut().for_each(|row| row.truncate(width));
-        HistoryRows { columns: self.columns(), rows, next, source }
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Ok(HistoryRows { columns: self.columns(), rows, more, source, kept: None })
     }
 }
 
+/// A parameter in microseconds as an instant.
+fn instant(place: u8) -> String {
+    format!("timestamptz 'epoch' + ${place}::bigint * interval '1 microsecond'")
+}
+
+/// Sums have no time of their own: the cursor is their key and currency, at the time zero.
 fn performance(by: By) -> String {
-    let key = match by {
+    let (key, joined) = match by {
         // Days of the user's zone, cut at instants (CASES.md Z2).
-        By::Day => {
-            "to_char(f.at AT TIME ZONE (SELECT zone FROM coinbitclub.users u WHERE u.user_id = $1), 'YYYY-MM-DD')"
-        }
-        By::Symbol => "p.symbol",
-        By::Strategy => "left(p.position_id, 12)",
+        By::Day => (
+            "to_char(f.at AT TIME ZONE (SELECT zone FROM coinbitclub.users u WHERE u.user_id = $1), 'YYYY-MM-DD')",
+            "",
+        ),
+        By::Symbol => (
+            "p.symbol",
+            "JOIN coinbitclub.positions p \
+             ON p.user_id = f.user_id AND p.position_id = f.position_id AND p.account = f.account ",
+        ),
+        By::Strategy => ("left(f.position_id, 12)", ""),
     };
+    let id = "((key || ':' || currency) COLLATE \"C\")";
     format!(
-        "SELECT {key}, f.currency, count(*)::text, (count(*) FILTER (WHERE f.net > 0))::text, \
-         trim_scale(sum(f.net))::text, trim_scale(sum(f.from_credit + f.from_real + f.owed))::text \
-         FROM coinbitclub.fees f JOIN coinbitclub.positions p \
-         ON p.user_id = f.user_id AND p.position_id = f.position_id AND p.account = f.account \
-         WHERE f.user_id = $1 AND f.at >= timestamptz 'epoch' + $2::bigint * interval '1 microsecond' \
-         AND f.at < timestamptz 'epoch' + $3::bigint * interval '1 microsecond' \
-         AND $4::bigint > 0 AND $5::text IS NOT NULL GROUP BY 1, 2 ORDER BY 1 DESC, 2 LIMIT $6::bigint"
+        "SELECT key, currency, positions::text, won::text, trim_scale(net)::text, trim_scale(shares)::text, '0', {id} \
+         FROM (SELECT {key} AS key, f.currency AS currency, count(*) AS positions, \
+         count(*) FILTER (WHERE f.net > 0) AS won, sum(f.net) AS net, \
+         sum(f.from_credit + f.from_real + f.owed) AS shares FROM coinbitclub.fees f {joined}\
+         WHERE f.user_id = $1 AND f.at >= {} AND f.at < {} GROUP BY 1, 2) sums \
+         WHERE (0, {id}) < ($4::bigint, $5::text) ORDER BY {id} DESC LIMIT $6::bigint",
+        instant(2),
+        instant(3),
     )
 }
 
@@ -290,7 +339,10 @@ mod tests {
         let parse = |what: &str, query: &str| HistoryQuestion::parse(what, Some(query), UserId(7));
         let question = parse("orders", "from=1&to=9&limit=50&cursor=5-abc:1&position=1.2.3&format=csv");
         let question = question.unwrap().unwrap();
-        assert_eq!((question.kind, question.from, question.to, question.limit), (Kind::Orders, 1, 9, 50));
+        assert_eq!(
+            (question.kind, question.from, question.to, question.limit),
+            (Kind::Orders, 1, 9, Some(50))
+        );
         assert_eq!(question.cursor(), (5, "abc:1"));
         assert_eq!(
             question.position.map(|token| PositionText::of(token).as_str().to_owned()).as_deref(),
@@ -306,6 +358,7 @@ mod tests {
             ("cursor=5-a'b", "cursor:"),
             ("position=1.2", "position:"),
             ("format=xml", "format:"),
+            ("signal=x", "a parameter that is not known here"),
             ("by=day", "a parameter that is not known here"),
         ] {
             let error = parse("orders", query).unwrap_err();
@@ -314,5 +367,10 @@ mod tests {
         let performance = parse("performance", "by=strategy").unwrap().unwrap();
         assert_eq!(performance.kind, Kind::Performance(By::Strategy));
         assert!(parse("performance", "by=moon").is_err());
+        assert_eq!(parse("receipts", "signal=x"), Err("signal: the id of a signal".to_owned()));
+        let next = parse("performance", "cursor=0-2026-03-29:USDT-PAPER").unwrap().unwrap();
+        assert_eq!(next.cursor(), (0, "2026-03-29:USDT-PAPER"));
+        assert!(parse("orders", "format=csv").unwrap().unwrap().is_stream());
+        assert!(!parse("orders", "format=csv&limit=5").unwrap().unwrap().is_stream(), "that is a page");
     }
 }

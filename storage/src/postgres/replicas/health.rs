@@ -22,6 +22,11 @@ use super::{Inner, Source, Token};
 const CHECK_MAX: Duration = Duration::from_secs(2);
 /// How soon a replica that is behind is looked at again.
 const BEHIND_RECHECK: Duration = Duration::from_secs(1);
+/// How soon a replica is looked at again of which nobody can say yet how far behind it is.
+const UNKNOWN_RECHECK: Duration = Duration::from_millis(250);
+/// While no position of the primary is as old as the allowed lag (at the start, and after a fail-over), its oldest one is what
+/// replicas must show, once it is so old: a replica that streams is behind by far less, one that is paused shows itself at once.
+const FLOOR_AGE_MIN: Duration = Duration::from_millis(500);
 /// How many positions of the primary make up the allowed lag.
 const SAMPLES_PER_LAG: u32 = 32;
 /// The positions within the allowed lag, one older, and one for a timer that is early.
@@ -32,7 +37,8 @@ const SAMPLE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// What is known of a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicaState {
-    /// Not looked at yet, or the primary has not been seen yet, without which nobody knows whose replica it is.
+    /// Not looked at yet, or the primary has not been seen for long enough to say whose replica it is and how far behind.
+    /// Not read from.
     Unknown,
     /// Read from.
     Healthy,
@@ -50,7 +56,7 @@ pub enum ReplicaState {
 impl fmt::Display for ReplicaState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => formatter.write_str("unknown until the primary has been seen"),
+            Self::Unknown => formatter.write_str("unknown until the primary has been seen for a while"),
             Self::Healthy => formatter.write_str("healthy"),
             Self::Behind { bytes } => write!(formatter, "behind by {bytes} bytes more than allowed"),
             Self::Unreachable(why) => write!(formatter, "unreachable: {why}"),
@@ -75,9 +81,13 @@ impl Samples {
         }
     }
 
-    /// What a replica must show: all that the primary had written when the allowed lag began.
-    pub(super) fn floor(&self, now: Instant, lag_max: Duration) -> i64 {
-        self.0.iter().rev().find(|&&(at, _)| now - at >= lag_max).map_or(0, |&(_, position)| position)
+    /// What a replica must show: all that the primary had written when the allowed lag began, or the oldest that is known of a
+    /// primary that has not been seen for so long. `None` while nobody can say.
+    pub(super) fn floor(&self, now: Instant, lag_max: Duration) -> Option<i64> {
+        let before = |age: Duration| move |&&(at, _): &&(Instant, i64)| now - at >= age;
+        let begun = self.0.iter().rev().find(before(lag_max));
+        let oldest = || self.0.front().filter(before(FLOOR_AGE_MIN.min(lag_max)));
+        begun.or_else(oldest).map(|&(_, position)| position)
     }
 }
 
@@ -181,6 +191,7 @@ impl Inner {
                 .unwrap_or_else(|_| ReplicaState::Unreachable(format!("no answer within {CHECK_MAX:?}")));
             let pause = match state {
                 ReplicaState::Behind { .. } => BEHIND_RECHECK.min(self.options.health_interval),
+                ReplicaState::Unknown => UNKNOWN_RECHECK.min(self.options.health_interval),
                 _ => self.options.health_interval,
             };
             self.set_replica(index, state);
@@ -228,6 +239,10 @@ impl Inner {
         if !shown.in_recovery {
             return ReplicaState::Refused("it was promoted to a primary".to_owned());
         }
+        let Some(floor) = floor else {
+            let read = planted::planted!("replica_of_unknown_lag_is_read");
+            return if read { ReplicaState::Healthy } else { ReplicaState::Unknown };
+        };
         match u64::try_from(floor.saturating_sub(shown.position)) {
             Ok(bytes) if bytes > 0 => ReplicaState::Behind { bytes },
             _ => ReplicaState::Healthy,
@@ -273,19 +288,41 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut samples = Samples::default();
-        assert_eq!(samples.floor(at(0), LAG), 0);
+        assert_eq!(samples.floor(at(0), LAG), None, "nobody can say");
         for second in 0..=30 {
             samples.add(at(second), 1_000 + i64::try_from(second).unwrap(), LAG);
         }
-        assert_eq!(samples.floor(at(30), LAG), 1_020);
-        assert_eq!(samples.floor(at(35), LAG), 1_025, "a primary that is away is asked no more than it said");
+        assert_eq!(samples.floor(at(30), LAG), Some(1_020));
+        assert_eq!(
+            samples.floor(at(35), LAG),
+            Some(1_025),
+            "a primary that is away is asked no more than it said"
+        );
         assert_eq!(samples.0.len(), 11, "one older than the lag is kept");
-        samples.add(at(31), 7, LAG);
-        assert_eq!(samples.floor(at(31), LAG), 0, "another history");
-        assert_eq!(samples.floor(at(41), LAG), 7);
         for nanos in 0..1_000 {
-            samples.add(at(42) + Duration::from_nanos(nanos), 8, LAG);
+            samples.add(at(42) + Duration::from_nanos(nanos), 1_040, LAG);
         }
         assert!(samples.0.len() <= SAMPLES_MAX);
+    }
+
+    #[test]
+    fn before_the_allowed_lag_has_passed_the_oldest_position_counts_and_none_is_no_leave() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut samples = Samples::default();
+        for (millis, position) in [(0, 1_000), (300, 1_010), (600, 1_020)] {
+            samples.add(after(millis), position, LAG);
+        }
+        assert_eq!(samples.floor(after(499), LAG), None, "too young to ask for");
+        assert_eq!(samples.floor(after(500), LAG), Some(1_000), "what a paused replica lacks");
+        assert_eq!(samples.floor(after(9_999), LAG), Some(1_000), "no more is asked as time goes on");
+        assert_eq!(samples.floor(after(10_000), LAG), Some(1_000));
+        assert_eq!(samples.floor(after(10_300), LAG), Some(1_010));
+        // A promoted replica that had less: another history, of which nothing is known yet.
+        samples.add(after(11_000), 7, LAG);
+        assert_eq!(samples.floor(after(11_000), LAG), None);
+        assert_eq!(samples.floor(after(11_500), LAG), Some(7));
+        // Where less lag is allowed than that age, it is not waited for.
+        assert_eq!(samples.floor(after(11_100), Duration::from_millis(100)), Some(7));
     }
 }

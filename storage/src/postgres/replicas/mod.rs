@@ -6,7 +6,8 @@
 //! - A read that presents a [`Token`] is answered from a state that contains what the token stands for: the server's
 //!   progress is asked on the connection that then answers, and what a connection shows never goes back.
 //! - A replica that shows less than the primary had written [`ReadersOptions::lag_max`] ago, is a primary itself, or
-//!   belongs to another cluster, answers nothing.
+//!   belongs to another cluster, answers nothing; nor does any before the primary was seen for half a second, at the start
+//!   and after a fail-over, because nobody can say then how far behind it is.
 //! - The primary answers at most [`ReadersOptions::primary_reads_max`] reads at a time.
 //!
 //! **Bounds**: [`COVER_WAIT_MAX`] for a replica to catch up, [`ReadersOptions::gate_max`] for a server to say where it is,

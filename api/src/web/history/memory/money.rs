@@ -1,0 +1,266 @@
+//! Executions, profit shares and performance, put together from what the state keeps for other ends: ledger entries, orders and
+//! closed positions.
+//!
+//! **Invariants**: what a row says is what the projector wrote; what the state does not know is null, never a guess.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use engine::core::fixed::{Money, Price, UNIT};
+use engine::core::ids::{SignalId, Timestamp};
+use engine::core::instrument::Symbol;
+use engine::core::ledger::{Currency, Entry, EntryKey, LedgerAccount};
+use engine::core::position::{Order, Position};
+use engine::core::user::{ExchangeAccount, POSITION_HISTORY_MAX, User};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::trades::statement_from;
+use super::{Found, after, micros, some, time};
+use crate::reads::decimal;
+use crate::web::history::{By, Row};
+
+/// What one execution booked.
+struct Booked<'a> {
+    at: Timestamp,
+    /// As the database names it: the order, or who else closed.
+    who: String,
+    number: u32,
+    account: u8,
+    order: Option<&'a Order>,
+    fee: Money,
+    realised: Money,
+}
+
+/// Who made an execution.
+enum Maker {
+    Order(engine::core::ids::ClientOrderId),
+    Other(&'static str, u8),
+}
+
+/// Which execution an entry is of, and whether it is its fee.
+fn execution(key: &EntryKey) -> Option<(Maker, u32, bool)> {
+    Some(match *key {
+        EntryKey::FillFee(id, number) => (Maker::Order(id), number, true),
+        EntryKey::FillProfit(id, number) => (Maker::Order(id), number, false),
+        EntryKey::LiquidationFee(account, number) => (Maker::Other("liquidation", account), number, true),
+        EntryKey::LiquidationProfit(account, number) => (Maker::Other("liquidation", account), number, false),
+        EntryKey::OutsideFee(account, number) => (Maker::Other("outside", account), number, true),
+        EntryKey::OutsideProfit(account, number) => (Maker::Other("outside", account), number, false),
+        _ => return None,
+    })
+}
+
+/// What an entry moved into (or out of) an account.
+fn posted(entry: &Entry, is_it: impl Fn(LedgerAccount) -> bool) -> Money {
+    entry.postings.iter().find(|posting| is_it(posting.account)).map_or(Money::ZERO, |posting| posting.amount)
+}
+
+/// Executions, from the entries that they booked. One that booked nothing (no fee, no profit) is known by its order, if it is the
+/// order's only one.
+pub(super) fn fills(user: &User) -> Found {
+    let complete_from = statement_from(user);
+    let known = |at: Timestamp| micros(at) >= complete_from;
+    let orders = || user.orders.iter().chain(&user.final_orders);
+    let mut booked: Vec<Booked<'_>> = Vec::new();
+    for entry in user.ledger.statement().iter().filter(|entry| known(entry.at)) {
+        let Some((maker, number, is_fee)) = execution(&entry.key) else { continue };
+        let (who, account, order) = match maker {
+            Maker::Order(id) => (id.to_string(), id.account.index, orders().find(|order| order.new.id == id)),
+            Maker::Other(word, account) => (format!("{word}:{}:{account}", user.id), account, None),
+        };
+        let place = match booked.iter().rposition(|one| one.who == who && one.number == number) {
+            Some(place) => place,
+            None => {
+                let (fee, realised) = (Money::ZERO, Money::ZERO);
+                booked.push(Booked { at: entry.at, who, number, account, order, fee, realised });
+                booked.len() - 1
+            }
+        };
+        let into_wallet = posted(entry, |account| matches!(account, LedgerAccount::Wallet(_)));
+        if is_fee {
+            booked[place].fee = into_wallet.negated();
+        } else {
+            booked[place].realised = into_wallet;
+        }
+    }
+    for order in orders().filter(|order| order.fills == 1 && known(order.filled_at)) {
+        let who = order.new.id.to_string();
+        if booked.iter().all(|one| one.who != who) {
+            let (at, account) = (order.filled_at, order.new.id.account.index);
+            let (fee, realised) = (Money::ZERO, Money::ZERO);
+            booked.push(Booked { at, who, number: 1, account, order: Some(order), fee, realised });
+        }
+    }
+    Found { rows: booked.iter().map(fill_row).collect(), complete_from }
+}
+
+fn fill_row(booked: &Booked<'_>) -> Row {
+    let order = booked.order;
+    // Of an order that was filled in several parts only the sums are kept.
+    let whole = order.filter(|order| order.fills == 1);
+    Row {
+        at: micros(booked.at),
+        id: format!("{}:{:010}", booked.who, booked.number),
+        fields: vec![
+            time(booked.at),
+            some(&booked.who),
+            some(booked.number),
+            some(booked.account),
+            order.and_then(|order| some(order.position)),
+            order.and_then(|order| some(order.new.symbol)),
+            order.and_then(|order| some(order.new.side.as_str())),
+            whole.and_then(exact_price).and_then(some),
+            whole.and_then(|order| some(order.filled)),
+            some(booked.fee),
+            some(booked.realised),
+            None,
+            None,
+        ],
+    }
+}
+
+/// The price of an order's only execution, where its notional was not rounded.
+fn exact_price(order: &Order) -> Option<Price> {
+    let price = order.average_price()?;
+    let product = i128::from(price.units()) * i128::from(order.filled.units());
+    (product == i128::from(order.notional.units()) * i128::from(UNIT)).then_some(price)
+}
+
+/// What a closed position cost its owner.
+struct Fee {
+    at: Timestamp,
+    position: SignalId,
+    account: u8,
+    symbol: Symbol,
+    currency: Currency,
+    /// Profit when it was closed; none where funding came later, or may have.
+    net: Option<Money>,
+    /// From credit, from the prepaid balance, and owed.
+    charge: Option<[Money; 3]>,
+}
+
+fn fee(user: &User, position: &Position) -> Fee {
+    let key = EntryKey::ProfitShare(position.signal, position.account);
+    // Everything that was booked since it was closed is still there.
+    let followed = micros(position.closed_at) >= statement_from(user);
+    let later = user.ledger.statement().iter().filter(|entry| entry.at >= position.closed_at);
+    let funded_later = later.clone().any(|entry| match entry.key {
+        EntryKey::Funding(account, symbol, venue_at) => {
+            let of_it = position.opened_venue_at == Timestamp(0) || position.was_open_at(venue_at);
+            account == position.account && symbol == position.symbol && of_it
+        }
+        _ => false,
+    });
+    let never_funded = position.funded_at == Timestamp(0);
+    let net = (never_funded || followed && !funded_later).then(|| position.net());
+    let mut shares = later.filter(|entry| entry.key == key);
+    let nothing = || followed || net.is_some_and(|net| net <= Money::ZERO) || position.share.is_zero();
+    let charge = match shares.next() {
+        Some(entry) => {
+            let from = [LedgerAccount::Credit, LedgerAccount::Real, LedgerAccount::Debt];
+            Some(from.map(|account| posted(entry, |posted| posted == account).negated()))
+        }
+        None => nothing().then_some([Money::ZERO; 3]),
+    };
+    let account = user.accounts.get(usize::from(position.account));
+    Fee {
+        at: position.closed_at,
+        position: position.signal,
+        account: position.account,
+        symbol: position.symbol,
+        currency: account.map_or(Currency::Usdt, ExchangeAccount::currency),
+        net,
+        charge,
+    }
+}
+
+fn closed_from(user: &User) -> i64 {
+    let closed = &user.closed_positions;
+    let oldest = closed.front().filter(|_| closed.len() >= POSITION_HISTORY_MAX);
+    oldest.map_or(0, |position| after(position.closed_at))
+}
+
+/// Profit shares, from the closed positions and their entries.
+pub(super) fn fees(user: &User) -> Found {
+    let rows = user.closed_positions.iter().map(|position| {
+        let fee = fee(user, position);
+        let [credit, real, owed] = match fee.charge {
+            Some(charge) => charge.map(some),
+            None => [const { None }; 3],
+        };
+        Row {
+            at: micros(fee.at),
+            id: format!("{}:{}", fee.position, fee.account),
+            fields: vec![
+                time(fee.at),
+                some(fee.position),
+                some(fee.account),
+                some(fee.currency.as_str()),
+                fee.net.and_then(some),
+                credit,
+                real,
+                owed,
+                // What was carried forward then, nobody knows now.
+                None,
+            ],
+        }
+    });
+    Found { rows: rows.collect(), complete_from: closed_from(user) }
+}
+
+/// Closed positions summed up.
+#[derive(Default)]
+struct Sum {
+    positions: u64,
+    won: u64,
+    net: i128,
+    shares: i128,
+}
+
+/// Closed positions of a span summed up: those of which all is known.
+pub(super) fn performance(user: &User, by: By, span: Range<i64>) -> Found {
+    let zone = TimeZoneDatabase::bundled().get(&user.zone).unwrap_or(TimeZone::UTC);
+    let mut sums: BTreeMap<(String, &'static str), Sum> = BTreeMap::new();
+    let mut complete_from = closed_from(user);
+    for position in &user.closed_positions {
+        let fee = fee(user, position);
+        let (Some(net), Some(charge)) = (fee.net, fee.charge) else {
+            complete_from = complete_from.max(after(fee.at));
+            continue;
+        };
+        let at = micros(fee.at);
+        if !span.contains(&at) {
+            continue;
+        }
+        let key = match by {
+            By::Day => day(&zone, at),
+            By::Symbol => fee.symbol.to_string(),
+            By::Strategy => fee.position.source.to_string(),
+        };
+        let sum = sums.entry((key, fee.currency.as_str())).or_default();
+        sum.positions += 1;
+        sum.won += u64::from(net > Money::ZERO);
+        sum.net += i128::from(net.units());
+        sum.shares += charge.iter().map(|part| i128::from(part.units())).sum::<i128>();
+    }
+    let rows = sums.into_iter().map(|((key, currency), sum)| Row {
+        at: 0,
+        id: format!("{key}:{currency}"),
+        fields: vec![
+            Some(key),
+            some(currency),
+            some(sum.positions),
+            some(sum.won),
+            some(decimal(sum.net)),
+            some(decimal(sum.shares)),
+        ],
+    });
+    Found { rows: rows.collect(), complete_from }
+}
+
+/// The day of an instant in a zone, cut where that zone's clocks show midnight.
+fn day(zone: &TimeZone, at: i64) -> String {
+    jiff::Timestamp::from_microsecond(at)
+        .map(|instant| zone.to_datetime(instant).date().to_string())
+        .unwrap_or_default()
+}
