@@ -13,6 +13,7 @@ use engine::core::order::{NewOrder, Side};
 use engine::core::venue_account::VenuePlace;
 
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
+use super::mending::Mending;
 use super::order::LiveOrder;
 use super::outgoing::SocketId;
 use super::views::Views;
@@ -41,6 +42,8 @@ pub(super) enum Comparing {
     No,
     /// Position mode and rights.
     Account,
+    /// The position mode of a symbol of which an order was refused for it, where it is not the account's.
+    Mode,
     /// Which account it is.
     Name,
     /// Leverage and margin types.
@@ -88,6 +91,7 @@ pub(super) struct Account {
     pub(super) pacing: AccountSlot,
     pub(super) credential: Option<Credential>,
     pub(super) suspended: Option<Suspension>,
+    pub(super) mending: Mending,
     /// A comparison was made since the start: what is held is known.
     pub(super) is_ready: bool,
     /// What the exchange last said about the account.
@@ -97,6 +101,8 @@ pub(super) struct Account {
     pub(super) name_is_known: bool,
     pub(super) mode: PositionMode,
     pub(super) mode_is_known: bool,
+    /// The symbol of which an order was refused for its position mode, until the exchange says that it is another one.
+    pub(super) clashed: Option<Symbol>,
     /// Bybit: margin type of the account as a whole.
     pub(super) isolated: Option<bool>,
     pub(super) settings_known: bool,
@@ -186,12 +192,14 @@ impl Account {
             pacing,
             credential,
             suspended: None,
+            mending: Mending::default(),
             is_ready: false,
             view: None,
             name: None,
             name_is_known: false,
             mode: PositionMode::OneWay,
             mode_is_known: false,
+            clashed: None,
             isolated: None,
             settings_known: false,
             setups: BTreeMap::new(),
@@ -386,6 +394,16 @@ impl Account {
             self.others_seen.pop_front();
         }
         true
+    }
+
+    /// Whether its user has something to do at the exchange.
+    pub(super) const fn has_to_be_mended(&self) -> bool {
+        self.suspended.is_some() || self.mending.is_mute
+    }
+
+    /// Whether it holds a long and a short beside each other, or may.
+    pub(super) fn is_hedged(&self) -> bool {
+        self.mode == PositionMode::Hedge || self.clashed.is_some()
     }
 
     /// Whether orders may open positions.

@@ -92,6 +92,7 @@ pub(super) enum Timer {
     Explain(Slot, Symbol),
     Orphans(Slot),
     Compare(Slot),
+    Mend(Slot),
     Prepare(Slot),
     KeepKey(Slot),
     Reopen(Slot),

@@ -59,7 +59,7 @@ impl Socket {
 impl<P: Shape> Connector<P> {
     /// Opens what an account needs and is not open: its stream, and its order entry.
     pub(super) fn connect(&mut self, now: Timestamp, slot: Slot) {
-        if self.account(slot).credential.is_none() {
+        if self.account(slot).credential.is_none() || self.account(slot).mending.is_mute {
             return;
         }
         if P::SHARED {
@@ -214,6 +214,10 @@ impl<P: Shape> Connector<P> {
 
     fn reopen_later(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
+        if account.mending.is_mute {
+            // With the next look that finds its questions answered.
+            return;
+        }
         account.reopen_pause = (account.reopen_pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
         // Not all at once after an outage (CASES.md N6).
         let spread = u64::from(slot.0).wrapping_mul(104_729) % account.reopen_pause;
@@ -419,6 +423,8 @@ impl<P: Shape> Connector<P> {
                 if let Some(slot) = slot {
                     if failure.kind == crate::live::protocol::FailureKind::UserMustAct {
                         self.user_must_act(slot, &failure);
+                        self.account_mut(slot).mending.mute();
+                        self.look_again_later(now, slot);
                     }
                     self.close(socket);
                 }
