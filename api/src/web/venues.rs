@@ -16,6 +16,7 @@ use engine::core::venue_account::{Egress, VenuePlace};
 use exchange::live::connector::{Census, ConnectorMetrics, MarkFigures};
 use exchange::live::pacing::address::AddressView;
 use exchange::live::pacing::circuit::{CircuitReason, CircuitState};
+use exchange::live::pacing::clock::ClockView;
 use serde_json::{Map, Value, json};
 
 use super::gauges::ShardGauges;
@@ -28,6 +29,8 @@ pub const LINES_MAX: usize = 256;
 pub struct LineFigures {
     /// The circuit and the budgets of its address.
     pub address: AddressView,
+    /// The exchange's clock against the host's.
+    pub clock: ClockView,
     /// What its connector counted.
     pub metrics: ConnectorMetrics,
     /// What its connector has now.
@@ -56,7 +59,7 @@ const fn largest(name: &'static str) -> Figure {
     Figure { name, counts: false, adds: false }
 }
 
-const FIGURES_COUNT: usize = 26;
+const FIGURES_COUNT: usize = 29;
 
 /// In the order of [`figures_of`].
 const FIGURES: [Figure; FIGURES_COUNT] = [
@@ -86,10 +89,13 @@ const FIGURES: [Figure; FIGURES_COUNT] = [
     largest("mark_age_newest_ms"),
     largest("mark_age_oldest_ms"),
     largest("marks_unusable"),
+    largest("clock_off_micros"),
+    largest("clock_drift_ppm"),
+    largest("clock_alarm"),
 ];
 
 const fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
-    let LineFigures { metrics, census, marks, .. } = figures;
+    let LineFigures { metrics, census, marks, clock, .. } = figures;
     [
         metrics.calls,
         metrics.orders_sent,
@@ -117,6 +123,10 @@ const fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
         marks.newest_age_ms,
         marks.oldest_age_ms,
         marks.unusable,
+        // Without their signs: how wrong it is, whichever way.
+        clock.offset_micros.unsigned_abs(),
+        clock.drift_ppm.unwrap_or(0).unsigned_abs(),
+        u64::from(clock.is_alarm),
     ]
 }
 
@@ -516,6 +526,7 @@ mod tests {
     fn figures(pacer: &Pacer, orders_sent: u64, suspended: u64) -> LineFigures {
         LineFigures {
             address: pacer.view(NOW),
+            clock: pacer.clock().view(),
             metrics: ConnectorMetrics { orders_sent, unknown: 3, resolved: 2, ..ConnectorMetrics::default() },
             census: Census { accounts: 5, suspended, unknown: 1, sockets: 4, ..Census::default() },
             marks: MarkFigures { streams: 1, newest_age_ms: 40, oldest_age_ms: 900, unusable: 2 },

@@ -132,6 +132,8 @@ pub struct Start {
     pub symbols: Vec<&'static str>,
     /// Done to each exchange account before it is connected; the number is the trader's.
     pub prepare: fn(&mut Core, AccountNo, usize),
+    /// Which of the exchange's environments it is.
+    pub environment: Environment,
     /// What the connector takes for the exchange's limits, where that is not what they are.
     pub limits: Option<VenueLimits>,
 }
@@ -143,6 +145,7 @@ impl Start {
             margins: vec![100],
             symbols: Vec::new(),
             prepare: |_, _, _| {},
+            environment: Environment::Testnet,
             limits: None,
         }
     }
@@ -174,6 +177,7 @@ pub struct World<P: Shape> {
     pub kills: u32,
     /// Requests by HTTP, by method and path: how many were sent.
     pub calls: BTreeMap<String, u32>,
+    environment: Environment,
     limits: VenueLimits,
     rules: Rules,
 }
@@ -205,10 +209,10 @@ impl<P: Spoken> World<P> {
 
     /// The same with something different.
     pub fn with(seed: u64, traders: usize, weather: Weather, start: Start) -> Self {
-        let Start { settings, margins, symbols, prepare, limits } = start;
+        let Start { settings, margins, symbols, prepare, environment, limits } = start;
         let mut exchange = PaperExchange::new(settings, seed).expect("a usable exchange");
         exchange.poll(START, &mut |_, _| {});
-        let live = LiveVenues::default().with(P::VENUE, Environment::Testnet);
+        let live = LiveVenues::default().with(P::VENUE, environment);
         let mut world = Self {
             now: START,
             dice: Dice(seed ^ 0x5eed),
@@ -221,6 +225,7 @@ impl<P: Spoken> World<P> {
             next_reply: 1,
             kills: 0,
             calls: BTreeMap::new(),
+            environment,
             limits: limits.unwrap_or(P::PACING),
             rules: Rules { live, cooldown: 0, daily_loss_max: Rate::from_whole(1), ..Rules::default() },
         };
@@ -259,7 +264,7 @@ impl<P: Spoken> World<P> {
         let key = self.traders[n].key.clone();
         self.desk_mut().gateway_mut().keys.insert(account, key);
         self.ask(user, sign_up(&email));
-        let place = VenuePlace { venue: P::VENUE, environment: Environment::Testnet, ..VenuePlace::PAPER };
+        let place = VenuePlace { venue: P::VENUE, environment: self.environment, ..VenuePlace::PAPER };
         let key = NewKey {
             kind: CoreKeyKind::Hmac,
             hint: KeyHint::of(&api_key),
@@ -287,7 +292,7 @@ impl<P: Spoken> World<P> {
             sealed: Sealed(vec![1; 64].into_boxed_slice()),
         };
         self.desk_mut().gateway_mut().keys.insert(AccountId { user, index }, (name, secret));
-        let place = VenuePlace { venue: P::VENUE, environment: Environment::Testnet, ..VenuePlace::PAPER };
+        let place = VenuePlace { venue: P::VENUE, environment: self.environment, ..VenuePlace::PAPER };
         let known = self.user(n).accounts.len() > usize::from(index);
         self.ask(
             user,
@@ -352,6 +357,38 @@ impl<P: Spoken> World<P> {
     pub fn without_market_streams(&mut self) {
         self.network.without_market_streams = true;
         self.network.cut(self.now);
+    }
+
+    /// From now on no socket for orders opens; every socket that is open breaks, and the others may be opened again.
+    pub fn without_order_entry(&mut self) {
+        self.network.without_order_entry = true;
+        self.network.cut(self.now);
+    }
+
+    /// Every socket breaks, and may be opened again.
+    pub fn cut_sockets(&mut self) {
+        self.network.cut(self.now);
+    }
+
+    /// How often a socket of this path was dialled.
+    pub fn dialled(&self, path: &str) -> u64 {
+        self.network.dialled.get(path).copied().unwrap_or(0)
+    }
+
+    /// From now on streams tell `to` wherever they would tell `from`.
+    pub fn rewrite_streams(&mut self, from: &str, to: &str) {
+        self.network.rewrites.push((from.to_owned(), to.to_owned()));
+    }
+
+    /// Deletes a trader's key at the exchange, or makes it again as it was.
+    pub fn delete_key(&mut self, n: usize) {
+        assert!(self.exchange.core.remove_key(&self.traders[n].key.0), "there is one");
+    }
+
+    /// See [`World::delete_key`].
+    pub fn make_key(&mut self, n: usize) {
+        let Trader { no, key: (name, secret), .. } = &self.traders[n];
+        self.exchange.core.add_key(*no, &KeySpec::hmac(name, secret)).expect("a usable key");
     }
 
     /// Nothing comes through from now on, and what was connected breaks.

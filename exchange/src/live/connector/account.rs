@@ -164,8 +164,15 @@ pub(super) struct Account {
     pub(super) renewed_at: Option<Timestamp>,
     pub(super) listen_key: String,
     pub(super) trade: Option<SocketId>,
+    /// The pause before its stream is opened again; zero: none is on.
     pub(super) reopen_pause: u64,
+    pub(super) stream_from: Timestamp,
+    /// The same for its order entry: one that does not come up must not hold up the stream.
+    pub(super) trade_pause: u64,
+    pub(super) trade_from: Timestamp,
     pub(super) key_checked_at: Option<Timestamp>,
+    /// Of how few days left its end was told last.
+    pub(super) days_told: Option<u64>,
     /// The exchange has said what the key is. One that takes the place of another may be of another account.
     pub(super) is_judged: bool,
     pub(super) funding_checked_at: Option<Timestamp>,
@@ -240,7 +247,11 @@ impl Account {
             listen_key: String::new(),
             trade: None,
             reopen_pause: 0,
+            stream_from: Timestamp(0),
+            trade_pause: 0,
+            trade_from: Timestamp(0),
             key_checked_at: None,
+            days_told: None,
             is_judged: true,
             funding_checked_at: None,
             held_since_funding: false,

@@ -15,6 +15,8 @@ use super::{Connector, Notice, Shape, Suspension};
 use crate::live::key_check::judge;
 use crate::live::protocol::{Answer, Failure, FailureKind, KeyView};
 
+/// A key that ends is told of when so many days are left, at most once for each.
+const DAYS_LEFT: [u64; 4] = [1, 3, 7, 14];
 /// How soon a key is asked about again when that failed.
 const AGAIN_SPAN: u64 = 10_000_000;
 
@@ -94,11 +96,26 @@ impl<P: Shape> Connector<P> {
                 }
                 let (id, number) = (account.id, account.key_number);
                 self.findings.push_back((id, number, finding));
+                self.tell_days_left(now, slot, finding.expires_at);
                 self.go_on_all(now, slot);
                 self.prepare(slot);
             }
         }
         self.judged(now, slot);
+    }
+
+    /// A key that ends soon is told of in time: making another one is the user's to do.
+    fn tell_days_left(&mut self, now: Timestamp, slot: Slot, expires_at: Timestamp) {
+        let clock = Timestamp::from_millis(self.pacer.clock().now(now).0);
+        let left = expires_at.micros_since(clock) / (24 * 3_600_000_000);
+        let few = DAYS_LEFT.into_iter().find(|days| expires_at.0 != 0 && left <= *days);
+        let account = self.account_mut(slot);
+        let id = account.id;
+        if std::mem::replace(&mut account.days_told, few) != few
+            && let Some(days) = few
+        {
+            self.notice(Notice::KeyEnds(id, days));
+        }
     }
 
     /// What the account shows counts from now on.

@@ -88,9 +88,10 @@ impl<P: Shape> Connector<P> {
 
     /// A question of the account was answered.
     fn heard(&mut self, now: Timestamp, slot: Slot) {
-        let mending = &mut self.account_mut(slot).mending;
-        if mending.waits_to_connect && !mending.is_mute {
-            mending.waits_to_connect = false;
+        let account = self.account_mut(slot);
+        if account.mending.waits_to_connect && !account.mending.is_mute {
+            account.mending.waits_to_connect = false;
+            (account.reopen_pause, account.trade_pause) = (0, 0);
             self.connect(now, slot);
         }
     }

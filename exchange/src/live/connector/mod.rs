@@ -159,6 +159,8 @@ pub enum Notice {
     Foreign(AccountId, Symbol, i64),
     /// A position changed and the exchange's executions do not say why: booked at the mark price.
     Unexplained(AccountId, Symbol, i64),
+    /// The key ends in so many days or fewer.
+    KeyEnds(AccountId, u64),
     /// A mistake of ours: the exchange's words.
     Bug(AccountId, String),
     /// A message or answer that cannot be read.
@@ -309,6 +311,7 @@ impl<P: Shape> Connector<P> {
             account.views.forget();
             account.mode_is_known = false;
             account.name_is_known = false;
+            (account.reopen_pause, account.trade_pause) = (0, 0);
             self.connect(now, slot);
             return Ok(());
         }
@@ -532,7 +535,8 @@ impl<P: Shape> Connector<P> {
             socket.and_then(|id| self.sockets.get(&id)).is_some_and(Socket::is_ready)
         };
         self.accounts.iter().filter(|a| a.credential.is_some()).all(|account| {
-            account.private_is_ready && ready(if P::SHARED { self.shared_trade } else { account.trade })
+            let trade = if P::SHARED { self.shared_trade } else { account.trade };
+            account.private_is_ready && (ready(trade) || !Self::trades_by_socket(account))
         })
     }
 

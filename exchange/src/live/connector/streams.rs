@@ -4,9 +4,10 @@
 //! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4).
 
 use engine::core::ids::Timestamp;
+use engine::core::venue_account::Environment;
 use planted::planted;
 
-use super::account::Slot;
+use super::account::{Account, Slot};
 use super::limits::{
     HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX,
 };
@@ -56,29 +57,44 @@ impl Socket {
     }
 }
 
+/// When something of an account is opened again: after a pause that doubles, and not all at once after an outage (CASES.md N6).
+fn put_off(now: Timestamp, slot: Slot, pause: &mut u64) -> Timestamp {
+    *pause = (*pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
+    let spread = u64::from(slot.0).wrapping_mul(104_729) % *pause;
+    now.plus_micros(*pause / 2 + spread)
+}
+
 impl<P: Shape> Connector<P> {
     /// Opens what an account needs and is not open: its stream, and its order entry.
     pub(super) fn connect(&mut self, now: Timestamp, slot: Slot) {
         if self.account(slot).credential.is_none() || self.account(slot).mending.is_mute {
             return;
         }
+        let account = self.account(slot);
+        let stream = account.private.is_none() && (account.reopen_pause == 0 || now >= account.stream_from);
+        let trade = account.trade.is_none() && (account.trade_pause == 0 || now >= account.trade_from);
         if P::SHARED {
             self.open_shared_trade();
-            if self.account(slot).private.is_none() {
+            if stream {
                 self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile);
             }
         } else {
-            if self.account(slot).private.is_none() {
+            if stream {
                 let socket = self.open(Kind::Private, Some(slot));
                 self.account_mut(slot).private = Some(socket);
             }
-            if self.account(slot).trade.is_none() {
+            if trade && Self::trades_by_socket(self.account(slot)) {
                 let socket = self.open(Kind::Trade, Some(slot));
                 self.account_mut(slot).trade = Some(socket);
             }
         }
         // What is held is looked at at once: a stream may be a while in coming.
         self.want_comparison(now, slot);
+    }
+
+    /// Whether an account's orders may go over a socket; else they go by HTTP.
+    pub(super) fn trades_by_socket(account: &Account) -> bool {
+        P::DEMO_TRADES || account.place.environment != Environment::Demo
     }
 
     /// Closes what an account has open.
@@ -218,11 +234,20 @@ impl<P: Shape> Connector<P> {
             // With the next look that finds its questions answered.
             return;
         }
-        account.reopen_pause = (account.reopen_pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
-        // Not all at once after an outage (CASES.md N6).
-        let spread = u64::from(slot.0).wrapping_mul(104_729) % account.reopen_pause;
-        let pause = account.reopen_pause / 2 + spread;
-        self.queue.set(now.plus_micros(pause), Timer::Reopen(slot));
+        let at = put_off(now, slot, &mut account.reopen_pause);
+        account.stream_from = at;
+        self.queue.set(at, Timer::Reopen(slot));
+    }
+
+    /// The same for its order entry.
+    fn reopen_trade_later(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        if account.mending.is_mute {
+            return;
+        }
+        let at = put_off(now, slot, &mut account.trade_pause);
+        account.trade_from = at;
+        self.queue.set(at, Timer::Reopen(slot));
     }
 
     /// A socket is open.
@@ -260,6 +285,9 @@ impl<P: Shape> Connector<P> {
         if known.kind != Kind::Private {
             if self.shared_trade == Some(socket) {
                 self.trade_pause = 0;
+            }
+            if let Some(slot) = known.slot {
+                self.account_mut(slot).trade_pause = 0;
             }
             return;
         }
@@ -319,8 +347,10 @@ impl<P: Shape> Connector<P> {
             if account.private == Some(socket) {
                 self.stream_gone(slot);
             }
-            if wanted {
-                self.reopen_later(now, slot);
+            match ended.kind {
+                Kind::Trade if wanted => self.reopen_trade_later(now, slot),
+                Kind::Private if wanted => self.reopen_later(now, slot),
+                _ => {}
             }
         }
     }
