@@ -491,6 +491,7 @@ mod tests {
 
     use engine::core::user::VenueKind;
     use engine::core::venue_account::{Environment, VenueSite};
+    use exchange::live::pacing::clock::ClockSample;
     use exchange::live::pacing::limits::VenueLimits;
     use exchange::live::pacing::{AddressBudget, Admission, Pacer, Purpose, Request};
     use exchange::live::protocol::{Cost, FailureKind, Group, Millis, Used};
@@ -591,6 +592,26 @@ mod tests {
         assert!(one["budget"]["http"]["used"].as_u64() >= Some(80), "{one}");
         let metrics = metrics_json(&gauges.shards);
         assert_eq!(metrics["addresses"][0]["lines"][1]["shard"], 1, "{metrics}");
+    }
+
+    #[test]
+    fn case_t2_a_host_clock_that_is_wrong_shows_in_status_and_metrics() {
+        for (ahead_ms, alarm) in [(0, 0), (-400, 0), (900, 1), (-900, 1)] {
+            let gauges = Gauges::new(2);
+            let (mut wrong, right) = (pacer(VenueLimits::BINANCE), pacer(VenueLimits::BINANCE));
+            let venue = Millis(NOW.millis().saturating_add_signed(ahead_ms));
+            wrong.clock_mut().measured(ClockSample { sent: NOW, received: NOW, venue }).expect("a sample");
+            // A shard that has measured nothing does not hide what another has.
+            gauges.shards[0].venues.publish(0, BINANCE, NOW, &figures(&wrong, 0, 0));
+            gauges.shards[1].venues.publish(0, BINANCE, NOW.plus_micros(1), &figures(&right, 0, 0));
+            let status = status_json(&gauges.shards);
+            let row = &status["addresses"][0];
+            assert_eq!(row["clock_alarm"], alarm, "{row}");
+            assert_eq!(row["clock_off_micros"], ahead_ms.unsigned_abs() * 1_000, "{row}");
+            let line = "coinbitclub_venue_clock_alarm{venue=\"binance\",environment=\"testnet\",egress=\"any\",shard=\"0\",site=\"main\"}";
+            let text = text(&gauges);
+            assert!(text.lines().any(|l| l == format!("{line} {alarm}")), "{text}");
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ fn state<P: Spoken>(world: &World<P>, n: usize) -> KeyState {
 
 /// Requests about accounts.
 fn questions<P: Spoken>(world: &World<P>) -> u32 {
-    let words = ["account", "position", "listenKey", "balance", "order", "Order", "user", "execution", "income"];
+    let words =
+        ["account", "position", "listenKey", "balance", "order", "Order", "user", "execution", "income"];
     let of_account = |call: &&String| words.iter().any(|word| call.contains(word));
     world.calls.iter().filter(|(call, _)| of_account(call)).map(|(_, n)| n).sum()
 }
@@ -94,7 +95,12 @@ fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
 }
 
 /// Breaks something before the account is connected, sees it named and not cleared by time, mends it, and trades.
-fn mends<P: Spoken>(seed: u64, breaks: fn(&mut Core, AccountNo, usize), mend: fn(&mut Core, AccountNo), is: KeyFault) {
+fn mends<P: Spoken>(
+    seed: u64,
+    breaks: fn(&mut Core, AccountNo, usize),
+    mend: fn(&mut Core, AccountNo),
+    is: KeyFault,
+) {
     let mut start = Start::usual(seed);
     start.prepare = breaks;
     let mut world = World::<P>::with(seed, 1, CALM, start);
@@ -115,7 +121,12 @@ fn mends<P: Spoken>(seed: u64, breaks: fn(&mut Core, AccountNo, usize), mend: fn
 #[test]
 fn a_fault_that_its_user_has_mended_is_cleared_and_the_account_trades() {
     let name = KeyFault::HedgeMode;
-    mends::<Binance>(75, |core, no, _| core.set_hedge(no, true).unwrap(), |c, no| c.set_hedge(no, false).unwrap(), name);
+    mends::<Binance>(
+        75,
+        |core, no, _| core.set_hedge(no, true).unwrap(),
+        |c, no| c.set_hedge(no, false).unwrap(),
+        name,
+    );
     mends::<Binance>(
         76,
         |core, no, _| core.account_mut(no).unwrap().may_trade = false,

@@ -275,7 +275,13 @@ fn case_f5_a_fee_in_another_asset_is_booked_at_its_price_or_evened_out_by_the_wa
             assert_eq!(world.user(0).wallet(0), before.checked_sub(fees).unwrap(), "booked to the wallet");
             // What was charged in truth is found in the balance, and is money that was moved.
             world.until("evened out", 2_400 * SECOND, |w| w.user(0).wallet(0) == wallet(w));
-            let moved = world.user(0).ledger.statement().iter().filter(|e| e.key.text().starts_with("transfer:")).count();
+            let moved = world
+                .user(0)
+                .ledger
+                .statement()
+                .iter()
+                .filter(|e| e.key.text().starts_with("transfer:"))
+                .count();
             assert!(moved >= 2, "{}", world.picture());
         }
     }

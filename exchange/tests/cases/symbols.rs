@@ -121,7 +121,8 @@ fn case_x20_a_symbol_that_was_refused_takes_no_opens_for_a_while_and_others_do()
         world.signal(SignalKind::CloseAll, BTC);
         world.until("flat", 30 * SECOND, World::is_flat);
         settled(&mut world);
-        let entries = |w: &World<P>| at_exchange(w, 0, Leg::Entry).len() + at_exchange(w, 1, Leg::Entry).len();
+        let entries =
+            |w: &World<P>| at_exchange(w, 0, Leg::Entry).len() + at_exchange(w, 1, Leg::Entry).len();
         let before = entries(&world);
         world.signal(LONG, BTC);
         world.until("given up", 5 * SECOND, |w| refused(w, 0) && refused(w, 1));

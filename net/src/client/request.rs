@@ -36,7 +36,14 @@ impl<'a> Request<'a> {
     /// A GET.
     #[must_use]
     pub const fn get(target: &'a str) -> Self {
-        Self { method: "GET", target, headers: &[], body: &[], answer_bytes_max: None, urgency: Urgency::Usual }
+        Self {
+            method: "GET",
+            target,
+            headers: &[],
+            body: &[],
+            answer_bytes_max: None,
+            urgency: Urgency::Usual,
+        }
     }
 }
 

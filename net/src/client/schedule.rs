@@ -135,9 +135,8 @@ impl Pool {
 
     /// Connections that carry a call.
     fn busy(&self, id: OriginId) -> usize {
-        let is_busy = |connection: &&Connection| {
-            connection.origin == id && matches!(connection.state, State::Busy(_))
-        };
+        let is_busy =
+            |connection: &&Connection| connection.origin == id && matches!(connection.state, State::Busy(_));
         self.connections.values().filter(is_busy).count()
     }
 

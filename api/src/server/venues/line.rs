@@ -151,7 +151,12 @@ impl<E: Entropy + Clone> Line<E> {
         if std::mem::replace(&mut self.clock_alarm, clock.is_alarm) != clock.is_alarm {
             let (venue, offset_micros) = (self.place.venue.as_str(), clock.offset_micros);
             if clock.is_alarm {
-                tracing::error!(venue, offset_micros, drift_ppm = clock.drift_ppm, "this host's clock is wrong by the exchange's: set it, and look after its time service; orders are signed with the exchange's time meanwhile");
+                tracing::error!(
+                    venue,
+                    offset_micros,
+                    drift_ppm = clock.drift_ppm,
+                    "this host's clock is wrong by the exchange's: set it, and look after its time service; orders are signed with the exchange's time meanwhile"
+                );
             } else {
                 tracing::info!(venue, offset_micros, "this host's clock agrees with the exchange's again");
             }

@@ -506,8 +506,7 @@ mod tests {
         for venue in [VenueKind::Binance, VenueKind::Bybit] {
             let named = budgets(&[FIRST.into(), SECOND.into()]);
             let of = |egress| named.of(named.seated(place(venue, egress))).expect("a budget");
-            let (unchosen, first, second) =
-                (of(Egress::Any), of(Egress::V4(FIRST)), of(Egress::V4(SECOND)));
+            let (unchosen, first, second) = (of(Egress::Any), of(Egress::V4(FIRST)), of(Egress::V4(SECOND)));
             assert!(Arc::ptr_eq(&unchosen, &first), "one address, one budget");
             assert!(!Arc::ptr_eq(&unchosen, &second));
             assert_eq!(named.seated(place(venue, Egress::Any)).egress, Egress::V4(FIRST), "and bound to it");

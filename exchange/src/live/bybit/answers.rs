@@ -97,8 +97,7 @@ pub(super) fn answer(ask: &Ask, reply: HttpReply<'_>) -> Result<Answer, Failure>
     if let Some(failure) = errors::of_status(reply, envelope.as_ref().ok().map(|(_, code)| *code)) {
         return Err(failure);
     }
-    let (envelope, code) =
-        envelope.map_err(|what| errors::of_unreadable(reply.status, &what.0))?;
+    let (envelope, code) = envelope.map_err(|what| errors::of_unreadable(reply.status, &what.0))?;
     if code != 0 {
         if errors::is_so_already(ask, code) {
             return Ok(Answer::Done);

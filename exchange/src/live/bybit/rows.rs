@@ -8,8 +8,8 @@ use engine::core::order::{Liquidity, Side, VenueReason};
 use serde::Deserialize;
 
 use crate::live::protocol::{
-    BalanceView, ExecutionView, FundingView, Maker, Malformed, OrderView, PositionMode, PositionView, SettingsView,
-    StreamEvent, ViewKind, ViewState,
+    BalanceView, ExecutionView, FundingView, Maker, Malformed, OrderView, PositionMode, PositionView,
+    SettingsView, StreamEvent, ViewKind, ViewState,
 };
 
 use super::SETTLE_COIN;

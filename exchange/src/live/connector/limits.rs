@@ -74,6 +74,8 @@ pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
 pub const LISTEN_KEY_SPAN: u64 = 1_800 * SECOND;
 /// A socket is replaced before the exchange ends it after 24 h (EXCHANGES.md §2.3).
 pub const SOCKET_AGE_MAX: u64 = 82_800 * SECOND;
+/// A stream whose successor does not tell after this is ended without one.
+pub const SUCCESSOR_SPAN: u64 = 60 * SECOND;
 /// Signs of life that the client has to send (EXCHANGES.md §3.2: every 20 s).
 pub const HEARTBEAT_SPAN: u64 = 18 * SECOND;
 /// A log-in without an answer after this is never answered.

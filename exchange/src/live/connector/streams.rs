@@ -1,7 +1,8 @@
 //! Sockets: private streams and order entry. A stream that was away is a gap: what it may have missed is asked for.
 //!
 //! **Invariants**: a listen key is never deleted, for every program of the account shares it (CASES.md S1). An order under way
-//! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4).
+//! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4), a private stream without
+//! a gap.
 
 use engine::core::ids::Timestamp;
 use engine::core::venue_account::Environment;
@@ -9,7 +10,8 @@ use planted::planted;
 
 use super::account::{Account, Slot};
 use super::limits::{
-    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX,
+    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX,
+    SOCKET_AGE_MAX, SUCCESSOR_SPAN,
 };
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::placing::Ended;
@@ -48,6 +50,8 @@ pub(super) struct Socket {
     pub(super) opened_at: Timestamp,
     /// When the last sign of life came over it.
     pub(super) heard_at: Timestamp,
+    /// The private stream that it takes the place of once it tells.
+    pub(super) succeeds: Option<SocketId>,
 }
 
 impl Socket {
@@ -121,7 +125,7 @@ impl<P: Shape> Connector<P> {
         let phase = Phase::Opening;
         self.sockets.insert(
             socket,
-            Socket { kind, phase, slot, keys: Vec::new(), opened_at: never, heard_at: never },
+            Socket { kind, phase, slot, keys: Vec::new(), opened_at: never, heard_at: never, succeeds: None },
         );
         // Streams before order entry: without the latter orders go by HTTP.
         if kind == Kind::Private {
@@ -291,8 +295,34 @@ impl<P: Shape> Connector<P> {
             }
             return;
         }
+        if let Some(old) = known.succeeds.take() {
+            self.take_over(old, socket);
+        }
         for slot in self.slots_of(socket) {
             self.stream_begins(now, slot);
+        }
+    }
+
+    /// A stream takes the accounts that are still on the one before it, which ends.
+    fn take_over(&mut self, old: SocketId, new: SocketId) {
+        let there = self.slots_of(old);
+        let Self { accounts, sockets, .. } = self;
+        let mut moves = |slot: Slot| {
+            let account = &mut accounts[slot.0 as usize];
+            let is_there = there.contains(&slot) && account.private == Some(old);
+            if is_there {
+                account.private = Some(new);
+            }
+            is_there
+        };
+        if let Some(known) = sockets.get_mut(&new) {
+            known.keys.retain(|(_, slot)| moves(*slot));
+            known.slot = known.slot.filter(|slot| moves(*slot));
+        }
+        if let Some(known) = sockets.get_mut(&old) {
+            known.keys.clear();
+            known.slot = None;
+            self.close(old);
         }
     }
 
@@ -343,7 +373,9 @@ impl<P: Shape> Connector<P> {
             if account.trade == Some(socket) {
                 account.trade = None;
             }
-            let wanted = account.credential.is_some();
+            // One that was to take another's place leaves that as it is.
+            let counts = ended.kind == Kind::Trade || account.private == Some(socket);
+            let wanted = account.credential.is_some() && counts;
             if account.private == Some(socket) {
                 self.stream_gone(slot);
             }
@@ -531,10 +563,21 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    /// Before the exchange ends a socket by itself, it is ended in a quiet moment; the comparison fills the gap.
+    /// Before the exchange ends a socket by itself, it is ended: order entry in a quiet moment, a private stream when another
+    /// tells in its place. If that does not come, the comparison fills the gap.
     pub(super) fn replace(&mut self, now: Timestamp, socket: SocketId) {
         if let Some(known) = self.sockets.get_mut(&socket).filter(|s| s.phase == Phase::Ready) {
             known.phase = Phase::Retiring;
+            if known.kind == Kind::Private && !planted!("stream_replaced_with_a_gap") {
+                let (slot, keys) = (known.slot, known.keys.clone());
+                let next = self.open(Kind::Private, slot);
+                if let Some(known) = self.sockets.get_mut(&next) {
+                    known.keys = keys;
+                    known.succeeds = Some(socket);
+                }
+                self.queue.set(now.plus_micros(SUCCESSOR_SPAN), Timer::Replace(socket));
+                return;
+            }
         }
         let busy = self.in_flight.values().any(|flight| flight.socket == Some(socket));
         if busy {
