@@ -94,7 +94,7 @@ const FIGURES: [Figure; FIGURES_COUNT] = [
     largest("clock_alarm"),
 ];
 
-const fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
+fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
     let LineFigures { metrics, census, marks, clock, .. } = figures;
     [
         metrics.calls,

@@ -324,6 +324,10 @@ impl<P: Shape> Connector<P> {
             known.slot = None;
             self.close(old);
         }
+        if self.slots_of(new).is_empty() {
+            // They have got another stream meanwhile.
+            self.close(new);
+        }
     }
 
     /// From here on the stream tells; what happened before is asked for.
