@@ -67,7 +67,7 @@ fn a_key_that_was_deleted_costs_next_to_nothing_and_its_position_is_found_when_i
 
 #[test]
 fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
-    const DEAD: usize = 30;
+    const DEAD: u32 = 30;
     fn on<P: Spoken>() {
         let mut start = Start::usual(74);
         start.prepare = |core, _, n| {
@@ -75,7 +75,7 @@ fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
                 core.remove_key(&format!("key{n}"));
             }
         };
-        let mut world = World::<P>::with(74, 1 + DEAD, CALM, start);
+        let mut world = World::<P>::with(74, 1 + DEAD as usize, CALM, start);
         world.until("the good one is ready", 60 * SECOND, |w| w.connector().standing(w.traders[0].account).0);
         world.step(60 * SECOND);
         let (asked, now) = (questions(&world), world.now);
@@ -83,7 +83,7 @@ fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
         let asked = questions(&world) - asked;
         let spent = world.connector().pacer().view(world.now).http;
         // Three looks or four in ten minutes: at first the account alone.
-        assert!(asked <= DEAD as u32 * 6 + 40, "{asked} requests since {now:?}: {}", world.picture());
+        assert!(asked <= DEAD * 6 + 40, "{asked} requests since {now:?}: {}", world.picture());
         assert!(spent.used * 4 < spent.limit, "{spent:?}");
         // A key that is entered anew is looked at at once.
         let no = world.traders[1].no;
@@ -118,6 +118,18 @@ fn mends<P: Spoken>(
     closed(&mut world);
 }
 
+fn unlisted(core: &mut Core, no: AccountNo, _: usize) {
+    core.remove_key("key0");
+    let elsewhere = vec![[192, 0, 2, 1].into()];
+    let key = KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses");
+    core.add_key(no, &KeySpec { addresses: elsewhere, ..key }).unwrap();
+}
+
+fn listed(core: &mut Core, no: AccountNo) {
+    core.remove_key("key0");
+    core.add_key(no, &KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses")).unwrap();
+}
+
 #[test]
 fn a_fault_that_its_user_has_mended_is_cleared_and_the_account_trades() {
     let name = KeyFault::HedgeMode;
@@ -133,16 +145,6 @@ fn a_fault_that_its_user_has_mended_is_cleared_and_the_account_trades() {
         |core, no| core.account_mut(no).unwrap().may_trade = true,
         KeyFault::AccountRestricted,
     );
-    fn unlisted(core: &mut Core, no: AccountNo, _: usize) {
-        core.remove_key("key0");
-        let elsewhere = vec![[192, 0, 2, 1].into()];
-        let key = KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses");
-        core.add_key(no, &KeySpec { addresses: elsewhere, ..key }).unwrap();
-    }
-    fn listed(core: &mut Core, no: AccountNo) {
-        core.remove_key("key0");
-        core.add_key(no, &KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses")).unwrap();
-    }
     mends::<Binance>(77, unlisted, listed, KeyFault::Rejected);
     mends::<Bybit>(78, unlisted, listed, KeyFault::AddressNotAllowed);
 }

@@ -131,6 +131,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A balance is believed without a look at what is open after it.",
     ),
     test(
+        "last_question_keeps_the_wallet_from_counting",
+        ("exchange", "live_cases", "case_f5_a_fee_in_another_asset"),
+        "While a trigger rests on Binance, no balance is believed: the last question of a comparison counts as under way.",
+    ),
+    test(
         "trade_of_others_booked_twice",
         ("exchange", "lib", "an_execution_by_the_exchange"),
         "An execution by the exchange or the user that is told twice is booked twice.",
