@@ -144,6 +144,9 @@ fn an_exit_by_http_finds_a_connection_while_entries_have_all_that_they_may() {
     turn(&mut transport, (0..40).map(|n| ask(n, Purpose::Open)).collect());
     let entries = taken();
     assert_eq!(entries.len(), CONNECTIONS_MAX - CONNECTIONS_KEPT);
+    turn(&mut transport, Vec::new());
+    let at_work = entries.iter().filter(|peer| !there.read(**peer).is_empty()).count();
+    assert_eq!(at_work, entries.len(), "each carries an entry");
     turn(&mut transport, vec![ask(98, Purpose::Background), ask(99, Purpose::Close)]);
     let exits = taken();
     assert_eq!(exits.len(), 1, "one for the exit");
