@@ -146,7 +146,10 @@ fn case_s4_a_connection_is_replaced_before_its_day_ends_and_nothing_told_meanwhi
     use exchange::live::connector::limits::SOCKET_AGE_MAX;
     const DAY: u64 = 24 * 3_600 * SECOND;
     fn on<P: Spoken>(stream: &str) {
-        let mut world = ready::<P>(50, 1);
+        // A day of one symbol's prices: of all of them it takes minutes.
+        let start = crate::world::Start::with_one_symbol(50, BTC);
+        let mut world = World::<P>::with(50, 1, CALM, start);
+        world.until("ready", 60 * SECOND, World::is_ready);
         world.without_market_streams();
         world.until("warm again", 60 * SECOND, |w| w.connector().is_warm());
         // An hour before the end of the day that the exchange gives a socket, and not much later.
