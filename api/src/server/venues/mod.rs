@@ -60,10 +60,13 @@ impl Budgets {
             std::net::IpAddr::V6(v6) => Egress::V6(v6.octets()),
         });
         let mut from: Vec<Egress> = from.collect();
-        if from.is_empty() || planted::planted!("one_address_has_two_budgets") {
-            from.push(Egress::Any);
-        }
-        let unchosen = from[0];
+        let unchosen = match from.first() {
+            Some(first) if !planted::planted!("one_address_has_two_budgets") => *first,
+            _ => {
+                from.push(Egress::Any);
+                Egress::Any
+            }
+        };
         let mut budgets = Vec::new();
         for (venue, environment) in live.iter() {
             for egress in &from {
@@ -82,7 +85,7 @@ impl Budgets {
     /// A place with the address that its accounts leave from.
     fn seated(&self, place: VenuePlace) -> VenuePlace {
         let egress = match place.egress {
-            Egress::Any if !planted::planted!("one_address_has_two_budgets") => self.unchosen,
+            Egress::Any => self.unchosen,
             chosen => chosen,
         };
         VenuePlace { egress, ..place }
