@@ -7,6 +7,7 @@ use engine::core::signal::SignalKind;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::pacing::limits::{Limit, VenueLimits};
+use exchange::paper_exchange::faults::{Fault, Rule, When};
 use exchange::paper_exchange::orders::OrderNo;
 use world::{SECOND, Spoken, Start, Weather, World};
 
@@ -180,4 +181,43 @@ fn closes_overtake_the_entries_that_a_crowded_socket_holds_back() {
     world.until("open", 60 * SECOND, World::is_open);
     world.check();
     assert_eq!(world.connector().metrics().unknown, 0);
+}
+
+/// Without a socket for orders, entries go by HTTP, and the exchange may be slow to answer them: a fifth of what may be under way is
+/// out of their reach, so that closes go at once.
+#[test]
+fn closes_overtake_the_entries_whose_answers_by_http_are_slow() {
+    const ACCOUNTS: usize = 60;
+    let mut world = warm::<Binance>(ACCOUNTS, Start::usual(9));
+    world.signal(SignalKind::OpenLong { strong: false }, "BTCUSDT");
+    world.until("open", 120 * SECOND, World::is_open);
+    world.step(10 * SECOND);
+    world.without_order_entry();
+    world.step(20 * SECOND);
+    let slow = Rule {
+        on: "POST /fapi/v1/order".to_owned(),
+        when: When::Every(1),
+        fault: Fault::Latency { ms: 1_500 },
+    };
+    world.exchange.faults.add(slow).expect("room");
+    let began = world.now;
+    world.signal(SignalKind::OpenLong { strong: false }, "ETHUSDT");
+    world.step(SECOND * 2 / 5);
+    assert_eq!(arrivals(&world, began).len(), 38, "as many as may be under way: {}", world.picture());
+    let asked = world.now;
+    world.signal(SignalKind::CloseAll, "BTCUSDT");
+    world.step(SECOND / 5);
+    let at_once = arrived(&world, Leg::SignalClose, asked).len();
+    assert!(at_once >= 10, "{at_once} closes went at once: {}", world.picture());
+    // What becomes free is theirs first.
+    world.until("nearly all closed", 10 * SECOND, |w| {
+        arrived(w, Leg::SignalClose, asked).len() >= ACCOUNTS - 5
+    });
+    assert_eq!(arrivals(&world, began).len(), 38, "entries went before the closes: {}", world.picture());
+    world.until("closed", 10 * SECOND, |w| arrived(w, Leg::SignalClose, asked).len() == ACCOUNTS);
+    world.exchange.faults.clear();
+    world.until("entered", 60 * SECOND, |w| arrivals(w, began).len() == ACCOUNTS);
+    world.until("open", 60 * SECOND, World::is_open);
+    world.step(30 * SECOND);
+    world.check();
 }

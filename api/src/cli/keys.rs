@@ -81,6 +81,9 @@ pub fn configure(args: &ServerArgs, config: &mut ServerConfig) -> Result<(), Str
         let (venue, environment) = (at.venue.as_str(), at.environment.as_str());
         return Err(format!("--live-at {venue}:{environment}: name it with --live too"));
     }
+    if let Some(any) = args.egress.iter().find(|address| address.is_unspecified()) {
+        return Err(format!("--egress {any}: name an address of this host, or none"));
+    }
     config.egress = args.egress.clone().into();
     config.accept_unreadable_keys = args.accept_unreadable_keys;
     let masters = MasterKeys::find(args.master_key_file.as_deref()).map_err(|error| error.to_string())?;

@@ -140,6 +140,7 @@ pub struct ServerArgs {
     #[arg(long = "live-at", value_name = "VENUE:ENVIRONMENT=URL", requires = "live")]
     pub live_at: Vec<String>,
     /// An address of this host that requests to exchanges may leave from, for accounts to choose; may be given several times.
+    /// Accounts that chose none leave from the first.
     #[arg(long = "egress", value_name = "ADDRESS")]
     pub egress: Vec<IpAddr>,
     /// The file with the master key, readable by this user only; see docs/keys.md for the other places it may come from.

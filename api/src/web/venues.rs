@@ -16,6 +16,7 @@ use engine::core::venue_account::{Egress, VenuePlace};
 use exchange::live::connector::{Census, ConnectorMetrics, MarkFigures};
 use exchange::live::pacing::address::AddressView;
 use exchange::live::pacing::circuit::{CircuitReason, CircuitState};
+use exchange::live::pacing::clock::ClockView;
 use serde_json::{Map, Value, json};
 
 use super::gauges::ShardGauges;
@@ -28,6 +29,8 @@ pub const LINES_MAX: usize = 256;
 pub struct LineFigures {
     /// The circuit and the budgets of its address.
     pub address: AddressView,
+    /// The exchange's clock against the host's.
+    pub clock: ClockView,
     /// What its connector counted.
     pub metrics: ConnectorMetrics,
     /// What its connector has now.
@@ -56,7 +59,7 @@ const fn largest(name: &'static str) -> Figure {
     Figure { name, counts: false, adds: false }
 }
 
-const FIGURES_COUNT: usize = 26;
+const FIGURES_COUNT: usize = 29;
 
 /// In the order of [`figures_of`].
 const FIGURES: [Figure; FIGURES_COUNT] = [
@@ -86,10 +89,13 @@ const FIGURES: [Figure; FIGURES_COUNT] = [
     largest("mark_age_newest_ms"),
     largest("mark_age_oldest_ms"),
     largest("marks_unusable"),
+    largest("clock_off_micros"),
+    largest("clock_drift_ppm"),
+    largest("clock_alarm"),
 ];
 
-const fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
-    let LineFigures { metrics, census, marks, .. } = figures;
+fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
+    let LineFigures { metrics, census, marks, clock, .. } = figures;
     [
         metrics.calls,
         metrics.orders_sent,
@@ -117,6 +123,10 @@ const fn figures_of(figures: &LineFigures) -> [u64; FIGURES_COUNT] {
         marks.newest_age_ms,
         marks.oldest_age_ms,
         marks.unusable,
+        // Without their signs: how wrong it is, whichever way.
+        clock.offset_micros.unsigned_abs(),
+        clock.drift_ppm.unwrap_or(0).unsigned_abs(),
+        u64::from(clock.is_alarm),
     ]
 }
 
@@ -481,6 +491,7 @@ mod tests {
 
     use engine::core::user::VenueKind;
     use engine::core::venue_account::{Environment, VenueSite};
+    use exchange::live::pacing::clock::ClockSample;
     use exchange::live::pacing::limits::VenueLimits;
     use exchange::live::pacing::{AddressBudget, Admission, Pacer, Purpose, Request};
     use exchange::live::protocol::{Cost, FailureKind, Group, Millis, Used};
@@ -516,6 +527,7 @@ mod tests {
     fn figures(pacer: &Pacer, orders_sent: u64, suspended: u64) -> LineFigures {
         LineFigures {
             address: pacer.view(NOW),
+            clock: pacer.clock().view(),
             metrics: ConnectorMetrics { orders_sent, unknown: 3, resolved: 2, ..ConnectorMetrics::default() },
             census: Census { accounts: 5, suspended, unknown: 1, sockets: 4, ..Census::default() },
             marks: MarkFigures { streams: 1, newest_age_ms: 40, oldest_age_ms: 900, unusable: 2 },
@@ -580,6 +592,26 @@ mod tests {
         assert!(one["budget"]["http"]["used"].as_u64() >= Some(80), "{one}");
         let metrics = metrics_json(&gauges.shards);
         assert_eq!(metrics["addresses"][0]["lines"][1]["shard"], 1, "{metrics}");
+    }
+
+    #[test]
+    fn case_t2_a_host_clock_that_is_wrong_shows_in_status_and_metrics() {
+        for (ahead_ms, alarm) in [(0, 0), (-400, 0), (900, 1), (-900, 1)] {
+            let gauges = Gauges::new(2);
+            let (mut wrong, right) = (pacer(VenueLimits::BINANCE), pacer(VenueLimits::BINANCE));
+            let venue = Millis(NOW.millis().saturating_add_signed(ahead_ms));
+            wrong.clock_mut().measured(ClockSample { sent: NOW, received: NOW, venue }).expect("a sample");
+            // A shard that has measured nothing does not hide what another has.
+            gauges.shards[0].venues.publish(0, BINANCE, NOW, &figures(&wrong, 0, 0));
+            gauges.shards[1].venues.publish(0, BINANCE, NOW.plus_micros(1), &figures(&right, 0, 0));
+            let status = status_json(&gauges.shards);
+            let row = &status["addresses"][0];
+            assert_eq!(row["clock_alarm"], alarm, "{row}");
+            assert_eq!(row["clock_off_micros"], ahead_ms.unsigned_abs() * 1_000, "{row}");
+            let line = "coinbitclub_venue_clock_alarm{venue=\"binance\",environment=\"testnet\",egress=\"any\",shard=\"0\",site=\"main\"}";
+            let text = text(&gauges);
+            assert!(text.lines().any(|l| l == format!("{line} {alarm}")), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use engine::core::ids::Timestamp;
 use engine::seam::Entropy;
 use net::client::{
     CallId, Dial, NotSent, Origin, OriginError, OriginId, OriginLimits, Outcome, Pool, PoolLimits, Request,
-    Security,
+    Security, Urgency,
 };
 use net::sockets::{Feed, SocketEnd, Sockets, SocketsLimits, Talk};
 use net::wire::{ConnId, Ending, Patience, Stream, Wire};
@@ -22,6 +22,7 @@ use net::ws::{CloseCode, Message};
 
 use super::backlog::{Backlog, SOCKET_BYTES};
 use super::connector::{CallEnd, Connector, Outgoing, Server, Shape, SocketId, Tag};
+use super::pacing::Purpose;
 use super::protocol::HttpReply;
 
 /// Messages kept between two ticks; beyond it the socket that brings them is ended, and the connector asks for what it
@@ -31,6 +32,8 @@ pub const NEWS_MAX: usize = 16_384;
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Connections to an exchange's requests at once: enough for the calls that a connector has under way.
 const CONNECTIONS_MAX: usize = 16;
+/// Of these, how many entries and what can wait leave to exits and to finding out: a fifth, as of every budget.
+const CONNECTIONS_KEPT: usize = 3;
 
 /// One of an exchange's servers, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,14 @@ impl Endpoints {
             Server::Private => Some(&self.private),
             Server::Public => self.public.as_ref(),
         }
+    }
+}
+
+fn urgency_of(purpose: Purpose) -> Urgency {
+    match purpose {
+        Purpose::Close if !planted::planted!("exit_waits_for_connections_behind_entries") => Urgency::First,
+        Purpose::Reconcile => Urgency::Soon,
+        _ => Urgency::Usual,
     }
 }
 
@@ -156,7 +167,11 @@ impl<E: Entropy + Clone> Transport<E> {
         let origin = |endpoint: &Endpoint| {
             let mut origin = Origin::new(&endpoint.host, endpoint.addresses.clone(), endpoint.security);
             origin.source = endpoint.source;
-            origin.limits = OriginLimits { connections_max: CONNECTIONS_MAX, ..OriginLimits::default() };
+            origin.limits = OriginLimits {
+                connections_max: CONNECTIONS_MAX,
+                connections_kept: CONNECTIONS_KEPT,
+                ..OriginLimits::default()
+            };
             origin
         };
         let rest = pool.register(origin(&endpoints.rest))?;
@@ -311,7 +326,7 @@ impl<E: Entropy + Clone> Transport<E> {
         dial: &mut impl Dial<W>,
     ) {
         match outgoing {
-            Outgoing::Call { tag, server, call, deadline } => {
+            Outgoing::Call { tag, server, call, deadline, purpose } => {
                 let headers: Vec<(&str, &str)> =
                     call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let request = Request {
@@ -320,6 +335,7 @@ impl<E: Entropy + Clone> Transport<E> {
                     headers: &headers,
                     body: &call.body,
                     answer_bytes_max: Some(ANSWER_BYTES_MAX),
+                    urgency: urgency_of(purpose),
                 };
                 let origin = if server == Server::Wallet { self.wallet } else { self.rest };
                 let deadline_ns = now_ns.saturating_add(deadline.micros_since(now).saturating_mul(1_000));

@@ -199,6 +199,8 @@ pub struct SettingsView {
     pub leverage: u8,
     /// Whether its margin is isolated; `None`: not told.
     pub isolated: Option<bool>,
+    /// Its position mode, where that is the symbol's (Bybit); `None`: not told.
+    pub mode: Option<PositionMode>,
 }
 
 /// Facts of an account.

@@ -1,5 +1,6 @@
 //! F and X: funding, liquidation, sizes and what is left of them.
 
+use engine::core::fixed::UNIT;
 use engine::core::ids::Leg;
 use engine::core::position::CloseReason;
 use exchange::live::binance::Binance;
@@ -245,4 +246,45 @@ fn case_x11_case_x14_a_rest_below_every_minimum_is_closed_to_the_last_step() {
     }
     on::<Binance>();
     on::<Bybit>();
+}
+
+#[test]
+fn case_f5_a_fee_in_another_asset_is_booked_at_its_price_or_evened_out_by_the_wallet() {
+    fn on<P: Spoken>(field: &str) {
+        for (asset, has_price) in [("BNB", true), ("NOSUCH", false)] {
+            let mut world = ready::<P>(59, 1);
+            let told = |asset: &str| format!("\"{field}\":\"{asset}\"");
+            world.rewrite_streams(&told("USDT"), &told(asset));
+            let wallet = |w: &World<P>| w.exchange.core.account(w.traders[0].no).unwrap().wallet;
+            let before = wallet(&world);
+            world.signal(LONG, BTC);
+            world.until("open", 20 * SECOND, World::is_open);
+            let charged = before.checked_sub(wallet(&world)).unwrap();
+            assert!(charged.is_positive(), "the entry was charged a fee");
+            let entry = world.user(0).final_orders.iter().find(|o| o.new.id.leg == Leg::Entry).unwrap();
+            let fees = entry.fees;
+            if has_price {
+                // The price moves a little between the fill and now.
+                let price = world.mark("BNBUSDT").units();
+                let units = i128::from(charged.units()) * i128::from(price) / i128::from(UNIT);
+                let off = (i128::from(fees.units()) - units).abs();
+                assert!(off * 50 < units, "{fees} for {charged} at {price}: {}", world.picture());
+            } else {
+                assert!(fees.is_zero(), "{fees}: {}", world.picture());
+            }
+            assert_eq!(world.user(0).wallet(0), before.checked_sub(fees).unwrap(), "booked to the wallet");
+            // What was charged in truth is found in the balance, and is money that was moved.
+            world.until("evened out", 2_400 * SECOND, |w| w.user(0).wallet(0) == wallet(w));
+            let moved = world
+                .user(0)
+                .ledger
+                .statement()
+                .iter()
+                .filter(|e| e.key.text().starts_with("transfer:"))
+                .count();
+            assert!(moved >= 2, "{}", world.picture());
+        }
+    }
+    on::<Binance>("N");
+    on::<Bybit>("feeCurrency");
 }

@@ -142,11 +142,73 @@ fn case_s3_case_s6_a_quiet_socket_is_not_taken_for_a_dead_one() {
 }
 
 #[test]
-fn case_s4_a_connection_is_replaced_before_its_day_ends() {
+fn case_s4_a_connection_is_replaced_before_its_day_ends_and_nothing_told_meanwhile_is_lost() {
     use exchange::live::connector::limits::SOCKET_AGE_MAX;
     const DAY: u64 = 24 * 3_600 * SECOND;
-    // With room for the slowest quiet moment.
-    const { assert!(SOCKET_AGE_MAX + 600 * SECOND < DAY) };
+    fn on<P: Spoken>(stream: &str) {
+        // A day of one symbol's prices: of all of them it takes minutes.
+        let start = crate::world::Start::with_one_symbol(50, BTC);
+        let mut world = World::<P>::with(50, 1, CALM, start);
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.without_market_streams();
+        world.until("warm again", 60 * SECOND, |w| w.connector().is_warm());
+        // An hour before the end of the day that the exchange gives a socket, and not much later.
+        world.step(SOCKET_AGE_MAX - 120 * SECOND);
+        let dialled = world.dialled(stream);
+        if !world.is_open() {
+            world.signal(LONG, BTC);
+            world.until("open", 20 * SECOND, World::is_open);
+        }
+        let gaps = world.connector().metrics().gaps;
+        world.until("replaced", 300 * SECOND, |w| w.dialled(stream) > dialled);
+        // Its stop fires at that very moment.
+        price_by(&mut world, -3);
+        world.until("closed there", SECOND, |w| held(w, 0) == 0);
+        // The stream that ends tells of it: the other one is not there yet.
+        world.until("flat", SECOND / 2, World::is_flat);
+        settled(&mut world);
+        assert_eq!(world.connector().metrics().gaps, gaps, "{}", world.picture());
+        let replaced = world.dialled(stream);
+        world.step(DAY - SOCKET_AGE_MAX);
+        assert_eq!(world.dialled(stream), replaced, "the exchange had none to end: {}", world.picture());
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+    }
+    on::<Binance>("/private/stream");
+    on::<Bybit>("/v5/private");
+}
+
+#[test]
+fn order_entry_that_does_not_come_up_holds_up_no_stream() {
+    let mut world = ready::<Bybit>(51, 1);
+    world.without_market_streams();
+    world.without_order_entry();
+    // Until a minute lies between two attempts.
+    world.step(600 * SECOND);
+    let came_up = world.sockets_opened();
+    world.cut_sockets();
+    world.until("the stream is back", 2 * SECOND, |w| w.sockets_opened() > came_up);
+    let tried = world.dialled("/v5/trade");
+    world.step(600 * SECOND);
+    assert!((5..=40).contains(&(world.dialled("/v5/trade") - tried)), "{}", world.picture());
+}
+
+#[test]
+fn a_demo_without_order_entry_by_socket_trades_by_requests_and_opens_none() {
+    let mut start = crate::world::Start::usual(52);
+    start.environment = engine::core::venue_account::Environment::Demo;
+    let mut world = World::<Bybit>::with(52, 2, CALM, start);
+    world.until("ready", 60 * SECOND, World::is_ready);
+    world.step(SECOND);
+    assert!(world.connector().is_warm(), "nothing is missing: {}", world.picture());
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
+    world.cut_sockets();
+    world.step(60 * SECOND);
+    assert_eq!(world.dialled("/v5/trade"), 0, "{}", world.picture());
+    assert!(world.dialled("/v5/private") >= 4, "streams are there: {}", world.picture());
+    closed(&mut world);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use engine::core::instrument::InstrumentStatus;
+use engine::core::order::VenueReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::connector::{CallEnd, Connector, Outgoing};
 use exchange::live::pacing::{AddressBudget, Pacer};
 use exchange::live::protocol::HttpReply;
+use exchange::paper_exchange::faults::{Fault, When};
 use exchange::paper_exchange::transport::{HttpIn, Outcome};
 use exchange::paper_exchange::{CoreSettings, PaperExchange};
 
@@ -97,4 +99,43 @@ fn case_x18_case_x19_the_list_is_read_to_its_last_page() {
     let names = |of: &Connector<Bybit>| of.instruments().iter().map(|i| i.symbol).collect::<Vec<_>>();
     assert!(names(&whole).len() > 4, "more than two pages");
     assert_eq!(names(&connector), names(&whole));
+}
+
+#[test]
+fn case_x20_a_symbol_that_was_refused_takes_no_opens_for_a_while_and_others_do() {
+    fn on<P: Spoken>(code: i64, list: &str) {
+        let mut world = ready::<P>(82, 2);
+        rule_on_orders(&mut world, When::Next(1), &Fault::Code { code, executed: false });
+        let listed = world.calls[list];
+        world.signal(LONG, BTC);
+        world.until("over or open", 20 * SECOND, |w| (0..2).all(|n| !w.user(n).final_orders.is_empty()));
+        world.exchange.faults.clear();
+        assert!(world.calls[list] > listed, "its state is read anew: {}", world.picture());
+        world.step(10 * SECOND);
+        let refused = |w: &World<P>, n: usize| {
+            let last = w.user(n).final_orders.iter().rev().find(|o| o.new.id.leg == Leg::Entry);
+            last.is_some_and(|o| o.reason == Some(VenueReason::Symbol))
+        };
+        assert!(refused(&world, 0) || refused(&world, 1), "{}", world.picture());
+        // Whoever is open is closed all the same: exits are not held back.
+        world.signal(SignalKind::CloseAll, BTC);
+        world.until("flat", 30 * SECOND, World::is_flat);
+        settled(&mut world);
+        let entries =
+            |w: &World<P>| at_exchange(w, 0, Leg::Entry).len() + at_exchange(w, 1, Leg::Entry).len();
+        let before = entries(&world);
+        world.signal(LONG, BTC);
+        world.until("given up", 5 * SECOND, |w| refused(w, 0) && refused(w, 1));
+        world.step(5 * SECOND);
+        assert_eq!(entries(&world), before, "nothing of it was sent: {}", world.picture());
+        world.signal(LONG, ETH);
+        world.until("another symbol is open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+        world.step(600 * SECOND);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+    }
+    on::<Binance>(-4140, "GET /fapi/v1/exchangeInfo");
+    on::<Bybit>(110_074, "GET /v5/market/instruments-info");
 }

@@ -363,7 +363,8 @@ fn case_f6_forced_orders_tell_a_liquidation_and_a_deleveraging_apart() {
 #[test]
 fn settings_account_and_key() {
     let body = r#"[{"symbol":"BTCUSDT","marginType":"CROSSED","isAutoAddMargin":false,"leverage":21,"maxNotionalValue":"1000000"},{"symbol":"ETHUSDT","marginType":"ISOLATED","leverage":"5"},{"symbol":"XRPUSDT","leverage":150}]"#;
-    let row = |name, leverage, isolated| SettingsView { symbol: symbol(name), leverage, isolated };
+    let row =
+        |name, leverage, isolated| SettingsView { symbol: symbol(name), leverage, isolated, mode: None };
     let want =
         vec![row("BTCUSDT", 21, Some(false)), row("ETHUSDT", 5, Some(true)), row("XRPUSDT", 150, None)];
     assert_eq!(answer(&Ask::Settings(None), body), Ok(Answer::Settings(want)));

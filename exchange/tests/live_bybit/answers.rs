@@ -8,7 +8,7 @@ use engine::core::order::Side;
 use exchange::live::bybit::CURSOR_MAX;
 use exchange::live::protocol::{
     AccountView, Answer, Ask, BalanceView, BracketView, FailureKind, FundingView, InstrumentView, KeyView,
-    Maker, MarkView, Millis, PositionView, SettingsView, StreamEvent, ViewKind, ViewState,
+    Maker, MarkView, Millis, PositionMode, PositionView, SettingsView, StreamEvent, ViewKind, ViewState,
 };
 
 fn money(text: &str) -> Money {
@@ -122,7 +122,8 @@ fn positions_are_those_that_are_not_flat() {
 #[test]
 fn case_h6_settings_are_per_symbol_and_the_mode_is_never_the_accounts() {
     let flat = POSITION.replace(r#""side":"Sell","#, r#""side":"","#).replace("0.299", "0");
-    let view = SettingsView { symbol: symbol("BTCUSDT"), leverage: 10, isolated: None };
+    let mode = Some(PositionMode::OneWay);
+    let view = SettingsView { symbol: symbol("BTCUSDT"), leverage: 10, isolated: None, mode };
     let ask = Ask::Settings(Some(symbol("BTCUSDT")));
     assert_eq!(list(&ask, &flat, ""), Ok(Answer::Settings(vec![view])));
     let info = |status: u8, mode: &str| {

@@ -23,8 +23,11 @@ fn a_status_speaks_for_itself() {
     for (status, headers, body, expected) in [
         (403, &[][..], "access too frequent", K::Banned { until: Millis(0) }),
         (403, &[], "<html>Access Too Frequent</html>", K::Banned { until: Millis(0) }),
-        (403, &[], "The Amazon CloudFront distribution blocks your country", K::UserMustAct),
-        (403, &[], "", K::UserMustAct),
+        (403, &[], "The Amazon CloudFront distribution blocks your country", K::Banned { until: Millis(0) }),
+        (403, &[], "", K::Banned { until: Millis(0) }),
+        (403, &[], &code(10_009, "IP has been banned"), K::Banned { until: Millis(0) }),
+        (403, &[], &code(10_018, "exceeded the IP rate limit"), K::Banned { until: Millis(0) }),
+        (403, &[], &code(10_016, "Server error."), K::Banned { until: Millis(0) }),
         (429, &[], "", limited(0)),
         (429, &reset, "slow down", limited(1_672_738_134_824)),
         (401, &[], "", K::UserMustAct),
@@ -38,7 +41,9 @@ fn a_status_speaks_for_itself() {
     ] {
         assert_eq!(kind(&entry(), status, headers, body), expected, "{status} {body}");
     }
-    // A code in the body of another status counts.
+    // A code in the body of another status counts; with 403 one that is the account's own.
+    assert_eq!(kind(&entry(), 403, &[], &code(10_003, "API key is invalid.")), K::UserMustAct);
+    assert_eq!(kind(&entry(), 403, &[], &code(10_010, "Unmatched IP")), K::UserMustAct);
     assert_eq!(kind(&entry(), 401, &[], &code(10_003, "API key is invalid.")), K::UserMustAct);
     assert_eq!(kind(&entry(), 400, &[], &code(110_007, "ab not enough")), K::Refused(VenueReason::Margin));
 }

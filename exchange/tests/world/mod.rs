@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by several test programs; none uses all of it")]
 
 mod gateway;
+mod meddling;
 mod network;
 
 use std::collections::BTreeMap;
@@ -132,6 +133,8 @@ pub struct Start {
     pub symbols: Vec<&'static str>,
     /// Done to each exchange account before it is connected; the number is the trader's.
     pub prepare: fn(&mut Core, AccountNo, usize),
+    /// Which of the exchange's environments it is.
+    pub environment: Environment,
     /// What the connector takes for the exchange's limits, where that is not what they are.
     pub limits: Option<VenueLimits>,
 }
@@ -143,6 +146,7 @@ impl Start {
             margins: vec![100],
             symbols: Vec::new(),
             prepare: |_, _, _| {},
+            environment: Environment::Testnet,
             limits: None,
         }
     }
@@ -174,6 +178,7 @@ pub struct World<P: Shape> {
     pub kills: u32,
     /// Requests by HTTP, by method and path: how many were sent.
     pub calls: BTreeMap<String, u32>,
+    environment: Environment,
     limits: VenueLimits,
     rules: Rules,
 }
@@ -205,10 +210,10 @@ impl<P: Spoken> World<P> {
 
     /// The same with something different.
     pub fn with(seed: u64, traders: usize, weather: Weather, start: Start) -> Self {
-        let Start { settings, margins, symbols, prepare, limits } = start;
+        let Start { settings, margins, symbols, prepare, environment, limits } = start;
         let mut exchange = PaperExchange::new(settings, seed).expect("a usable exchange");
         exchange.poll(START, &mut |_, _| {});
-        let live = LiveVenues::default().with(P::VENUE, Environment::Testnet);
+        let live = LiveVenues::default().with(P::VENUE, environment);
         let mut world = Self {
             now: START,
             dice: Dice(seed ^ 0x5eed),
@@ -221,6 +226,7 @@ impl<P: Spoken> World<P> {
             next_reply: 1,
             kills: 0,
             calls: BTreeMap::new(),
+            environment,
             limits: limits.unwrap_or(P::PACING),
             rules: Rules { live, cooldown: 0, daily_loss_max: Rate::from_whole(1), ..Rules::default() },
         };
@@ -259,7 +265,7 @@ impl<P: Spoken> World<P> {
         let key = self.traders[n].key.clone();
         self.desk_mut().gateway_mut().keys.insert(account, key);
         self.ask(user, sign_up(&email));
-        let place = VenuePlace { venue: P::VENUE, environment: Environment::Testnet, ..VenuePlace::PAPER };
+        let place = VenuePlace { venue: P::VENUE, environment: self.environment, ..VenuePlace::PAPER };
         let key = NewKey {
             kind: CoreKeyKind::Hmac,
             hint: KeyHint::of(&api_key),
@@ -287,7 +293,7 @@ impl<P: Spoken> World<P> {
             sealed: Sealed(vec![1; 64].into_boxed_slice()),
         };
         self.desk_mut().gateway_mut().keys.insert(AccountId { user, index }, (name, secret));
-        let place = VenuePlace { venue: P::VENUE, environment: Environment::Testnet, ..VenuePlace::PAPER };
+        let place = VenuePlace { venue: P::VENUE, environment: self.environment, ..VenuePlace::PAPER };
         let known = self.user(n).accounts.len() > usize::from(index);
         self.ask(
             user,

@@ -58,6 +58,12 @@ pub struct Network {
     pub asked: BTreeMap<String, u64>,
     /// Whether sockets of the market do not open: prices then come by requests, which costs a long test far less time.
     pub without_market_streams: bool,
+    /// Whether sockets for orders do not open: orders then go by requests.
+    pub without_order_entry: bool,
+    /// What is changed in what streams tell, each wherever it occurs.
+    pub rewrites: Vec<(String, String)>,
+    /// Sockets that were dialled, by their path.
+    pub dialled: BTreeMap<String, u64>,
     tracing: bool,
 }
 
@@ -76,6 +82,9 @@ impl Network {
             epoch: 0,
             asked: BTreeMap::new(),
             without_market_streams: false,
+            without_order_entry: false,
+            rewrites: Vec::new(),
+            dialled: BTreeMap::new(),
             tracing: std::env::var_os("MATRIX_TRACE").is_some(),
         }
     }
@@ -164,7 +173,10 @@ impl Network {
             }
             Outgoing::Open { socket, server, target } => {
                 self.trace(now, "open", &format!("{socket:?} {target}"));
-                let is_closed = server == Server::Public && self.without_market_streams;
+                let path = target.split('?').next().unwrap_or_default();
+                *self.dialled.entry(path.to_owned()).or_default() += 1;
+                let is_closed = (server == Server::Public && self.without_market_streams)
+                    || (server == Server::Trade && self.without_order_entry);
                 if is_closed || dice.chance(self.weather.unreachable) {
                     self.at(there, Due::Closed(socket));
                 } else {
@@ -192,7 +204,10 @@ impl Network {
         let Some(socket) = self.by_conn.get(&conn).copied() else { return };
         let at = self.in_order(socket, now.plus_micros(700));
         match out {
-            SocketOut::Text(text) => self.at(at, Due::ToUs(socket, text)),
+            SocketOut::Text(text) => {
+                let text = self.rewrites.iter().fold(text, |text, (from, to)| text.replace(from, to));
+                self.at(at, Due::ToUs(socket, text));
+            }
             SocketOut::Ping => self.at(at, Due::Alive(socket)),
             SocketOut::Close(_) | SocketOut::Drop => self.at(at, Due::Closed(socket)),
         }

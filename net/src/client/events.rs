@@ -100,10 +100,8 @@ impl Pool {
         let call = self.calls.get_mut(&id).expect("a call that is carried has no outcome");
         call.wants_new = true;
         let origin = call.origin;
-        let server = self.server(origin);
-        let place = server.waiting.binary_search(&id).expect_err("a call that is carried does not wait");
-        server.waiting.insert(place, id);
-        server.metrics.retries += 1;
+        self.let_wait(id);
+        self.server(origin).metrics.retries += 1;
         if !was_kept {
             self.count_failure(id, NotSent::Closed(ending.reason));
         }

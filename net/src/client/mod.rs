@@ -26,4 +26,4 @@ pub use metrics::OriginMetrics;
 pub use origin::{Origin, OriginError, OriginId, OriginLimits, Security};
 pub use outcome::{CallId, Finished, NoAnswer, NotSent, Outcome, Refused};
 pub use pool::{Pool, PoolLimits};
-pub use request::{Request, RequestError};
+pub use request::{Request, RequestError, Urgency};

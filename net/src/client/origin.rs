@@ -50,8 +50,8 @@ impl Origin {
         if self.host.is_empty() || self.host.len() > 255 || !self.host.bytes().all(pure) {
             return Err(OriginError::Host);
         }
-        let OriginLimits { connections_max, waiting_max, .. } = self.limits;
-        if connections_max == 0 || waiting_max == 0 {
+        let OriginLimits { connections_max, waiting_max, connections_kept, .. } = self.limits;
+        if connections_max <= connections_kept || waiting_max == 0 {
             return Err(OriginError::Limits);
         }
         check_addresses(&self.addresses)
@@ -76,7 +76,7 @@ pub enum OriginError {
     #[error("{0} addresses: an origin has 1 to {ADDRESSES_MAX}")]
     Addresses(usize),
     /// A limit that admits nothing.
-    #[error("an origin has at least one connection and one place to wait")]
+    #[error("an origin has at least one connection for usual calls and one place to wait")]
     Limits,
     /// The pool has no place.
     #[error("the pool has no place for another origin")]
@@ -88,8 +88,11 @@ pub enum OriginError {
 pub struct OriginLimits {
     /// Connections at once, those being opened or closed included. 8: a shard's orders in flight to one exchange.
     pub connections_max: usize,
-    /// Calls that wait for a connection; one more is refused. 64: more would wait longer than an order is worth.
+    /// Calls of one urgency that wait for a connection; one more is refused. 64: more would wait longer than an order is worth.
     pub waiting_max: usize,
+    /// How many of the connections carry no usual call, so that an urgent one finds one without a call; less than all. 0: a
+    /// server that is asked nothing urgent needs none.
+    pub connections_kept: usize,
     /// A kept connection is closed after this long without a call, in nanoseconds. 20 s: shorter than the servers'
     /// (60 s and more), so that a call rarely meets a connection that is just being closed.
     pub idle_ns: u64,
@@ -105,6 +108,7 @@ impl Default for OriginLimits {
         Self {
             connections_max: 8,
             waiting_max: 64,
+            connections_kept: 0,
             idle_ns: 20_000_000_000,
             lifetime_ns: None,
             calls_per_connection_max: None,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::connection::Connection;
 use super::{
     CallId, Finished, NotSent, Origin, OriginError, OriginId, OriginMetrics, Outcome, Refused, Request,
-    origin,
+    Urgency, origin,
 };
 use crate::http::answer::{ANSWER_HEADERS_MAX, AnswerLimits};
 use crate::wire::ConnId;
@@ -40,6 +40,7 @@ impl Default for PoolLimits {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) origin: OriginId,
+    pub(super) urgency: Urgency,
     pub(super) bytes: Vec<u8>,
     pub(super) to_head: bool,
     pub(super) answer_bytes_max: usize,
@@ -58,7 +59,7 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) origin: Origin,
-    /// In the order of their ids.
+    /// By urgency, and within one in the order of their ids.
     pub(super) waiting: VecDeque<CallId>,
     /// All its connections, and those of them that are on their way.
     pub(super) connections: usize,
@@ -66,6 +67,13 @@ pub(super) struct Server {
     /// The address that worked last.
     pub(super) preferred: usize,
     pub(super) metrics: OriginMetrics,
+}
+
+impl Server {
+    /// How many connections may carry usual calls.
+    pub(super) const fn usual_max(&self) -> usize {
+        self.origin.limits.connections_max - self.origin.limits.connections_kept
+    }
 }
 
 /// Calls and connections. See the module's contract.
@@ -179,9 +187,11 @@ impl Pool {
         if self.calls.len() + self.finished.len() >= calls_max {
             return Err(Refused::PoolFull(calls_max));
         }
-        let server = self.server(id);
+        let urgency = request.urgency;
+        let server = &self.servers[id.0 as usize];
         let waiting_max = server.origin.limits.waiting_max;
-        if server.waiting.len() >= waiting_max {
+        let waiting = server.waiting.iter().filter(|call| self.calls[call].urgency == urgency).count();
+        if waiting >= waiting_max {
             return Err(Refused::QueueFull(waiting_max));
         }
         let bytes = request.encode(&server.origin.host)?;
@@ -190,11 +200,11 @@ impl Pool {
         }
         let call = CallId(self.next_call);
         self.next_call += 1;
-        self.server(id).waiting.push_back(call);
         self.calls.insert(
             call,
             Call {
                 origin: id,
+                urgency,
                 bytes,
                 to_head: request.method == "HEAD",
                 answer_bytes_max: request.answer_bytes_max.unwrap_or(answer.body_bytes_max),
@@ -205,6 +215,7 @@ impl Pool {
                 wants_new: false,
             },
         );
+        self.let_wait(call);
         self.changed = true;
         Ok(call)
     }
@@ -236,6 +247,16 @@ impl Pool {
         &mut self.servers[id.0 as usize]
     }
 
+    /// Puts a call among those that wait, at its place.
+    pub(super) fn let_wait(&mut self, id: CallId) {
+        let place_of = |call: &CallId| (self.calls[call].urgency, *call);
+        let wanted = place_of(&id);
+        let origin = self.calls[&id].origin;
+        let waiting = &self.servers[origin.0 as usize].waiting;
+        let place = waiting.partition_point(|call| place_of(call) < wanted);
+        self.server(origin).waiting.insert(place, id);
+    }
+
     /// Gives a call its one outcome.
     pub(super) fn finish(&mut self, id: CallId, outcome: Outcome) {
         let call = self.calls.remove(&id).expect("a call is finished once");
@@ -252,7 +273,7 @@ impl Pool {
     pub(super) fn count_failure(&mut self, id: CallId, why: NotSent) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let server = &mut self.servers[call.origin.0 as usize];
-        let Ok(place) = server.waiting.binary_search(&id) else { return };
+        let Some(place) = server.waiting.iter().position(|waiting| *waiting == id) else { return };
         call.failures += 1;
         if call.failures >= server.origin.addresses.len() {
             server.waiting.remove(place);

@@ -3,6 +3,18 @@
 //! **Invariants**: what is written is one request with one reading: no part of it can end its line, and its framing is
 //! written here alone.
 
+/// How soon a request is wanted: of those that wait for a connection, the more urgent ones come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Before all others.
+    First,
+    /// Before the usual ones.
+    Soon,
+    /// In its turn.
+    #[default]
+    Usual,
+}
+
 /// A request; Host and Content-Length are added.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -16,13 +28,22 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The largest body of the answer, in bytes; `None`: the pool's.
     pub answer_bytes_max: Option<usize>,
+    /// How soon it is wanted.
+    pub urgency: Urgency,
 }
 
 impl<'a> Request<'a> {
     /// A GET.
     #[must_use]
     pub const fn get(target: &'a str) -> Self {
-        Self { method: "GET", target, headers: &[], body: &[], answer_bytes_max: None }
+        Self {
+            method: "GET",
+            target,
+            headers: &[],
+            body: &[],
+            answer_bytes_max: None,
+            urgency: Urgency::Usual,
+        }
     }
 }
 

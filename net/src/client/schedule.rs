@@ -1,8 +1,8 @@
 //! The pool's turn: ends what is over, gives waiting calls to connections, opens new ones.
 
 use super::connection::{Connection, Exchange, State};
-use super::pool::Server;
-use super::{CallId, Dial, NoAnswer, NotSent, OriginId, Outcome, Pool};
+use super::pool::{Call, Server};
+use super::{CallId, Dial, NoAnswer, NotSent, OriginId, Outcome, Pool, Urgency};
 use crate::http::answer::{AnswerLimits, AnswerReader};
 use crate::wire::{CloseReason, ConnId, ConnectError, Patience, SendError, Wire};
 
@@ -112,11 +112,16 @@ impl Pool {
         }
     }
 
-    /// Gives waiting calls to connections without one, the first call first, to the connection used last.
+    /// Gives waiting calls to connections without one, the most urgent first, to the connection used last. Usual ones leave the
+    /// connections that are kept.
     fn dispatch<W: Wire>(&mut self, id: OriginId, wire: &mut W) {
         let mut place = 0;
         while let Some(&call) = self.server(id).waiting.get(place) {
-            let wants_new = self.calls[&call].wants_new;
+            let Call { wants_new, urgency, .. } = self.calls[&call];
+            if urgency == Urgency::Usual && self.busy(id) >= self.servers[id.0 as usize].usual_max() {
+                // All behind it are usual, too.
+                return;
+            }
             match self.free_connection(id, wants_new) {
                 Some(conn) => {
                     // Nothing was queued when this is false: the connection was gone. The next one is tried.
@@ -126,6 +131,13 @@ impl Pool {
                 None => return,
             }
         }
+    }
+
+    /// Connections that carry a call.
+    fn busy(&self, id: OriginId) -> usize {
+        let is_busy =
+            |connection: &&Connection| connection.origin == id && matches!(connection.state, State::Busy(_));
+        self.connections.values().filter(is_busy).count()
     }
 
     fn free_connection(&self, id: OriginId, wants_new: bool) -> Option<ConnId> {
@@ -184,7 +196,15 @@ impl Pool {
             if server.opening >= server.waiting.len() {
                 return;
             }
-            if server.connections >= server.origin.limits.connections_max {
+            let (usual_max, connections) = (server.usual_max(), server.connections);
+            if self.calls[&call_id].urgency == Urgency::Usual && connections >= usual_max {
+                // With as many at work it waits for one of them; otherwise there is one that it may not use.
+                if self.busy(id) < usual_max {
+                    self.make_room(id, wire);
+                }
+                return;
+            }
+            if connections >= server.origin.limits.connections_max {
                 return self.make_room(id, wire);
             }
             let call = self.calls.get_mut(&call_id).expect("a waiting call has no outcome");

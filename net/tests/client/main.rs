@@ -8,3 +8,4 @@ mod keeps_connections;
 mod outcomes_are_exact;
 #[path = "../support/mod.rs"]
 mod support;
+mod urgency;

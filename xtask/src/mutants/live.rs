@@ -86,6 +86,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An event of a shared stream goes to the first account on it, whoever it is for.",
     ),
     test(
+        "dead_key_asked_with_again_and_again",
+        ("exchange", "live_cases", "a_key_that_was_deleted_costs"),
+        "An account whose key was deleted asks on every two seconds and opens sockets that cannot log in.",
+    ),
+    test(
+        "mended_fault_stays",
+        ("exchange", "live_cases", "a_fault_that_its_user_has_mended"),
+        "An account that was refused once is not looked at again before its nightly check.",
+    ),
+    test(
+        "exit_waits_for_the_answers_to_entries",
+        ("exchange", "live_fan_out", "closes_overtake_the_entries_whose_answers"),
+        "Entries may use every place of a request that is under way.",
+    ),
+    test(
+        "exit_waits_for_connections_behind_entries",
+        ("exchange", "lib", "an_exit_by_http_finds_a_connection"),
+        "An exit by HTTP waits for a connection like everything else.",
+    ),
+    test(
+        "one_address_has_two_budgets",
+        ("api", "lib", "an_account_that_chose_no_address"),
+        "Accounts that chose no address have a budget of their own for the address that others chose.",
+    ),
+    test(
+        "stream_replaced_with_a_gap",
+        ("exchange", "live_cases", "case_s4_a_connection"),
+        "A private stream that has to be replaced is ended before another one tells.",
+    ),
+    test(
         "listen_key_not_kept",
         ("exchange", "live_cases", "case_s5_the_listen_key"),
         "A listen key is not kept before its hour ends.",
@@ -99,6 +129,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "wallet_believed_at_once",
         ("exchange", "live_cases", "a_stop_that_fires_while_the_wallet"),
         "A balance is believed without a look at what is open after it.",
+    ),
+    test(
+        "last_question_keeps_the_wallet_from_counting",
+        ("exchange", "live_cases", "case_f5_a_fee_in_another_asset"),
+        "While a trigger rests on Binance, no balance is believed: the last question of a comparison counts as under way.",
     ),
     test(
         "trade_of_others_booked_twice",

@@ -162,7 +162,7 @@ impl AddressBook {
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 
-    /// The servers of a place; `None` when a name of it never resolved.
+    /// The servers of a place; `None` when a name of it never resolved, or to no address that can be reached from its own.
     #[must_use]
     pub fn endpoints(&self, place: VenuePlace) -> Option<Endpoints> {
         let source = match place.egress {
@@ -170,14 +170,21 @@ impl AddressBook {
             Egress::V4(bytes) => Some(IpAddr::from(bytes)),
             Egress::V6(bytes) => Some(IpAddr::from(bytes)),
         };
+        // From an address of one kind, those of the other cannot be reached.
+        let reachable = |name: &Name| {
+            let all = self.addresses.get(name)?.iter();
+            let fits = |to: &&SocketAddr| source.is_none_or(|from| from.is_ipv4() == to.is_ipv4());
+            let fit: Vec<SocketAddr> = all.filter(fits).copied().collect();
+            (!fit.is_empty()).then_some(fit)
+        };
         if let Some(at) = self.own(place) {
-            let addresses = self.addresses.get(&(at.host.clone(), at.port))?.clone();
+            let addresses = reachable(&(at.host.clone(), at.port))?;
             let host = format!("{}:{}", at.host, at.port);
             return Some(Endpoints::all_at(&Endpoint { host, addresses, security: at.security, source }));
         }
         let hosts = hosts_of(place)?;
         let endpoint = |host: &str| {
-            let addresses = self.addresses.get(&(host.to_owned(), HTTPS))?.clone();
+            let addresses = reachable(&(host.to_owned(), HTTPS))?;
             Some(Endpoint { host: host.to_owned(), addresses, security: Security::Tls, source })
         };
         Some(Endpoints {
@@ -237,6 +244,8 @@ mod tests {
         book.resolve(&[place]).expect("an address resolves to itself");
         let endpoints = book.endpoints(place).expect("resolved");
         let public = endpoints.public.as_ref().expect("the market too");
+        let from_another = VenuePlace { egress: Egress::V6([1; 16]), ..place };
+        assert_eq!(book.endpoints(from_another), None, "no way from one kind of address to the other");
         for endpoint in [&endpoints.rest, &endpoints.wallet, &endpoints.trade, &endpoints.private, public] {
             assert_eq!(endpoint.addresses, [SocketAddr::from(([127, 0, 0, 1], 9))]);
             assert_eq!((endpoint.host.as_str(), endpoint.security), ("127.0.0.1:9", Security::Plain));

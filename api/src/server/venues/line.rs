@@ -90,6 +90,7 @@ impl Either {
     fn figures(&mut self, now: Timestamp) -> LineFigures {
         each!(self, c => LineFigures {
             address: c.pacer().view(now),
+            clock: c.pacer().clock().view(),
             metrics: c.metrics(),
             marks: c.mark_figures(now),
             census: c.census(),
@@ -105,6 +106,8 @@ pub(super) struct Line<E> {
     place: VenuePlace,
     connector: Either,
     transport: Transport<E>,
+    /// Whether it was told that the host's clock is wrong.
+    clock_alarm: bool,
 }
 
 impl<E: Entropy + Clone> Line<E> {
@@ -124,7 +127,7 @@ impl<E: Entropy + Clone> Line<E> {
             VenueKind::Bybit => Either::Bybit(Box::new(Connector::new(pacer, shards).with_marks(marks))),
         };
         match Transport::new(endpoints, entropy) {
-            Ok(transport) => Some(Self { place, connector, transport }),
+            Ok(transport) => Some(Self { place, connector, transport, clock_alarm: false }),
             Err(error) => {
                 tracing::error!(venue = place.venue.as_str(), %error, "an exchange's endpoint is unusable");
                 None
@@ -143,7 +146,22 @@ impl<E: Entropy + Clone> Line<E> {
     }
     /// How it stands, for status and metrics.
     pub(super) fn figures(&mut self, now: Timestamp) -> LineFigures {
-        self.connector.figures(now)
+        let figures = self.connector.figures(now);
+        let clock = figures.clock;
+        if std::mem::replace(&mut self.clock_alarm, clock.is_alarm) != clock.is_alarm {
+            let (venue, offset_micros) = (self.place.venue.as_str(), clock.offset_micros);
+            if clock.is_alarm {
+                tracing::error!(
+                    venue,
+                    offset_micros,
+                    drift_ppm = clock.drift_ppm,
+                    "this host's clock is wrong by the exchange's: set it, and look after its time service; orders are signed with the exchange's time meanwhile"
+                );
+            } else {
+                tracing::info!(venue, offset_micros, "this host's clock agrees with the exchange's again");
+            }
+        }
+        figures
     }
     pub(super) fn readdress(&mut self, endpoints: Endpoints) {
         if let Err(error) = self.transport.readdress(endpoints) {
@@ -182,6 +200,9 @@ impl<E: Entropy + Clone> Line<E> {
                 }
                 Notice::Unexplained(account, symbol, units) => {
                     tracing::error!(%account, venue, %symbol, units, "a position changed and no execution says why: booked at the mark price");
+                }
+                Notice::KeyEnds(account, days) => {
+                    tracing::warn!(%account, venue, days, "the key of an exchange account ends within so many days: its user has to make and enter another");
                 }
                 Notice::Bug(account, text) => {
                     tracing::error!(%account, venue, %text, "the exchange refuses a request as malformed: tell the makers");

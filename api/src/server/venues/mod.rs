@@ -38,9 +38,15 @@ use super::gateway::VenueGateway;
 use crate::vault::Vault;
 use crate::web::venues::{LINES_MAX, VenueGauges};
 
-/// The budgets of addresses, shared by all shards: one for each exchange, environment and egress address.
-#[derive(Clone, Default)]
-pub struct Budgets(Vec<(VenueKind, Environment, Egress, Arc<AddressBudget>)>);
+/// The budgets of addresses, shared by all shards: one for each exchange, environment and egress address. With addresses named,
+/// an account that chose none leaves from the first of them: what the routes prefer may well be one of the others, and an
+/// address that is counted twice is banned.
+#[derive(Clone)]
+pub struct Budgets {
+    budgets: Vec<(VenueKind, Environment, Egress, Arc<AddressBudget>)>,
+    /// Where accounts leave from that chose no address.
+    unchosen: Egress,
+}
 
 impl Budgets {
     /// Budgets for all that the configuration names.
@@ -53,7 +59,14 @@ impl Budgets {
             std::net::IpAddr::V4(v4) => Egress::V4(v4.octets()),
             std::net::IpAddr::V6(v6) => Egress::V6(v6.octets()),
         });
-        let from: Vec<Egress> = from.chain([Egress::Any]).collect();
+        let mut from: Vec<Egress> = from.collect();
+        let unchosen = match from.first() {
+            Some(first) if !planted::planted!("one_address_has_two_budgets") => *first,
+            _ => {
+                from.push(Egress::Any);
+                Egress::Any
+            }
+        };
         let mut budgets = Vec::new();
         for (venue, environment) in live.iter() {
             for egress in &from {
@@ -66,14 +79,23 @@ impl Budgets {
                 budgets.push((venue, environment, *egress, budget));
             }
         }
-        Self(budgets)
+        Self { budgets, unchosen }
+    }
+
+    /// A place with the address that its accounts leave from.
+    fn seated(&self, place: VenuePlace) -> VenuePlace {
+        let egress = match place.egress {
+            Egress::Any => self.unchosen,
+            chosen => chosen,
+        };
+        VenuePlace { egress, ..place }
     }
 
     fn of(&self, place: VenuePlace) -> Option<Arc<AddressBudget>> {
         let is_it = |(venue, environment, egress, _): &&(VenueKind, Environment, Egress, _)| {
             (*venue, *environment, *egress) == (place.venue, place.environment, place.egress)
         };
-        self.0.iter().find(is_it).map(|(.., budget)| Arc::clone(budget))
+        self.budgets.iter().find(is_it).map(|(.., budget)| Arc::clone(budget))
     }
 }
 
@@ -143,7 +165,9 @@ impl<V: Venue, E: Entropy + Clone> Venues<V, E> {
     }
 
     fn line_of(&self, account: &ExchangeAccount) -> Option<&Line<E>> {
-        self.live.as_ref()?.lines.iter().find(|line| line.place() == account.place())
+        let live = self.live.as_ref()?;
+        let place = live.setup.budgets.seated(account.place());
+        live.lines.iter().find(|line| line.place() == place)
     }
 }
 
@@ -171,6 +195,7 @@ impl<E: Entropy + Clone> Live<E> {
 
     fn connect(&mut self, now: Timestamp, place: VenuePlace, known: KnownAccount) {
         let (id, key_number) = (known.id, known.key_number);
+        let place = self.setup.budgets.seated(place);
         let line = self.line_to(place);
         self.seats.insert(id, Seat { line, key_number });
         match line {
@@ -437,6 +462,81 @@ impl<V: Venue, E: Entropy + Clone> Venues<V, E> {
                 Ok(())
             }
             None => self.paper.submit(now, order),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use exchange::live::pacing::circuit::CircuitState;
+    use exchange::live::pacing::{Admission, Pacer, Purpose, Request};
+    use exchange::live::protocol::{Cost, FailureKind, Group, Millis, Used};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+    const FIRST: [u8; 4] = [203, 0, 113, 7];
+    const SECOND: [u8; 4] = [203, 0, 113, 8];
+
+    fn place(venue: VenueKind, egress: Egress) -> VenuePlace {
+        VenuePlace { venue, environment: Environment::Testnet, egress, ..VenuePlace::PAPER }
+    }
+
+    fn budgets(egress: &[IpAddr]) -> Budgets {
+        let live = LiveVenues::default()
+            .with(VenueKind::Binance, Environment::Testnet)
+            .with(VenueKind::Bybit, Environment::Testnet);
+        Budgets::new(live, egress, 2)
+    }
+
+    fn may_ask(budget: &Arc<AddressBudget>, failure: Option<&FailureKind>) -> bool {
+        let mut pacer = Pacer::new(Arc::clone(budget));
+        let cost = Cost { group: Group::Public, address: 1, account: 0 };
+        let request = Request { account: None, cost, purpose: Purpose::Open, is_socket: false };
+        match pacer.admit(NOW, &request) {
+            Admission::Go(pass) => {
+                pacer.answered(NOW, pass, Used::default(), failure);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn an_account_that_chose_no_address_shares_the_budget_of_the_first_one() {
+        for venue in [VenueKind::Binance, VenueKind::Bybit] {
+            let named = budgets(&[FIRST.into(), SECOND.into()]);
+            let of = |egress| named.of(named.seated(place(venue, egress))).expect("a budget");
+            let (unchosen, first, second) = (of(Egress::Any), of(Egress::V4(FIRST)), of(Egress::V4(SECOND)));
+            assert!(Arc::ptr_eq(&unchosen, &first), "one address, one budget");
+            assert!(!Arc::ptr_eq(&unchosen, &second));
+            assert_eq!(named.seated(place(venue, Egress::Any)).egress, Egress::V4(FIRST), "and bound to it");
+            assert!(named.of(place(venue, Egress::V4([203, 0, 113, 9]))).is_none(), "not one of this host's");
+            // Where none is named, the routes decide.
+            let routed = budgets(&[]);
+            assert_eq!(routed.seated(place(venue, Egress::Any)).egress, Egress::Any);
+            assert!(routed.of(place(venue, Egress::Any)).is_some());
+        }
+    }
+
+    #[test]
+    fn a_ban_of_one_exchange_and_address_stops_no_other() {
+        let all = budgets(&[FIRST.into(), SECOND.into()]);
+        let of = |venue, egress| all.of(all.seated(place(venue, egress))).expect("a budget");
+        let banned = of(VenueKind::Binance, Egress::V4(FIRST));
+        let until = Millis(NOW.millis() + 90_000);
+        assert!(may_ask(&banned, Some(&FailureKind::Banned { until })));
+        assert!(!may_ask(&banned, None));
+        assert!(!may_ask(&of(VenueKind::Binance, Egress::Any), None), "it is the same address");
+        for other in [
+            of(VenueKind::Bybit, Egress::V4(FIRST)),
+            of(VenueKind::Binance, Egress::V4(SECOND)),
+            of(VenueKind::Bybit, Egress::Any),
+        ] {
+            assert!(may_ask(&other, None));
+            assert_eq!(other.view(NOW, NOW.0).circuit.state, CircuitState::Closed);
         }
     }
 }

@@ -169,6 +169,7 @@ impl Client {
             headers: &headers,
             body: &parts.call.body,
             answer_bytes_max: None,
+            urgency: net::client::Urgency::Usual,
         };
         let deadline_ns = nanos(self.start).saturating_add(30 * SECOND_NS);
         self.pool.call(self.origin, &request, deadline_ns).map_err(|refused| format!("{refused:?}"))?;

@@ -278,7 +278,7 @@ fn settings(text: &str) -> Result<Option<SettingsView>, Malformed> {
     let row: SettingsRow<'_> = json::read("symbol configuration", text)?;
     let Some(symbol) = orders::symbol(&row.symbol) else { return Ok(None) };
     let isolated = row.margin_type.as_deref().map(|kind| kind.eq_ignore_ascii_case("isolated"));
-    Ok(Some(SettingsView { symbol, leverage: row.leverage.whole("leverage")?, isolated }))
+    Ok(Some(SettingsView { symbol, leverage: row.leverage.whole("leverage")?, isolated, mode: None }))
 }
 
 #[derive(Deserialize)]

@@ -93,11 +93,11 @@ impl<'a, T: Deserialize<'a>> List<'a, T> {
 
 /// What a reply to a question means.
 pub(super) fn answer(ask: &Ask, reply: HttpReply<'_>) -> Result<Answer, Failure> {
-    if let Some(failure) = errors::of_status(reply) {
+    let envelope = Envelope::read(reply.body);
+    if let Some(failure) = errors::of_status(reply, envelope.as_ref().ok().map(|(_, code)| *code)) {
         return Err(failure);
     }
-    let (envelope, code) =
-        Envelope::read(reply.body).map_err(|what| errors::of_unreadable(reply.status, &what.0))?;
+    let (envelope, code) = envelope.map_err(|what| errors::of_unreadable(reply.status, &what.0))?;
     if code != 0 {
         if errors::is_so_already(ask, code) {
             return Ok(Answer::Done);

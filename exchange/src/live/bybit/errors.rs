@@ -34,20 +34,25 @@ pub(super) fn reset<'a>(header: &dyn Fn(&str) -> Option<&'a str>) -> Millis {
     Millis(header(LIMIT_RESET).and_then(|text| text.trim().parse().ok()).unwrap_or(0))
 }
 
-/// What a status means by itself, where the body cannot change it.
-pub(super) fn of_status(reply: HttpReply<'_>) -> Option<Failure> {
+/// What a status means by itself, where the body cannot change it. `code`: what the body holds, if it can be read.
+pub(super) fn of_status(reply: HttpReply<'_>, code: Option<i64>) -> Option<Failure> {
     let text = String::from_utf8_lossy(&reply.body[..reply.body.len().min(1_000)]);
     let kind = match reply.status {
         200..=299 => return None,
-        403 if text.to_ascii_lowercase().contains("access too frequent") => {
-            FailureKind::Banned { until: Millis(0) }
-        }
-        403 => FailureKind::UserMustAct,
+        // A code of the account's own says what it is about.
+        403 if code.is_some_and(is_of_the_account) => return None,
+        // Too many requests, or a country that is not served: whoever asks, the address is cut off.
+        403 => FailureKind::Banned { until: Millis(0) },
         429 => FailureKind::Limited { scope: LimitScope::Address, until: reset(reply.header) },
         500..=599 => FailureKind::Unknown,
         _ => return None,
     };
     Some(Failure::new(kind, i64::from(reply.status), &text))
+}
+
+/// Whether a code is about the key or the account that asks. Not 10009, by which the address is banned.
+fn is_of_the_account(code: i64) -> bool {
+    code != 10_009 && kind_of(None, code, "", Millis(0)) == FailureKind::UserMustAct
 }
 
 /// What another status means when the body holds no code.

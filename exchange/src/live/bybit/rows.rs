@@ -8,8 +8,8 @@ use engine::core::order::{Liquidity, Side, VenueReason};
 use serde::Deserialize;
 
 use crate::live::protocol::{
-    BalanceView, ExecutionView, FundingView, Maker, Malformed, OrderView, PositionView, SettingsView,
-    StreamEvent, ViewKind, ViewState,
+    BalanceView, ExecutionView, FundingView, Maker, Malformed, OrderView, PositionMode, PositionView,
+    SettingsView, StreamEvent, ViewKind, ViewState,
 };
 
 use super::SETTLE_COIN;
@@ -293,10 +293,15 @@ impl PositionRow<'_> {
         })
     }
 
-    /// Its leverage. On a unified account the margin type is the account's, and not told here.
+    /// Its leverage, and by its index its position mode. On a unified account the margin type is the account's, and not told here.
     pub(super) fn settings(&self) -> Result<SettingsView, Malformed> {
         let symbol = self.symbol.symbol("symbol")?;
-        Ok(SettingsView { symbol, leverage: self.leverage.leverage(), isolated: None })
+        let mode = match self.position_idx.as_str() {
+            "0" => Some(PositionMode::OneWay),
+            "1" | "2" => Some(PositionMode::Hedge),
+            _ => None,
+        };
+        Ok(SettingsView { symbol, leverage: self.leverage.leverage(), isolated: None, mode })
     }
 }
 

@@ -13,6 +13,7 @@ use engine::core::order::{NewOrder, Side};
 use engine::core::venue_account::VenuePlace;
 
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
+use super::mending::Mending;
 use super::order::LiveOrder;
 use super::outgoing::SocketId;
 use super::views::Views;
@@ -41,6 +42,8 @@ pub(super) enum Comparing {
     No,
     /// Position mode and rights.
     Account,
+    /// The position mode of a symbol of which an order was refused for it, where it is not the account's.
+    Mode,
     /// Which account it is.
     Name,
     /// Leverage and margin types.
@@ -88,6 +91,7 @@ pub(super) struct Account {
     pub(super) pacing: AccountSlot,
     pub(super) credential: Option<Credential>,
     pub(super) suspended: Option<Suspension>,
+    pub(super) mending: Mending,
     /// A comparison was made since the start: what is held is known.
     pub(super) is_ready: bool,
     /// What the exchange last said about the account.
@@ -97,6 +101,8 @@ pub(super) struct Account {
     pub(super) name_is_known: bool,
     pub(super) mode: PositionMode,
     pub(super) mode_is_known: bool,
+    /// The symbol of which an order was refused for its position mode, until the exchange says that it is another one.
+    pub(super) clashed: Option<Symbol>,
     /// Bybit: margin type of the account as a whole.
     pub(super) isolated: Option<bool>,
     pub(super) settings_known: bool,
@@ -158,8 +164,15 @@ pub(super) struct Account {
     pub(super) renewed_at: Option<Timestamp>,
     pub(super) listen_key: String,
     pub(super) trade: Option<SocketId>,
+    /// The pause before its stream is opened again; zero: none is on.
     pub(super) reopen_pause: u64,
+    pub(super) stream_from: Timestamp,
+    /// The same for its order entry: one that does not come up must not hold up the stream.
+    pub(super) trade_pause: u64,
+    pub(super) trade_from: Timestamp,
     pub(super) key_checked_at: Option<Timestamp>,
+    /// Of how few days left its end was told last.
+    pub(super) days_told: Option<u64>,
     /// The exchange has said what the key is. One that takes the place of another may be of another account.
     pub(super) is_judged: bool,
     pub(super) funding_checked_at: Option<Timestamp>,
@@ -186,12 +199,14 @@ impl Account {
             pacing,
             credential,
             suspended: None,
+            mending: Mending::default(),
             is_ready: false,
             view: None,
             name: None,
             name_is_known: false,
             mode: PositionMode::OneWay,
             mode_is_known: false,
+            clashed: None,
             isolated: None,
             settings_known: false,
             setups: BTreeMap::new(),
@@ -232,7 +247,11 @@ impl Account {
             listen_key: String::new(),
             trade: None,
             reopen_pause: 0,
+            stream_from: Timestamp(0),
+            trade_pause: 0,
+            trade_from: Timestamp(0),
             key_checked_at: None,
+            days_told: None,
             is_judged: true,
             funding_checked_at: None,
             held_since_funding: false,
@@ -386,6 +405,16 @@ impl Account {
             self.others_seen.pop_front();
         }
         true
+    }
+
+    /// Whether its user has something to do at the exchange.
+    pub(super) const fn has_to_be_mended(&self) -> bool {
+        self.suspended.is_some() || self.mending.is_mute
+    }
+
+    /// Whether it holds a long and a short beside each other, or may.
+    pub(super) fn is_hedged(&self) -> bool {
+        self.mode == PositionMode::Hedge || self.clashed.is_some()
     }
 
     /// Whether orders may open positions.

@@ -69,6 +69,9 @@ impl<P: Shape> Connector<P> {
     /// Hands the end of a question to whoever asked it.
     pub(super) fn settle(&mut self, now: Timestamp, job: Job, end: Ended) {
         let Job { slot, ask, why, .. } = job;
+        if let Some(slot) = slot {
+            self.note_refusals(now, slot, &ask, &why, &end);
+        }
         match (why, slot) {
             (Why::Public(step), _) => self.public_done(now, step, end),
             (Why::Place(id), Some(slot)) => self.placed(now, slot, id, end),
@@ -87,6 +90,9 @@ impl<P: Shape> Connector<P> {
             (Why::Funding, Some(slot)) => self.funding_read(now, slot, end),
             (Why::Key(number), Some(slot)) => self.key_read(now, slot, number, end),
             (_, None) => {}
+        }
+        if let Some(slot) = slot {
+            self.look_again_later(now, slot);
         }
     }
 }

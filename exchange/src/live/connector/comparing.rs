@@ -20,7 +20,9 @@ use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
-use crate::live::protocol::{Answer, Ask, BalanceView, FailureKind, Millis, PositionMode, PositionView};
+use crate::live::protocol::{
+    Answer, Ask, BalanceView, FailureKind, Millis, PositionMode, PositionView, SettingsView,
+};
 
 /// A balance is looked at in every so manyth comparison: it costs as much as the positions.
 const BALANCES_EVERY: u64 = 4;
@@ -62,11 +64,12 @@ impl<P: Shape> Connector<P> {
     /// Begins a comparison, unless one is under way.
     pub(super) fn compare_for(&mut self, now: Timestamp, slot: Slot, purpose: Purpose) {
         let account = self.account_mut(slot);
-        if account.comparing != Comparing::No || account.credential.is_none() {
+        if account.comparing != Comparing::No || account.credential.is_none() || account.mending.is_mute {
             return;
         }
         account.compare_again = false;
-        let purpose = if account.is_ready { purpose } else { Purpose::Reconcile };
+        let in_turn = account.is_ready || account.has_to_be_mended();
+        let purpose = if in_turn { purpose } else { Purpose::Reconcile };
         account.comparing_for = purpose;
         let named = account.name_is_known || !P::BALANCES_NAME;
         if account.mode_is_known
@@ -75,7 +78,8 @@ impl<P: Shape> Connector<P> {
         {
             account.key_checked_at = Some(now);
             let number = account.key_number;
-            self.ask(Some(slot), Ask::Key, Why::Key(number), Purpose::Reconcile);
+            let purpose = if account.has_to_be_mended() { purpose } else { Purpose::Reconcile };
+            self.ask(Some(slot), Ask::Key, Why::Key(number), purpose);
         }
         let account = self.account_mut(slot);
         if account.mode_is_known && named && !account.is_judged {
@@ -193,10 +197,26 @@ impl<P: Shape> Connector<P> {
                 account.isolated = view.isolated;
                 account.view = Some(view);
                 account.comparing = Comparing::No;
+                if let (Some(symbol), None) = (account.clashed, view.mode) {
+                    account.comparing = Comparing::Mode;
+                    let purpose = account.comparing_for;
+                    self.ask(Some(slot), Ask::Settings(Some(symbol)), Why::Compare, purpose);
+                    return;
+                }
+                account.clashed = None;
                 if account.mode == PositionMode::Hedge {
                     self.suspend(slot, KeyFault::HedgeMode, 0, "the account is in hedge mode");
                 } else if !view.may_trade {
                     self.suspend(slot, KeyFault::AccountRestricted, 0, "the account may not trade");
+                }
+                self.compare(now, slot);
+            }
+            (Comparing::Mode, Answer::Settings(rows)) => {
+                let account = self.account_mut(slot);
+                account.comparing = Comparing::No;
+                let is_hedge = |row: &SettingsView| row.mode == Some(PositionMode::Hedge);
+                if !rows.iter().any(|row| Some(row.symbol) == account.clashed && is_hedge(row)) {
+                    account.clashed = None;
                 }
                 self.compare(now, slot);
             }

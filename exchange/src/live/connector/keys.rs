@@ -1,7 +1,7 @@
 //! What an account's key may do, as the exchange says it, and what its user has to do about it.
 //!
 //! **Invariants**: a finding names the key it was made with. What is found unusable once stays so until another key comes or
-//! the exchange says otherwise.
+//! the exchange says otherwise, which it is asked again and again (`mending`).
 
 use engine::core::ids::Timestamp;
 use engine::core::key::{KeyFault, KeyFinding};
@@ -15,6 +15,8 @@ use super::{Connector, Notice, Shape, Suspension};
 use crate::live::key_check::judge;
 use crate::live::protocol::{Answer, Failure, FailureKind, KeyView};
 
+/// A key that ends is told of when so many days are left, at most once for each.
+const DAYS_LEFT: [u64; 4] = [1, 3, 7, 14];
 /// How soon a key is asked about again when that failed.
 const AGAIN_SPAN: u64 = 10_000_000;
 
@@ -38,6 +40,15 @@ impl<P: Shape> Connector<P> {
         self.findings.push_back((id, number, finding));
     }
 
+    /// A look has found this: it takes the place of what was found before.
+    pub(super) fn found(&mut self, slot: Slot, fault: KeyFault, code: i64, text: &str) {
+        let account = self.account_mut(slot);
+        if account.suspended.as_ref().is_some_and(|before| before.fault != fault) {
+            account.suspended = None;
+        }
+        self.suspend(slot, fault, code, text);
+    }
+
     /// What the exchange says about the key.
     pub(super) fn key_read(&mut self, now: Timestamp, slot: Slot, number: u32, end: Ended) {
         let account = self.account(slot);
@@ -49,7 +60,7 @@ impl<P: Shape> Connector<P> {
         let told = match end {
             Ended::Answered(Ok(Answer::Key(told))) => Some(told),
             Ended::Answered(Err(failure)) if failure.kind == FailureKind::UserMustAct => {
-                self.user_must_act(slot, &failure);
+                self.found(slot, fault_of(failure.code), failure.code, &failure.text);
                 self.judged(now, slot);
                 return;
             }
@@ -73,22 +84,38 @@ impl<P: Shape> Connector<P> {
         };
         let identity = told.account.as_deref().or(name.as_deref());
         let finding = judge(&told, view.as_ref(), identity, place, self.pacer.clock().now(now));
-        match finding.verdict {
-            Err(fault) => self.suspend(slot, fault, 0, fault.remedy()),
+        let account = self.account_mut(slot);
+        // The key's own faults first: one that may withdraw is not kept, in whatever mode the account is.
+        let hedged = account.is_hedged();
+        let mode = || if hedged { Err(KeyFault::HedgeMode) } else { Ok(()) };
+        match finding.verdict.and_then(|()| mode()) {
+            Err(fault) => self.found(slot, fault, 0, fault.remedy()),
             Ok(()) => {
-                let account = self.account_mut(slot);
-                if account.suspended.as_ref().is_some_and(|s| s.fault != KeyFault::HedgeMode) {
-                    account.suspended = None;
+                if account.suspended.take().is_some() {
+                    account.mending.cleared(now);
                 }
-                if account.suspended.is_none() {
-                    let (id, number) = (account.id, account.key_number);
-                    self.findings.push_back((id, number, finding));
-                    self.go_on_all(now, slot);
-                    self.prepare(slot);
-                }
+                let (id, number) = (account.id, account.key_number);
+                self.findings.push_back((id, number, finding));
+                self.tell_days_left(now, slot, finding.expires_at);
+                self.go_on_all(now, slot);
+                self.prepare(slot);
             }
         }
         self.judged(now, slot);
+    }
+
+    /// A key that ends soon is told of in time: making another one is the user's to do.
+    fn tell_days_left(&mut self, now: Timestamp, slot: Slot, expires_at: Timestamp) {
+        let clock = Timestamp::from_millis(self.pacer.clock().now(now).0);
+        let left = expires_at.micros_since(clock) / (24 * 3_600_000_000);
+        let few = DAYS_LEFT.into_iter().find(|days| expires_at.0 != 0 && left <= *days);
+        let account = self.account_mut(slot);
+        let id = account.id;
+        if std::mem::replace(&mut account.days_told, few) != few
+            && let Some(days) = few
+        {
+            self.notice(Notice::KeyEnds(id, days));
+        }
     }
 
     /// What the account shows counts from now on.
@@ -100,7 +127,7 @@ impl<P: Shape> Connector<P> {
 }
 
 /// What a user has to do about an exchange's code (EXCHANGES.md §2.8, §3.6).
-fn fault_of(code: i64) -> KeyFault {
+pub(super) const fn fault_of(code: i64) -> KeyFault {
     match code {
         // Binance: the key's format or the key, its address or its rights; Bybit: invalid key or signature.
         -2014 | -2015 | 10003 | 10004 => KeyFault::Rejected,

@@ -74,6 +74,8 @@ pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
 pub const LISTEN_KEY_SPAN: u64 = 1_800 * SECOND;
 /// A socket is replaced before the exchange ends it after 24 h (EXCHANGES.md §2.3).
 pub const SOCKET_AGE_MAX: u64 = 82_800 * SECOND;
+/// A stream whose successor does not tell after this is ended without one.
+pub const SUCCESSOR_SPAN: u64 = 60 * SECOND;
 /// Signs of life that the client has to send (EXCHANGES.md §3.2: every 20 s).
 pub const HEARTBEAT_SPAN: u64 = 18 * SECOND;
 /// A log-in without an answer after this is never answered.
@@ -87,6 +89,11 @@ pub const SUSPECT_SPAN: u64 = 30 * SECOND;
 pub const RENEW_SPAN: u64 = 120 * SECOND;
 /// Pauses before a socket is opened again: 0.5 s, doubling, at most this.
 pub const REOPEN_PAUSE_MAX: u64 = 60 * SECOND;
+/// What only a user can mend is looked at again after this ...
+pub const MEND_PAUSE_FIRST: u64 = 2 * SECOND;
+/// ... doubling up to this: a thousand accounts whose keys are dead then cost Binance's address some 500 of its 2,400 a minute,
+/// and who mends something finds it working within a quarter of an hour.
+pub const MEND_PAUSE_MAX: u64 = 900 * SECOND;
 /// Mark prices are asked for this often while no stream gives them.
 pub const MARKS_SPAN: u64 = 3 * SECOND;
 /// The same while a stream tells only of what changed: a price that stands still would look old.

@@ -12,7 +12,7 @@
 //! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own.
 //!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's.
 //!   `others`: what is not ours. `streams`: sockets. `watching`: whether they live and tell. `public`: instruments, clock.
-//!   `feed`: prices. `keys`: what a key may do. `answers`: who gets which answer. [`census`]: what there is now, for status.
+//!   `feed`: prices. `keys`: what a key may do. `mending`: what only users can mend. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
 mod answers;
@@ -22,6 +22,7 @@ mod feed;
 mod filling;
 mod keys;
 pub mod limits;
+mod mending;
 mod order;
 mod others;
 mod outgoing;
@@ -158,6 +159,8 @@ pub enum Notice {
     Foreign(AccountId, Symbol, i64),
     /// A position changed and the exchange's executions do not say why: booked at the mark price.
     Unexplained(AccountId, Symbol, i64),
+    /// The key ends in so many days or fewer.
+    KeyEnds(AccountId, u64),
     /// A mistake of ours: the exchange's words.
     Bug(AccountId, String),
     /// A message or answer that cannot be read.
@@ -301,11 +304,14 @@ impl<P: Shape> Connector<P> {
             account.credential = known.credential;
             account.key_number = known.key_number;
             account.suspended = None;
+            account.mending = mending::Mending::default();
+            account.clashed = None;
             account.key_checked_at = None;
             account.is_judged = false;
             account.views.forget();
             account.mode_is_known = false;
             account.name_is_known = false;
+            (account.reopen_pause, account.trade_pause) = (0, 0);
             self.connect(now, slot);
             return Ok(());
         }
@@ -363,6 +369,7 @@ impl<P: Shape> Connector<P> {
         if let Some(slot) = self.slots.get(&id).copied() {
             let account = self.account_mut(slot);
             account.credential = None;
+            account.mending = mending::Mending::default();
             account.forget_questions();
             self.disconnect(slot);
         }
@@ -528,7 +535,8 @@ impl<P: Shape> Connector<P> {
             socket.and_then(|id| self.sockets.get(&id)).is_some_and(Socket::is_ready)
         };
         self.accounts.iter().filter(|a| a.credential.is_some()).all(|account| {
-            account.private_is_ready && ready(if P::SHARED { self.shared_trade } else { account.trade })
+            let trade = if P::SHARED { self.shared_trade } else { account.trade };
+            account.private_is_ready && (ready(trade) || !Self::trades_by_socket(account))
         })
     }
 
@@ -606,7 +614,11 @@ impl<P: Shape> Connector<P> {
 
     fn due(&mut self, now: Timestamp, timer: Timer) {
         match timer {
-            Timer::AskAbout(slot, id) => self.ask_about_if_open(now, slot, id),
+            Timer::AskAbout(slot, id) => match self.account(slot).mending.waits_until() {
+                Some(at) if now < at => self.queue.set(at, timer),
+                _ => self.ask_about_if_open(now, slot, id),
+            },
+            Timer::Mend(slot) => self.mend(now, slot),
             Timer::GoOn(slot, id) => self.go_on(now, slot, id),
             Timer::Unanswered(tag) => self.unanswered(now, tag),
             Timer::Expire(slot, id) => self.expire(now, slot, id),

@@ -2,6 +2,7 @@
 
 use engine::core::ids::Timestamp;
 
+use crate::live::pacing::Purpose;
 use crate::live::protocol::{HttpCall, HttpReply};
 
 /// A request that is under way; never used twice by a connector.
@@ -48,6 +49,8 @@ pub enum Outgoing {
         call: HttpCall,
         /// Give it up then.
         deadline: Timestamp,
+        /// What it is for: the more urgent ones get their connection first.
+        purpose: Purpose,
     },
     /// Open a WebSocket; tell by `socket_opened` or `socket_closed`.
     Open {

@@ -430,6 +430,10 @@ impl<P: Shape> Connector<P> {
 
     /// What the exchange said about an order that was asked about.
     pub(super) fn queried(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: Ended) {
+        if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+            // Before the comparison ends by it: nothing is under way for this question any more.
+            order.asking = planted!("last_question_keeps_the_wallet_from_counting") && order.asking;
+        }
         self.answered_for_comparison(now, slot);
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
         order.asking = false;

@@ -14,8 +14,9 @@ use crate::live::pacing::shuffle::Shuffle;
 use crate::live::pacing::{Admission, Pass, Purpose, Request};
 use crate::live::protocol::{Ask, ExecutionView, Millis};
 
-/// Requests by HTTP that are under way at once: more wait here, where closes can overtake them.
-const CALLS_UNDER_WAY_MAX: usize = 48;
+/// Requests by HTTP that are under way at once: more wait here, where closes can overtake them. Of these, too, a fifth is out of
+/// reach for opens, as of every budget ([`Purpose::ceiling`]): an exit does not wait for the slow answers to a fan-out.
+const CALLS_UNDER_WAY_MAX: u32 = 48;
 /// Jobs that one turn looks at: the shard has other work, and the network is asked after each turn whether it is crowded.
 const PUMP_MAX: usize = 128;
 
@@ -92,6 +93,7 @@ pub(super) enum Timer {
     Explain(Slot, Symbol),
     Orphans(Slot),
     Compare(Slot),
+    Mend(Slot),
     Prepare(Slot),
     KeepKey(Slot),
     Reopen(Slot),
@@ -129,6 +131,14 @@ fn line_of(purpose: Purpose) -> usize {
         Purpose::Reconcile => 2,
         Purpose::Background => 3,
     }
+}
+
+/// Requests by HTTP under way at which another one for this purpose waits.
+fn calls_max(purpose: Purpose) -> usize {
+    if planted!("exit_waits_for_the_answers_to_entries") {
+        return CALLS_UNDER_WAY_MAX as usize;
+    }
+    purpose.ceiling(CALLS_UNDER_WAY_MAX) as usize
 }
 
 impl Queue {
@@ -226,9 +236,10 @@ impl<P: Shape> Connector<P> {
         let is_crowded =
             self.crowded.is_some_and(|socket| self.shared_trade == Some(socket) && takes(socket))
                 && !planted!("entries_signed_into_a_crowded_socket");
-        let opens = line_of(Purpose::Open);
+        let mut stopped = [false; 4];
+        stopped[line_of(Purpose::Open)] = is_crowded;
         for _ in 0..PUMP_MAX {
-            let may_go = |line: &usize| !(is_crowded && *line == opens);
+            let may_go = |line: &usize| !stopped[*line];
             let mut lines = (0..self.queue.lines.len()).filter(may_go);
             let Some(line) = lines.find(|line| !self.queue.lines[*line].is_empty()) else { return };
             let Some(job) = self.queue.lines[line].pop_front() else { return };
@@ -237,9 +248,10 @@ impl<P: Shape> Connector<P> {
                 continue;
             }
             let socket = self.trade_socket_for(&job);
-            if socket.is_none() && self.calls_under_way >= CALLS_UNDER_WAY_MAX {
+            if socket.is_none() && self.calls_under_way >= calls_max(job.purpose) {
                 self.queue.lines[line].push_front(job);
-                return;
+                stopped[line] = true;
+                continue;
             }
             let request = Request {
                 account: job.slot.map(|slot| self.account(slot).pacing),
@@ -307,7 +319,8 @@ impl<P: Shape> Connector<P> {
                 let call = P::request(&job.ask, credential, at);
                 let server = Server::of_target(&call.target);
                 self.calls_under_way += 1;
-                self.outgoing.push_back(Outgoing::Call { tag, server, call, deadline });
+                let purpose = job.purpose;
+                self.outgoing.push_back(Outgoing::Call { tag, server, call, deadline, purpose });
             }
         }
         if let (Why::Prepare(symbol), Some(slot)) = (&job.why, job.slot) {

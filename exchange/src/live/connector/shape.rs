@@ -27,6 +27,8 @@ pub trait Shape: Protocol {
     /// Whether pings and pongs of the WebSocket protocol are signs of life. Where the exchange itself answers our messages,
     /// they are not: a front end may answer them though what is behind it is gone.
     const FRAMES_ARE_LIFE: bool;
+    /// Whether orders may be entered over a WebSocket on the demo, too (EXCHANGES.md §3.1: not on Bybit's).
+    const DEMO_TRADES: bool;
     /// Path of the order-entry socket.
     const TRADE_TARGET: &'static str;
     /// Assets that an account may be settled in, the first that it holds counts (CASES.md P12).
@@ -60,6 +62,7 @@ impl Shape for Binance {
     /// The server pings every 3 minutes (EXCHANGES.md §2.3): one ping, and half a minute for one that is late.
     const SILENCE_MAX: u64 = 210_000_000;
     const FRAMES_ARE_LIFE: bool = true;
+    const DEMO_TRADES: bool = true;
     const TRADE_TARGET: &'static str = crate::live::binance::TRADE_PATH;
     const SETTLEMENT: &'static [&'static str] = &["USDT", "BNFCR", "USDC"];
     const MARKS_TARGET: &'static str = crate::live::binance::MARKS_PATH;
@@ -85,6 +88,7 @@ impl Shape for Bybit {
     /// We ping every 20 s at least and are answered (EXCHANGES.md §3.2): two pings, and time for the second answer.
     const SILENCE_MAX: u64 = 45_000_000;
     const FRAMES_ARE_LIFE: bool = false;
+    const DEMO_TRADES: bool = false;
     const TRADE_TARGET: &'static str = "/v5/trade";
     const SETTLEMENT: &'static [&'static str] = &["USDT", "USDC"];
     const MARKS_TARGET: &'static str = crate::live::bybit::PUBLIC_PATH;

@@ -1,14 +1,17 @@
 //! Sockets: private streams and order entry. A stream that was away is a gap: what it may have missed is asked for.
 //!
 //! **Invariants**: a listen key is never deleted, for every program of the account shares it (CASES.md S1). An order under way
-//! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4).
+//! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4), a private stream without
+//! a gap.
 
 use engine::core::ids::Timestamp;
+use engine::core::venue_account::Environment;
 use planted::planted;
 
-use super::account::Slot;
+use super::account::{Account, Slot};
 use super::limits::{
-    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX,
+    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX,
+    SOCKET_AGE_MAX, SUCCESSOR_SPAN,
 };
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::placing::Ended;
@@ -47,6 +50,8 @@ pub(super) struct Socket {
     pub(super) opened_at: Timestamp,
     /// When the last sign of life came over it.
     pub(super) heard_at: Timestamp,
+    /// The private stream that it takes the place of once it tells.
+    pub(super) succeeds: Option<SocketId>,
 }
 
 impl Socket {
@@ -56,29 +61,44 @@ impl Socket {
     }
 }
 
+/// When something of an account is opened again: after a pause that doubles, and not all at once after an outage (CASES.md N6).
+fn put_off(now: Timestamp, slot: Slot, pause: &mut u64) -> Timestamp {
+    *pause = (*pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
+    let spread = u64::from(slot.0).wrapping_mul(104_729) % *pause;
+    now.plus_micros(*pause / 2 + spread)
+}
+
 impl<P: Shape> Connector<P> {
     /// Opens what an account needs and is not open: its stream, and its order entry.
     pub(super) fn connect(&mut self, now: Timestamp, slot: Slot) {
-        if self.account(slot).credential.is_none() {
+        if self.account(slot).credential.is_none() || self.account(slot).mending.is_mute {
             return;
         }
+        let account = self.account(slot);
+        let stream = account.private.is_none() && (account.reopen_pause == 0 || now >= account.stream_from);
+        let trade = account.trade.is_none() && (account.trade_pause == 0 || now >= account.trade_from);
         if P::SHARED {
             self.open_shared_trade();
-            if self.account(slot).private.is_none() {
+            if stream {
                 self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile);
             }
         } else {
-            if self.account(slot).private.is_none() {
+            if stream {
                 let socket = self.open(Kind::Private, Some(slot));
                 self.account_mut(slot).private = Some(socket);
             }
-            if self.account(slot).trade.is_none() {
+            if trade && Self::trades_by_socket(self.account(slot)) {
                 let socket = self.open(Kind::Trade, Some(slot));
                 self.account_mut(slot).trade = Some(socket);
             }
         }
         // What is held is looked at at once: a stream may be a while in coming.
         self.want_comparison(now, slot);
+    }
+
+    /// Whether an account's orders may go over a socket; else they go by HTTP.
+    pub(super) fn trades_by_socket(account: &Account) -> bool {
+        P::DEMO_TRADES || account.place.environment != Environment::Demo
     }
 
     /// Closes what an account has open.
@@ -105,7 +125,7 @@ impl<P: Shape> Connector<P> {
         let phase = Phase::Opening;
         self.sockets.insert(
             socket,
-            Socket { kind, phase, slot, keys: Vec::new(), opened_at: never, heard_at: never },
+            Socket { kind, phase, slot, keys: Vec::new(), opened_at: never, heard_at: never, succeeds: None },
         );
         // Streams before order entry: without the latter orders go by HTTP.
         if kind == Kind::Private {
@@ -214,11 +234,24 @@ impl<P: Shape> Connector<P> {
 
     fn reopen_later(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
-        account.reopen_pause = (account.reopen_pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
-        // Not all at once after an outage (CASES.md N6).
-        let spread = u64::from(slot.0).wrapping_mul(104_729) % account.reopen_pause;
-        let pause = account.reopen_pause / 2 + spread;
-        self.queue.set(now.plus_micros(pause), Timer::Reopen(slot));
+        if account.mending.is_mute {
+            // With the next look that finds its questions answered.
+            return;
+        }
+        let at = put_off(now, slot, &mut account.reopen_pause);
+        account.stream_from = at;
+        self.queue.set(at, Timer::Reopen(slot));
+    }
+
+    /// The same for its order entry.
+    fn reopen_trade_later(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        if account.mending.is_mute {
+            return;
+        }
+        let at = put_off(now, slot, &mut account.trade_pause);
+        account.trade_from = at;
+        self.queue.set(at, Timer::Reopen(slot));
     }
 
     /// A socket is open.
@@ -257,10 +290,43 @@ impl<P: Shape> Connector<P> {
             if self.shared_trade == Some(socket) {
                 self.trade_pause = 0;
             }
+            if let Some(slot) = known.slot {
+                self.account_mut(slot).trade_pause = 0;
+            }
             return;
+        }
+        if let Some(old) = known.succeeds.take() {
+            self.take_over(old, socket);
         }
         for slot in self.slots_of(socket) {
             self.stream_begins(now, slot);
+        }
+    }
+
+    /// A stream takes the accounts that are still on the one before it, which ends.
+    fn take_over(&mut self, old: SocketId, new: SocketId) {
+        let there = self.slots_of(old);
+        let Self { accounts, sockets, .. } = self;
+        let mut moves = |slot: Slot| {
+            let account = &mut accounts[slot.0 as usize];
+            let is_there = there.contains(&slot) && account.private == Some(old);
+            if is_there {
+                account.private = Some(new);
+            }
+            is_there
+        };
+        if let Some(known) = sockets.get_mut(&new) {
+            known.keys.retain(|(_, slot)| moves(*slot));
+            known.slot = known.slot.filter(|slot| moves(*slot));
+        }
+        if let Some(known) = sockets.get_mut(&old) {
+            known.keys.clear();
+            known.slot = None;
+            self.close(old);
+        }
+        if self.slots_of(new).is_empty() {
+            // They have got another stream meanwhile.
+            self.close(new);
         }
     }
 
@@ -311,12 +377,16 @@ impl<P: Shape> Connector<P> {
             if account.trade == Some(socket) {
                 account.trade = None;
             }
-            let wanted = account.credential.is_some();
+            // One that was to take another's place leaves that as it is.
+            let counts = ended.kind == Kind::Trade || account.private == Some(socket);
+            let wanted = account.credential.is_some() && counts;
             if account.private == Some(socket) {
                 self.stream_gone(slot);
             }
-            if wanted {
-                self.reopen_later(now, slot);
+            match ended.kind {
+                Kind::Trade if wanted => self.reopen_trade_later(now, slot),
+                Kind::Private if wanted => self.reopen_later(now, slot),
+                _ => {}
             }
         }
     }
@@ -419,6 +489,8 @@ impl<P: Shape> Connector<P> {
                 if let Some(slot) = slot {
                     if failure.kind == crate::live::protocol::FailureKind::UserMustAct {
                         self.user_must_act(slot, &failure);
+                        self.account_mut(slot).mending.mute();
+                        self.look_again_later(now, slot);
                     }
                     self.close(socket);
                 }
@@ -495,10 +567,21 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    /// Before the exchange ends a socket by itself, it is ended in a quiet moment; the comparison fills the gap.
+    /// Before the exchange ends a socket by itself, it is ended: order entry in a quiet moment, a private stream when another
+    /// tells in its place. If that does not come, the comparison fills the gap.
     pub(super) fn replace(&mut self, now: Timestamp, socket: SocketId) {
         if let Some(known) = self.sockets.get_mut(&socket).filter(|s| s.phase == Phase::Ready) {
             known.phase = Phase::Retiring;
+            if known.kind == Kind::Private && !planted!("stream_replaced_with_a_gap") {
+                let (slot, keys) = (known.slot, known.keys.clone());
+                let next = self.open(Kind::Private, slot);
+                if let Some(known) = self.sockets.get_mut(&next) {
+                    known.keys = keys;
+                    known.succeeds = Some(socket);
+                }
+                self.queue.set(now.plus_micros(SUCCESSOR_SPAN), Timer::Replace(socket));
+                return;
+            }
         }
         let busy = self.in_flight.values().any(|flight| flight.socket == Some(socket));
         if busy {

@@ -10,6 +10,7 @@ use super::*;
 use crate::live::binance::Binance;
 use crate::live::pacing::limits::VenueLimits;
 use crate::live::pacing::{AddressBudget, Pacer};
+use crate::live::protocol::HttpCall;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
@@ -104,4 +105,52 @@ fn a_burst_larger_than_the_network_takes_at_once_is_sent_whole_and_in_order() {
     for (n, frame) in came.chunks(508).enumerate() {
         assert_eq!(frame[8..], *format!("{n:0>500}").as_bytes());
     }
+}
+
+#[test]
+fn an_exit_by_http_finds_a_connection_while_entries_have_all_that_they_may() {
+    let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
+    let endpoint = Endpoint {
+        host: "exchange.example".to_owned(),
+        addresses: vec![([192, 0, 2, 1], 443).into()],
+        security: Security::Plain,
+        source: None,
+    };
+    let mut transport = Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap();
+    let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
+    let mut connector = Connector::<Binance>::new(Pacer::new(budget), 1);
+    let mut dial = PlainDial;
+    let mut ns = 0;
+    let mut turn = |transport: &mut Transport<Zeroes>, asks: Vec<Outgoing>| {
+        for outgoing in asks {
+            transport.perform(NOW, ns, outgoing, &mut connector, &mut wire, &mut dial);
+        }
+        for _ in 0..3 {
+            ns += 1;
+            Wire::poll(&mut wire, ns, &mut Routed(transport)).unwrap();
+            transport.tick(NOW, ns, &mut connector, &mut wire, &mut dial);
+        }
+    };
+    let ask = |n: u64, purpose| {
+        let call = HttpCall { method: "GET", target: format!("/{n}"), headers: Vec::new(), body: Vec::new() };
+        let deadline = NOW.plus_micros(5_000_000);
+        Outgoing::Call { tag: Tag(n), server: Server::Rest, call, deadline, purpose }
+    };
+    let taken = || {
+        let peers: Vec<PeerId> = std::iter::from_fn(|| there.dialled()).map(|(peer, _)| peer).collect();
+        peers.iter().for_each(|peer| there.take(*peer));
+        peers
+    };
+    turn(&mut transport, (0..40).map(|n| ask(n, Purpose::Open)).collect());
+    let entries = taken();
+    assert_eq!(entries.len(), CONNECTIONS_MAX - CONNECTIONS_KEPT);
+    turn(&mut transport, Vec::new());
+    let at_work = entries.iter().filter(|peer| !there.read(**peer).is_empty()).count();
+    assert_eq!(at_work, entries.len(), "each carries an entry");
+    turn(&mut transport, vec![ask(98, Purpose::Background), ask(99, Purpose::Close)]);
+    let exits = taken();
+    assert_eq!(exits.len(), 1, "one for the exit");
+    turn(&mut transport, Vec::new());
+    let text = String::from_utf8(there.read(exits[0])).unwrap();
+    assert!(text.starts_with("GET /99 "), "{text}");
 }

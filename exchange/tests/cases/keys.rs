@@ -1,0 +1,204 @@
+//! N: keys and accounts that stop working, what that costs the others, and that they are found to work again.
+
+use engine::core::key::{KeyFault, KeyState};
+use exchange::live::binance::Binance;
+use exchange::live::bybit::Bybit;
+use exchange::live::connector::Notice;
+use exchange::live::connector::limits::MEND_PAUSE_MAX;
+use exchange::paper_exchange::AccountNo;
+use exchange::paper_exchange::core::Core;
+use exchange::paper_exchange::faults::{Fault, When};
+use exchange::paper_exchange::keys::KeySpec;
+
+use super::*;
+use crate::world::{START, Start};
+
+/// The longest that a look at an account that was mended may be away, and what it takes.
+const MENDED_WITHIN: u64 = MEND_PAUSE_MAX + 20 * SECOND;
+
+fn fault<P: Spoken>(world: &World<P>, n: usize) -> Option<KeyFault> {
+    world.connector().standing(world.traders[n].account).1.map(|why| why.fault)
+}
+
+fn state<P: Spoken>(world: &World<P>, n: usize) -> KeyState {
+    world.user(n).accounts[0].key_state
+}
+
+/// Requests about accounts.
+fn questions<P: Spoken>(world: &World<P>) -> u32 {
+    let words =
+        ["account", "position", "listenKey", "balance", "order", "Order", "user", "execution", "income"];
+    let of_account = |call: &&String| words.iter().any(|word| call.contains(word));
+    world.calls.iter().filter(|(call, _)| of_account(call)).map(|(_, n)| n).sum()
+}
+
+#[test]
+fn a_key_that_was_deleted_costs_next_to_nothing_and_its_position_is_found_when_it_works_again() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(73, 2);
+        world.delete_key(0);
+        // Sockets break now and then: those of this account do not come up again.
+        world.without_market_streams();
+        world.step(60 * SECOND);
+        assert_eq!(fault(&world, 0), Some(KeyFault::Rejected), "{}", world.picture());
+        assert_eq!(state(&world, 0), KeyState::Unhealthy(KeyFault::Rejected));
+        assert_eq!(fault(&world, 1), None);
+        let (asked, dialled) = (questions(&world), world.dialled("/v5/private") + world.dialled("/v5/trade"));
+        world.step(3_600 * SECOND);
+        let asked = questions(&world) - asked;
+        // The other one is compared each five minutes: positions, orders that rest, sometimes the balance.
+        assert!(asked <= 120, "{asked} requests in an hour: {}", world.picture());
+        let again = world.dialled("/v5/private") + world.dialled("/v5/trade") - dialled;
+        assert_eq!(again, 0, "sockets that cannot log in were opened: {}", world.picture());
+        // What happens meanwhile is not seen, and is made up for.
+        price_by(&mut world, 6);
+        world.until("closed there", SECOND, |w| held(w, 0) == 0);
+        world.make_key(0);
+        world.until("works again", MENDED_WITHIN, |w| fault(w, 0).is_none() && state(w, 0).is_good());
+        world.until("found", 60 * SECOND, World::is_flat);
+        settled(&mut world);
+        world.signal(LONG, ETH);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
+    const DEAD: u32 = 30;
+    fn on<P: Spoken>() {
+        let mut start = Start::usual(74);
+        start.prepare = |core, _, n| {
+            if n > 0 {
+                core.remove_key(&format!("key{n}"));
+            }
+        };
+        let mut world = World::<P>::with(74, 1 + DEAD as usize, CALM, start);
+        world.until("the good one is ready", 60 * SECOND, |w| w.connector().standing(w.traders[0].account).0);
+        world.step(60 * SECOND);
+        let (asked, now) = (questions(&world), world.now);
+        world.step(600 * SECOND);
+        let asked = questions(&world) - asked;
+        let spent = world.connector().pacer().view(world.now).http;
+        // Three looks or four in ten minutes: at first the account alone.
+        assert!(asked <= DEAD * 6 + 40, "{asked} requests since {now:?}: {}", world.picture());
+        assert!(spent.used * 4 < spent.limit, "{spent:?}");
+        // A key that is entered anew is looked at at once.
+        let no = world.traders[1].no;
+        world.enter_key(1, 0, no);
+        world.until("judged", 20 * SECOND, |w| state(w, 1).is_good());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+/// Breaks something before the account is connected, sees it named and not cleared by time, mends it, and trades.
+fn mends<P: Spoken>(
+    seed: u64,
+    breaks: fn(&mut Core, AccountNo, usize),
+    mend: fn(&mut Core, AccountNo),
+    is: KeyFault,
+) {
+    let mut start = Start::usual(seed);
+    start.prepare = breaks;
+    let mut world = World::<P>::with(seed, 1, CALM, start);
+    world.until("named", 30 * SECOND, |w| state(w, 0) == KeyState::Unhealthy(is));
+    for _ in 0..120 {
+        world.step(SECOND);
+        assert_eq!(fault(&world, 0), Some(is), "{}", world.picture());
+        assert_eq!(state(&world, 0), KeyState::Unhealthy(is));
+    }
+    let no = world.traders[0].no;
+    mend(&mut world.exchange.core, no);
+    world.until("mended", MENDED_WITHIN, |w| fault(w, 0).is_none() && w.is_ready());
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
+    closed(&mut world);
+}
+
+fn unlisted(core: &mut Core, no: AccountNo, _: usize) {
+    core.remove_key("key0");
+    let elsewhere = vec![[192, 0, 2, 1].into()];
+    let key = KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses");
+    core.add_key(no, &KeySpec { addresses: elsewhere, ..key }).unwrap();
+}
+
+fn listed(core: &mut Core, no: AccountNo) {
+    core.remove_key("key0");
+    core.add_key(no, &KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses")).unwrap();
+}
+
+#[test]
+fn a_fault_that_its_user_has_mended_is_cleared_and_the_account_trades() {
+    let name = KeyFault::HedgeMode;
+    mends::<Binance>(
+        75,
+        |core, no, _| core.set_hedge(no, true).unwrap(),
+        |c, no| c.set_hedge(no, false).unwrap(),
+        name,
+    );
+    mends::<Binance>(
+        76,
+        |core, no, _| core.account_mut(no).unwrap().may_trade = false,
+        |core, no| core.account_mut(no).unwrap().may_trade = true,
+        KeyFault::AccountRestricted,
+    );
+    mends::<Binance>(77, unlisted, listed, KeyFault::Rejected);
+    mends::<Bybit>(78, unlisted, listed, KeyFault::AddressNotAllowed);
+}
+
+#[test]
+fn case_h6_a_mode_learnt_from_a_refusal_is_asked_about_until_it_is_another() {
+    let mut world = ready::<Bybit>(79, 1);
+    let no = world.traders[0].no;
+    world.exchange.core.set_hedge(no, true).unwrap();
+    world.signal(LONG, BTC);
+    world.until("named", 10 * SECOND, |w| fault(w, 0) == Some(KeyFault::HedgeMode));
+    for _ in 0..120 {
+        world.step(SECOND);
+        assert_eq!(fault(&world, 0), Some(KeyFault::HedgeMode), "{}", world.picture());
+    }
+    world.exchange.core.set_hedge(no, false).unwrap();
+    world.until("mended", MENDED_WITHIN, |w| fault(w, 0).is_none() && w.is_ready());
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
+    closed(&mut world);
+}
+
+#[test]
+fn a_refusal_that_passes_is_forgotten_in_seconds() {
+    fn on<P: Spoken>(positions: &str, code: i64) {
+        let mut world = ready::<P>(80, 1);
+        rule(&mut world, positions, When::Next(1), Fault::Code { code, executed: false });
+        world.until("suspended", 320 * SECOND, |w| fault(w, 0).is_some());
+        world.until("forgotten", 10 * SECOND, |w| fault(w, 0).is_none() && w.is_ready());
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+    }
+    on::<Binance>("GET /fapi/v3/positionRisk", -2015);
+    on::<Bybit>("GET /v5/position/list", 10_003);
+}
+
+#[test]
+fn a_key_that_ends_soon_is_told_of_once() {
+    fn on<P: Spoken>() {
+        let mut start = Start::usual(81);
+        start.prepare = |core, no, _| {
+            core.remove_key("key0");
+            let end = START.plus_micros(6 * 24 * 3_600 * SECOND + 3_600 * SECOND);
+            let key = KeySpec::hmac("key0", "secret-of-0-that-nobody-guesses");
+            core.add_key(no, &KeySpec { expires_at: Some(end), ..key }).unwrap();
+        };
+        let mut world = World::<P>::with(81, 1, CALM, start);
+        world.until("ready", 60 * SECOND, World::is_ready);
+        world.step(700 * SECOND);
+        let ends = |notice: &Notice| matches!(notice, Notice::KeyEnds(..));
+        let told: Vec<_> = world.notices().into_iter().filter(ends).collect();
+        assert_eq!(told, [Notice::KeyEnds(world.traders[0].account, 7)]);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}

@@ -1,0 +1,39 @@
+//! What a test does to sockets, to what streams tell and to keys.
+
+use exchange::paper_exchange::keys::KeySpec;
+
+use super::{Spoken, Trader, World};
+
+impl<P: Spoken> World<P> {
+    /// From now on no socket for orders opens; every socket that is open breaks, and the others may be opened again.
+    pub fn without_order_entry(&mut self) {
+        self.network.without_order_entry = true;
+        self.network.cut(self.now);
+    }
+
+    /// Every socket breaks, and may be opened again.
+    pub fn cut_sockets(&mut self) {
+        self.network.cut(self.now);
+    }
+
+    /// How often a socket of this path was dialled.
+    pub fn dialled(&self, path: &str) -> u64 {
+        self.network.dialled.get(path).copied().unwrap_or(0)
+    }
+
+    /// From now on streams tell `to` wherever they would tell `from`.
+    pub fn rewrite_streams(&mut self, from: &str, to: &str) {
+        self.network.rewrites.push((from.to_owned(), to.to_owned()));
+    }
+
+    /// Deletes a trader's key at the exchange, or makes it again as it was.
+    pub fn delete_key(&mut self, n: usize) {
+        assert!(self.exchange.core.remove_key(&self.traders[n].key.0), "there is one");
+    }
+
+    /// See [`World::delete_key`].
+    pub fn make_key(&mut self, n: usize) {
+        let Trader { no, key: (name, secret), .. } = &self.traders[n];
+        self.exchange.core.add_key(*no, &KeySpec::hmac(name, secret)).expect("a usable key");
+    }
+}
