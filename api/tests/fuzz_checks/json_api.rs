@@ -123,13 +123,12 @@ fn look(request: &Request<'_>) -> Seen {
             check_ids(&ask.user.to_string());
             format!("{ask:?}")
         }
-        Routed::History(_, question) => {
+        Routed::History(session, question) => {
             check_ids(&question.user.to_string());
             // What was asked goes into the statement's parameters, never into its text.
             assert!(question.statement().len() < 4_000 && !question.statement().contains(CREDENTIAL));
-            assert!(question.limit.is_none_or(|limit| (1..=ROWS_MAX).contains(&limit)));
-            assert!(question.from >= 0 && question.to >= 0);
-            format!("{question:?}")
+            assert!((1..=ROWS_MAX).contains(&question.page_rows()) && question.from >= 0 && question.to >= 0);
+            format!("{session:?} {question:?}")
         }
         Routed::CreateSource(ask, secret) => {
             let (owner, digest) = parse_secret(&secret).expect("a new secret is one");

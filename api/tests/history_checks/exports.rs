@@ -188,7 +188,7 @@ fn exports_are_bounded_and_a_part_is_never_taken_for_the_whole() {
     for _ in 0..STREAMS {
         wait_until("an export begins", || {
             let mut socket = begin(&server, &person, "1.1", "");
-            let head = String::from_utf8_lossy(&first(&mut socket, 300)).into_owned();
+            let head = String::from_utf8_lossy(&first(&mut socket, 200)).into_owned();
             // The primary answers four at a time; where none of them ends soon, the state says that it knows of nothing.
             if head.starts_with("HTTP/1.1 200") && head.contains("X-Source: primary") {
                 open.push(socket);
@@ -207,7 +207,7 @@ fn exports_are_bounded_and_a_part_is_never_taken_for_the_whole() {
     let mut again = Vec::new();
     wait_until("there is room again", || {
         let mut socket = begin(&server, &person, "1.1", "");
-        let head = first(&mut socket, 300);
+        let head = first(&mut socket, 200);
         let begun = head.starts_with(b"HTTP/1.1 200");
         again.push(socket);
         (!begun).then(|| String::from_utf8_lossy(&head).into_owned())

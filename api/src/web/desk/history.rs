@@ -169,7 +169,7 @@ impl<E: Entropy> Desk<E> {
                     self.stream_page(flow, page, reached, wire);
                 }
             }
-            (Some(Pending::Stream(flow)), Err(why)) => self.stream_fails(flow, why, wire),
+            (Some(Pending::Stream(flow)), Err(why)) => self.stream_fails(*flow, why, wire),
             _ => {}
         }
     }
@@ -201,7 +201,7 @@ impl<E: Entropy> Desk<E> {
         if !readers.ask(job)
             && let Some(Pending::Stream(flow)) = self.take(reply)
         {
-            self.stream_fails(flow, "nobody reads the history any more".to_owned(), wire);
+            self.stream_fails(*flow, "nobody reads the history any more".to_owned(), wire);
         }
     }
 
@@ -264,8 +264,8 @@ impl<E: Entropy> Desk<E> {
     }
 
     /// The database does not go on.
-    fn stream_fails(&mut self, flow: Box<StreamFlow>, why: String, wire: &mut impl Wire) {
-        let StreamFlow { http, question, body, .. } = *flow;
+    fn stream_fails(&mut self, flow: StreamFlow, why: String, wire: &mut impl Wire) {
+        let StreamFlow { http, question, body, .. } = flow;
         if body.is_none() {
             // Nothing is sent yet: the state may have all of it.
             return self.ask_state(Box::new(HistoryFlow { http, question, step: Step::Database }), why);
