@@ -183,6 +183,10 @@ impl<E: Entropy + Clone> Line<E> {
                 Notice::Unexplained(account, symbol, units) => {
                     tracing::error!(%account, venue, %symbol, units, "a position changed and no execution says why: booked at the mark price");
                 }
+                Notice::Late(order, symbol, quantity) => {
+                    let account = order.account;
+                    tracing::error!(%account, venue, %order, %symbol, %quantity, "an entry was filled after it was given up: what it opened has no stop of ours, close it by hand");
+                }
                 Notice::Bug(account, text) => {
                     tracing::error!(%account, venue, %text, "the exchange refuses a request as malformed: tell the makers");
                 }
