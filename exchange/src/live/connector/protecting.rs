@@ -125,10 +125,8 @@ impl<P: Shape> Connector<P> {
     pub(super) fn set_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
             order.phase = Phase::Waiting;
-            if order.gone_since.is_none() {
-                order.gone_since = Some(now);
-                self.queue.set(now.plus_micros(RESET_SPAN), Timer::Expire(slot, id));
-            }
+            order.gone_since = order.gone_since.or(Some(now));
+            self.queue.set(now.plus_micros(RESET_SPAN), Timer::Expire(slot, id));
         }
         self.go_on(now, slot, id);
     }
