@@ -241,3 +241,60 @@ fn case_h6_a_mode_that_clashes_at_an_order_is_learnt_from_the_refusal() {
     let why = world.connector().standing(world.traders[0].account).1;
     assert_eq!(why.map(|w| w.fault), Some(KeyFault::HedgeMode), "{}", world.picture());
 }
+
+/// What is asked while there is no key is never answered: with the next key it is asked again.
+#[test]
+fn case_u3_what_was_asked_without_a_key_is_asked_again_with_the_next_one() {
+    fn on<P: Spoken>() {
+        for executed in [true, false] {
+            let mut world = ready::<P>(73, 1);
+            let no = world.traders[0].no;
+            for on in ENTRIES {
+                rule(&mut world, on, When::Next(1), Fault::Lost { executed });
+            }
+            for on in ["GET /fapi/v1/order", "order.status", "GET /v5/order/realtime"] {
+                rule(&mut world, on, ALWAYS, Fault::Unavailable { executed: false });
+            }
+            world.signal(LONG, BTC);
+            world.step(7 * SECOND);
+            let other = world.exchange.core.open_account(P::FACE, Money::from_whole(10_000)).unwrap();
+            world.enter_key(0, 0, other);
+            world.until("judged", 60 * SECOND, |w| standing(w, 0, 0) != KeyState::Pending);
+            world.step(30 * SECOND);
+            world.exchange.faults.clear();
+            assert!(
+                !world.user(0).orders.is_empty(),
+                "it is not known what became of it: {}",
+                world.picture()
+            );
+            world.enter_key(0, 0, no);
+            world.until("found out", 60 * SECOND, |w| w.is_flat() || w.is_open());
+            assert_eq!(world.is_open(), executed, "{}", world.picture());
+            settled(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+/// A key that goes takes with it what waits to be sent: nothing is left that could sign it.
+#[test]
+fn what_waits_when_its_key_goes_is_given_up() {
+    fn on<P: Spoken>() {
+        for moment in 0..16 {
+            let mut world = ready::<P>(74, 1);
+            let other = world.exchange.core.open_account(P::FACE, Money::from_whole(10_000)).unwrap();
+            world.enter_key(0, 0, other);
+            // The other key is judged within some tens of milliseconds.
+            world.step(moment * 4_000);
+            world.signal(LONG, BTC);
+            world.until("judged", 60 * SECOND, |w| standing(w, 0, 0) != KeyState::Pending);
+            world.step(20 * SECOND);
+            let no = world.traders[0].no;
+            world.enter_key(0, 0, no);
+            world.until("over", 180 * SECOND, |w| w.user(0).orders.is_empty() || w.is_open());
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
+mod downtime;
 mod keys;
 mod money;
 mod others;
@@ -116,6 +117,14 @@ fn by_hand<P: Spoken>(world: &mut World<P>, side: Side, quantity: Quantity, clos
 fn price_by<P: Spoken>(world: &mut World<P>, percent: i64) {
     let tick = world.exchange.core.instrument(symbol(BTC)).unwrap().tick.units();
     let there = world.mark(BTC).units() / 100 * (100 + percent);
+    world.price(BTC, Price::from_units(there / tick * tick));
+}
+
+/// The price is so many per cent beside that of the entry.
+fn price_at<P: Spoken>(world: &mut World<P>, percent: i64) {
+    let Some(entry) = world.user(0).positions.first().and_then(|p| p.entry_price()) else { return };
+    let tick = world.exchange.core.instrument(symbol(BTC)).unwrap().tick.units();
+    let there = entry.units() / 100 * (100 + percent);
     world.price(BTC, Price::from_units(there / tick * tick));
 }
 

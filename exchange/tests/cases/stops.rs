@@ -1,9 +1,10 @@
 //! O and H: exits, stops and targets, and what may be left of them.
 
 use engine::core::ids::Leg;
+use engine::core::position::CloseReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
-use exchange::paper_exchange::faults::Fault;
+use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
 
@@ -158,4 +159,80 @@ fn a_stop_that_is_not_at_our_price_is_corrected() {
     world.weather(CALM);
     world.until("corrected", 60 * SECOND, |w| there(w) == Some(ours));
     closed(&mut world);
+}
+
+/// The price passes a stop that is gone before it can be set again: that is told, and what the stop was for is done.
+#[test]
+fn case_o9_a_lost_stop_whose_price_was_passed_closes_the_position() {
+    fn on<P: Spoken>() {
+        for restart in [false, true] {
+            let mut world = opened::<P>(211, 1);
+            world.cut();
+            world.step(SECOND);
+            take_triggers(&mut world, false);
+            if restart {
+                world.kill();
+                world.cut();
+            }
+            price_by(&mut world, -3);
+            world.step(3 * SECOND);
+            assert!(held(&world, 0) > 0, "nothing closes it without us: {}", world.picture());
+            world.weather(CALM);
+            // Connected again, the list is read, and the price stays where it is.
+            let began = world.now;
+            while held(&world, 0) > 0 {
+                assert!(world.now.micros_since(began) < 12 * SECOND, "{}", world.picture());
+                price_at(&mut world, -3);
+                world.step(SECOND / 4);
+            }
+            world.until("flat", 30 * SECOND, World::is_flat);
+            let closed = world.user(0).closed_positions.back().unwrap().closed;
+            // Binance tells the end of the stop, then the new one's refusal.
+            assert!(closed.is_some(), "{}", world.picture());
+            settled(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+/// What is gone and cannot be set again for any reason is the engine's to decide on: it closes within its 5 s.
+#[test]
+fn case_o9_a_lost_stop_that_cannot_be_set_again_closes_the_position() {
+    for fault in [
+        Fault::Unavailable { executed: false },
+        Fault::Code { code: 10_001, executed: false },
+        Fault::Code { code: 110_020, executed: false },
+        Fault::Code { code: 10_016, executed: false },
+        Fault::Lost { executed: false },
+    ] {
+        let mut world = opened::<Bybit>(212, 1);
+        rule(&mut world, "POST /v5/position/trading-stop", ALWAYS, fault.clone());
+        let gone = world.now;
+        take_triggers(&mut world, false);
+        world.until("closed there", 8 * SECOND, |w| held(w, 0) == 0);
+        let took = world.now.micros_since(gone);
+        assert!(took < 7 * SECOND, "{fault:?}: after {took} µs; {}", world.picture());
+        world.until("flat", 30 * SECOND, World::is_flat);
+        world.exchange.faults.clear();
+        settled(&mut world);
+        let position = *world.user(0).closed_positions.back().unwrap();
+        assert_eq!(position.closed, Some(CloseReason::Unprotected), "{fault:?}: {}", world.picture());
+    }
+}
+
+/// Once refused, a stop is set again as soon as that works: nothing of it stays behind.
+#[test]
+fn case_o9_a_stop_that_was_refused_once_is_there_afterwards() {
+    for round in 0..3 {
+        let mut world = opened::<Bybit>(213, 1);
+        for _ in 0..=round {
+            let refusal = Fault::Code { code: 10_001, executed: false };
+            rule(&mut world, "POST /v5/position/trading-stop", When::Next(1), refusal);
+            take_triggers(&mut world, false);
+            world.until("protected", 8 * SECOND, |w| triggers(w, 0) == (1, 1) && w.is_open());
+            world.step(3 * SECOND);
+        }
+        closed(&mut world);
+    }
 }

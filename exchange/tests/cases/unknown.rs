@@ -222,3 +222,35 @@ fn case_u10_an_order_that_arrived_just_before_a_kill_is_found_and_not_sent_again
     on::<Binance>();
     on::<Bybit>();
 }
+
+/// An exchange that does not know an order and holds what it opened contradicts itself: nothing is concluded from that.
+#[test]
+fn case_u6_case_u8_an_entry_is_not_given_up_while_what_it_may_have_opened_is_held() {
+    fn on<P: Spoken>(questions: &[&str], not_there: i64) {
+        for restart in [false, true] {
+            let mut world = ready::<P>(221, 1);
+            rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+            silence(&mut world);
+            for on in questions {
+                rule(&mut world, on, ALWAYS, Fault::Code { code: not_there, executed: false });
+            }
+            world.signal(LONG, BTC);
+            world.step(SECOND);
+            if restart {
+                world.kill();
+            }
+            for _ in 0..60 {
+                world.step(SECOND);
+                assert!(!world.is_flat(), "given up: {}", world.picture());
+            }
+            assert!(held(&world, 0) > 0, "{}", world.picture());
+            world.exchange.faults.clear();
+            world.until("known", 30 * SECOND, |w| ours(w, 0) == held(w, 0));
+            assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+            world.until("protected or closed", 10 * SECOND, |w| w.is_open() || w.is_flat());
+            settled(&mut world);
+        }
+    }
+    on::<Binance>(&["GET /fapi/v1/order", "order.status"], -2013);
+    on::<Bybit>(&["GET /v5/order/realtime"], 110_001);
+}

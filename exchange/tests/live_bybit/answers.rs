@@ -5,10 +5,11 @@ use crate::support::*;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::instrument::InstrumentStatus;
 use engine::core::order::Side;
-use exchange::live::bybit::CURSOR_MAX;
+use exchange::live::bybit::{Bybit, CURSOR_MAX};
 use exchange::live::protocol::{
     AccountView, Answer, Ask, BalanceView, BracketView, FailureKind, FundingView, InstrumentView, KeyView,
-    Maker, MarkView, Millis, PositionMode, PositionView, SettingsView, StreamEvent, ViewKind, ViewState,
+    Maker, MarkView, Millis, PositionMode, PositionView, Protocol, SettingsView, StreamEvent, ViewKind,
+    ViewState,
 };
 
 fn money(text: &str) -> Money {
@@ -193,14 +194,40 @@ const FUNDING: &str = r#"{"symbol":"XMRUSDT","orderType":"UNKNOWN","underlyingPr
  "execType":"Funding","seq":"28097658790","side":"Sell","indexPrice":"","leavesQty":"0","isMaker":false,
  "execFee":"-0.10232512","execId":"8d1ef156-4ec6-4445-9a6c-1c0c24dbd046","marketUnit":"","execQty":"0.98"}"#;
 
+/// Some days before the time of the answers here.
+const SINCE: Millis = Millis(1_672_132_481_405 - 5 * 86_400_000);
+
+#[test]
+fn case_x18_executions_are_read_in_windows_of_seven_days_to_the_newest() {
+    const WEEK: u64 = 7 * 86_400_000;
+    let since = Millis(SINCE.0 - 2 * WEEK);
+    let mut cursor = String::new();
+    let mut cursors = Vec::new();
+    // A page more in the first week, nothing in the second, a row in the third.
+    for (rows, told) in [(EXECUTION, "a:b"), (EXECUTION, ""), ("", ""), (EXECUTION, "")] {
+        let ask = Ask::Executions { symbol: symbol("ETHUSDT"), order: None, since, cursor };
+        let Ok(Answer::Executions(_, next)) = list(&ask, rows, told) else { panic!("no executions") };
+        cursors.push(next.clone());
+        cursor = next.unwrap_or_default();
+        if !cursor.is_empty() {
+            let ask = Ask::Funding { since, cursor: cursor.clone() };
+            let target = Bybit::request(&ask, None, Millis(1)).target;
+            let (begin, within) = cursor[1..].split_once(':').unwrap();
+            assert!(target.contains(&format!("&startTime={begin}&")), "{target}");
+            assert_eq!(target.contains("&cursor=a%3Ab"), !within.is_empty(), "{target}");
+        }
+    }
+    let week = |n: u64, within: &str| Some(format!("w{}:{within}", since.0 + n * WEEK));
+    assert_eq!(cursors, [week(0, "a:b"), week(1, ""), week(2, ""), None]);
+}
+
 #[test]
 fn executions_come_oldest_first_and_without_funding() {
     let later = EXECUTION
         .replace("1672282722429", "1672282722430")
         .replace("e0cbe81d", "later")
         .replace(r#""leavesQty":"0.3""#, r#""leavesQty":"0""#);
-    let ask =
-        Ask::Executions { symbol: symbol("ETHUSDT"), order: None, since: Millis(1), cursor: String::new() };
+    let ask = Ask::Executions { symbol: symbol("ETHUSDT"), order: None, since: SINCE, cursor: String::new() };
     let rows = format!("{later},{FUNDING},{EXECUTION}");
     let Ok(Answer::Executions(views, None)) = list(&ask, &rows, "") else { panic!("no executions") };
     assert_eq!(views.len(), 2);
@@ -214,7 +241,7 @@ fn executions_come_oldest_first_and_without_funding() {
 
 #[test]
 fn case_f1_funding_told_by_list_and_by_stream_is_the_same() {
-    let ask = Ask::Funding { since: Millis(1), cursor: String::new() };
+    let ask = Ask::Funding { since: SINCE, cursor: String::new() };
     let expected = FundingView {
         symbol: Some(symbol("XMRUSDT")),
         amount: money("0.10232512"),
@@ -224,7 +251,7 @@ fn case_f1_funding_told_by_list_and_by_stream_is_the_same() {
         at: Millis(1_710_950_400_000),
     };
     let listed = list(&ask, &format!("{FUNDING},{EXECUTION}"), "next").unwrap();
-    assert_eq!(listed, Answer::Funding(vec![expected.clone()], Some("next".to_owned())));
+    assert_eq!(listed, Answer::Funding(vec![expected.clone()], Some(format!("w{}:next", SINCE.0))));
     assert_eq!(event("execution", FUNDING), StreamEvent::Funding(expected));
 }
 

@@ -9,6 +9,7 @@
 mod gateway;
 mod meddling;
 mod network;
+mod start;
 
 use std::collections::BTreeMap;
 
@@ -35,15 +36,14 @@ use exchange::live::connector::{Connector, Notice, Outgoing, Shape};
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::live::pacing::limits::VenueLimits;
 use exchange::live::pacing::{AddressBudget, Pacer};
-use exchange::market::{Generator, Market};
-use exchange::paper::Listing;
 use exchange::paper_exchange::core::Core;
 use exchange::paper_exchange::keys::KeySpec;
-use exchange::paper_exchange::{AccountNo, CoreSettings, FaceKind, PaperExchange};
+use exchange::paper_exchange::{AccountNo, FaceKind, PaperExchange};
 use gateway::LiveGateway;
 use network::Network;
 pub use network::Weather;
 use ringbuf::mesh::mesh;
+pub use start::Start;
 
 pub const SECOND: u64 = 1_000_000;
 /// 2023-11-14 22:13:20 UTC: not near a funding boundary.
@@ -123,45 +123,6 @@ pub struct Trader {
     pub bare_longest: u64,
 }
 
-/// What differs from the usual world.
-pub struct Start {
-    /// Of the exchange.
-    pub settings: CoreSettings,
-    /// Margin of each trader's entries; the last one counts for those after it.
-    pub margins: Vec<i64>,
-    /// What each subscription names; none: everything may be traded.
-    pub symbols: Vec<&'static str>,
-    /// Done to each exchange account before it is connected; the number is the trader's.
-    pub prepare: fn(&mut Core, AccountNo, usize),
-    /// Which of the exchange's environments it is.
-    pub environment: Environment,
-    /// What the connector takes for the exchange's limits, where that is not what they are.
-    pub limits: Option<VenueLimits>,
-}
-
-impl Start {
-    pub fn usual(seed: u64) -> Self {
-        Self {
-            settings: CoreSettings::generated(seed, START),
-            margins: vec![100],
-            symbols: Vec::new(),
-            prepare: |_, _, _| {},
-            environment: Environment::Testnet,
-            limits: None,
-        }
-    }
-
-    /// A market of one symbol and not of all that the exchange lists: for tests of many runs.
-    pub fn with_one_symbol(seed: u64, name: &str) -> Self {
-        let mut venue = CoreSettings::venue();
-        venue.listings.retain(|listing| listing.instrument.symbol == symbol(name));
-        let generated = venue.listings.iter().map(Listing::generated).collect::<Vec<_>>();
-        let market = Market::generated(Generator::new(seed, &generated, 250_000, START));
-        let settings = CoreSettings { venue, market, ..CoreSettings::generated(seed, START) };
-        Self { settings, ..Self::usual(seed) }
-    }
-}
-
 type Desk<P> = Shard<NoReads, Memory, LiveGateway<P>>;
 
 /// See the module's head.
@@ -173,6 +134,8 @@ pub struct World<P: Shape> {
     pub source: SourceId,
     network: Network,
     desk: Option<Desk<P>>,
+    /// What the last process left, while there is none.
+    log: Vec<Vec<u8>>,
     next_key: u64,
     next_reply: u64,
     pub kills: u32,
@@ -222,6 +185,7 @@ impl<P: Spoken> World<P> {
             source: SourceId { owner: UserId::from_email("publisher@example.com"), index: 0 },
             network: Network::new(weather),
             desk: None,
+            log: Vec::new(),
             next_key: 1,
             next_reply: 1,
             kills: 0,
@@ -392,12 +356,32 @@ impl<P: Spoken> World<P> {
 
     /// The process is killed: what was not flushed is lost, connections break, and a new one recovers from the log.
     pub fn kill(&mut self) {
+        self.down();
+        self.up();
+    }
+
+    /// The process is killed, and none takes its place before [`World::up`].
+    pub fn down(&mut self) {
         self.kills += 1;
         let mut dead = self.desk.take().expect("up");
         let memory = std::mem::take(dead.journal_mut());
         drop(dead);
         self.network.all_break(&mut self.exchange);
-        let records: Vec<Vec<u8>> = memory.records[..memory.durable].to_vec();
+        self.log = memory.records[..memory.durable].to_vec();
+    }
+
+    /// Time passes at the exchange while no process of ours runs.
+    pub fn pass(&mut self, span: u64) {
+        let end = self.now.plus_micros(span);
+        while self.now < end {
+            self.now = self.now.plus_micros(600 * SECOND).min(end);
+            while self.exchange.poll(self.now, &mut |_, _| {}) {}
+        }
+    }
+
+    /// A process begins, from the log of the last one.
+    pub fn up(&mut self) {
+        let records = std::mem::take(&mut self.log);
         let mut state = State::default();
         for bytes in &records {
             let record = codec::decode_record(bytes).expect("what was written");

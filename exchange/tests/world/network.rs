@@ -9,6 +9,8 @@ use exchange::live::protocol::HttpReply;
 use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, Outcome, SocketOut};
 use exchange::paper_exchange::{ConnNo, PaperExchange};
 
+use net::http::HttpDate;
+
 use super::Dice;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
@@ -255,7 +257,13 @@ impl Network {
                     self.trace(now, "done", &format!("{tag:?} {:?}", answer.as_ref().map(|a| &a.body)));
                     match answer {
                         Some(answer) => {
+                            // As every server has it; the exchange's clock.
+                            let date = HttpDate::from_unix(now.0 / super::SECOND);
+                            let date = std::str::from_utf8(date.as_bytes()).expect("a date");
                             let header = |name: &str| {
+                                if name.eq_ignore_ascii_case("date") {
+                                    return Some(date);
+                                }
                                 let found = answer.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
                                 found.map(|(_, value)| value.as_str())
                             };

@@ -146,6 +146,41 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Funding that stream and list tell with times some milliseconds apart is booked twice.",
     ),
     test(
+        "executions_of_a_downtime_not_read",
+        ("exchange", "live_cases", "case_p8_case_p9_what_closed"),
+        "What closed a position more than ten minutes before a start is booked at the price of now.",
+    ),
+    test(
+        "funding_of_a_downtime_not_read",
+        ("exchange", "live_cases", "case_f1_case_x18_funding_of_a_long_downtime"),
+        "Funding older than nine hours at a start is money that came from nowhere.",
+    ),
+    test(
+        "funding_read_to_its_first_page",
+        ("exchange", "live_cases", "case_f1_case_x18_funding_of_a_long_downtime"),
+        "The list of funding is read to its first page.",
+    ),
+    test(
+        "funding_told_before_older_is_read",
+        ("exchange", "live_cases", "case_f1_funding_that_a_stream_tells_first"),
+        "Funding that a stream tells before the list is read hides what was settled earlier.",
+    ),
+    test(
+        "fill_after_its_orders_end_dropped",
+        ("exchange", "lib", "case_p10_a_fill_after_its_orders_end"),
+        "A fill of an order whose end was told is dropped.",
+    ),
+    test(
+        "entry_given_up_beside_what_it_opened",
+        ("exchange", "live_cases", "case_u6_case_u8_an_entry_is_not_given_up"),
+        "An entry counts as never arrived while a position of its symbol is held that nothing explains.",
+    ),
+    test(
+        "questions_without_a_key_wait_for_ever",
+        ("exchange", "live_cases", "case_u3_what_was_asked_without_a_key"),
+        "What was asked while an account had no key waits for an answer that never comes.",
+    ),
+    test(
         "entry_beside_a_foreign_position",
         ("exchange", "live_cases", "case_p6_what_was_opened_by_hand"),
         "An entry is sent to a symbol on which the user holds a position by hand.",
@@ -160,6 +195,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "lost_stop_of_a_position_not_set_again",
         ("exchange", "live_cases", "case_o9_an_open_position"),
         "A stop that is gone from a position on Bybit is not set again.",
+    ),
+    test(
+        "refused_stop_left_to_the_next_comparison",
+        ("exchange", "live_cases", "case_o9_a_lost_stop_whose_price"),
+        "A stop that is gone and is refused because its price was passed is not told to the engine.",
     ),
     test(
         "position_without_a_stop_left_open",

@@ -204,6 +204,10 @@ impl<E: Entropy + Clone> Line<E> {
                 Notice::KeyEnds(account, days) => {
                     tracing::warn!(%account, venue, days, "the key of an exchange account ends within so many days: its user has to make and enter another");
                 }
+                Notice::Late(order, symbol, quantity) => {
+                    let account = order.account;
+                    tracing::error!(%account, venue, %order, %symbol, %quantity, "an entry was filled after it was given up: what it opened has no stop of ours, close it by hand");
+                }
                 Notice::Bug(account, text) => {
                     tracing::error!(%account, venue, %text, "the exchange refuses a request as malformed: tell the makers");
                 }

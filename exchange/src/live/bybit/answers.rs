@@ -15,6 +15,7 @@ use crate::live::protocol::{
 use super::fields::{Field, misread};
 use super::instruments::{BracketRow, InstrumentRow, TickerRow};
 use super::klines::Klines;
+use super::requests::{WINDOW_MS, window_cursor, window_of};
 use super::rows::{ExecutionRow, OrderRow, PositionRow, WalletRow, is_linear, row};
 use super::{CURSOR_MAX, ROWS_MAX, errors};
 
@@ -156,7 +157,7 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
             }
             Answer::Balances(views)
         }
-        Ask::Executions { cursor, .. } => {
+        Ask::Executions { since, cursor, .. } => {
             let list = List::<ExecutionRow<'_>>::of(envelope)?;
             let mut views: Vec<ExecutionView> = Vec::new();
             for row in &list.list {
@@ -166,9 +167,9 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
             }
             // Bybit tells the newest first; each page is turned round.
             views.sort_by_key(|view| (view.at, view.sequence));
-            Answer::Executions(views, list.next(cursor)?)
+            Answer::Executions(views, next_of_windows(&list, *since, cursor, envelope)?)
         }
-        Ask::Funding { cursor, .. } => {
+        Ask::Funding { since, cursor } => {
             let list = List::<ExecutionRow<'_>>::of(envelope)?;
             let mut views = Vec::new();
             for row in &list.list {
@@ -177,7 +178,7 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
                 }
             }
             views.sort_by_key(|view| view.at);
-            Answer::Funding(views, list.next(cursor)?)
+            Answer::Funding(views, next_of_windows(&list, *since, cursor, envelope)?)
         }
         Ask::Account => Answer::Account(account(&envelope.result()?)),
         Ask::Key => Answer::Key(key(&envelope.result()?, envelope.time.millis("time")?)),
@@ -210,6 +211,24 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
         | Ask::KeepListenKey
         | Ask::ForcedOrders { .. } => Answer::Done,
     })
+}
+
+/// Where a list of executions goes on: in its seven days while Bybit's cursor does, then in the next ones, as long as they
+/// begin in the past by the answer's own time.
+fn next_of_windows<'a, T: Deserialize<'a>>(
+    list: &List<'a, T>,
+    since: Millis,
+    asked: &str,
+    envelope: &Envelope<'_>,
+) -> Result<Option<Cursor>, Malformed> {
+    let (begin, within) = window_of(since, asked);
+    if let Some(next) = list.next(within)? {
+        return Ok(Some(window_cursor(begin, &next)));
+    }
+    let next = Millis(begin.0.saturating_add(WINDOW_MS));
+    // Without a time nothing says that there is more.
+    let now = envelope.time.millis("time").unwrap_or_default();
+    Ok((next <= now).then(|| window_cursor(next, "")))
 }
 
 row! {

@@ -16,6 +16,10 @@ use super::{RECEIVE_WINDOW_MS, SETTLE_COIN, bodies, klines};
 const ORDERS_PAGE: u32 = 50;
 const POSITIONS_PAGE: u32 = 200;
 const EXECUTIONS_PAGE: u32 = 100;
+/// The span of executions that one question tells, in milliseconds.
+pub(super) const WINDOW_MS: u64 = 7 * 24 * 3_600_000;
+/// Begins a cursor of executions; then follow the begin of its window, a colon, and Bybit's own cursor.
+const CURSOR_WINDOW: char = 'w';
 /// CASES.md, X18 and X19: without it only 500 instruments come.
 const INSTRUMENTS_PAGE: u32 = 1_000;
 
@@ -128,11 +132,24 @@ fn positions(cursor: &str) -> Params {
     params
 }
 
-/// With a start alone, Bybit tells the seven days that follow it: who asks for longer asks again from there.
+/// With a start alone, Bybit tells the seven days that follow it: the list goes on from there.
 fn executions(params: &mut Params, since: Millis, cursor: &str) {
-    params.push("startTime", since.0);
+    let (begin, within) = window_of(since, cursor);
+    params.push("startTime", begin.0);
     params.push("limit", EXECUTIONS_PAGE);
-    push_cursor(params, cursor);
+    push_cursor(params, within);
+}
+
+/// Which seven days a page of executions is of, and Bybit's own cursor within them.
+pub(super) fn window_of(since: Millis, cursor: &str) -> (Millis, &str) {
+    let parts = cursor.strip_prefix(CURSOR_WINDOW).and_then(|rest| rest.split_once(':'));
+    let parts = parts.and_then(|(begin, within)| Some((Millis(begin.parse().ok()?), within)));
+    parts.unwrap_or((since, cursor))
+}
+
+/// The cursor of a page of executions; see [`window_of`].
+pub(super) fn window_cursor(begin: Millis, within: &str) -> String {
+    format!("{CURSOR_WINDOW}{}:{within}", begin.0)
 }
 
 /// A cursor is a value like any other: it is encoded once more, though it often looks encoded.

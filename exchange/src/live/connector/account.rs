@@ -14,12 +14,14 @@ use engine::core::venue_account::VenuePlace;
 
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
 use super::mending::Mending;
-use super::order::LiveOrder;
+use super::order::{Cancel, LiveOrder};
 use super::outgoing::SocketId;
 use super::views::Views;
 use crate::live::credential::Credential;
 use crate::live::pacing::{AccountSlot, Purpose};
-use crate::live::protocol::{AccountView, ExecutionView, PositionMode, PositionView, Protection};
+use crate::live::protocol::{
+    AccountView, ExecutionView, FundingView, PositionMode, PositionView, Protection,
+};
 
 /// Place of an account in its connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +154,14 @@ pub(super) struct Account {
     pub(super) wallet_told: Option<Money>,
     /// Funding that was told, newest per symbol.
     pub(super) funded: BTreeMap<Symbol, Timestamp>,
+    /// The exchange's time of the first fill of the position that is open, or was last.
+    pub(super) opened: BTreeMap<Symbol, Timestamp>,
+    /// All funding that was settled until then was read, or concerned no position of ours.
+    pub(super) funding_since: Timestamp,
+    /// When the reading that is under way began, and what it has read.
+    pub(super) funding_reading: (Timestamp, Vec<FundingView>, u32),
+    /// Funding that a stream told while older settlements were not read: told after those.
+    pub(super) funding_held: Vec<FundingView>,
     pub(super) private: Option<SocketId>,
     pub(super) private_is_ready: bool,
     /// When its private stream began to tell.
@@ -238,6 +248,10 @@ impl Account {
             wallet_read: None,
             wallet_told: None,
             funded: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            funding_since: Timestamp(0),
+            funding_reading: (Timestamp(0), Vec::new(), 0),
+            funding_held: Vec::new(),
             private: None,
             private_is_ready: false,
             stream_since: Timestamp(0),
@@ -260,7 +274,8 @@ impl Account {
         }
     }
 
-    /// Without a key no question is answered any more: what waits for answers begins anew with the next key.
+    /// Without a key no question is answered any more: what waits for answers begins anew with the next key. What is queued is
+    /// dropped, also what a timer asked since the key was taken away (CASES.md U3).
     pub(super) fn forget_questions(&mut self) {
         self.comparing = Comparing::No;
         self.questions = 0;
@@ -274,6 +289,9 @@ impl Account {
         }
         for order in self.orders.values_mut() {
             order.asking = false;
+            if order.cancel == Cancel::Sent {
+                order.cancel = Cancel::Wanted;
+            }
         }
     }
 
@@ -294,6 +312,12 @@ impl Account {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// What funding without a name is for: only if there is one position it can be for.
+    pub(super) fn only_symbol(&self) -> Option<Symbol> {
+        let open = self.symbols();
+        (open.len() == 1).then(|| open[0])
     }
 
     /// The engine was told that `quantity` was bought or sold.

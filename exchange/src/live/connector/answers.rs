@@ -87,7 +87,7 @@ impl<P: Shape> Connector<P> {
             (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, &ask, end),
             (Why::Forced(symbol, theirs), Some(slot)) => self.forced_read(now, slot, symbol, theirs, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
-            (Why::Funding, Some(slot)) => self.funding_read(now, slot, end),
+            (Why::Funding, Some(slot)) => self.funding_read(now, slot, &ask, end),
             (Why::Key(number), Some(slot)) => self.key_read(now, slot, number, end),
             (_, None) => {}
         }

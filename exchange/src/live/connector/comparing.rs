@@ -14,7 +14,7 @@ use engine::core::key::KeyFault;
 use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, Unexplained, signed};
-use super::limits::{KEY_SPAN, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
+use super::limits::{KEY_SPAN, LOOK_BACK_MS, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
 use super::order::{Cancel, LiveOrder, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -135,21 +135,41 @@ impl<P: Shape> Connector<P> {
         account.funding_checked_at = Some(now);
         account.funding_asking = true;
         account.held_since_funding = false;
-        let oldest = account.compared_at.unwrap_or(Timestamp(now.0.saturating_sub(FUNDING_SPAN * 2)));
-        let back = now.micros_since(oldest) / 1_000 + 3_600_000;
-        let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back));
+        account.funding_reading = (now, Vec::new(), 0);
+        // What the last process booked last, or since the last reading, and an hour that is told again: settlements come late.
+        let back = now.micros_since(account.funding_since) / 1_000 + 3_600_000;
+        let back = if planted::planted!("funding_of_a_downtime_not_read") { 9 * 3_600_000 } else { back };
+        let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back.min(LOOK_BACK_MS)));
         let ask = Ask::Funding { since, cursor: String::new() };
         self.ask(Some(slot), ask, Why::Funding, Purpose::Background);
     }
 
-    /// The answer to the question about funding.
-    pub(super) fn funding_read(&mut self, now: Timestamp, slot: Slot, end: Ended) {
+    /// The answer to the question about funding, or a page of it. All of it is told together, oldest first.
+    pub(super) fn funding_read(&mut self, now: Timestamp, slot: Slot, ask: &Ask, end: Ended) {
         let account = self.account_mut(slot);
+        let end = match (end, ask) {
+            (Ended::Answered(Ok(Answer::Funding(rows, Some(cursor)))), Ask::Funding { since, .. })
+                if account.funding_reading.2 < PAGES_MAX
+                    && !planted::planted!("funding_read_to_its_first_page") =>
+            {
+                account.funding_reading.1.extend(rows);
+                account.funding_reading.2 += 1;
+                let ask = Ask::Funding { since: *since, cursor };
+                self.ask(Some(slot), ask, Why::Funding, Purpose::Background);
+                return;
+            }
+            (end, _) => end,
+        };
         account.funding_asking = false;
+        let (began, mut read, _) = std::mem::take(&mut account.funding_reading);
         let waits = std::mem::take(&mut account.balance_waits);
         if let Ended::Answered(Ok(Answer::Funding(rows, _))) = end {
-            for row in &rows {
-                self.funding_told(slot, row);
+            read.extend(rows);
+            read.extend(std::mem::take(&mut account.funding_held));
+            read.sort_by_key(|funding| funding.at);
+            account.funding_since = began;
+            for funding in &read {
+                self.book_funding(slot, funding);
             }
             if waits {
                 self.account_mut(slot).wallet_told = None;
@@ -314,7 +334,9 @@ impl<P: Shape> Connector<P> {
     fn check_attached(&mut self, now: Timestamp, slot: Slot) {
         self.detach_flat(now, slot);
         let account = self.account(slot);
-        let live = || account.orders.values().filter(|o| o.attached && o.phase == Phase::Live);
+        // One that has fired is gone from the position before its fills are told.
+        let rests = |o: &&LiveOrder| o.attached && o.phase == Phase::Live && o.end.is_none();
+        let live = || account.orders.values().filter(rests);
         let missing: Vec<ClientOrderId> = live()
             .filter(|o| o.cancel != Cancel::Sent)
             .filter(|_| !planted::planted!("lost_stop_of_a_position_not_set_again"))
@@ -332,10 +354,7 @@ impl<P: Shape> Connector<P> {
             self.set_trigger(slot, id, Purpose::Reconcile);
         }
         for id in missing {
-            if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
-                order.phase = Phase::Waiting;
-            }
-            self.go_on(now, slot, id);
+            self.set_again(now, slot, id);
         }
     }
 

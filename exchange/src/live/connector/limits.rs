@@ -41,6 +41,9 @@ pub const READ_SPAN: u64 = SECOND * 3 / 2;
 /// An order that the exchange does not know this long after the last byte of it may have left never arrived: twice the
 /// window in which the exchange takes a request (EXCHANGES.md §2.2, §3.2; CASES.md U8).
 pub const NEVER_ARRIVED_SPAN: u64 = 10 * SECOND;
+/// The same of an entry while something is held on its symbol that nothing explains: it may be the entry's. A question that
+/// goes wrong for so long is not to be expected, and what somebody else opened then must not block the symbol for ever.
+pub const NEVER_ARRIVED_DOUBT_SPAN: u64 = 300 * SECOND;
 /// A trigger that the exchange has taken may be unknown to its questions for tens of seconds; only after this does "not
 /// found" say anything (CASES.md O7).
 pub const TRIGGER_VISIBLE_SPAN: u64 = 60 * SECOND;
@@ -54,6 +57,9 @@ pub const AGAIN_PAUSE: u64 = SECOND * 2 / 5;
 pub const RESEND_EXIT_SPAN: u64 = SECOND / 2;
 /// How often an exit is sent again before the engine is told that it never arrived and decides on another.
 pub const EXIT_RESENDS: usize = 32;
+/// A trigger that is gone from its position (Bybit) is set again for so long before the engine is told: the 5 s within which a
+/// position is protected or closed (DOMAIN.md §2) begin with that. Some answers long.
+pub const RESET_SPAN: u64 = SECOND;
 /// A live order or a fill that the stream should have told is asked about after this.
 pub const STREAM_PATIENCE: u64 = SECOND;
 /// An entry is not sent later than this after it was handed over: the validity of a signal (DOMAIN.md §1).
@@ -68,6 +74,13 @@ pub const UNEXPLAINED_LOOKS: u8 = 2;
 pub const UNEXPLAINED_FAILURES: u8 = 15;
 /// How far the exchange's clock, as it is known here, may be from that of its executions, in milliseconds.
 pub const SETTLED_MARGIN_MS: u64 = 2_000;
+/// How far back executions and funding are read at most, in milliseconds: Binance tells three months of them (EXCHANGES.md
+/// §2.4), less some days to be inside for certain. Whoever was away for longer is told what is held, not how it came about.
+pub const LOOK_BACK_MS: u64 = 85 * 24 * 3_600_000;
+/// How far back executions are read at least: the clocks of both sides, and what was told late.
+pub const LOOK_BACK_MIN_MS: u64 = 600_000;
+/// How much older than an order its executions may seem: what the clocks of both sides are apart, with room.
+pub const ORDER_AGE_MARGIN_MS: u64 = 60_000;
 /// Pause between those looks.
 pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
 /// A listen key lives 60 minutes; it is kept at half of it (EXCHANGES.md §2.7).
@@ -134,6 +147,7 @@ const _: () = assert!(
     "what is suspect is looked at more often"
 );
 const _: () = assert!(NEVER_ARRIVED_SPAN > ANSWER_SPAN, "an order is not given up while its answer may come");
+const _: () = assert!(RESET_SPAN < ANSWER_SPAN, "an unanswered request is not waited for without a stop");
 const _: () = assert!(MARKS_SPAN * 3 < MARK_AGE_MAX, "two lost answers do not make prices stale");
 const _: () = assert!(
     STREAM_SILENT_SPAN + FEED_LOOK + MARKS_SPAN + ANSWER_SPAN < MARK_AGE_MAX,

@@ -43,7 +43,7 @@ use engine::core::fixed::Quantity;
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, Symbol};
 use engine::core::key::KeyFinding;
-use engine::core::order::{NewOrder, OrderState, VenueReport};
+use engine::core::order::{NewOrder, OrderState, VenueReason, VenueReport};
 use engine::core::user::User;
 use engine::core::venue_account::VenuePlace;
 
@@ -62,7 +62,7 @@ use self::streams::Socket;
 use crate::live::credential::Credential;
 use crate::live::marks::MarkBoard;
 use crate::live::pacing::{Pacer, Purpose};
-use crate::live::protocol::{InstrumentView, Protection};
+use crate::live::protocol::{InstrumentView, Millis, Protection};
 use crate::venue::Busy;
 
 /// An order as the engine knows it after a restart.
@@ -87,6 +87,8 @@ pub struct KnownPosition {
     pub symbol: Symbol,
     /// Its size; negative is short.
     pub size: i64,
+    /// The exchange's time of its first fill: what was executed since then may have changed it while nobody listened.
+    pub opened_at: Timestamp,
     /// The exchange's time of the last funding that was booked.
     pub funded_at: Timestamp,
 }
@@ -123,6 +125,7 @@ pub fn known_account(user: &User, index: u8, credential: Option<Credential>) -> 
         .map(|p| KnownPosition {
             symbol: p.symbol,
             size: p.side.sign().saturating_mul(p.quantity.units()),
+            opened_at: p.opened_venue_at,
             funded_at: p.funded_at,
         })
         .collect();
@@ -161,6 +164,8 @@ pub enum Notice {
     Unexplained(AccountId, Symbol, i64),
     /// The key ends in so many days or fewer.
     KeyEnds(AccountId, u64),
+    /// An entry was filled after its end was told: what it opened is followed by nobody.
+    Late(ClientOrderId, Symbol, Quantity),
     /// A mistake of ours: the exchange's words.
     Bug(AccountId, String),
     /// A message or answer that cannot be read.
@@ -301,6 +306,9 @@ impl<P: Shape> Connector<P> {
         if let Some(slot) = self.slots.get(&known.id).copied() {
             self.disconnect(slot);
             let account = self.account_mut(slot);
+            if account.credential.is_none() && !planted::planted!("questions_without_a_key_wait_for_ever") {
+                account.forget_questions();
+            }
             account.credential = known.credential;
             account.key_number = known.key_number;
             account.suspended = None;
@@ -323,6 +331,7 @@ impl<P: Shape> Connector<P> {
         let mut account = Account::new(known.id, known.place, known.key_number, known.credential, pacing);
         account.others_fills = known.others_fills;
         account.expects = known.expects;
+        account.funding_since = now;
         for position in &known.positions {
             let side = if position.size < 0 {
                 engine::core::order::Side::Sell
@@ -331,14 +340,25 @@ impl<P: Shape> Connector<P> {
             };
             account.moved(position.symbol, side, Quantity::from_units(position.size).abs());
             account.funded.insert(position.symbol, position.funded_at);
+            account.opened.insert(position.symbol, position.opened_at);
+            account.views.begin(position.symbol, Millis(position.opened_at.millis()));
+            account.funding_since = account.funding_since.min(position.funded_at.max(position.opened_at));
         }
         for known in &known.orders {
             let was_taken = matches!(known.state, OrderState::Submitted | OrderState::PartiallyFilled);
             let is_sent_anew = planted::planted!("recovered_order_sent_without_asking");
             let unsure = if is_sent_anew { Phase::Waiting } else { Phase::Recovered };
             let phase = if was_taken { Phase::Live } else { unsure };
-            let mut order =
-                LiveOrder::new(known.order, phase, entry_deadline(&known.order, known.decided_at));
+            let mut order = LiveOrder::new(
+                known.order,
+                phase,
+                known.decided_at,
+                entry_deadline(&known.order, known.decided_at),
+            );
+            if !known.order.reduce_only {
+                // It may have been filled while nobody listened.
+                account.funding_since = account.funding_since.min(known.decided_at);
+            }
             order.booked = known.filled;
             order.fills = known.fills;
             order.told_live = was_taken;
@@ -371,6 +391,13 @@ impl<P: Shape> Connector<P> {
             account.credential = None;
             account.mending = mending::Mending::default();
             account.forget_questions();
+            // What was not sent never will be: nothing is left that could sign it.
+            let unsent = |o: &&LiveOrder| matches!(o.phase, Phase::Waiting | Phase::Queued);
+            let unsent: Vec<ClientOrderId> =
+                account.orders.values().filter(unsent).map(|o| o.new.id).collect();
+            for id in unsent {
+                self.give_up(slot, id, VenueReason::Account);
+            }
             self.disconnect(slot);
         }
     }
@@ -387,10 +414,7 @@ impl<P: Shape> Connector<P> {
         planned: Option<Protection>,
     ) -> Result<(), Busy> {
         let Some(slot) = self.slots.get(&new.id.account).copied() else {
-            self.reports.push_back(VenueReport::Rejected {
-                id: new.id,
-                reason: engine::core::order::VenueReason::Account,
-            });
+            self.reports.push_back(VenueReport::Rejected { id: new.id, reason: VenueReason::Account });
             return Ok(());
         };
         if self.accounts[slot.0 as usize].orders.contains_key(&new.id) {
@@ -401,7 +425,7 @@ impl<P: Shape> Connector<P> {
         if self.accounts[slot.0 as usize].orders.len() >= ORDERS_MAX || !self.queue.has_room(opens) {
             return Err(Busy);
         }
-        let mut order = LiveOrder::new(*new, Phase::Waiting, entry_deadline(new, now));
+        let mut order = LiveOrder::new(*new, Phase::Waiting, now, entry_deadline(new, now));
         order.planned = planned;
         self.account_mut(slot).orders.insert(new.id, order);
         self.go_on(now, slot, new.id);

@@ -82,6 +82,10 @@ pub(super) struct LiveOrder {
     pub(super) streamed: bool,
     /// Triggers that may be sent along with it.
     pub(super) planned: Option<Protection>,
+    /// Nothing of it can have happened before this, by our clock.
+    pub(super) since: Timestamp,
+    /// Bybit: since when it is known to be gone from its position, until it is set again.
+    pub(super) gone_since: Option<Timestamp>,
 }
 
 /// What became of an execution.
@@ -96,7 +100,7 @@ pub(super) enum Booking {
 }
 
 impl LiveOrder {
-    pub(super) fn new(new: NewOrder, phase: Phase, expires_at: Timestamp) -> Self {
+    pub(super) fn new(new: NewOrder, phase: Phase, since: Timestamp, expires_at: Timestamp) -> Self {
         Self {
             new,
             phase,
@@ -117,6 +121,8 @@ impl LiveOrder {
             acknowledged_at: None,
             streamed: false,
             planned: None,
+            since,
+            gone_since: None,
         }
     }
 
@@ -278,7 +284,7 @@ mod tests {
             reduce_only: false,
             leverage: 5,
         };
-        LiveOrder::new(new, Phase::Live, Timestamp(u64::MAX))
+        LiveOrder::new(new, Phase::Live, Timestamp(0), Timestamp(u64::MAX))
     }
 
     fn execution(sequence: u64, size: i64, after: Option<i64>, last: Option<bool>) -> ExecutionView {

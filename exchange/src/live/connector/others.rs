@@ -4,6 +4,8 @@
 //! smaller; the rest is foreign and left alone. A change that no execution explains is booked at the mark price after several
 //! looks, and said (CASES.md F6, P6–P9, X14).
 
+use std::collections::BTreeMap;
+
 use engine::core::fixed::{Money, Quantity, Rounding};
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
@@ -11,7 +13,8 @@ use engine::core::order::{Fill, VenueReport};
 
 use super::account::Slot;
 use super::limits::{
-    ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_FAILURES, UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE,
+    LOOK_BACK_MIN_MS, LOOK_BACK_MS, ORPHAN_SPAN, ORPHANS_MAX, PAGES_MAX, UNEXPLAINED_FAILURES,
+    UNEXPLAINED_LOOKS, UNEXPLAINED_PAUSE,
 };
 use super::order::{Phase, made_up_fill};
 use super::placing::Ended;
@@ -20,6 +23,10 @@ use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, FundingView, Maker, Millis};
 
+/// Funding is settled on the hour, once in an hour at most, in microseconds.
+const FUNDING_HOUR: u64 = 3_600_000_000;
+/// Fundings of a stream that wait for older ones, per account: each exchange lists some 500 symbols.
+const FUNDING_HELD_MAX: usize = 512;
 /// An order is older than its executions: by a second at most, where the exchange itself makes it.
 const FORCED_BEFORE_MS: u64 = 60_000;
 
@@ -72,7 +79,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// Books an execution by somebody else as far as it concerns a position of ours.
-    fn by_others(&mut self, now: Timestamp, slot: Slot, execution: &ExecutionView) {
+    pub(super) fn by_others(&mut self, now: Timestamp, slot: Slot, execution: &ExecutionView) {
         let fee = self.fee_in_settlement(execution);
         let account = self.account_mut(slot);
         if !account.is_new_of_others(execution) {
@@ -144,8 +151,17 @@ impl<P: Shape> Connector<P> {
             return;
         }
         look.asking = true;
-        let back = account.compared_at.map_or(600_000, |at| now.micros_since(at) / 1_000 + 120_000);
-        let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back.max(600_000)));
+        // As far back as it can have come about: to the last list that fitted, by whichever process, or to the beginning of the
+        // position. After a downtime that is before this process began.
+        let settled = account.views.settled(symbol).0;
+        let clock = self.pacer.clock().now(now).0;
+        let since =
+            settled.min(clock.saturating_sub(LOOK_BACK_MIN_MS)).max(clock.saturating_sub(LOOK_BACK_MS));
+        let since = if planted::planted!("executions_of_a_downtime_not_read") {
+            Millis(clock.saturating_sub(LOOK_BACK_MIN_MS))
+        } else {
+            Millis(since)
+        };
         let ask = Ask::Executions { symbol, order: None, since, cursor: String::new() };
         self.ask(Some(slot), ask, Why::Explain(symbol, Reading::default()), Purpose::Reconcile);
     }
@@ -179,15 +195,20 @@ impl<P: Shape> Connector<P> {
             return;
         }
         read.rows.sort_by_key(|e| e.sequence);
+        let mut named: BTreeMap<ClientOrderId, i64> = BTreeMap::new();
         for execution in &read.rows {
             self.note_own_trigger(slot, execution);
             if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
                 // Its own list tells it in order.
                 self.want_fills(now, slot, id, 0);
+                *named.entry(id).or_default() += execution.quantity.units();
             }
         }
         let account = self.account(slot);
-        if account.is_explained(symbol) || !account.is_quiet(symbol) {
+        let is_late = |(id, sum): (&ClientOrderId, &i64)| {
+            account.orders.get(id).is_some_and(|o| !o.is_open() && *sum > o.booked.units())
+        };
+        if account.is_explained(symbol) || !account.is_quiet(symbol) || named.iter().any(is_late) {
             return;
         }
         if !account.views.is_listed(symbol) {
@@ -321,23 +342,37 @@ impl<P: Shape> Connector<P> {
         self.difference(now, slot, symbol);
     }
 
-    /// Funding that the exchange settled: once per symbol and hour, whoever tells it (CASES.md F1).
+    /// Funding that a stream tells. What was settled before it and not read yet is told first: the engine takes funding in its
+    /// order (CASES.md F1).
     pub(super) fn funding_told(&mut self, slot: Slot, funding: &FundingView) {
-        const HOUR: u64 = 3_600_000_000;
+        let account = self.account_mut(slot);
+        let Some(symbol) = funding.symbol.or_else(|| account.only_symbol()) else { return };
+        let told = account.funded.get(&symbol).copied().unwrap_or_default();
+        let opened = account.opened.get(&symbol).copied().unwrap_or_default();
+        let known_since = account.funding_since.max(told).max(opened);
+        let is_next = Timestamp::from_millis(funding.at.0).micros_since(known_since) < FUNDING_HOUR;
+        let funding = FundingView { symbol: Some(symbol), ..funding.clone() };
+        if is_next || !account.lacks_funding() || planted::planted!("funding_told_before_older_is_read") {
+            self.book_funding(slot, &funding);
+        } else if account.funding_held.len() < FUNDING_HELD_MAX {
+            account.funding_held.push(funding);
+        } else {
+            // The list tells it.
+            account.held_since_funding = true;
+            account.funding_checked_at = None;
+        }
+    }
+
+    /// Funding that the exchange settled: once per symbol and hour, whoever tells it (CASES.md F1).
+    pub(super) fn book_funding(&mut self, slot: Slot, funding: &FundingView) {
         let at = Timestamp::from_millis(funding.at.0);
         let venue_at = if planted::planted!("funding_known_by_its_exact_time") {
             at
         } else {
-            Timestamp(at.0 - at.0 % HOUR)
+            Timestamp(at.0 - at.0 % FUNDING_HOUR)
         };
+        let Some(symbol) = funding.symbol.or_else(|| self.account(slot).only_symbol()) else { return };
         let mark_of = |symbol: Symbol| self.mark_held(symbol).map(|mark| mark.price);
-        let account = self.account(slot);
-        let symbol = funding.symbol.or_else(|| {
-            // Unnamed: only if there is one position it can be for.
-            let open = account.symbols();
-            (open.len() == 1).then(|| open[0])
-        });
-        let Some(symbol) = symbol else { return };
         let mark = funding.mark.or_else(|| mark_of(symbol)).unwrap_or(engine::core::fixed::Price::ZERO);
         let account = self.account_mut(slot);
         if account.funded.get(&symbol).is_some_and(|told| *told >= venue_at) {
@@ -389,7 +424,7 @@ mod tests {
             place: VenuePlace::PAPER,
             credential: None,
             key_number: 1,
-            positions: vec![KnownPosition { symbol, size, funded_at: Timestamp(0) }],
+            positions: vec![KnownPosition { symbol, size, opened_at: Timestamp(0), funded_at: Timestamp(0) }],
             orders: Vec::new(),
             others_fills: 0,
             expects: Vec::new(),
@@ -409,7 +444,7 @@ mod tests {
             let amount = Money::from_whole(1);
             let (asset, at) = ("USDT".to_owned(), Millis(at));
             let funding = FundingView { symbol: Some(symbol), amount, asset, rate: None, mark: None, at };
-            connector.funding_told(Slot(0), &funding);
+            connector.book_funding(Slot(0), &funding);
         }
         let told: Vec<VenueReport> = connector.reports.drain(..).collect();
         let times: Vec<Timestamp> = told

@@ -8,7 +8,8 @@ use planted::planted;
 
 use super::account::Slot;
 use super::limits::{
-    AGAIN_PAUSE, ENTRY_RETRIES, EXIT_RESENDS, RESEND_EXIT_SPAN, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
+    AGAIN_PAUSE, ENTRY_RETRIES, EXIT_RESENDS, NEVER_ARRIVED_DOUBT_SPAN, NEVER_ARRIVED_SPAN, RESEND_EXIT_SPAN,
+    STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
 };
 use super::order::{Cancel, Phase};
 use super::queue::{Timer, Why};
@@ -215,8 +216,9 @@ impl<P: Shape> Connector<P> {
         self.reports.push_back(report);
     }
 
-    /// The time of an entry is over.
+    /// The time of an entry is over, or that of a trigger to be set again.
     pub(super) fn expire(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        self.should_be_set(now, slot, id);
         let unsent =
             |o: &&super::LiveOrder| matches!(o.phase, Phase::Waiting | Phase::Queued) && now >= o.expires_at;
         if self.account(slot).orders.get(&id).filter(unsent).is_some() {
@@ -491,6 +493,9 @@ impl<P: Shape> Connector<P> {
         if !order.never_arrived(now) {
             return false;
         }
+        if !self.is_nothing_held_of(now, slot, id) && !planted!("entry_given_up_beside_what_it_opened") {
+            return false;
+        }
         self.metrics.resolved += 1;
         let order = self.account_mut(slot).orders.get_mut(&id).expect("looked up above");
         if order.phase == Phase::Recovered && now < order.expires_at && order.cancel == Cancel::No {
@@ -503,6 +508,21 @@ impl<P: Shape> Connector<P> {
             self.not_received(now, slot, id);
         }
         true
+    }
+
+    /// Whether the positions agree that an order never arrived: by a list that was sent for when nothing of it could arrive any
+    /// more. A list is asked for where there is none. Exits make nothing that could be held.
+    fn is_nothing_held_of(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) -> bool {
+        let account = self.account(slot);
+        let Some(order) = account.orders.get(&id).filter(|o| !o.new.reduce_only) else { return true };
+        let Some(sent_at) = order.sent_at else { return true };
+        let symbol = order.new.symbol;
+        let over = self.pacer.clock().now(sent_at.plus_micros(NEVER_ARRIVED_SPAN));
+        if !account.views.is_listed_after(symbol, over) {
+            self.want_comparison(now, slot);
+            return false;
+        }
+        account.is_explained(symbol) || now.micros_since(sent_at) >= NEVER_ARRIVED_DOUBT_SPAN
     }
 
     fn not_received(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {

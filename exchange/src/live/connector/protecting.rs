@@ -1,4 +1,8 @@
 //! Triggers that are a position's own (Bybit): they come with its entry or are set, and an order of ours stands for each.
+//!
+//! **Invariants**: an order that the engine takes for live has its trigger at the exchange, or is being set again for at most
+//! [`RESET_SPAN`], or its end is told: what cannot be set again is the engine's to replace, or to close the position
+//! (CASES.md O9). A trigger whose price was passed meanwhile is told as that.
 
 use engine::core::fixed::{Price, Quantity};
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
@@ -6,13 +10,19 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{OrderState, VenueReason, VenueReport};
 
 use super::account::{Account, Slot};
-use super::limits::{AGAIN_PAUSE, STREAM_PATIENCE, UNEXPLAINED_PAUSE};
+use super::limits::{AGAIN_PAUSE, RESET_SPAN, STREAM_PATIENCE, UNEXPLAINED_PAUSE};
 use super::order::{Cancel, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Ask, FailureKind, OrderView, Protection, ViewKind, ViewState};
+
+/// How often a trigger that is said to have no position is looked for in the positions before it counts as gone: the exchange
+/// contradicts itself then.
+const CONTRADICTIONS_MAX: usize = 3;
+/// How often the price of a trigger that protects is corrected without waiting for the rotation.
+const CORRECTIONS_MAX: usize = 8;
 
 /// Whether all that is open of a symbol is known to be somebody else's.
 fn is_only_foreign(account: &Account, symbol: Symbol) -> bool {
@@ -31,10 +41,7 @@ impl<P: Shape> Connector<P> {
         let price = new.kind.words().1;
         if let Some(at) = account.trigger_there(&new) {
             // The one that came with the entry protects already; its price is corrected when it differs.
-            if let Some(order) = account.orders.get_mut(&id) {
-                order.phase = Phase::Live;
-            }
-            self.tell_live(now, slot, id);
+            self.is_set(now, slot, id);
             if Some(at) != price {
                 self.set_trigger(slot, id, Purpose::Reconcile);
             }
@@ -69,13 +76,13 @@ impl<P: Shape> Connector<P> {
         if order.cancel == Cancel::Sent {
             return self.released(now, slot, id, end);
         }
-        let was_live = order.told_live;
         match end {
             Ended::Answered(Ok(_)) => {
-                order.phase = Phase::Live;
-                self.tell_live(now, slot, id);
+                order.retries = 0;
+                self.is_set(now, slot, id);
             }
-            Ended::Answered(Err(failure)) if !was_live => match failure.kind {
+            _ if order.told_live => self.not_set_again(now, slot, id, end),
+            Ended::Answered(Err(failure)) => match failure.kind {
                 FailureKind::Refused(reason) => {
                     if reason == VenueReason::NothingToReduce {
                         self.want_comparison(now, slot);
@@ -88,8 +95,8 @@ impl<P: Shape> Connector<P> {
                 }
                 _ => self.protect_again(now, slot, id),
             },
-            // Setting the same trigger again does no harm; while one is live, its price is all that is missing.
-            Ended::NotSent | Ended::NoAnswer | Ended::Answered(Err(_)) => self.protect_again(now, slot, id),
+            // Setting the same trigger again does no harm.
+            Ended::NotSent | Ended::NoAnswer => self.protect_again(now, slot, id),
         }
         self.take_back(now, slot, id);
     }
@@ -98,17 +105,107 @@ impl<P: Shape> Connector<P> {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
         order.retries += 1;
         if order.retries > 8 {
-            if !order.told_live {
-                self.give_up(slot, id, VenueReason::NotSent);
-            }
+            self.give_up(slot, id, VenueReason::NotSent);
             return;
         }
-        order.phase = if order.told_live { Phase::Live } else { Phase::Waiting };
-        if order.told_live {
-            self.set_trigger(slot, id, Purpose::Reconcile);
-        } else {
-            self.queue.set(now.plus_micros(AGAIN_PAUSE / 2), Timer::GoOn(slot, id));
+        order.phase = Phase::Waiting;
+        self.queue.set(now.plus_micros(AGAIN_PAUSE / 2), Timer::GoOn(slot, id));
+    }
+
+    /// The trigger that an order stands for is at the exchange.
+    fn is_set(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        if let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.is_open()) {
+            order.phase = Phase::Live;
+            order.gone_since = None;
         }
+        self.tell_live(now, slot, id);
+    }
+
+    /// A trigger that the engine takes for live is gone from its position: it is set again, quietly while that works at once.
+    pub(super) fn set_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+            order.phase = Phase::Waiting;
+            order.gone_since = order.gone_since.or(Some(now));
+            self.queue.set(now.plus_micros(RESET_SPAN), Timer::Expire(slot, id));
+        }
+        self.go_on(now, slot, id);
+    }
+
+    /// A timer: whether a trigger that was to be set again is. If not, the engine decides, whose time to protect the position
+    /// or to close it begins with that.
+    pub(super) fn should_be_set(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
+        let overdue = |o: &&super::LiveOrder| {
+            matches!(o.phase, Phase::Waiting | Phase::Queued)
+                && o.gone_since.is_some_and(|since| now.micros_since(since) >= RESET_SPAN)
+                && !planted::planted!("refused_stop_left_to_the_next_comparison")
+        };
+        if self.account(slot).orders.get(&id).filter(overdue).is_some() {
+            self.lost(now, slot, id, VenueReason::NotSent);
+        }
+    }
+
+    /// A trigger that the engine takes for live could not be set: it was to be set again, or to another price.
+    fn not_set_again(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: &Ended) {
+        let account = self.account_mut(slot);
+        let Some(order) = account.orders.get(&id) else { return };
+        let (is_there, retries) = (account.trigger_there(&order.new).is_some(), order.retries);
+        if let Some(order) = account.orders.get_mut(&id) {
+            order.retries += 1;
+        }
+        if planted::planted!("refused_stop_left_to_the_next_comparison") {
+            return;
+        }
+        let failure = match end {
+            Ended::Answered(Err(failure)) => Some(failure),
+            _ => None,
+        };
+        match failure.map(|failure| failure.kind) {
+            // The price is beyond it, whatever else is there: what it was for is due.
+            Some(FailureKind::Refused(VenueReason::WouldTrigger)) => {
+                self.lost(now, slot, id, VenueReason::WouldTrigger);
+            }
+            // Flat, perhaps by this very trigger: what is held decides, and nothing is told before that.
+            Some(FailureKind::Refused(VenueReason::NothingToReduce | VenueReason::PositionClosed))
+                if retries < CONTRADICTIONS_MAX =>
+            {
+                if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+                    order.phase = Phase::Live;
+                }
+                self.want_comparison(now, slot);
+            }
+            // It protects; its price is all that is missing, and each comparison looks at that.
+            _ if is_there => {
+                self.is_set(now, slot, id);
+                if retries < CORRECTIONS_MAX {
+                    self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Compare(slot));
+                }
+            }
+            kind => {
+                if let Some(failure) = failure.filter(|_| kind == Some(FailureKind::UserMustAct)) {
+                    self.user_must_act(slot, failure);
+                }
+                let reason = match kind {
+                    Some(FailureKind::UserMustAct) => VenueReason::Account,
+                    // It is said to be open, so this is no end of the position.
+                    Some(FailureKind::Refused(VenueReason::PositionClosed)) => VenueReason::NothingToReduce,
+                    Some(FailureKind::Refused(reason)) => reason,
+                    _ => VenueReason::NotSent,
+                };
+                self.lost(now, slot, id, reason);
+            }
+        }
+    }
+
+    /// A trigger that the engine takes for live is gone for good.
+    fn lost(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, reason: VenueReason) {
+        let account = self.account_mut(slot);
+        if let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) {
+            // Nothing is to be waited for that came with the entry.
+            account.attached.remove(&symbol);
+        }
+        let state = OrderState::Cancelled;
+        self.end(slot, id, VenueReport::Ended { id, state, reason });
+        self.want_comparison(now, slot);
     }
 
     /// Bybit: a trigger goes with its position. While that is open, it stays; what is left of it when ours is closed is
@@ -212,12 +309,7 @@ impl<P: Shape> Connector<P> {
             matches!(view.state, ViewState::Triggered | ViewState::PartiallyFilled | ViewState::Filled)
                 || view.filled > Quantity::ZERO;
         if alive {
-            if let Some(order) = self.account_mut(slot).orders.get_mut(&id)
-                && order.phase != Phase::Ended
-            {
-                order.phase = Phase::Live;
-            }
-            self.tell_live(now, slot, id);
+            self.is_set(now, slot, id);
         } else if fired {
             return Some(id);
         } else {

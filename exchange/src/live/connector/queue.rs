@@ -274,6 +274,7 @@ impl<P: Shape> Connector<P> {
         match &job.why {
             Why::Place(id) => account.orders.get(id).is_none_or(|o| o.phase != super::Phase::Queued),
             Why::Prepare(symbol) => !account.may_open() || account.is_in_use(*symbol),
+            Why::Protect(id) if account.orders.get(id).is_none_or(|o| !o.is_open()) => true,
             _ => account.credential.is_none(),
         }
     }

@@ -21,7 +21,8 @@ pub(super) struct Views {
     asked: (u64, Millis),
     /// The same of the list that was read last.
     listed: Option<(u64, Millis)>,
-    /// The exchange's time of the newest list that held of a symbol what the engine was told.
+    /// The exchange's time of the newest list that held of a symbol what the engine was told, or of the first fill of the
+    /// position that is open.
     settled_at: BTreeMap<Symbol, Millis>,
 }
 
@@ -61,6 +62,11 @@ impl Views {
             || planted::planted!("difference_believed_by_an_old_list")
     }
 
+    /// The same, and by a list that was sent for after that time of the exchange.
+    pub(super) fn is_listed_after(&self, symbol: Symbol, at: Millis) -> bool {
+        self.is_listed(symbol) && self.listed.is_some_and(|(_, listed)| listed >= at)
+    }
+
     /// The list that was read last holds of a symbol what the engine was told.
     pub(super) fn settle(&mut self, symbol: Symbol) {
         if let Some((_, at)) = self.listed.filter(|_| self.is_listed(symbol)) {
@@ -68,7 +74,12 @@ impl Views {
         }
     }
 
-    /// What was executed before this explains no difference that is found now.
+    /// A position of ours began then, by the exchange's time: what was executed before it did nothing to it.
+    pub(super) fn begin(&mut self, symbol: Symbol, at: Millis) {
+        self.settled_at.insert(symbol, at);
+    }
+
+    /// What was executed before this explains no difference that is found now. Zero: not known.
     pub(super) fn settled(&self, symbol: Symbol) -> Millis {
         Millis(self.settled_at.get(&symbol).map_or(0, |at| at.0.saturating_sub(SETTLED_MARGIN_MS)))
     }
@@ -92,11 +103,15 @@ mod tests {
         views.touch(eth);
         views.read();
         assert!(views.is_listed(btc) && !views.is_listed(eth));
+        assert!(views.is_listed_after(btc, Millis(10_000)) && !views.is_listed_after(btc, Millis(10_001)));
         assert_eq!(views.newer_than_asked().collect::<Vec<_>>(), [eth]);
         for symbol in [btc, eth] {
             views.settle(symbol);
         }
         assert_eq!((views.settled(btc), views.settled(eth)), (Millis(10_000 - SETTLED_MARGIN_MS), Millis(0)));
+        // A position that begins later is what counts.
+        views.begin(btc, Millis(20_000));
+        assert_eq!(views.settled(btc), Millis(20_000 - SETTLED_MARGIN_MS));
         // What happens on one symbol takes nothing from another.
         views.touch(eth);
         assert!(views.is_listed(btc));

@@ -386,6 +386,13 @@ impl Context<'_, '_> {
         let symbol = self.named()?.symbol;
         let (from, to, rows) = self.range()?;
         let (first, order) = (self.params.integer("fromId")?, self.params.integer("orderId")?);
+        let starts = self.params.text("startTime").is_some();
+        // Seven days at once, those after the start.
+        let week = from.plus_micros(TRADES_SPAN);
+        if starts && self.params.text("endTime").is_some() && to > week {
+            return Err(ApiError::illegal("endTime"));
+        }
+        let to = if starts { to.min(week) } else { to };
         let core = &*self.desk.core;
         let number = |no: OrderNo| core.order(self.account, no).map_or(no.0, render::market_no);
         let chosen: Vec<_> = self
@@ -422,6 +429,9 @@ impl Context<'_, '_> {
         Ok(Value::Array(rows).to_string())
     }
 }
+
+/// The longest span of one question for trades.
+const TRADES_SPAN: u64 = 7 * 24 * 3_600_000_000;
 
 /// Which rows of so many are told: the first, or the newest.
 pub(super) const fn window(all: usize, rows: usize, forwards: bool) -> (usize, usize) {

@@ -345,6 +345,24 @@ pub fn period(fields: &Fields) -> Result<(Timestamp, Timestamp), Refusal> {
     Ok((from, to))
 }
 
+/// The same of a list that tells seven days at once: those after the start, or the newest before the end.
+///
+/// # Errors
+/// 10001.
+fn week(fields: &Fields) -> Result<(Timestamp, Timestamp), Refusal> {
+    const WEEK: u64 = 7 * 24 * 3_600_000_000;
+    let (from, to) = period(fields)?;
+    let (starts, ends) = (fields.text("startTime")?.is_some(), fields.text("endTime")?.is_some());
+    match (starts, ends) {
+        (true, true) if to.micros_since(from) > WEEK + 999 => {
+            Err(Refusal::parameter("the time range between start and end is more than 7 days"))
+        }
+        (true, true) | (false, false) => Ok((from, to)),
+        (true, false) => Ok((from, from.plus_micros(WEEK))),
+        (false, true) => Ok((Timestamp(to.0.saturating_sub(WEEK)), to)),
+    }
+}
+
 /// `cursor`: only what has a smaller number comes.
 ///
 /// # Errors
@@ -377,7 +395,7 @@ pub fn executions(core: &Core, account: AccountNo, fields: &Fields) -> Result<Va
     }
     linear(fields)?;
     let within = scope(fields, false)?;
-    let (from, to) = period(fields)?;
+    let (from, to) = week(fields)?;
     let (id, client, kind) = (fields.text("orderId")?, fields.text("orderLinkId")?, fields.text("execType")?);
     let (limit, before) = (fields.limit(50, 100)?, cursor(fields)?);
     let held = core.account(account).ok_or(codes::KEY)?;
