@@ -24,6 +24,11 @@ const CONTRADICTIONS_MAX: usize = 3;
 /// How often the price of a trigger that protects is corrected without waiting for the rotation.
 const CORRECTIONS_MAX: usize = 8;
 
+/// Whether the engine is told of a trigger that cannot be set again.
+fn is_told_when_lost() -> bool {
+    !planted::planted!("refused_stop_left_to_the_next_comparison")
+}
+
 /// Whether all that is open of a symbol is known to be somebody else's.
 fn is_only_foreign(account: &Account, symbol: Symbol) -> bool {
     account.expected(symbol) == 0 && account.foreign.contains_key(&symbol)
@@ -137,7 +142,7 @@ impl<P: Shape> Connector<P> {
         let overdue = |o: &&super::LiveOrder| {
             matches!(o.phase, Phase::Waiting | Phase::Queued)
                 && o.gone_since.is_some_and(|since| now.micros_since(since) >= RESET_SPAN)
-                && !planted::planted!("refused_stop_left_to_the_next_comparison")
+                && is_told_when_lost()
         };
         if self.account(slot).orders.get(&id).filter(overdue).is_some() {
             self.lost(now, slot, id, VenueReason::NotSent);
@@ -152,7 +157,7 @@ impl<P: Shape> Connector<P> {
         if let Some(order) = account.orders.get_mut(&id) {
             order.retries += 1;
         }
-        if planted::planted!("refused_stop_left_to_the_next_comparison") {
+        if !is_told_when_lost() {
             return;
         }
         let failure = match end {
