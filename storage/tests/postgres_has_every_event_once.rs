@@ -27,7 +27,6 @@ use projecting::Logged;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use steps::step;
-use storage::Lsn;
 use storage::history::sim_database::SimDatabase;
 use storage::history::tuple;
 use storage::history::{History, Progress, Projector, Sizes, Table};
@@ -36,6 +35,7 @@ use storage::postgres::migrate::migrate;
 use storage::postgres::target::{SessionSettings, Target};
 use storage::postgres::writer::Writer;
 use storage::postgres::{MIGRATIONS, TokioPause};
+use storage::{Generation, LogIdentity, Lsn};
 use tokio_postgres::SimpleQueryMessage;
 
 /// Nothing here takes longer, however busy the machine.
@@ -403,6 +403,9 @@ fn through_what_operators_and_other_programs_do() {
             primary.psql(&format!("ALTER TABLE coinbitclub.orders DETACH PARTITION {name}"));
             desk.work(300);
             desk.drained().await;
+            // What was taken out stays out; what came late went into another. Together they are everything.
+            assert!(primary.psql("SELECT count(*) FROM coinbitclub.orders").parse::<u64>().unwrap() > 0);
+            primary.psql(&format!("INSERT INTO coinbitclub.orders SELECT * FROM {name} ON CONFLICT DO NOTHING; DROP TABLE {name}"));
             compare(&desk, &primary.url_without_password()).await;
 
             // Twenty users a second: the batch that waits is too much for one statement.
@@ -426,6 +429,12 @@ fn through_what_operators_and_other_programs_do() {
             desk.logged.world.desk.sign_up(email, "UTC");
             desk.work(50);
             desk.drained().await;
+
+            // A directory of a generation that the database has nothing of, and has gone on from.
+            let mut writer = Writer::new(target.clone());
+            let earlier = LogIdentity { generation: Generation(0), ..*desk.logged.home.identity() };
+            let refused = writer.position(earlier).await.unwrap_err().to_string();
+            assert!(refused.contains("it has gone on with generation 1"), "{refused}");
 
             // The number of shards was changed, and the data directory then put back to before that.
             let next = "INSERT INTO coinbitclub.projector_progress (generation, shard, lsn, salt) VALUES (2, 0, 1, '\\x00')";

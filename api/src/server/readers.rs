@@ -7,13 +7,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use engine::core::ids::UserId;
 use engine::shard::ports::ShardId;
-use storage::postgres::replicas::{Readers, Token};
+use storage::postgres::replicas::{ReadError, Readers, Token};
 use storage::{Generation, Lsn, ShardNumber};
 use tokio::sync::mpsc;
 
@@ -25,8 +26,12 @@ use crate::web::history::{HistoryPage, HistoryQuestion, HistoryRows, STREAM_ROWS
 pub const QUEUE_MAX: usize = 256;
 /// Questions under way.
 const AT_ONCE: usize = 32;
+/// Rows that one answer is made from at most: more do not fit into its bytes in any table, and its `next` goes on behind them.
+const PAGE_ROWS_MAX: usize = 2_500;
 /// Streams of a server at a time. One keeps a reader of a replica busy for as long as its client takes, and a replica has eight.
 pub const STREAMS_MAX: usize = 8;
+/// Of one user: one that is not read any more, and the next try.
+pub const STREAMS_OF_A_USER: usize = 2;
 /// How often it looks whether the server ends.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often a page of a stream is asked for before the stream is given up, and how long it waits in between: a server that is
@@ -77,8 +82,11 @@ pub enum HistoryAnswer {
 pub struct HistorySender {
     pages: mpsc::Sender<HistoryJob>,
     streams: mpsc::Sender<HistoryJob>,
-    open: Arc<AtomicUsize>,
+    open: OpenStreams,
 }
+
+/// Whose streams are open.
+type OpenStreams = Arc<Mutex<Vec<UserId>>>;
 
 /// The readers' end of the queues.
 pub struct HistoryJobs {
@@ -87,11 +95,14 @@ pub struct HistoryJobs {
 }
 
 /// The right to one of the server's streams, for as long as it is kept.
-pub struct StreamSlot(Arc<AtomicUsize>);
+pub struct StreamSlot(OpenStreams, UserId);
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = open.iter().position(|user| *user == self.1) {
+            open.swap_remove(place);
+        }
     }
 }
 
@@ -112,13 +123,26 @@ impl HistorySender {
         queue.try_send(job).is_ok()
     }
 
-    /// The right to a stream; `None` when there are as many as may be.
+    /// The right to a stream of this user; `None` when there are as many as may be.
     #[must_use]
-    pub fn slot(&self) -> Option<StreamSlot> {
-        let one_more = |open: usize| (open < STREAMS_MAX).then_some(open + 1);
-        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
-        Some(StreamSlot(Arc::clone(&self.open)))
+    pub fn slot(&self, user: UserId) -> Option<StreamSlot> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.iter().filter(|of| **of == user).count();
+        if open.len() >= STREAMS_MAX || own >= STREAMS_OF_A_USER {
+            return None;
+        }
+        open.push(user);
+        Some(StreamSlot(Arc::clone(&self.open), user))
     }
+}
+
+/// Why the database does not answer: for the operator, since it names hosts and statements.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct NoAnswer {
+    why: String,
+    /// It would not answer another time either.
+    is_final: bool,
 }
 
 /// Asks for rows, and how far the server has a log.
@@ -127,7 +151,7 @@ async fn read(
     question: &HistoryQuestion,
     limit: usize,
     log: Option<(Generation, ShardNumber)>,
-) -> Result<(HistoryRows, Option<Token>), String> {
+) -> Result<(HistoryRows, Option<Token>), NoAnswer> {
     let statement = question.statement();
     let (time, id) = question.cursor();
     let user = question.user.0.cast_signed();
@@ -149,13 +173,17 @@ async fn read(
         // After that: what it shows by now is no less.
         Ok((session.query(&statement, &parameters).await?, reached))
     });
-    let ((rows, reached), source) = read.await.map_err(|error| error.to_string())?;
+    let ((rows, reached), source) = read.await.map_err(|error| NoAnswer {
+        is_final: matches!(error, ReadError::Query(_)),
+        why: error.to_string(),
+    })?;
     let mut texts = Vec::with_capacity(rows.len());
     for row in &rows {
         let fields: Result<Vec<Option<String>>, _> = (0..row.len()).map(|place| row.try_get(place)).collect();
-        texts.push(fields.map_err(|error| error.to_string())?);
+        texts.push(fields.map_err(|error| NoAnswer { is_final: true, why: error.to_string() })?);
     }
-    Ok((question.answer(texts, limit, source.to_string())?, reached))
+    let rows = question.answer(texts, limit, source.to_string());
+    Ok((rows.map_err(|why| NoAnswer { is_final: true, why })?, reached))
 }
 
 /// Answers one question from the database.
@@ -166,10 +194,11 @@ pub async fn answer(
     readers: &Readers,
     question: &HistoryQuestion,
     part: Part,
-) -> Result<HistoryAnswer, String> {
+) -> Result<HistoryAnswer, NoAnswer> {
     match part {
         Part::Page => {
-            let (rows, _) = read(readers, question, question.page_rows(), None).await?;
+            let rows_max = question.page_rows().min(PAGE_ROWS_MAX);
+            let (rows, _) = read(readers, question, rows_max, None).await?;
             Ok(HistoryAnswer::Page(rows.page(question.csv)))
         }
         Part::Stream { first, log } => {
@@ -215,14 +244,14 @@ async fn serve(readers: &Readers, job: HistoryJob, lines: &Lines) {
     let mut read = answer(readers, &question, part).await;
     if part != Part::Page {
         for _ in 1..STREAM_TRIES {
-            if read.is_ok() {
+            if read.as_ref().map_or_else(|no| no.is_final, |_| true) {
                 break;
             }
             tokio::time::sleep(STREAM_AGAIN).await;
             read = answer(readers, &question, part).await;
         }
     }
-    let read = read.map(Box::new).map_err(|why| {
+    let read = read.map(Box::new).map_err(|NoAnswer { why, .. }| {
         tracing::debug!(why, "a question about history was not answered by the database");
         "the database does not answer now".to_owned()
     });
@@ -241,9 +270,14 @@ mod tests {
     #[test]
     fn there_are_so_many_streams_and_each_gives_its_place_back() {
         let (sender, _jobs) = queues();
-        let mut slots: Vec<_> = (0..STREAMS_MAX).map(|_| sender.clone().slot().expect("room")).collect();
-        assert!(sender.slot().is_none());
+        let mut users = (0..).map(UserId);
+        let of_one = [sender.slot(UserId(99)).expect("room"), sender.slot(UserId(99)).expect("room")];
+        assert!(sender.slot(UserId(99)).is_none(), "one user takes not all");
+        drop(of_one);
+        let mut slots: Vec<_> =
+            users.by_ref().take(STREAMS_MAX).map(|user| sender.clone().slot(user).expect("room")).collect();
+        assert!(sender.slot(UserId(99)).is_none());
         slots.pop();
-        assert!(sender.slot().is_some());
+        assert!(sender.slot(UserId(99)).is_some());
     }
 }

@@ -24,6 +24,7 @@ use net::tls::TlsMetrics;
 use net::wire::Wire;
 use ringbuf::doorbell::Doorbell;
 use ringbuf::spsc::Consumer;
+use storage::history::Progress;
 use storage::{Flushed, Log, PrepareError, Prepared};
 
 use super::hashing::HashDone;
@@ -145,6 +146,10 @@ where
     let mut venues_published_at: Option<Nanos> = None;
     let mine = &gauges.shards[shard.id().place()];
     let history = gauges.history_of(shard.id().place());
+    if let Some(history) = &history {
+        // What was there at the start.
+        history.set_durable(shard.journal().log.durable());
+    }
     let returns: Rc<Returns<D>> = Rc::new(Returns {
         tasks: Cell::new(0),
         flushed: RefCell::new(None),
@@ -177,11 +182,7 @@ where
             }
         }
         let more = shard.turn(now, &clock);
-        take_flushed(&mut shard, &returns, &clock, mine);
-        if let Some(history) = &history {
-            // Before answers leave: their position must cover what they say.
-            history.set_durable(shard.journal().log.durable());
-        }
+        take_flushed(&mut shard, &returns, &clock, mine, history.as_deref());
         take_prepared(&mut shard, &returns, now, &mut space_retry_at, mine);
         let mut answers = std::mem::take(shard.answers());
         for (reply, answer) in answers.drain(..) {
@@ -306,10 +307,17 @@ fn take_flushed<D: Disk, G: Gateway>(
     returns: &Returns<D>,
     clock: &impl Clock,
     gauges: &ShardGauges,
+    history: Option<&Progress>,
 ) {
     let Some(flushed) = returns.flushed.borrow_mut().take() else { return };
     match shard.journal_mut().log.committed(flushed) {
-        Ok(lsn) => shard.durable(moment(clock), Lsn(lsn.0)),
+        Ok(lsn) => {
+            if let Some(history) = history {
+                // Before answers leave, and they leave for other shards from within: their position must cover what they say.
+                history.set_durable(lsn);
+            }
+            shard.durable(moment(clock), Lsn(lsn.0));
+        }
         Err(failure) => {
             gauges.failed.store(true, Ordering::Relaxed);
             shard.journal_failed(&failure.to_string());

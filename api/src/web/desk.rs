@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use engine::core::command::{Command, Refusal, Reply};
 use engine::core::ids::UserId;
-use engine::seam::Entropy;
+use engine::seam::{Entropy, Nanos};
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::ports::{Moment, ShardId};
 use net::http::{HttpDate, Limits, ReplyMode, Request, response};
@@ -102,7 +102,7 @@ pub struct Desk<E> {
     hashing: Sender<HashJob>,
     history: Option<HistorySender>,
     /// Streams that wait for room on their connections, and where they are kept.
-    streams: Vec<(Http, ReplyTo)>,
+    streams: Vec<(Http, ReplyTo, Nanos)>,
     /// Those of them that may go on.
     streams_ready: Vec<ReplyTo>,
     keys: KeySetup,
@@ -576,7 +576,7 @@ impl Instant {
 impl<E: Entropy> Service for Desk<E> {
     fn may_stream(&mut self, id: RequestId) {
         // The connections are at work now; it goes on when they are back.
-        if let Some(place) = self.streams.iter().position(|(http, _)| *http == id) {
+        if let Some(place) = self.streams.iter().position(|(http, ..)| *http == id) {
             self.streams_ready.push(self.streams.swap_remove(place).1);
         }
     }

@@ -180,6 +180,7 @@ fn case_z1_z2_profit_by_day_is_cut_where_the_users_clocks_show_midnight() {
             Ok(HistoryAnswer::Page(page)) => return document(&page.body),
             Ok(other) => panic!("{other:?}"),
             Err(why) => {
+                let why = why.to_string();
                 assert!(!why.contains("db error") && !why.contains("syntax"), "{why}");
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }

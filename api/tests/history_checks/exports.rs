@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use api::server::readers::STREAMS_OF_A_USER;
+
 use super::{answered_by, one_person, place};
 use crate::cluster::{Cluster, Node};
 use crate::crash::calls::get;
@@ -15,8 +17,6 @@ use engine::core::ids::UserId;
 
 /// Where the rows of these tests are, apart from what the server itself writes.
 const SPAN: &str = "from=1577836800000000&to=1580515200000000";
-/// Streams of a server: `api::server::readers::STREAMS_MAX`.
-const STREAMS: usize = api::server::readers::STREAMS_MAX;
 
 /// So many orders of somebody, three of each moment.
 fn fill(node: &Node, person: &Person, orders: u32) {
@@ -185,7 +185,7 @@ fn exports_are_bounded_and_a_part_is_never_taken_for_the_whole() {
 
     // So many at a time; one more is told to come again, and may as soon as a client has gone.
     let mut open: Vec<TcpStream> = Vec::new();
-    for _ in 0..STREAMS {
+    for _ in 0..STREAMS_OF_A_USER {
         wait_until("an export begins", || {
             let mut socket = begin(&server, &person, "1.1", "");
             let head = String::from_utf8_lossy(&first(&mut socket, 200)).into_owned();

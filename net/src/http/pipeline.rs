@@ -185,7 +185,9 @@ impl Pipeline {
             write(out, slot.mode);
             return Released::default();
         }
-        if place > 0 || !slot.waiting.is_empty() {
+        // An answer whose turn it is waits too while much waits before it to be sent: two large ones at once would be more than a
+        // connection may have queued.
+        if place > 0 || !slot.waiting.is_empty() || out.len() >= RELEASED_BYTES_MAX {
             write(&mut slot.waiting, slot.mode);
             return Released::default();
         }

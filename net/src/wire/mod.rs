@@ -181,7 +181,7 @@ pub trait Wire {
     /// Closes after what is queued was sent. Reads no more from this moment; `closed` follows.
     fn close(&mut self, conn: ConnId);
 
-    /// Closes at once; what is queued is dropped. `closed` follows.
+    /// Closes at once, so that the peer sees a reset and no end; what is queued is dropped. `closed` follows.
     fn abort(&mut self, conn: ConnId);
 
     /// Delivers no more input until [`Wire::resume`]: too many requests of this connection are under way.

@@ -38,8 +38,8 @@ const STEP_RECORDS: usize = 128;
 /// The part of the largest batch that is enough to begin with while the database has nothing to do. While it works on that,
 /// more is made.
 const ENOUGH_SHARE: usize = 4;
-/// The part of the largest batch that batches grow by, with each that was taken, after they had to be smaller. Not doubled: a
-/// database that is slow all the time would be too slow for every second one.
+/// The part of the largest batch that batches grow by at most, with each that was taken, after they had to be smaller; small ones
+/// are doubled. Doubling large ones would be too much for every second one of a database that is slow all the time.
 const GROWTH_SHARE: usize = 16;
 /// Users of a batch of a history that begins in the middle.
 const USERS_AT_ONCE: usize = 100;
@@ -103,8 +103,10 @@ pub struct Projector<D: Disk, H, P> {
     history: H,
     pause: P,
     sizes: Sizes,
-    /// The bound of records while a refused one is looked for.
+    /// The bound of records while a refused one is looked for, or the database is slow.
     records_max: usize,
+    /// The bound of users at once of a history that begins in the middle.
+    users_at_once: usize,
     projection: Option<(Projection, Follower<D>)>,
     relay: Option<RelayReader>,
     /// A batch that was sent and whose fate is not known.
@@ -126,6 +128,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             pause,
             sizes,
             records_max,
+            users_at_once: USERS_AT_ONCE,
             projection: None,
             relay: None,
             pending: None,
@@ -264,8 +267,12 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         projection.begin(Reached { lsn, mark: mark.as_deref().map_or(Mark::Absent, Mark::of) }, found);
         let mut follower = Follower::open(self.disk.clone(), &self.home, start).await?;
         if let (Standing::Nothing, Base::Snapshot(_)) = (standing, &base) {
-            for batch in projection.begin_in_the_middle(USERS_AT_ONCE) {
-                self.history.write(&batch).await?;
+            for batch in projection.begin_in_the_middle(self.users_at_once) {
+                let written = self.history.write(&batch).await;
+                if matches!(written, Err(HistoryError::TooSlow(_))) {
+                    self.users_at_once = (self.users_at_once / 2).max(1);
+                }
+                written?;
             }
         }
         if found.is_none() {
@@ -366,7 +373,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             }
         }
         self.failures = 0;
-        let more = (self.sizes.records_max / GROWTH_SHARE).max(1);
+        let more = (self.sizes.records_max / GROWTH_SHARE).min(self.records_max).max(1);
         self.records_max = (self.records_max + more).min(self.sizes.records_max);
         progress.written(batch, self.pause.now());
         self.pending = None;

@@ -135,19 +135,23 @@ impl Writer {
             return Ok(());
         }
         // Two shards that make the same partition at once would fail each other. A partition that is attached locks neither readers
-        // nor a dump out of its table, as one that is made in it would.
+        // nor a dump out of its table, as one that is made in it would. One that was taken out stays out, with whatever keys
+        // it has: it is somebody's archive, and the rows that come late for its month go into another.
         let mut text = String::from("BEGIN; SELECT pg_advisory_xact_lock(724066118);");
         for (table, month) in &missing {
-            let table = table.name();
-            let name = format!("coinbitclub.{table}_p{}", month.suffix());
+            let (table, suffix) = (table.name(), month.suffix());
             let (from, to) = (month.first_day(), month.next().first_day());
             text += &format!(
-                "DO $$ BEGIN \
-                 IF to_regclass('{name}') IS NULL THEN \
-                 CREATE TABLE {name} (LIKE coinbitclub.{table} INCLUDING ALL) WITH (fillfactor = {FILL_PERCENT}); END IF; \
-                 IF NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = '{name}'::regclass) THEN \
-                 ALTER TABLE coinbitclub.{table} ATTACH PARTITION {name} \
-                 FOR VALUES FROM ('{from} 00:00:00Z') TO ('{to} 00:00:00Z'); END IF; END $$;"
+                "DO $$ DECLARE number int := 1; name text := '{table}_p{suffix}'; BEGIN \
+                 IF EXISTS (SELECT 1 FROM pg_inherits JOIN pg_class ON oid = inhrelid \
+                 WHERE inhparent = 'coinbitclub.{table}'::regclass AND relname ~ '^{table}_p{suffix}(_[0-9]+)?$') \
+                 THEN RETURN; END IF; \
+                 WHILE to_regclass('coinbitclub.' || name) IS NOT NULL LOOP \
+                 number := number + 1; name := '{table}_p{suffix}_' || number; END LOOP; \
+                 EXECUTE format('CREATE TABLE coinbitclub.%I (LIKE coinbitclub.{table} INCLUDING ALL) \
+                 WITH (fillfactor = {FILL_PERCENT})', name); \
+                 EXECUTE format('ALTER TABLE coinbitclub.{table} ATTACH PARTITION coinbitclub.%I \
+                 FOR VALUES FROM (''{from} 00:00:00Z'') TO (''{to} 00:00:00Z'')', name); END $$;"
             );
         }
         text += "COMMIT";
@@ -212,10 +216,7 @@ async fn standing(client: &Client, place: LogIdentity, lock: &str) -> Result<Opt
         )));
     }
     if let Some(later) = row.get(3) {
-        return Err(HistoryError::Foreign(format!(
-            "it has gone on with generation {later}, and these logs are of generation {generation}: the data directory was put \
-             back to before the number of shards changed. Give a new database, or put the database back as well"
-        )));
+        return Err(gone_on(later, generation));
     }
     let lsn = row.get(0).and_then(|text| text.parse().ok()).map(Lsn);
     let reached = lsn.zip(mark_of(row.get(2))).map(|(lsn, mark)| Reached { lsn, mark });
@@ -246,11 +247,19 @@ fn moved(found: Option<Reached>, expected: Option<Reached>) -> HistoryError {
     HistoryError::Moved { found: lsn(found), expected: lsn(expected) }
 }
 
+/// The error of logs that a later generation has followed in the database.
+fn gone_on(later: &str, generation: Generation) -> HistoryError {
+    HistoryError::Foreign(format!(
+        "it has gone on with generation {later}, and these logs are of generation {generation}: the data directory was put back \
+         to before the number of shards changed. Give a new database, or put the database back as well"
+    ))
+}
+
 /// Whether the logs are there that a log of this generation, which is not, goes on from.
 async fn earlier(client: &Client, generation: Generation) -> Result<Standing, HistoryError> {
     let question = format!(
         "SELECT generation, bool_and(complete) FROM coinbitclub.projector_progress \
-         WHERE generation < {generation} GROUP BY generation ORDER BY generation DESC LIMIT 1"
+         WHERE generation <> {generation} GROUP BY generation ORDER BY generation DESC LIMIT 1"
     );
     let answer = client.simple_query(&question).await.map_err(meaning)?;
     let Some(row) = answer.iter().find_map(|message| match message {
@@ -260,6 +269,9 @@ async fn earlier(client: &Client, generation: Generation) -> Result<Standing, Hi
         return Ok(Standing::Nothing);
     };
     let (found, complete) = (row.get(0).unwrap_or_default(), row.get(1) == Some("t"));
+    if found.parse().is_ok_and(|found: u32| found > generation.0) {
+        return Err(gone_on(found, generation));
+    }
     if complete && found.parse() == Ok(generation.0 - 1) {
         return Ok(Standing::Earlier);
     }

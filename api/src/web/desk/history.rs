@@ -5,7 +5,7 @@
 //! are asked for only when the database did not answer.
 //! **Invariants**: a stream comes from the database to its end, none of its pages shows less than the one before, and it is
 //! called complete (its last chunk is sent) only when it is: otherwise its connection is aborted.
-//! **Bounds**: [`STREAMS_MAX`] streams a server; of each one page of the database waits here. The next is asked for when all of it
+//! **Bounds**: [`STREAMS_MAX`] streams a server, two of a user, each ended when its client takes nothing for [`IDLE_MAX`]; of each one page of the database waits here. The next is asked for when all of it
 //! is taken by the connection, which takes what its client takes.
 //!
 //! [`STREAMS_MAX`]: crate::server::readers::STREAMS_MAX
@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use engine::core::ids::UserId;
-use engine::seam::Entropy;
+use engine::seam::{Entropy, Nanos};
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::ports::owner;
 use net::http::Appended;
@@ -27,6 +27,8 @@ use crate::reads::{Found, Question};
 use crate::server::readers::{HistoryAnswer, HistoryJob, Part, StreamSlot};
 use crate::web::history::{HistoryPage, HistoryQuestion, PositionText, StreamPage};
 
+/// A client that takes no piece of a stream for so long has its connection ended: less than 64 KiB a minute is no reading.
+const IDLE_MAX: Nanos = Nanos::from_millis(60_000);
 const CSV: &str = "text/csv; charset=utf-8";
 
 /// A history that is asked for.
@@ -126,7 +128,7 @@ impl<E: Entropy> Desk<E> {
             }
             return;
         }
-        let (Some(slot), Some(_)) = (readers.slot(), self.token_of(user)) else {
+        let (Some(slot), Some(_)) = (readers.slot(user), self.token_of(user)) else {
             return self.respond(wire, flow.http, |out, mode, date| {
                 let message = "too many exports are under way; nothing happened";
                 render::error(out, mode, date, 503, "busy", message, Some(5));
@@ -243,7 +245,8 @@ impl<E: Entropy> Desk<E> {
                 }
                 Appended::Full => {
                     let reply = self.keep(Pending::Stream(flow));
-                    return self.streams.push((http, reply));
+                    let until = self.now.mono.plus(IDLE_MAX);
+                    return self.streams.push((http, reply, until));
                 }
                 Appended::Gone => return,
             }
@@ -278,8 +281,14 @@ impl<E: Entropy> Desk<E> {
         wire.abort(http.conn());
     }
 
-    /// Goes on with the streams whose connections have room again.
+    /// Goes on with the streams whose connections have room again, and ends those that have had none for long.
     pub(super) fn go_on_with_streams(&mut self, wire: &mut impl Wire) {
+        let now = self.now.mono;
+        while let Some(place) = self.streams.iter().position(|(_, _, until)| now >= *until) {
+            let (http, reply, _) = self.streams.swap_remove(place);
+            drop(self.take(reply));
+            wire.abort(http.conn());
+        }
         while let Some(reply) = self.streams_ready.pop() {
             if let Some(Pending::Stream(flow)) = self.take(reply) {
                 self.stream(flow, wire);

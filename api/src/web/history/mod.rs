@@ -9,7 +9,10 @@
 
 use std::io::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL_SAFE_NO_PAD;
 use engine::core::ids::{SignalId, UserId};
+use net::http::target::decode_query;
 use storage::postgres::replicas::Token;
 use storage::{Generation, Lsn, ShardNumber};
 
@@ -128,11 +131,26 @@ fn position(text: &str) -> Option<Token> {
     parts.next().is_none().then_some(token)
 }
 
+/// Whether an id stands in a query and in a header as it is.
+fn is_plain(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte))
+}
+
+/// A cursor as text: `time-id`, and `time~id` with the id in base64 where it has other characters (symbols can).
+pub(super) fn cursor_text(at: i64, id: &str) -> String {
+    if is_plain(id) { format!("{at}-{id}") } else { format!("{at}~{}", BASE64_URL_SAFE_NO_PAD.encode(id)) }
+}
+
 fn cursor(text: &str) -> Option<(i64, String)> {
-    let (time, id) = text.split_once('-')?;
-    let plain =
-        id.len() <= 120 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte));
-    plain.then_some((time.parse().ok()?, id.to_owned()))
+    // Clients encode the colon, or do not.
+    let text = decode_query(text).ok()?;
+    let (place, separator) = text.char_indices().find(|(_, c)| ['-', '~'].contains(c))?;
+    let (time, id) = (text[..place].parse().ok()?, &text[place + 1..]);
+    let id = match separator {
+        '~' => String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(id).ok()?).ok()?,
+        _ => Some(id).filter(|id| is_plain(id))?.to_owned(),
+    };
+    (id.len() <= 120 && !id.contains('\0')).then_some((time, id))
 }
 
 impl HistoryQuestion {
@@ -349,6 +367,14 @@ mod tests {
             Some("1.2.3")
         );
         assert!(question.csv);
+        // What an answer said is read again, whether or not the client encodes it, whatever a symbol is called.
+        for id in ["abc:1", "币安人生USDT:USDT", "a~b-c", "-"] {
+            let text = cursor_text(12, id);
+            for text in [text.replace(':', "%3A"), text] {
+                let question = parse("performance", &format!("by=symbol&cursor={text}")).unwrap().unwrap();
+                assert_eq!(question.cursor(), (12, id), "{text}");
+            }
+        }
         assert_eq!(parse("nothing", ""), Ok(None));
         for (query, part) in [
             ("limit=0", "limit: from 1"),

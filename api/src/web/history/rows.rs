@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::columns::{Column, Form};
-use super::{PAGE_BYTES_MAX, PIECE_BYTES};
+use super::{PAGE_BYTES_MAX, PIECE_BYTES, cursor_text};
 use crate::web::render::push_json_string;
 
 /// A row, and its place in the order of all.
@@ -22,7 +22,7 @@ pub struct Row {
 
 impl Row {
     fn cursor(&self) -> String {
-        format!("{}-{}", self.at, self.id)
+        cursor_text(self.at, &self.id)
     }
 }
 

@@ -551,7 +551,12 @@ impl Wire for UringWire {
     }
 
     fn abort(&mut self, conn: ConnId) {
-        if self.slot_of(conn).is_some() {
+        if let Some(slot) = self.slot_of(conn) {
+            // Also when all is sent: a peer that waits for more must not take the end of what it has for the end of all.
+            let is_open = matches!(slot.phase, Phase::Open | Phase::Flushing);
+            if is_open && !planted::planted!("abort_looks_like_an_end") {
+                sys::reset_on_close(slot.descriptor());
+            }
             self.end(conn.index, CloseReason::Local);
         }
     }
