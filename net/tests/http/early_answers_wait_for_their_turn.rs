@@ -1,6 +1,6 @@
 //! The pipeline releases answers in the order of requests, whatever order they are made in.
 
-use net::http::{Pipeline, Released, ReplyMode};
+use net::http::{Pipeline, RELEASED_BYTES_MAX, Released, ReplyMode};
 use proptest::prelude::*;
 
 const LAST: ReplyMode = ReplyMode { keep_alive: false, head_only: false, http10: false };
@@ -63,6 +63,30 @@ fn a_ticket_answers_once() {
         assert_eq!(pipeline.complete(late, &mut out, |out, _| out.push(b'!')), Released::default());
     }
     assert_eq!(out, b"12");
+}
+
+/// Large answers whose turn it is wait in the pipeline while much waits to be sent, so that together they are never more than a
+/// connection may have queued.
+#[test]
+fn large_answers_are_released_one_after_another() {
+    let (mut pipeline, mut out, mut sent) = (Pipeline::new(8), Vec::new(), Vec::new());
+    let tickets: Vec<_> = (0..5).map(|_| pipeline.reserve(ReplyMode::default()).unwrap()).collect();
+    let mut answers = 0;
+    for (number, ticket) in (1_u8..).zip(tickets) {
+        let large = vec![number; 500 << 10];
+        answers += pipeline.complete(ticket, &mut out, |out, _| out.extend_from_slice(&large)).answers;
+        assert!(out.len() < RELEASED_BYTES_MAX + (500 << 10), "{}", out.len());
+    }
+    assert_eq!((answers, pipeline.is_held()), (1, true));
+    while pipeline.is_held() {
+        sent.append(&mut out);
+        answers += pipeline.release(&mut out).answers;
+        assert!(out.len() < RELEASED_BYTES_MAX + (500 << 10), "{}", out.len());
+    }
+    sent.append(&mut out);
+    assert_eq!(answers, 5);
+    assert!(sent.chunks(500 << 10).zip(1_u8..).all(|(part, number)| part.iter().all(|byte| *byte == number)));
+    assert_eq!(sent.len(), 5 * (500 << 10));
 }
 
 #[test]

@@ -39,6 +39,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An export whose database went away ends like a whole one.",
     ),
     test(
+        "abort_looks_like_an_end",
+        ("api", "history_routes", "a_part_is_never_taken_for_the_whole"),
+        "A connection that is aborted once all is sent ends as one that was finished.",
+    ),
+    test(
         "one_id_makes_two_orders",
         ("exchange", "embedded_venue", "a_live_order"),
         "The paper venue makes a second order for an id it knows.",
