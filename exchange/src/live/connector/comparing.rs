@@ -153,11 +153,11 @@ impl<P: Shape> Connector<P> {
     /// The answer to the question about funding, or a page of it. All of it is told together, oldest first. Of a list that does
     /// not end within [`PAGES_MAX`], what is known to be whole is told, and the next reading begins there.
     pub(super) fn funding_read(&mut self, now: Timestamp, slot: Slot, ask: &Ask, end: Ended) {
+        let to_its_end = !planted::planted!("funding_read_to_its_first_page");
         let account = self.account_mut(slot);
         let end = match (end, ask) {
             (Ended::Answered(Ok(Answer::Funding(rows, Some(cursor)))), Ask::Funding { since, .. })
-                if account.funding_reading.2 < PAGES_MAX
-                    && !planted::planted!("funding_read_to_its_first_page") =>
+                if account.funding_reading.2 < PAGES_MAX && to_its_end =>
             {
                 account.funding_reading.1.extend(rows);
                 account.funding_reading.2 += 1;
@@ -171,9 +171,7 @@ impl<P: Shape> Connector<P> {
         let (began, mut read, _) = std::mem::take(&mut account.funding_reading);
         let waits = std::mem::take(&mut account.balance_waits);
         let (rows, is_whole) = match end {
-            Ended::Answered(Ok(Answer::Funding(rows, next))) => {
-                (rows, next.is_none() || planted::planted!("funding_read_to_its_first_page"))
-            }
+            Ended::Answered(Ok(Answer::Funding(rows, next))) => (rows, next.is_none() || !to_its_end),
             _ => {
                 self.funding_unread(now, slot);
                 return;
