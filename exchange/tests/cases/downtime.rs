@@ -187,3 +187,34 @@ fn case_f1_funding_that_a_stream_tells_first_does_not_hide_what_was_settled_befo
     on::<Binance>();
     on::<Bybit>();
 }
+
+#[test]
+fn funding_that_cannot_be_read_is_asked_for_ever_more_seldom_and_said() {
+    fn on<P: Spoken>(list: &str) {
+        let mut world = opened_slowly::<P>(204);
+        rule(&mut world, list, ALWAYS, Fault::Unavailable { executed: false });
+        world.cut_sockets();
+        let asked = |w: &World<P>| w.calls.get(list).copied().unwrap_or(0);
+        let before = asked(&world);
+        traded(&mut world, 1_200 * SECOND);
+        let often = asked(&world) - before;
+        assert!((8..=12).contains(&often), "{often} times: {}", world.picture());
+        let said = |n: &Notice| matches!(n, Notice::FundingUnread(_));
+        assert_eq!(world.notices().into_iter().filter(said).count(), 1);
+        // The wallet is not held up by it for ever.
+        let more = Money::from_whole(77);
+        let no = world.traders[0].no;
+        let account = world.exchange.core.account_mut(no).unwrap();
+        account.wallet = account.wallet.checked_add(more).unwrap();
+        let there = |w: &World<P>| w.exchange.core.account(w.traders[0].no).unwrap().wallet;
+        traded(&mut world, 1_300 * SECOND);
+        assert_eq!(world.user(0).wallet(0), there(&world), "{}", world.picture());
+        world.exchange.faults.clear();
+        traded(&mut world, 1_000 * SECOND);
+        let now = asked(&world);
+        traded(&mut world, 1_000 * SECOND);
+        assert!(asked(&world) - now <= 1, "{}", world.picture());
+    }
+    on::<Binance>("GET /fapi/v1/income");
+    on::<Bybit>("GET /v5/execution/list");
+}

@@ -4,7 +4,9 @@ use engine::core::key::{KeyFault, KeyState};
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::connector::Notice;
-use exchange::live::connector::limits::MEND_PAUSE_MAX;
+use exchange::live::connector::limits::{
+    MEND_PAUSE_HELD_MAX, MEND_PAUSE_MAX, REFUSED_PAUSE_MAX, SUSPECT_SPAN,
+};
 use exchange::paper_exchange::AccountNo;
 use exchange::paper_exchange::core::Core;
 use exchange::paper_exchange::faults::{Fault, When};
@@ -46,15 +48,17 @@ fn a_key_that_was_deleted_costs_next_to_nothing_and_its_position_is_found_when_i
         let (asked, dialled) = (questions(&world), world.dialled("/v5/private") + world.dialled("/v5/trade"));
         world.step(3_600 * SECOND);
         let asked = questions(&world) - asked;
-        // The other one is compared each five minutes: positions, orders that rest, sometimes the balance.
-        assert!(asked <= 120, "{asked} requests in an hour: {}", world.picture());
+        // The other one is compared each five minutes: positions, orders that rest, sometimes the balance. This one is looked at
+        // each quarter of a minute, by one question, for it holds something.
+        assert!(asked <= 120 + 3_600 / 11, "{asked} requests in an hour: {}", world.picture());
         let again = world.dialled("/v5/private") + world.dialled("/v5/trade") - dialled;
         assert_eq!(again, 0, "sockets that cannot log in were opened: {}", world.picture());
         // What happens meanwhile is not seen, and is made up for.
         price_by(&mut world, 6);
         world.until("closed there", SECOND, |w| held(w, 0) == 0);
         world.make_key(0);
-        world.until("works again", MENDED_WITHIN, |w| fault(w, 0).is_none() && state(w, 0).is_good());
+        let soon = MEND_PAUSE_HELD_MAX + 10 * SECOND;
+        world.until("works again", soon, |w| fault(w, 0).is_none() && state(w, 0).is_good());
         world.until("found", 60 * SECOND, World::is_flat);
         settled(&mut world);
         world.signal(LONG, ETH);
@@ -201,4 +205,110 @@ fn a_key_that_ends_soon_is_told_of_once() {
     }
     on::<Binance>();
     on::<Bybit>();
+}
+
+/// What makes every new private stream be refused.
+fn refuse_streams<P: Spoken>(world: &mut World<P>) {
+    if P::ATTACHES {
+        let done = r#""op":"auth","ret_msg":"","success":true"#;
+        world.rewrite_streams(done, r#""op":"auth","ret_msg":"Params Error","success":false"#);
+        world.cut_sockets();
+    } else {
+        rule(world, "POST /fapi/v1/listenKey", ALWAYS, Fault::Code { code: -2015, executed: false });
+        let now = world.now;
+        world.exchange.expire_listen_keys(now);
+    }
+}
+
+#[test]
+fn an_account_whose_stream_is_refused_is_compared_and_protected_by_its_questions() {
+    fn on<P: Spoken>() {
+        let mut world = opened::<P>(82, 1);
+        refuse_streams(&mut world);
+        world.step(120 * SECOND);
+        assert!(!world.connector().is_warm(), "{}", world.picture());
+        for _ in 0..3 {
+            // No stream tells that it is gone.
+            take_triggers(&mut world, false);
+            world.until("seen", SUSPECT_SPAN + 10 * SECOND, |w| triggers(w, 0) == (1, 1) || ours(w, 0) == 0);
+            assert!(ours(&world, 0) > 0, "{}", world.picture());
+            world.step(7 * SECOND);
+        }
+        // Its key is fine, and its user is asked for nothing.
+        assert_eq!((fault(&world, 0), state(&world, 0).is_good()), (None, true));
+        let told = world.notices();
+        assert_eq!(told.iter().filter(|n| matches!(n, Notice::SocketRefused(..))).count(), 1, "{told:?}");
+        // Nothing opens meanwhile, and that makes no difference to how seldom it is tried.
+        let (dialled, keys) = (world.dialled("/v5/private"), questions(&world));
+        world.signal(LONG, ETH);
+        world.step(130 * SECOND);
+        assert!(world.dialled("/v5/private") - dialled <= 3, "{}", world.picture());
+        assert!(questions(&world) - keys <= 100, "{}", world.picture());
+        world.leave_streams_alone();
+        world.exchange.faults.clear();
+        world.until("warm", REFUSED_PAUSE_MAX * 3 / 2 + 10 * SECOND, |w| w.connector().is_warm());
+        closed(&mut world);
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn an_account_whose_order_entry_is_refused_trades_by_http() {
+    let mut world = ready::<Bybit>(83, 1);
+    let done = r#""op":"auth","retCode":0,"retMsg":"OK""#;
+    world.rewrite_streams(done, r#""op":"auth","retCode":10004,"retMsg":"error sign!""#);
+    world.cut_sockets();
+    world.step(60 * SECOND);
+    assert_eq!((fault(&world, 0), state(&world, 0).is_good()), (None, true), "{}", world.picture());
+    let dialled = world.dialled("/v5/trade");
+    world.signal(LONG, BTC);
+    world.until("open", 10 * SECOND, World::is_open);
+    closed(&mut world);
+    world.step(600 * SECOND);
+    assert!(world.dialled("/v5/trade") - dialled <= 6, "{}", world.picture());
+    world.leave_streams_alone();
+    world.until("warm", REFUSED_PAUSE_MAX * 3 / 2 + 10 * SECOND, |w| w.connector().is_warm());
+}
+
+#[test]
+fn an_account_whose_funding_may_not_be_read_is_compared_as_any_other() {
+    fn on<P: Spoken>(funding: &str, code: i64) {
+        let mut world = opened::<P>(84, 1);
+        rule(&mut world, funding, ALWAYS, Fault::Code { code, executed: false });
+        world.cut_sockets();
+        world.step(120 * SECOND);
+        assert_eq!(fault(&world, 0), None, "{}", world.picture());
+        silence(&mut world);
+        take_triggers(&mut world, false);
+        world.step(SECOND / 10);
+        world.cut_sockets();
+        world.until("set again", 10 * SECOND, |w| triggers(w, 0) == (1, 1));
+        world.exchange.faults.clear();
+        world.cut_sockets();
+        closed(&mut world);
+    }
+    on::<Binance>("GET /fapi/v1/income", -2015);
+    on::<Bybit>("GET /v5/execution/list", 10_005);
+}
+
+#[test]
+fn a_cancel_that_is_refused_goes_again_after_pauses() {
+    let mut world = opened::<Binance>(85, 1);
+    // Ours is closed and the user's is not: what would close that is to be taken back.
+    let as_much = Quantity::from_units(held(&world, 0));
+    by_hand(&mut world, Side::Buy, as_much, false);
+    world.step(5 * SECOND);
+    for on in ["algoOrder.cancel", "DELETE /fapi/v1/algoOrder"] {
+        rule(&mut world, on, ALWAYS, Fault::Code { code: -2015, executed: false });
+    }
+    world.signal(SignalKind::CloseAll, BTC);
+    world.until("closed", 20 * SECOND, |w| ours(w, 0) == 0);
+    let asked = questions(&world);
+    world.step(60 * SECOND);
+    let asked = questions(&world) - asked;
+    assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
+    assert!(asked <= 120, "{asked} requests in a minute: {}", world.picture());
+    world.exchange.faults.clear();
+    world.until("taken back", 30 * SECOND, |w| triggers(w, 0) == (0, 0));
 }

@@ -26,6 +26,11 @@ impl<P: Spoken> World<P> {
         self.network.rewrites.push((from.to_owned(), to.to_owned()));
     }
 
+    /// From now on streams tell what they have to.
+    pub fn leave_streams_alone(&mut self) {
+        self.network.rewrites.clear();
+    }
+
     /// Deletes a trader's key at the exchange, or makes it again as it was.
     pub fn delete_key(&mut self, n: usize) {
         assert!(self.exchange.core.remove_key(&self.traders[n].key.0), "there is one");

@@ -91,6 +91,31 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An account whose key was deleted asks on every two seconds and opens sockets that cannot log in.",
     ),
     test(
+        "refused_log_in_silences_the_account",
+        ("exchange", "live_cases", "an_account_whose_stream_is_refused"),
+        "An account whose log-in to a socket is refused asks nothing by HTTP either.",
+    ),
+    test(
+        "held_position_not_looked_at",
+        ("exchange", "live_cases", "a_key_that_was_deleted_costs"),
+        "A position of an account that is refused is looked for as seldom as accounts that hold nothing.",
+    ),
+    test(
+        "refused_cancel_repeated_at_once",
+        ("exchange", "live_cases", "a_cancel_that_is_refused"),
+        "A cancel that the exchange refuses goes again as soon as its order is seen to be live.",
+    ),
+    test(
+        "unreadable_funding_asked_for_again_and_again",
+        ("exchange", "live_cases", "funding_that_cannot_be_read"),
+        "Funding that cannot be read is asked for every two seconds, for ever.",
+    ),
+    test(
+        "funding_from_before_a_position_is_its",
+        ("exchange", "lib", "funding_from_before_a_position"),
+        "After a restart, funding that the user's own position of the symbol paid before is booked to ours.",
+    ),
+    test(
         "mended_fault_stays",
         ("exchange", "live_cases", "a_fault_that_its_user_has_mended"),
         "An account that was refused once is not looked at again before its nightly check.",

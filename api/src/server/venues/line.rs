@@ -201,6 +201,12 @@ impl<E: Entropy + Clone> Line<E> {
                 Notice::Unexplained(account, symbol, units) => {
                     tracing::error!(%account, venue, %symbol, units, "a position changed and no execution says why: booked at the mark price");
                 }
+                Notice::SocketRefused(account, text) => {
+                    tracing::warn!(%account, venue, %text, "a socket of an exchange account is refused: without its stream it opens nothing, and is compared by HTTP");
+                }
+                Notice::FundingUnread(account) => {
+                    tracing::error!(%account, venue, "the exchange does not tell an account's funding: it is booked as money that moved until it does");
+                }
                 Notice::KeyEnds(account, days) => {
                     tracing::warn!(%account, venue, days, "the key of an exchange account ends within so many days: its user has to make and enter another");
                 }

@@ -12,6 +12,7 @@ use engine::core::key::KeyFault;
 use engine::core::order::{NewOrder, Side};
 use engine::core::venue_account::VenuePlace;
 
+use super::comparing::FUNDING_TRIES;
 use super::limits::{ENDED_KEPT, OTHERS_KEPT};
 use super::mending::Mending;
 use super::order::{Cancel, LiveOrder};
@@ -180,12 +181,19 @@ pub(super) struct Account {
     /// The same for its order entry: one that does not come up must not hold up the stream.
     pub(super) trade_pause: u64,
     pub(super) trade_from: Timestamp,
+    /// Its stream was refused to it, and none was opened since.
+    pub(super) stream_refused: bool,
+    /// The same for its order entry.
+    pub(super) trade_refused: bool,
     pub(super) key_checked_at: Option<Timestamp>,
     /// Of how few days left its end was told last.
     pub(super) days_told: Option<u64>,
     /// The exchange has said what the key is. One that takes the place of another may be of another account.
     pub(super) is_judged: bool,
     pub(super) funding_checked_at: Option<Timestamp>,
+    /// Readings of it that failed in a row, and until when it is not asked for again.
+    pub(super) funding_failures: u8,
+    pub(super) funding_from: Timestamp,
     /// Something was open since funding was last read: it may have been settled although nothing is open now.
     pub(super) held_since_funding: bool,
     /// A question about funding is queued or under way: a balance may hold what it will tell.
@@ -264,10 +272,14 @@ impl Account {
             stream_from: Timestamp(0),
             trade_pause: 0,
             trade_from: Timestamp(0),
+            stream_refused: false,
+            trade_refused: false,
             key_checked_at: None,
             days_told: None,
             is_judged: true,
             funding_checked_at: None,
+            funding_failures: 0,
+            funding_from: Timestamp(0),
             held_since_funding: false,
             funding_asking: false,
             balance_waits: false,
@@ -398,9 +410,15 @@ impl Account {
     }
 
     /// Whether funding may have been settled that was not read yet: until it is, the balance shows money that comes from nowhere.
+    /// Not for ever, where it cannot be read.
     pub(super) fn lacks_funding(&self) -> bool {
+        self.funding_asking || (self.funding_failures < FUNDING_TRIES && self.wants_funding())
+    }
+
+    /// Whether funding is to be read, and nobody has asked yet.
+    pub(super) fn wants_funding(&self) -> bool {
         let held = self.held_since_funding || !self.symbols().is_empty();
-        self.funding_asking || (held && self.funding_checked_at.is_none())
+        held && !self.funding_asking && self.funding_checked_at.is_none()
     }
 
     /// Whether the balance that was asked for is what the engine's books should say: what moved since then, is under way or was
@@ -431,9 +449,25 @@ impl Account {
         true
     }
 
+    /// Whether something is open, or an order is under way that may make it so.
+    pub(super) fn holds(&self) -> bool {
+        !self.symbols().is_empty() || self.orders.values().any(LiveOrder::is_open)
+    }
+
     /// Whether its user has something to do at the exchange.
     pub(super) const fn has_to_be_mended(&self) -> bool {
         self.suspended.is_some() || self.mending.is_mute
+    }
+
+    /// Whether its questions are refused for its key: what is not answered then proves nothing.
+    pub(super) const fn is_refused(&self) -> bool {
+        let of_key = match &self.suspended {
+            Some(why) => {
+                matches!(why.fault, KeyFault::Rejected | KeyFault::AddressNotAllowed | KeyFault::Expired)
+            }
+            None => false,
+        };
+        self.mending.is_mute || of_key
     }
 
     /// Whether it holds a long and a short beside each other, or may.

@@ -13,8 +13,8 @@ impl<P: Shape> Connector<P> {
     /// How a call ended. One that is not known (any more) is ignored: its end was taken for unknown before.
     pub fn call_done(&mut self, now: Timestamp, tag: Tag, end: CallEnd<'_>) {
         let Some(flight) = self.in_flight.remove(&tag) else { return };
-        self.calls_under_way = self.calls_under_way.saturating_sub(1);
         let job = flight.job;
+        self.call_ended(job.purpose);
         let end = match end {
             CallEnd::NotSent => {
                 self.pacer.withdrawn(now, flight.pass);
@@ -41,7 +41,7 @@ impl<P: Shape> Connector<P> {
     pub(super) fn unanswered(&mut self, now: Timestamp, tag: Tag) {
         let Some(flight) = self.in_flight.remove(&tag) else { return };
         if flight.socket.is_none() {
-            self.calls_under_way = self.calls_under_way.saturating_sub(1);
+            self.call_ended(flight.job.purpose);
         }
         self.pacer.answered(now, flight.pass, Used::default(), Some(&FailureKind::Unknown));
         if let Some(socket) = flight.socket {

@@ -14,7 +14,9 @@ use engine::core::key::KeyFault;
 use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, Unexplained, signed};
-use super::limits::{KEY_SPAN, LOOK_BACK_MS, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE};
+use super::limits::{
+    FUNDING_PAUSE_MAX, KEY_SPAN, LOOK_BACK_MS, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE,
+};
 use super::order::{Cancel, LiveOrder, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -28,6 +30,10 @@ use crate::live::protocol::{
 const BALANCES_EVERY: u64 = 4;
 /// Funding is asked for this often beside the stream: exchanges settle it every 1 to 8 hours.
 const FUNDING_SPAN: u64 = 4 * 3_600_000_000;
+/// What of funding is read again the next time, in milliseconds: settlements are told late.
+const FUNDING_AGAIN_MS: u64 = 3_600_000;
+/// Readings of funding that fail in a row, with their pauses some 8 minutes, after which balances count without.
+pub(super) const FUNDING_TRIES: u8 = 8;
 /// How soon an account is compared again after a comparison failed.
 const FAILED_PAUSE: u64 = 2_000_000;
 
@@ -129,7 +135,7 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         let due = account.funding_checked_at.is_none_or(|at| now.micros_since(at) >= FUNDING_SPAN);
         let held = account.held_since_funding || !account.symbols().is_empty();
-        if account.funding_asking || !held || !due {
+        if account.funding_asking || !held || !due || now < account.funding_from {
             return;
         }
         account.funding_checked_at = Some(now);
@@ -137,20 +143,21 @@ impl<P: Shape> Connector<P> {
         account.held_since_funding = false;
         account.funding_reading = (now, Vec::new(), 0);
         // What the last process booked last, or since the last reading, and an hour that is told again: settlements come late.
-        let back = now.micros_since(account.funding_since) / 1_000 + 3_600_000;
+        let back = now.micros_since(account.funding_since) / 1_000 + FUNDING_AGAIN_MS;
         let back = if planted::planted!("funding_of_a_downtime_not_read") { 9 * 3_600_000 } else { back };
         let since = Millis(self.pacer.clock().now(now).0.saturating_sub(back.min(LOOK_BACK_MS)));
         let ask = Ask::Funding { since, cursor: String::new() };
         self.ask(Some(slot), ask, Why::Funding, Purpose::Background);
     }
 
-    /// The answer to the question about funding, or a page of it. All of it is told together, oldest first.
+    /// The answer to the question about funding, or a page of it. All of it is told together, oldest first. Of a list that does
+    /// not end within [`PAGES_MAX`], what is known to be whole is told, and the next reading begins there.
     pub(super) fn funding_read(&mut self, now: Timestamp, slot: Slot, ask: &Ask, end: Ended) {
+        let to_its_end = !planted::planted!("funding_read_to_its_first_page");
         let account = self.account_mut(slot);
         let end = match (end, ask) {
             (Ended::Answered(Ok(Answer::Funding(rows, Some(cursor)))), Ask::Funding { since, .. })
-                if account.funding_reading.2 < PAGES_MAX
-                    && !planted::planted!("funding_read_to_its_first_page") =>
+                if account.funding_reading.2 < PAGES_MAX && to_its_end =>
             {
                 account.funding_reading.1.extend(rows);
                 account.funding_reading.2 += 1;
@@ -163,23 +170,69 @@ impl<P: Shape> Connector<P> {
         account.funding_asking = false;
         let (began, mut read, _) = std::mem::take(&mut account.funding_reading);
         let waits = std::mem::take(&mut account.balance_waits);
-        if let Ended::Answered(Ok(Answer::Funding(rows, _))) = end {
-            read.extend(rows);
+        let (rows, is_whole) = match end {
+            Ended::Answered(Ok(Answer::Funding(rows, next))) => (rows, next.is_none() || !to_its_end),
+            _ => {
+                self.funding_unread(now, slot);
+                return;
+            }
+        };
+        read.extend(rows);
+        let mut until = began;
+        if is_whole {
             read.extend(std::mem::take(&mut account.funding_held));
-            read.sort_by_key(|funding| funding.at);
-            account.funding_since = began;
-            for funding in &read {
-                self.book_funding(slot, funding);
-            }
-            if waits {
-                self.account_mut(slot).wallet_told = None;
-                self.want_comparison(now, slot);
-            }
         } else {
+            let Ask::Funding { since, .. } = ask else { return };
+            let last = read.iter().map(|funding| funding.at.0).max().unwrap_or(0);
+            // An hour of it is read again the next time.
+            if !P::FUNDING_OLDEST_FIRST || last <= since.0.saturating_add(FUNDING_AGAIN_MS) {
+                self.funding_unread(now, slot);
+                return;
+            }
+            until = began.min(Timestamp::from_millis(last));
+            // What is left of it is asked for soon, and no balance counts before.
             account.funding_checked_at = None;
             account.held_since_funding = true;
-            account.wallet_told = None;
+        }
+        read.sort_by_key(|funding| funding.at);
+        account.funding_since = until;
+        (account.funding_failures, account.funding_from) = (0, Timestamp(0));
+        for funding in &read {
+            self.book_funding(slot, funding);
+        }
+        if !is_whole {
+            self.account_mut(slot).wallet_told = None;
             self.queue.set(now.plus_micros(FAILED_PAUSE), Timer::Compare(slot));
+        } else if waits {
+            self.account_mut(slot).wallet_told = None;
+            self.want_comparison(now, slot);
+        }
+    }
+
+    /// Funding could not be read: it is asked for again after a pause that doubles. What cannot be read for many minutes holds up
+    /// no balance any more: it is seen as money that moved, until it is read.
+    fn funding_unread(&mut self, now: Timestamp, slot: Slot) {
+        let account = self.account_mut(slot);
+        account.funding_checked_at = None;
+        account.held_since_funding = true;
+        account.wallet_told = None;
+        account.funding_failures = account.funding_failures.saturating_add(1);
+        let doublings = u32::from(account.funding_failures - 1).min(16);
+        let mut pause = (FAILED_PAUSE << doublings).min(FUNDING_PAUSE_MAX);
+        if planted::planted!("unreadable_funding_asked_for_again_and_again") {
+            pause = FAILED_PAUSE;
+        }
+        account.funding_from = now.plus_micros(pause);
+        let (from, is_told) = (account.funding_from, account.funding_failures == FUNDING_TRIES);
+        self.queue.set(from, Timer::Compare(slot));
+        if is_told {
+            let account = self.account_mut(slot);
+            let (id, mut held) = (account.id, std::mem::take(&mut account.funding_held));
+            held.sort_by_key(|funding| funding.at);
+            for funding in &held {
+                self.book_funding(slot, funding);
+            }
+            self.notice(Notice::FundingUnread(id));
         }
     }
 
@@ -411,10 +464,16 @@ impl<P: Shape> Connector<P> {
         if account.compare_again {
             self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE / 4), Timer::Compare(slot));
         } else {
-            let span = if account.is_suspect { SUSPECT_SPAN } else { ROTATION_SPAN };
+            let is_unseen = !account.private_is_ready && account.holds();
+            let span = if account.is_suspect || is_unseen { SUSPECT_SPAN } else { ROTATION_SPAN };
             // Spread over the span, so that accounts that began together do not stay together.
             let spread = u64::from(slot.0).wrapping_mul(7_919) % (span / 4);
-            self.queue.set(now.plus_micros(span - spread), Timer::Compare(slot));
+            let mut at = now.plus_micros(span - spread);
+            if account.wants_funding() {
+                // It was not read, or not to its end: asked for with the comparison after its pause.
+                at = at.min(account.funding_from.max(now.plus_micros(FAILED_PAUSE)));
+            }
+            self.queue.set(at, Timer::Compare(slot));
         }
     }
 

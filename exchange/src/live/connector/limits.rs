@@ -36,7 +36,8 @@ const SECOND: u64 = 1_000_000;
 pub const ANSWER_SPAN: u64 = 6 * SECOND;
 /// The same for an exit: a position may be without a stop for 5 s only, and what is asked about after this can still be sent again.
 pub const EXIT_ANSWER_SPAN: u64 = 2 * SECOND;
-/// A question about an account without an answer after this is asked again: who asks may be waiting to protect a position.
+/// A question about an account without an answer after this is asked again: who asks may be waiting to protect a position. Lists
+/// that reach far back, of funding and of what explains a difference, have [`ANSWER_SPAN`].
 pub const READ_SPAN: u64 = SECOND * 3 / 2;
 /// An order that the exchange does not know this long after the last byte of it may have left never arrived: twice the
 /// window in which the exchange takes a request (EXCHANGES.md §2.2, §3.2; CASES.md U8).
@@ -81,6 +82,10 @@ pub const LOOK_BACK_MS: u64 = 85 * 24 * 3_600_000;
 pub const LOOK_BACK_MIN_MS: u64 = 600_000;
 /// How much older than an order its executions may seem: what the clocks of both sides are apart, with room.
 pub const ORDER_AGE_MARGIN_MS: u64 = 60_000;
+/// Funding that cannot be read is asked for again after 2 s, doubling up to this: its question is among the dearest.
+pub const FUNDING_PAUSE_MAX: u64 = 900 * SECOND;
+/// How far the exchange's times of a fill and of a settlement may be apart where they are the same.
+pub const CLOCKS_APART: u64 = 60 * SECOND;
 /// Pause between those looks.
 pub const UNEXPLAINED_PAUSE: u64 = 2 * SECOND;
 /// A listen key lives 60 minutes; it is kept at half of it (EXCHANGES.md §2.7).
@@ -102,11 +107,19 @@ pub const SUSPECT_SPAN: u64 = 30 * SECOND;
 pub const RENEW_SPAN: u64 = 120 * SECOND;
 /// Pauses before a socket is opened again: 0.5 s, doubling, at most this.
 pub const REOPEN_PAUSE_MAX: u64 = 60 * SECOND;
+/// The same for one that was refused: its pauses double up to this. New sockets are counted (EXCHANGES.md §3.2), and what a key
+/// may do is not changed by asking often; the account is compared meanwhile.
+pub const REFUSED_PAUSE_MAX: u64 = 300 * SECOND;
 /// What only a user can mend is looked at again after this ...
 pub const MEND_PAUSE_FIRST: u64 = 2 * SECOND;
 /// ... doubling up to this: a thousand accounts whose keys are dead then cost Binance's address some 500 of its 2,400 a minute,
 /// and who mends something finds it working within a quarter of an hour.
 pub const MEND_PAUSE_MAX: u64 = 900 * SECOND;
+/// The same for one that holds something: as soon as it can be seen again, its stop has to be looked for.
+pub const MEND_PAUSE_HELD_MAX: u64 = 15 * SECOND;
+/// The pauses before a cancel that was not taken goes again: [`AGAIN_PAUSE`], doubling, at most this. The engine repeats a cancel
+/// every 10 s; what the exchange refuses must not use up the budgets that closes need.
+pub const CANCEL_PAUSE_MAX: u64 = 15 * SECOND;
 /// Mark prices are asked for this often while no stream gives them.
 pub const MARKS_SPAN: u64 = 3 * SECOND;
 /// The same while a stream tells only of what changed: a price that stands still would look old.

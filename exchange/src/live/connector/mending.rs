@@ -2,13 +2,15 @@
 //! mode. How often the exchange is asked whether it is mended.
 //!
 //! **Invariants**: while questions of an account are refused, it asks nothing and opens nothing but a look after each pause; the
-//! pauses double, up to [`MEND_PAUSE_MAX`]: accounts that nobody looks after use up no budget that others need. Exits go on. A
-//! fault is cleared by a look at mode, rights and key that finds none, never by time. **Owns**: [`Mending`] of each account.
+//! pauses double, up to [`MEND_PAUSE_MAX`]: accounts that nobody looks after use up no budget that others need. Exits go on, and
+//! what holds something is looked at within [`MEND_PAUSE_HELD_MAX`]. Only what says what is held makes an account mute: a refused
+//! log-in, a list key or a list of executions proves nothing about those. A fault is cleared by a look at mode, rights and key
+//! that finds none, never by time. **Owns**: [`Mending`] of each account.
 
 use engine::core::ids::Timestamp;
 
 use super::account::Slot;
-use super::limits::{MEND_PAUSE_FIRST, MEND_PAUSE_MAX};
+use super::limits::{MEND_PAUSE_FIRST, MEND_PAUSE_HELD_MAX, MEND_PAUSE_MAX};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Shape};
@@ -30,13 +32,15 @@ pub(super) struct Mending {
 }
 
 impl Mending {
-    /// When the next look is, from now on.
-    fn put_off(&mut self, now: Timestamp, slot: Slot) -> Timestamp {
+    /// When the next look is, from now on. `holds`: something is open that nobody sees meanwhile.
+    fn put_off(&mut self, now: Timestamp, slot: Slot, holds: bool) -> Timestamp {
         let lasted = |at: Timestamp| now.micros_since(at) >= MEND_PAUSE_MAX;
         if self.cleared_at.take().is_some_and(lasted) {
             self.pause = 0;
         }
-        self.pause = (self.pause * 2).clamp(MEND_PAUSE_FIRST, MEND_PAUSE_MAX);
+        let is_patient = !holds || planted::planted!("held_position_not_looked_at");
+        let most = if is_patient { MEND_PAUSE_MAX } else { MEND_PAUSE_HELD_MAX };
+        self.pause = (self.pause * 2).clamp(MEND_PAUSE_FIRST, most);
         // Not all at once, when it is the address that they have in common.
         let spread = u64::from(slot.0).wrapping_mul(104_729) % (self.pause / 4);
         let at = now.plus_micros(self.pause - spread);
@@ -72,9 +76,7 @@ impl<P: Shape> Connector<P> {
                     self.account_mut(slot).mending.mute();
                     self.found(slot, super::keys::fault_of(failure.code), failure.code, &failure.text);
                 }
-                Why::Query(_) | Why::Fills(..) | Why::OpenKey | Why::KeepKey | Why::Funding => {
-                    self.account_mut(slot).mending.mute();
-                }
+                Why::Query(_) => self.account_mut(slot).mending.mute(),
                 _ => {}
             },
             Err(failure) if failure.kind == FailureKind::Mode => {
@@ -92,6 +94,7 @@ impl<P: Shape> Connector<P> {
         if account.mending.waits_to_connect && !account.mending.is_mute {
             account.mending.waits_to_connect = false;
             (account.reopen_pause, account.trade_pause) = (0, 0);
+            (account.funding_failures, account.funding_from) = (0, Timestamp(0));
             self.connect(now, slot);
         }
     }
@@ -100,7 +103,8 @@ impl<P: Shape> Connector<P> {
     pub(super) fn look_again_later(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
         if account.has_to_be_mended() && account.mending.again_at.is_none() {
-            let at = account.mending.put_off(now, slot);
+            let holds = account.holds();
+            let at = account.mending.put_off(now, slot, holds);
             self.queue.set(at, Timer::Mend(slot));
         }
     }
@@ -124,10 +128,10 @@ impl<P: Shape> Connector<P> {
         account.mode_is_known = false;
         account.key_checked_at = None;
         // What holds something is looked after first.
-        let holds = !account.symbols().is_empty() || account.orders.values().any(super::LiveOrder::is_open);
+        let holds = account.holds();
         let purpose = if holds { Purpose::Reconcile } else { Purpose::Background };
         account.compare_again |= account.comparing != super::account::Comparing::No;
-        let at = account.mending.put_off(now, slot);
+        let at = account.mending.put_off(now, slot, holds);
         self.queue.set(at, Timer::Mend(slot));
         self.compare_for(now, slot, purpose);
     }

@@ -53,7 +53,7 @@ pub use self::census::Census;
 use self::census::Counting;
 use self::feed::Feed;
 pub use self::feed::MarkFigures;
-use self::limits::{ACCOUNTS_MAX, ENTRY_SPAN, ORDERS_MAX};
+use self::limits::{ACCOUNTS_MAX, CLOCKS_APART, ENTRY_SPAN, ORDERS_MAX};
 use self::order::{Cancel, LiveOrder, Phase};
 pub use self::outgoing::{CallEnd, Outgoing, Server, SocketId, Tag};
 use self::queue::{InFlight, Queue, Timer};
@@ -162,6 +162,10 @@ pub enum Notice {
     Foreign(AccountId, Symbol, i64),
     /// A position changed and the exchange's executions do not say why: booked at the mark price.
     Unexplained(AccountId, Symbol, i64),
+    /// A socket of an account was refused to it, in these words; its questions by HTTP are another matter.
+    SocketRefused(AccountId, String),
+    /// Funding could not be read for many minutes: what was settled is seen as money that moved.
+    FundingUnread(AccountId),
     /// The key ends in so many days or fewer.
     KeyEnds(AccountId, u64),
     /// An entry was filled after its end was told: what it opened is followed by nobody.
@@ -214,6 +218,8 @@ pub struct Connector<P: Shape> {
     queue: Queue,
     in_flight: BTreeMap<Tag, InFlight>,
     calls_under_way: usize,
+    /// Of these, those for entries.
+    opens_under_way: usize,
     pacer: Pacer,
     sockets: BTreeMap<SocketId, Socket>,
     shared_trade: Option<SocketId>,
@@ -266,6 +272,7 @@ impl<P: Shape> Connector<P> {
             queue: Queue::default(),
             in_flight: BTreeMap::new(),
             calls_under_way: 0,
+            opens_under_way: 0,
             pacer,
             sockets: BTreeMap::new(),
             shared_trade: None,
@@ -320,6 +327,8 @@ impl<P: Shape> Connector<P> {
             account.mode_is_known = false;
             account.name_is_known = false;
             (account.reopen_pause, account.trade_pause) = (0, 0);
+            (account.stream_refused, account.trade_refused) = (false, false);
+            (account.funding_failures, account.funding_from) = (0, Timestamp(0));
             self.connect(now, slot);
             return Ok(());
         }
@@ -339,7 +348,10 @@ impl<P: Shape> Connector<P> {
                 engine::core::order::Side::Buy
             };
             account.moved(position.symbol, side, Quantity::from_units(position.size).abs());
-            account.funded.insert(position.symbol, position.funded_at);
+            // What was settled before it was another position's: the user's own, if it was of this symbol.
+            let before = position.opened_at.0.saturating_sub(CLOCKS_APART);
+            let before = if planted::planted!("funding_from_before_a_position_is_its") { 0 } else { before };
+            account.funded.insert(position.symbol, position.funded_at.max(Timestamp(before)));
             account.opened.insert(position.symbol, position.opened_at);
             account.views.begin(position.symbol, Millis(position.opened_at.millis()));
             account.funding_since = account.funding_since.min(position.funded_at.max(position.opened_at));
@@ -642,6 +654,7 @@ impl<P: Shape> Connector<P> {
                 Some(at) if now < at => self.queue.set(at, timer),
                 _ => self.ask_about_if_open(now, slot, id),
             },
+            Timer::TakeBack(slot, id) => self.take_back(now, slot, id),
             Timer::Mend(slot) => self.mend(now, slot),
             Timer::GoOn(slot, id) => self.go_on(now, slot, id),
             Timer::Unanswered(tag) => self.unanswered(now, tag),

@@ -68,6 +68,9 @@ pub(super) struct LiveOrder {
     pub(super) retries: usize,
     pub(super) end: Option<End>,
     pub(super) cancel: Cancel,
+    /// A cancel was not taken: another one goes at this time at the soonest, after such a pause.
+    pub(super) cancel_from: Timestamp,
+    pub(super) cancel_pause: u64,
     /// A question about it is queued or under way.
     pub(super) asking: bool,
     /// How often it was asked about since the last sure word.
@@ -114,6 +117,8 @@ impl LiveOrder {
             retries: 0,
             end: None,
             cancel: Cancel::No,
+            cancel_from: Timestamp(0),
+            cancel_pause: 0,
             asking: false,
             asked: 0,
             not_found: 0,
@@ -139,6 +144,13 @@ impl LiveOrder {
     /// Whether something can still happen to it.
     pub(super) fn is_open(&self) -> bool {
         self.phase != Phase::Ended
+    }
+
+    /// What it did to its position, if it is over, was booked without its fills: none that is told later counts.
+    pub(super) fn made_up(&mut self) {
+        if !self.is_open() && self.new.reduce_only {
+            self.booked = Quantity::MAX;
+        }
     }
 
     /// An execution as a stream tells it.

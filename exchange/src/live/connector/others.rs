@@ -128,6 +128,10 @@ impl<P: Shape> Connector<P> {
         }
         self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, symbol));
         let account = self.account_mut(slot);
+        if account.is_refused() {
+            // That nothing is answered explains nothing: not looked at, and not believed, before it can be seen again.
+            return;
+        }
         if !account.is_quiet(symbol) {
             // Our own orders first: what they did may be all of it.
             return;
@@ -185,9 +189,12 @@ impl<P: Shape> Connector<P> {
             return;
         };
         read.rows.extend(rows);
-        if let (Some(cursor), Ask::Executions { since, .. }) = (next, ask)
-            && read.pages < PAGES_MAX
-        {
+        if let (Some(cursor), Ask::Executions { since, .. }) = (next, ask) {
+            if read.pages >= PAGES_MAX {
+                // A part of it explains nothing: what is missing may be in the rest.
+                self.look_failed(slot, symbol);
+                return;
+            }
             read.pages += 1;
             self.account_mut(slot).unexplained.entry(symbol).or_default().asking = true;
             let ask = Ask::Executions { symbol, order: None, since: *since, cursor };
@@ -201,7 +208,8 @@ impl<P: Shape> Connector<P> {
             if let Some(id) = self.account(slot).find(&execution.client_id, &execution.venue_id) {
                 // Its own list tells it in order.
                 self.want_fills(now, slot, id, 0);
-                *named.entry(id).or_default() += execution.quantity.units();
+                let sum = named.entry(id).or_default();
+                *sum = sum.saturating_add(execution.quantity.units());
             }
         }
         let account = self.account(slot);
@@ -334,6 +342,10 @@ impl<P: Shape> Connector<P> {
         let side = if delta > 0 { engine::core::order::Side::Buy } else { engine::core::order::Side::Sell };
         let account = self.account_mut(slot);
         account.unexplained.remove(&symbol);
+        // What exits that are over did is in it, whenever a list tells their fills.
+        for order in account.orders.values_mut().filter(|o| o.new.symbol == symbol) {
+            order.made_up();
+        }
         account.others_fills += 1;
         let fill = made_up_fill(account.others_fills, price, quantity, now);
         account.moved(symbol, side, quantity);
@@ -406,9 +418,11 @@ mod tests {
     use engine::core::order::{Liquidity, Side};
     use engine::core::venue_account::VenuePlace;
 
+    use super::super::account::Unexplained;
     use super::*;
     use crate::live::binance::Binance;
     use crate::live::connector::{KnownAccount, KnownPosition};
+    use crate::live::credential::{Credential, KeyKind};
     use crate::live::pacing::limits::VenueLimits;
     use crate::live::pacing::{AddressBudget, Pacer};
 
@@ -416,6 +430,11 @@ mod tests {
 
     /// A connector with an account that holds a long position of 10.
     fn holding(symbol: Symbol) -> Connector<Binance> {
+        holding_since(symbol, Timestamp(0))
+    }
+
+    /// The same with the time of its first fill.
+    fn holding_since(symbol: Symbol, opened_at: Timestamp) -> Connector<Binance> {
         let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
         let mut connector = Connector::new(Pacer::new(budget), 1);
         let size = Quantity::from_whole(10).units();
@@ -424,7 +443,7 @@ mod tests {
             place: VenuePlace::PAPER,
             credential: None,
             key_number: 1,
-            positions: vec![KnownPosition { symbol, size, opened_at: Timestamp(0), funded_at: Timestamp(0) }],
+            positions: vec![KnownPosition { symbol, size, opened_at, funded_at: Timestamp(0) }],
             orders: Vec::new(),
             others_fills: 0,
             expects: Vec::new(),
@@ -455,6 +474,89 @@ mod tests {
             })
             .collect();
         assert_eq!(times, [Timestamp::from_millis(settled), Timestamp::from_millis(settled + 8 * HOUR)]);
+    }
+
+    fn funding(symbol: Symbol, at: u64) -> FundingView {
+        let (amount, asset) = (Money::from_whole(1), "USDT".to_owned());
+        FundingView { symbol: Some(symbol), amount, asset, rate: None, mark: None, at: Millis(at) }
+    }
+
+    #[test]
+    fn funding_from_before_a_position_is_somebody_elses() {
+        const HOUR: u64 = 3_600_000;
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        let hour = NOW.millis() / HOUR * HOUR;
+        // It began some minutes after that hour, or some seconds before it by a clock that is not the settlement's.
+        for (opened, counts) in [(hour + 300_000, false), (hour - 4_000, true), (hour + 4_000, true)] {
+            let mut connector = holding_since(symbol, Timestamp::from_millis(opened));
+            connector.book_funding(Slot(0), &funding(symbol, hour - 8 * HOUR));
+            assert!(connector.reports.is_empty(), "{:?}", connector.reports);
+            connector.book_funding(Slot(0), &funding(symbol, hour));
+            assert_eq!(connector.reports.len(), usize::from(counts), "opened at {opened}");
+            connector.book_funding(Slot(0), &funding(symbol, hour + HOUR));
+            assert_eq!(connector.reports.len(), usize::from(counts) + 1);
+        }
+    }
+
+    #[test]
+    fn funding_whose_list_does_not_end_is_read_on_where_it_was_cut() {
+        const HOUR: u64 = 3_600_000;
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        let mut connector = holding(symbol);
+        let hour = NOW.millis() / HOUR * HOUR;
+        let ask = Ask::Funding { since: Millis(hour - 100 * HOUR), cursor: "64".to_owned() };
+        let rows = |hours: std::ops::Range<u64>| hours.map(|n| funding(symbol, hour - n * HOUR)).collect();
+        let cut = |rows| Ended::Answered(Ok(Answer::Funding(rows, Some("65".to_owned()))));
+        let account = connector.account_mut(Slot(0));
+        account.funding_asking = true;
+        account.funding_reading = (NOW, rows(60..90), PAGES_MAX);
+        connector.funding_read(NOW, Slot(0), &ask, cut(rows(40..60)));
+        assert_eq!(connector.reports.len(), 50);
+        let account = connector.account(Slot(0));
+        assert_eq!(account.funding_since.millis(), hour - 40 * HOUR);
+        assert!(account.lacks_funding(), "the rest of it is still to be read");
+        // One that comes no further is none.
+        let ask = Ask::Funding { since: Millis(hour - 41 * HOUR), cursor: "64".to_owned() };
+        connector.account_mut(Slot(0)).funding_reading = (NOW, Vec::new(), PAGES_MAX);
+        connector.funding_read(NOW, Slot(0), &ask, cut(rows(40..41)));
+        let account = connector.account(Slot(0));
+        assert_eq!((account.funding_since.millis(), account.funding_failures), (hour - 40 * HOUR, 1));
+    }
+
+    #[test]
+    fn a_part_of_a_list_of_executions_explains_nothing() {
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        let mut connector = holding(symbol);
+        let look = Unexplained { looks: 1, failures: 0, asking: true };
+        connector.account_mut(Slot(0)).unexplained.insert(symbol, look);
+        let ask = Ask::Executions { symbol, order: None, since: Millis(0), cursor: "64".to_owned() };
+        let read = Reading { rows: Vec::new(), pages: PAGES_MAX };
+        let cut = Ended::Answered(Ok(Answer::Executions(Vec::new(), Some("65".to_owned()))));
+        connector.explained(NOW, Slot(0), symbol, read, &ask, cut);
+        let look = connector.account(Slot(0)).unexplained[&symbol];
+        assert_eq!((look.looks, look.failures, look.asking), (0, 1, false));
+    }
+
+    #[test]
+    fn what_is_refused_explains_nothing() {
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        for is_refused in [true, false] {
+            let mut connector = holding(symbol);
+            let account = connector.account_mut(Slot(0));
+            account.credential = Some(Credential::new(KeyKind::Hmac, "key", "secret").unwrap());
+            account.views.ask(Millis(0));
+            account.views.read();
+            if is_refused {
+                account.mending.mute();
+            }
+            for _ in 0..40 {
+                connector.explain(NOW, Slot(0), symbol);
+            }
+            let has_looked = connector.account(Slot(0)).unexplained.contains_key(&symbol)
+                || connector.account(Slot(0)).comparing != crate::live::connector::account::Comparing::No;
+            assert_eq!(has_looked, !is_refused);
+            assert!(connector.queue.next_due(NOW).is_some(), "it is come back to");
+        }
     }
 
     #[test]

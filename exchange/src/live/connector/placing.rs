@@ -8,8 +8,8 @@ use planted::planted;
 
 use super::account::Slot;
 use super::limits::{
-    AGAIN_PAUSE, ENTRY_RETRIES, EXIT_RESENDS, NEVER_ARRIVED_DOUBT_SPAN, NEVER_ARRIVED_SPAN, RESEND_EXIT_SPAN,
-    STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
+    AGAIN_PAUSE, CANCEL_PAUSE_MAX, ENTRY_RETRIES, EXIT_RESENDS, NEVER_ARRIVED_DOUBT_SPAN, NEVER_ARRIVED_SPAN,
+    RESEND_EXIT_SPAN, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
 };
 use super::order::{Cancel, Phase};
 use super::queue::{Timer, Why};
@@ -67,7 +67,7 @@ impl<P: Shape> Connector<P> {
         if !account.is_ready || !account.private_is_ready {
             // The comparison at the start tells whether something is open already, and nothing opens while no stream would
             // tell of its fills; with either this is looked at again. It does not wait out a pause that nobody needs.
-            let idle = account.private.is_none();
+            let idle = account.private.is_none() && !account.stream_refused;
             self.queue.set(deadline, Timer::Expire(slot, id));
             if idle {
                 self.account_mut(slot).reopen_pause = 0;
@@ -584,6 +584,8 @@ impl<P: Shape> Connector<P> {
                 self.end(slot, id, VenueReport::Ended { id, state, reason });
             }
             Phase::Live if order.attached => self.detach(now, slot, id),
+            // It was refused a moment ago; a timer comes back to it.
+            Phase::Live if now < order.cancel_from => {}
             Phase::Live => {
                 if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
                     order.cancel = Cancel::Sent;
@@ -609,6 +611,17 @@ impl<P: Shape> Connector<P> {
         }
         if !taken {
             order.cancel = Cancel::Wanted;
+            if !planted!("refused_cancel_repeated_at_once") {
+                order.cancel_pause = (order.cancel_pause * 2).clamp(AGAIN_PAUSE, CANCEL_PAUSE_MAX);
+                order.cancel_from = now.plus_micros(order.cancel_pause);
+                let from = order.cancel_from;
+                self.queue.set(from, Timer::TakeBack(slot, id));
+            }
+        }
+        if let Ended::Answered(Err(failure)) = end
+            && failure.kind == FailureKind::UserMustAct
+        {
+            self.user_must_act(slot, failure);
         }
         let pause = if taken { STREAM_PATIENCE } else { AGAIN_PAUSE };
         self.ask_about(now, slot, id, pause);

@@ -17,6 +17,8 @@ use crate::live::protocol::{Ask, ExecutionView, Millis};
 /// Requests by HTTP that are under way at once: more wait here, where closes can overtake them. Of these, too, a fifth is out of
 /// reach for opens, as of every budget ([`Purpose::ceiling`]): an exit does not wait for the slow answers to a fan-out.
 const CALLS_UNDER_WAY_MAX: u32 = 48;
+/// So many of them entries may always have, in their turn: the answers to a fan-out's questions do not keep them waiting.
+const OPENS_UNDER_WAY_MIN: usize = CALLS_UNDER_WAY_MAX as usize / 4;
 /// Jobs that one turn looks at: the shard has other work, and the network is asked after each turn whether it is crowded.
 const PUMP_MAX: usize = 128;
 
@@ -88,6 +90,7 @@ pub(super) struct InFlight {
 pub(super) enum Timer {
     AskAbout(Slot, ClientOrderId),
     GoOn(Slot, ClientOrderId),
+    TakeBack(Slot, ClientOrderId),
     Unanswered(Tag),
     Expire(Slot, ClientOrderId),
     Explain(Slot, Symbol),
@@ -236,6 +239,7 @@ impl<P: Shape> Connector<P> {
         let is_crowded =
             self.crowded.is_some_and(|socket| self.shared_trade == Some(socket) && takes(socket))
                 && !planted!("entries_signed_into_a_crowded_socket");
+        let mut opens_wait = false;
         let mut stopped = [false; 4];
         stopped[line_of(Purpose::Open)] = is_crowded;
         for _ in 0..PUMP_MAX {
@@ -248,7 +252,11 @@ impl<P: Shape> Connector<P> {
                 continue;
             }
             let socket = self.trade_socket_for(&job);
-            if socket.is_none() && self.calls_under_way >= calls_max(job.purpose) {
+            // Questions may have more places under way: they would take each that becomes free before entries may have it.
+            let gives_way =
+                opens_wait && job.purpose == Purpose::Reconcile && self.opens_under_way < OPENS_UNDER_WAY_MIN;
+            if socket.is_none() && (self.calls_under_way >= calls_max(job.purpose) || gives_way) {
+                opens_wait |= job.purpose == Purpose::Open;
                 self.queue.lines[line].push_front(job);
                 stopped[line] = true;
                 continue;
@@ -265,6 +273,17 @@ impl<P: Shape> Connector<P> {
                 Admission::Refused(why) => self.refused(now, job, why),
             }
         }
+    }
+
+    fn call_begins(&mut self, purpose: Purpose) {
+        self.calls_under_way += 1;
+        self.opens_under_way += usize::from(purpose == Purpose::Open);
+    }
+
+    /// A request by HTTP is under way no more.
+    pub(super) fn call_ended(&mut self, purpose: Purpose) {
+        self.calls_under_way = self.calls_under_way.saturating_sub(1);
+        self.opens_under_way = self.opens_under_way.saturating_sub(usize::from(purpose == Purpose::Open));
     }
 
     /// Whether nobody waits for the answer any more.
@@ -308,10 +327,11 @@ impl<P: Shape> Connector<P> {
         };
         let asks = !job.ask.is_write() && !matches!(job.why, Why::Public(_));
         let exits = matches!(job.why, Why::Place(_)) && job.purpose == Purpose::Close;
+        let looks_back = matches!(job.why, Why::Funding | Why::Explain(..) | Why::Forced(..));
         let span = match (asks, exits) {
-            (true, _) => READ_SPAN,
-            (false, true) => EXIT_ANSWER_SPAN,
-            (false, false) => ANSWER_SPAN,
+            (true, _) if !looks_back => READ_SPAN,
+            (_, true) => EXIT_ANSWER_SPAN,
+            (_, false) => ANSWER_SPAN,
         };
         let deadline = now.plus_micros(span);
         match (socket, message) {
@@ -319,8 +339,8 @@ impl<P: Shape> Connector<P> {
             _ => {
                 let call = P::request(&job.ask, credential, at);
                 let server = Server::of_target(&call.target);
-                self.calls_under_way += 1;
                 let purpose = job.purpose;
+                self.call_begins(purpose);
                 self.outgoing.push_back(Outgoing::Call { tag, server, call, deadline, purpose });
             }
         }

@@ -16,6 +16,8 @@ pub trait Shape: Protocol {
     const ATTACHES: bool;
     /// Whether the list of executions tells which of them are the exchange's own (Bybit), or another list has to be asked.
     const LISTS_TELL_MAKERS: bool;
+    /// Whether the list of funding begins with the oldest (Binance), so that a part of it is whole up to its last row.
+    const FUNDING_OLDEST_FIRST: bool;
     /// Whether it is the balances that tell which account it is (Binance), and not what is said of the key.
     const BALANCES_NAME: bool;
     /// Whether the answer to a new order proves that it is live. On Bybit the order stream does (EXCHANGES.md §3.4).
@@ -56,6 +58,7 @@ impl Shape for Binance {
     const SHARED: bool = true;
     const ATTACHES: bool = false;
     const LISTS_TELL_MAKERS: bool = false;
+    const FUNDING_OLDEST_FIRST: bool = true;
     const BALANCES_NAME: bool = true;
     const ANSWER_IS_PROOF: bool = true;
     const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
@@ -82,6 +85,7 @@ impl Shape for Bybit {
     const SHARED: bool = false;
     const ATTACHES: bool = true;
     const LISTS_TELL_MAKERS: bool = true;
+    const FUNDING_OLDEST_FIRST: bool = false;
     const BALANCES_NAME: bool = false;
     const ANSWER_IS_PROOF: bool = false;
     const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);

@@ -2,7 +2,8 @@
 //!
 //! **Invariants**: a listen key is never deleted, for every program of the account shares it (CASES.md S1). An order under way
 //! on a socket that ends is of unknown outcome. A socket is replaced before the exchange ends it (S4), a private stream without
-//! a gap.
+//! a gap. A log-in that is refused concerns its socket alone: what the account may do is asked by HTTP, and what it holds is
+//! compared as before.
 
 use engine::core::ids::Timestamp;
 use engine::core::venue_account::Environment;
@@ -10,15 +11,15 @@ use planted::planted;
 
 use super::account::{Account, Slot};
 use super::limits::{
-    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REOPEN_PAUSE_MAX,
-    SOCKET_AGE_MAX, SUCCESSOR_SPAN,
+    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REFUSED_PAUSE_MAX,
+    REOPEN_PAUSE_MAX, SOCKET_AGE_MAX, SUCCESSOR_SPAN,
 };
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
-use crate::live::protocol::{Ask, StreamEvent, TradeMessage, TradeReply};
+use crate::live::protocol::{Ask, Failure, StreamEvent, TradeMessage, TradeReply};
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +63,9 @@ impl Socket {
 }
 
 /// When something of an account is opened again: after a pause that doubles, and not all at once after an outage (CASES.md N6).
-fn put_off(now: Timestamp, slot: Slot, pause: &mut u64) -> Timestamp {
-    *pause = (*pause * 2).clamp(500_000, REOPEN_PAUSE_MAX);
+fn put_off(now: Timestamp, slot: Slot, pause: &mut u64, was_refused: bool) -> Timestamp {
+    let most = if was_refused { REFUSED_PAUSE_MAX } else { REOPEN_PAUSE_MAX };
+    *pause = (*pause * 2).clamp(500_000, most);
     let spread = u64::from(slot.0).wrapping_mul(104_729) % *pause;
     now.plus_micros(*pause / 2 + spread)
 }
@@ -222,9 +224,12 @@ impl<P: Shape> Connector<P> {
         match (why, end) {
             (Why::OpenKey, Ended::Answered(Ok(Answer::ListenKey(key)))) => self.listen_key(now, slot, key),
             (Why::KeepKey, Ended::Answered(Ok(_))) => {}
-            (_, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
-                self.user_must_act(slot, &failure);
+            (Why::OpenKey, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
+                self.stream_was_refused(now, slot, &failure);
                 self.reopen_later(now, slot);
+            }
+            (Why::KeepKey, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
+                self.doubt_key(now, slot);
             }
             // A key that cannot be kept is opened again: the same one, if it still lives.
             (Why::KeepKey, _) => self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile),
@@ -238,7 +243,7 @@ impl<P: Shape> Connector<P> {
             // With the next look that finds its questions answered.
             return;
         }
-        let at = put_off(now, slot, &mut account.reopen_pause);
+        let at = put_off(now, slot, &mut account.reopen_pause, account.stream_refused);
         account.stream_from = at;
         self.queue.set(at, Timer::Reopen(slot));
     }
@@ -249,9 +254,35 @@ impl<P: Shape> Connector<P> {
         if account.mending.is_mute {
             return;
         }
-        let at = put_off(now, slot, &mut account.trade_pause);
+        let at = put_off(now, slot, &mut account.trade_pause, account.trade_refused);
         account.trade_from = at;
         self.queue.set(at, Timer::Reopen(slot));
+    }
+
+    /// An account's stream was refused to it. Whether that is the key's fault say its questions by HTTP.
+    fn stream_was_refused(&mut self, now: Timestamp, slot: Slot, failure: &Failure) {
+        let account = self.account_mut(slot);
+        if !std::mem::replace(&mut account.stream_refused, true) {
+            let id = account.id;
+            self.notice(Notice::SocketRefused(id, failure.text.clone()));
+        }
+        self.doubt_key(now, slot);
+    }
+
+    /// The same for its order entry: orders go by HTTP meanwhile.
+    fn trade_was_refused(&mut self, now: Timestamp, slot: Slot, failure: &Failure) {
+        let account = self.account_mut(slot);
+        if !std::mem::replace(&mut account.trade_refused, true) {
+            let id = account.id;
+            self.notice(Notice::SocketRefused(id, failure.text.clone()));
+        }
+        self.doubt_key(now, slot);
+    }
+
+    /// What the key may do is asked for anew, and what is held.
+    fn doubt_key(&mut self, now: Timestamp, slot: Slot) {
+        self.account_mut(slot).key_checked_at = None;
+        self.want_comparison(now, slot);
     }
 
     /// A socket is open.
@@ -291,7 +322,8 @@ impl<P: Shape> Connector<P> {
                 self.trade_pause = 0;
             }
             if let Some(slot) = known.slot {
-                self.account_mut(slot).trade_pause = 0;
+                let account = self.account_mut(slot);
+                (account.trade_pause, account.trade_refused) = (0, false);
             }
             return;
         }
@@ -335,7 +367,7 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         account.private_is_ready = true;
         account.stream_since = now;
-        account.reopen_pause = 0;
+        (account.reopen_pause, account.stream_refused) = (0, false);
         account.funding_checked_at = None;
         if !planted!("gap_of_a_stream_not_compared") {
             self.want_comparison(now, slot);
@@ -487,10 +519,17 @@ impl<P: Shape> Connector<P> {
             }
             StreamEvent::Refused(failure) => {
                 if let Some(slot) = slot {
+                    let is_trade = known.kind == Kind::Trade;
                     if failure.kind == crate::live::protocol::FailureKind::UserMustAct {
-                        self.user_must_act(slot, &failure);
-                        self.account_mut(slot).mending.mute();
-                        self.look_again_later(now, slot);
+                        if is_trade {
+                            self.trade_was_refused(now, slot, &failure);
+                        } else {
+                            self.stream_was_refused(now, slot, &failure);
+                        }
+                        if planted!("refused_log_in_silences_the_account") {
+                            self.account_mut(slot).mending.mute();
+                            self.look_again_later(now, slot);
+                        }
                     }
                     self.close(socket);
                 }
