@@ -61,6 +61,23 @@ fn begin(server: &Server, person: &Person, version: &str, more: &str) -> TcpStre
     socket
 }
 
+/// Begins one as soon as there is a place for it and the primary answers, and what came of it first: a place that was left is free
+/// a moment later, and the primary answers four at a time.
+fn begun(server: &Server, person: &Person, version: &str) -> (TcpStream, Vec<u8>) {
+    let mut found = None;
+    wait_until("an export begins", || {
+        let mut socket = begin(server, person, version, "");
+        let beginning = first(&mut socket, 200);
+        let head = String::from_utf8_lossy(&beginning).into_owned();
+        if head.starts_with("HTTP/1.1 200") && head.contains("X-Source: primary") {
+            found = Some((socket, beginning));
+            return None;
+        }
+        Some(head)
+    });
+    found.expect("it was waited for")
+}
+
 /// Reads until there is so much.
 fn first(socket: &mut TcpStream, bytes: usize) -> Vec<u8> {
     let mut read = Vec::new();
@@ -186,16 +203,7 @@ fn exports_are_bounded_and_a_part_is_never_taken_for_the_whole() {
     // So many at a time; one more is told to come again, and may as soon as a client has gone.
     let mut open: Vec<TcpStream> = Vec::new();
     for _ in 0..STREAMS_OF_A_USER {
-        wait_until("an export begins", || {
-            let mut socket = begin(&server, &person, "1.1", "");
-            let head = String::from_utf8_lossy(&first(&mut socket, 200)).into_owned();
-            // The primary answers four at a time; where none of them ends soon, the state says that it knows of nothing.
-            if head.starts_with("HTTP/1.1 200") && head.contains("X-Source: primary") {
-                open.push(socket);
-                return None;
-            }
-            Some(head)
-        });
+        open.push(begun(&server, &person, "1.1").0);
     }
     let mut refused = Vec::new();
     rest(&mut begin(&server, &person, "1.1", ""), &mut refused);
@@ -220,8 +228,11 @@ fn exports_are_bounded_and_a_part_is_never_taken_for_the_whole() {
     });
 
     // The database goes away in the middle: no last chunk, and the old version's connection ends by a reset.
-    let mut halves = ["1.1", "1.0"].map(|version| begin(&server, &person, version, ""));
-    let mut answers: Vec<Vec<u8>> = halves.iter_mut().map(|socket| first(socket, 20_000)).collect();
+    let (mut halves, mut answers): (Vec<TcpStream>, Vec<Vec<u8>>) =
+        ["1.1", "1.0"].map(|version| begun(&server, &person, version)).into_iter().unzip();
+    for (socket, answer) in halves.iter_mut().zip(&mut answers) {
+        answer.extend(first(socket, 20_000));
+    }
     node.kill();
     let resets: Vec<bool> =
         halves.iter_mut().zip(&mut answers).map(|(socket, answer)| rest(socket, answer)).collect();
