@@ -110,7 +110,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     test(
         "missing_block_not_seen",
-        ("storage", "log", "a_follower_reads_what_is_durable::each_once_and_in_order"),
+        ("storage", "lib", "a_block_is_left_out_when_no_buffer_is_left"),
         "What the log hands over through memory is taken for all of it, though blocks were left out.",
     ),
     test(
