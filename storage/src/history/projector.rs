@@ -292,6 +292,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         let mut waiting_since = self.pause.now();
         let mut heard = waiting_since;
         while !stop.load(Ordering::Relaxed) {
+            // Also what was read ahead while a batch was written.
+            progress.set_relayed(self.relay.as_ref());
             if self.pending.is_some() {
                 self.write(progress, stop).await?;
                 heard = self.pause.now();
@@ -308,7 +310,6 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             if behind && let Some((records, bytes)) = room(projection, enough, self.sizes.bytes_max) {
                 let bounds = (records.min(STEP_RECORDS), bytes);
                 read(projection, follower, self.relay.as_mut(), durable, bounds, true).await?;
-                progress.set_relayed(self.relay.as_ref());
                 yield_now().await;
                 continue;
             }
