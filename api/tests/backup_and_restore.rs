@@ -4,7 +4,7 @@
 mod crash;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crash::files::{contents, flip};
 use crash::load::{Load, post_signal};
 use crash::people::{People, RULES, SYMBOLS, Source, TRADERS, create_source, signal_body, subscription};
 use crash::promises::{Promises, locked};
-use crash::server::Place;
+use crash::server::{Ending, Place};
 use crash::{Repeat, seed, wait_until};
 use net::http::client::Client;
 
@@ -24,6 +24,8 @@ const LOAD: Duration = Duration::from_millis(500);
 const SENDERS: usize = 3;
 /// Backups.
 const BACKUPS: usize = 4;
+/// Backups of which one is stopped in its middle, at most.
+const HELD_UP_TRIES: usize = 50;
 /// Signals that are sent again to what was restored.
 const REPEATED: usize = 30;
 
@@ -49,6 +51,51 @@ fn refused(output: &Output) -> String {
 
 fn backup(place: &Place, to: &Path) -> Output {
     run(&["backup"], &[("--data", &place.data()), ("--to", to)])
+}
+
+/// A backup that is stopped while it holds the files of the last shard, until its server has removed every one of them that it
+/// will; `None` when it was done before it could be stopped.
+fn backup_held_up(place: &Place, to: &Path) -> Option<()> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
+    command.arg("backup").arg("--data").arg(place.data()).arg("--to").arg(to);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let pid = child.id();
+    let held = loop {
+        let held = held_segments(pid);
+        if !held.is_empty() {
+            break held;
+        }
+        if child.try_wait().expect("a child can be waited for").is_some() {
+            return None;
+        }
+    };
+    signal(pid, "-STOP");
+    let stopped = jiff::Timestamp::now();
+    // What can go on is the one segment that is still written to when the others are gone.
+    wait_until("what is held was pruned", || {
+        let there: Vec<_> = held.iter().filter(|path| path.exists()).collect();
+        (!there.is_empty()).then(|| format!("{there:?}"))
+    });
+    signal(pid, "-CONT");
+    done(&child.wait_with_output().expect("a child can be waited for"));
+    // It is of the moment it began with: nothing had it begin anew.
+    let text = std::fs::read(to.join("MANIFEST.json")).expect("the manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let taken = manifest["manifest"]["taken_at"].as_str().expect("a time");
+    assert!(taken.parse::<jiff::Timestamp>().expect("a time") < stopped, "{taken} is after {stopped}");
+    Some(())
+}
+
+/// The log's files that a process has open, of the last of two shards: those of the first are held before them.
+fn held_segments(pid: u32) -> Vec<PathBuf> {
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let files = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    files.filter(|path| path.to_string_lossy().contains("/data/gen-00000001/shard-001/seg-")).collect()
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(name).arg(pid.to_string()).status();
+    assert!(sent.expect("kill is there").success(), "{name} was sent");
 }
 
 fn restore(from: &Path, data: &Path, more: &[&str]) -> Output {
@@ -90,6 +137,7 @@ fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
     }
     let mut backups: Vec<(PathBuf, Promises)> = Vec::new();
     std::thread::scope(|scope| {
+        let _ending = Ending(server.address);
         for sender in 0..SENDERS {
             let (busy, source, mut client) = (&busy, &source, server.client());
             scope.spawn(move || flood(busy, source, &mut client, sender));
@@ -104,6 +152,12 @@ fn what_was_acknowledged_before_the_backup_is_in_what_is_restored() {
             done(&backup(&place, &to));
             backups.push((to, known));
         }
+        // However slow a backup is, what it began with stays readable.
+        let slow = (0..HELD_UP_TRIES).find_map(|n| {
+            let (to, known) = (dir.path().join(format!("slow-{n}")), acknowledged(&locked(&others)));
+            backup_held_up(&place, &to).map(|()| (to, known))
+        });
+        backups.push(slow.expect("one of them was stopped while it held files"));
         assert!(refused(&restore(&backups[0].0, &place.data(), &[])).contains("in use by another"));
         server.kill();
     });

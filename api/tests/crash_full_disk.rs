@@ -187,6 +187,15 @@ fn a_failed_write_stops_the_shard_and_loses_nothing_acknowledged() {
     a_failure_stops_the_shard(test, Fault::Write, End::InOrder);
 }
 
+/// Ends the sender however the scope it is in ends, so that a failure is told and not waited for.
+struct Enough<'a>(&'a AtomicBool);
+
+impl Drop for Enough<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Fills the disk; gives control to `then` once the log waits for room.
 fn with_a_full_disk(test: &str, then: impl FnOnce(&World, &AtomicBool)) -> World {
     let world = World::new(test);
@@ -198,6 +207,7 @@ fn with_a_full_disk(test: &str, then: impl FnOnce(&World, &AtomicBool)) -> World
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (world, enough) = (&world, &enough);
+        let _ended = Enough(enough);
         let filling = scope.spawn(move || {
             let client = &mut world.client();
             let mut n = 0;

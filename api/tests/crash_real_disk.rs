@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use crash::calls::{Answer, call, text, try_call};
 use crash::loop_disk::LoopDisk;
 use crash::people::{RULES, Source, create_source, sign_up, signal_body, subscription};
-use crash::server::{Place, Server};
+use crash::server::{Ending, Place, Server};
 use crash::{files, settled, wait_until};
 use net::http::client::Client;
 use serde_json::{Value, json};
@@ -107,6 +107,7 @@ impl World {
         self.taken(client, &format!("{round} open with room in the log"), "buy");
         self.taken(client, &format!("{round} close with room in the log"), "close");
         std::thread::scope(|scope| {
+            let _ending = Ending(server.address);
             let mut sending = server.client();
             let filling = scope.spawn(move || {
                 // Ends with the server, or when what waited was taken.

@@ -164,3 +164,79 @@ fn a_write_that_nobody_waits_for_harms_nothing() {
         file.close().await.unwrap();
     });
 }
+
+/// Looking at the directory of a running server: what it removes meanwhile is there or is not, and never a panic.
+#[test]
+fn a_file_that_goes_while_it_is_opened_for_reading_is_whole_or_not_found() {
+    check(|runtime, _, root| async move {
+        let looking = GlommioDisk::reading(&runtime);
+        let (name, other) = (root.join("segment"), root.join("removed"));
+        let data = pattern(DISK_ALIGNMENT, 3);
+        std::fs::write(root.join("stays"), &data).unwrap();
+        looking.open(&root.join("stays")).await.expect("a file that stays").close().await.unwrap();
+        let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let server = std::thread::spawn({
+            let (ended, data, name) = (std::sync::Arc::clone(&ended), data.clone(), name.clone());
+            move || {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::fs::write(&other, &data).unwrap();
+                    std::fs::rename(&other, &name).unwrap();
+                    std::fs::remove_file(&name).unwrap();
+                }
+            }
+        });
+        let (mut found, mut missed) = (0, 0);
+        // Until enough of both was seen: a machine with one processor takes longer for it.
+        while found < 200 || missed < 200 {
+            match looking.open(&name).await {
+                Ok(file) => {
+                    assert!(file.read_at(0, DISK_ALIGNMENT).await.unwrap() == data);
+                    file.close().await.unwrap();
+                    found += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+                    missed += 1;
+                }
+            }
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_held_stays_as_it_was_though_its_owner_removes_it() {
+    check(|runtime, _, root| async move {
+        let looking = GlommioDisk::reading(&runtime);
+        let (old, new) = (root.join("1-old"), root.join("2-new"));
+        std::fs::write(&old, pattern(DISK_ALIGNMENT, 1)).unwrap();
+        std::fs::write(root.join("3-not-chosen"), pattern(DISK_ALIGNMENT, 3)).unwrap();
+        let chosen = |names: &[String]| names.iter().filter(|name| !name.contains("not")).cloned().collect();
+        looking.hold(&root, chosen).await.unwrap();
+        for name in ["1-old", "3-not-chosen"] {
+            std::fs::remove_file(root.join(name)).unwrap();
+        }
+        std::fs::write(&new, pattern(DISK_ALIGNMENT, 2)).unwrap();
+
+        assert_eq!(looking.list(&root).await.unwrap(), ["1-old", "3-not-chosen"], "the names of that moment");
+        for _ in 0..2 {
+            let file = looking.open(&old).await.expect("a held file opens as often as it is asked for");
+            assert!(file.read_at(0, DISK_ALIGNMENT).await.unwrap() == pattern(DISK_ALIGNMENT, 1));
+            file.close().await.unwrap();
+        }
+        let gone = looking.open(&root.join("3-not-chosen")).await;
+        assert_eq!(gone.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+        looking.open(&new).await.expect("what came later is there all the same").close().await.unwrap();
+
+        looking.let_go();
+        assert_eq!(looking.list(&root).await.unwrap(), ["2-new"]);
+        assert_eq!(looking.open(&old).await.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+        let gone = looking.hold(&root, |_| vec!["1-old".to_owned()]).await;
+        assert_eq!(
+            gone.err().map(|error| error.kind()),
+            Some(ErrorKind::NotFound),
+            "it went before it was held"
+        );
+    });
+}

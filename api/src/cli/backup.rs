@@ -15,8 +15,8 @@ use engine::core::codec::{CodecError, decode_record};
 use engine::core::state::{combine_digests, user_digest};
 use engine::shard::runtime::GlommioDisk;
 use jiff::Timestamp;
-use storage::backup::{Survey, TRIES_MAX, remove_copy, went_on};
-use storage::{DataDirectory, Lsn, ShardNumber};
+use storage::backup::{Survey, TRIES_MAX, directories, needed, remove_copy, went_on};
+use storage::{DataDirectory, Lsn, ShardNumber, StorageError};
 
 use super::backup_manifest::{FORMAT, Manifest, ManifestLog, ManifestState, describe_all, hex};
 use super::log::on_executor;
@@ -142,7 +142,20 @@ pub(crate) async fn states(disk: &GlommioDisk, dir: &Path) -> Result<Vec<(u64, M
     Ok(states)
 }
 
-/// Copies, beginning anew when the server has pruned or switched its generation meanwhile.
+/// Holds the files of all shards open, so that however long they are read, nothing of them is pruned away meanwhile.
+async fn hold(source: &GlommioDisk, data: &Path) -> Result<(), StorageError> {
+    source.let_go();
+    for dir in directories(source, data).await? {
+        source.hold(&dir, needed).await.map_err(|source| StorageError::Io {
+            operation: "hold the files of",
+            path: dir,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Copies, beginning anew when the server has pruned or switched its generation before its files were held.
 async fn copy(
     source: &GlommioDisk,
     data: &Path,
@@ -153,7 +166,12 @@ async fn copy(
     loop {
         let mut cut = CutByTime::new(now_micros());
         let mut keep = |shard, lsn, bytes: Option<&[u8]>| cut.keeps(shard, lsn, bytes);
-        let error = match Survey::take(source, data, &mut keep).await {
+        // After the moment was chosen: all that was durable by then is in what is held.
+        let surveyed = match hold(source, data).await {
+            Ok(()) => Survey::take(source, data, &mut keep).await,
+            Err(error) => Err(error),
+        };
+        let error = match surveyed {
             Ok(survey) => {
                 cut.readable()?;
                 match survey.copy(source, data, disk, work).await {
@@ -167,8 +185,9 @@ async fn copy(
             Err(error) => error,
         };
         cut.readable()?;
-        // A snapshot newer than the cut is the other thing that a later moment mends.
-        let newer = matches!(error, storage::StorageError::Setting { .. });
+        // Snapshots that are all newer than the cut, or a list with a snapshot whose log was pruned meanwhile, are the other
+        // things that a later moment mends.
+        let newer = matches!(error, StorageError::Setting { .. } | StorageError::NoBase { .. });
         if tries == TRIES_MAX || !(went_on(&error) || newer) {
             return Err(error.to_string());
         }
@@ -266,6 +285,8 @@ pub fn backup(args: &BackupArgs) -> Result<(), String> {
     std::fs::create_dir(&work).map_err(|error| {
         format!("{}: {error}: another backup is writing to it or has failed: remove it then", work.display())
     })?;
+    // The files of all shards are held open at once.
+    let _ = tuning::raise_soft_limits();
     let (body_args, body_work) = (args.clone(), work.clone());
     let result = on_executor(move |runtime| async move {
         let (source, disk) = (GlommioDisk::reading(&runtime), GlommioDisk::new(&runtime));

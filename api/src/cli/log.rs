@@ -100,7 +100,8 @@ where
 pub fn inspect(args: &InspectArgs) -> Result<(), String> {
     let args = InspectArgs { dir: args.dir.clone(), summary: args.summary, user: args.user.clone() };
     on_executor(move |runtime| async move {
-        let disk = GlommioDisk::new(&runtime);
+        // Its server may run.
+        let disk = GlommioDisk::reading(&runtime);
         let mut out = std::io::BufWriter::new(std::io::stdout());
         let mut damaged = 0_u64;
         let summary = look(&disk, &args.dir, |found| {

@@ -15,6 +15,7 @@ use super::calls::text;
 use super::desk_load;
 use super::people::{People, SIGNALS_PER_SOURCE, SOURCES, SYMBOLS, signal_body};
 use super::promises::{Promises, Sent, locked};
+use super::server::Ending;
 
 /// Connections that flood.
 const FLOODERS: u64 = 3;
@@ -83,6 +84,7 @@ impl Load<'_> {
         let plan = self.plan();
         let progress = AtomicUsize::new(0);
         std::thread::scope(|scope| {
+            let _ending = Ending(self.address);
             let (plan, progress) = (&plan, &progress);
             let mut senders = vec![
                 scope.spawn(move || self.send_plan(plan, progress)),

@@ -1,12 +1,15 @@
 //! The server as a child process.
 //!
-//! **Invariants**: a child never outlives its value; its log lines are kept in a file, so that a failure can show them.
+//! **Invariants**: a child never outlives its value; its log lines are kept in a file, so that a failure can show them. What
+//! loads a server until it is gone ends when whoever was to end it fails: see [`Ending`].
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use net::http::client::{Client, ClientOptions};
 
@@ -158,6 +161,7 @@ impl Starting {
             }
             return Err(child.wait().expect("a child can be waited for"));
         };
+        running().insert(address, child.id());
         Ok(Server { child, address, shards: self.shards })
     }
 }
@@ -222,6 +226,28 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        running().remove(&self.address);
         end(&mut self.child);
+    }
+}
+
+/// The servers that run, by where they listen.
+fn running() -> MutexGuard<'static, BTreeMap<SocketAddr, u32>> {
+    static RUNNING: Mutex<BTreeMap<SocketAddr, u32>> = Mutex::new(BTreeMap::new());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends a server when the scope it stands in panics. Senders go on until their server is gone, and the end of a scope of
+/// threads waits for them: without this a failure is a test that never ends and never says why.
+pub struct Ending(pub SocketAddr);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let pid = if std::thread::panicking() { running().get(&self.0).copied() } else { None };
+        if let Some(pid) = pid {
+            let pid = pid.to_string();
+            // It may be gone already.
+            let _ = Command::new("kill").args(["-KILL", pid.as_str()]).status();
+        }
     }
 }

@@ -31,10 +31,34 @@ use crate::identity::{Generation, Lsn, Salt, ShardNumber};
 use crate::path;
 use engine::seam::Disk;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How often a survey or a copy begins anew because the server has removed, renamed or added something meanwhile.
 pub const TRIES_MAX: u32 = 16;
+
+/// Segments of a shard that are held open while it is copied: what the snapshots of a shard need at the usual settings is less, and
+/// 16 shards together stay below the 1,024 descriptors that a process may have. Older ones are kept by a follower that is behind.
+const HELD_SEGMENTS: usize = 48;
+
+/// Of the names in a shard's directory those that a copy needs, oldest first, for these go first.
+#[must_use]
+pub fn needed(names: &[String]) -> Vec<String> {
+    let mut snapshots: Vec<_> = names.iter().filter_map(|name| path::parse_snapshot(name)).collect();
+    snapshots.sort_unstable();
+    let segments = segments_of(names);
+    let newest = &segments[segments.len().saturating_sub(HELD_SEGMENTS)..];
+    let snapshots = snapshots.into_iter().map(path::snapshot_name);
+    snapshots.chain(newest.iter().copied().map(path::segment_name)).collect()
+}
+
+/// The directories of the shards of the data directory `root`.
+///
+/// # Errors
+/// [`StorageError::Current`] when there is no data; [`StorageError::Io`].
+pub async fn directories<D: Disk>(disk: &D, root: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let current = read_current(disk, root).await?;
+    Ok(homes(root, &current).iter().map(|home| home.dir().to_owned()).collect())
+}
 
 /// Which records a copy may end with: the last one for which this says true is the last one copied. Asked without bytes for
 /// the record before the first that is there.

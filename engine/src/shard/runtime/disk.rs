@@ -7,6 +7,7 @@
 //! reads its limits from `/sys`: memory, not disk. A length is read from the open inode.)
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -34,13 +35,22 @@ pub struct GlommioDisk {
     probed: Rc<RefCell<Vec<PathBuf>>>,
     /// Opens existing files for reading only; see [`GlommioDisk::reading`].
     reads_only: bool,
+    /// Files that are held open, with the names of their directory at that moment; see [`GlommioDisk::hold`].
+    held: Rc<RefCell<BTreeMap<PathBuf, Held>>>,
+}
+
+/// A directory as it was at one moment.
+#[derive(Debug)]
+struct Held {
+    names: Vec<String>,
+    files: BTreeMap<PathBuf, fs::File>,
 }
 
 impl GlommioDisk {
     /// The disk for tasks of this executor.
     #[must_use]
     pub fn new(runtime: &GlommioRuntime) -> Self {
-        Self { runtime: runtime.clone(), probed: Rc::default(), reads_only: false }
+        Self { runtime: runtime.clone(), probed: Rc::default(), reads_only: false, held: Rc::default() }
     }
 
     /// The disk for looking at files that another process is writing to: existing ones are opened for reading only, and
@@ -51,21 +61,54 @@ impl GlommioDisk {
         Self { reads_only: true, ..Self::new(runtime) }
     }
 
+    /// Holds files of `dir` open: those that `choose` names, in its order, of the names that are there. From then on, until
+    /// [`GlommioDisk::let_go`], [`Disk::list`] gives the names of this moment, and [`Disk::open`] the held files, also when
+    /// their owner has removed them. A look at a busy server's directory then takes as long as it takes.
+    ///
+    /// # Errors
+    /// `NotFound` when a file went before it could be held: try again. Whatever else the system answers.
+    pub async fn hold(&self, dir: &Path, choose: fn(&[String]) -> Vec<String>) -> io::Result<()> {
+        let from = dir.to_owned();
+        let work = move || {
+            let names = names_in(&from)?;
+            let open = |name: &String| {
+                let path = from.join(name);
+                fs::File::open(&path).map(|file| (path, file))
+            };
+            let files = choose(&names).iter().map(open).collect::<io::Result<_>>()?;
+            Ok::<_, io::Error>(Held { names, files })
+        };
+        let held = self.runtime.offload(work).await?;
+        self.held.borrow_mut().insert(dir.to_owned(), held);
+        Ok(())
+    }
+
+    /// Ends every [`GlommioDisk::hold`].
+    pub fn let_go(&self) {
+        self.held.borrow_mut().clear();
+    }
+
+    /// A descriptor of its own for a held file.
+    fn held_file(&self, path: &Path) -> io::Result<Option<fs::File>> {
+        let held = self.held.borrow();
+        let found = held.get(&directory_of(path)).and_then(|dir| dir.files.get(path));
+        found.map(fs::File::try_clone).transpose()
+    }
+
     /// Lets glommio find out whether the device under `path` can be polled, before the first file is opened there.
     ///
     /// It asks by reading the beginning of whatever file comes first, and takes an empty read for a yes. A file that is new or
     /// empty would make it poll a device that cannot be polled, and every read of any file there would fail from then on
     /// ("Operation not supported"), in the whole process. So the first one is a file with something in it: the one to
-    /// open, if it has, else one without a name.
-    async fn probe(&self, path: &Path) -> io::Result<()> {
+    /// open, if it has (`len` says so when it is open already), else one without a name.
+    async fn probe(&self, path: &Path, len: Option<u64>) -> io::Result<()> {
         let dir = directory_of(path);
         if self.probed.borrow().contains(&dir) {
             return Ok(());
         }
-        let (path, reads_only) = (path.to_owned(), self.reads_only);
-        let nameless = move || match fs::metadata(path) {
-            Err(error) if reads_only => Err(error),
-            Ok(found) if found.len() >= DISK_ALIGNMENT as u64 => Ok(None),
+        let path = path.to_owned();
+        let nameless = move || match len.or_else(|| fs::metadata(path).ok().map(|found| found.len())) {
+            Some(len) if len >= DISK_ALIGNMENT as u64 => Ok(None),
             _ => filled_file(&dir).map(Some),
         };
         if let Some(file) = self.runtime.offload(nameless).await? {
@@ -81,8 +124,33 @@ impl GlommioDisk {
             let text = format!("the path {} has a NUL byte: no file can have that name", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        self.probe(path).await?;
+        self.probe(path, None).await?;
         let file = options.dma_open(path).await?;
+        self.note_probed(path);
+        Ok(GlommioFile { file })
+    }
+
+    /// Opens a file that another process may rename or remove at any moment.
+    ///
+    /// glommio opens a path and then asks by the same path what kind of file system it is on, and panics when the name is
+    /// gone by then. So the file is held open first, and glommio gets the name of that: it lasts as long as it is held.
+    async fn open_elsewheres(&self, path: &Path) -> io::Result<GlommioFile> {
+        let held = match self.held_file(path)? {
+            Some(held) => held,
+            None => {
+                let name = path.to_owned();
+                self.runtime.offload(move || fs::File::open(name)).await?
+            }
+        };
+        self.probe(path, Some(held.metadata()?.len())).await?;
+        let by_descriptor = format!("/proc/self/fd/{}", held.as_raw_fd());
+        let file = OpenOptions::new().read(true).dma_open(by_descriptor).await?;
+        self.note_probed(path);
+        Ok(GlommioFile { file })
+    }
+
+    /// Remembers that glommio knows the device of this file's directory.
+    fn note_probed(&self, path: &Path) {
         // Only now: before, another task could have taken the probe for done while it was under way.
         let (mut probed, dir) = (self.probed.borrow_mut(), directory_of(path));
         if !probed.contains(&dir) {
@@ -91,7 +159,6 @@ impl GlommioDisk {
             }
             probed.push(dir);
         }
-        Ok(GlommioFile { file })
     }
 }
 
@@ -101,6 +168,19 @@ fn directory_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// The names in a directory, in order.
+fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        names.push(entry?.file_name().into_string().map_err(|name| {
+            let text = format!("{} holds {name:?}, which is not UTF-8: move it elsewhere", dir.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?);
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// A file in `dir` with a page in it and without a name, so that nothing of it stays.
@@ -162,7 +242,7 @@ impl Disk for GlommioDisk {
 
     async fn open(&self, path: &Path) -> io::Result<GlommioFile> {
         if self.reads_only {
-            return self.open_as(path, OpenOptions::new().read(true)).await;
+            return self.open_elsewheres(path).await;
         }
         let opened = self.open_as(path, OpenOptions::new().read(true).write(true)).await?;
         opened.await_earlier_writes().await;
@@ -175,18 +255,10 @@ impl Disk for GlommioDisk {
 
     async fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let dir: PathBuf = dir.to_owned();
-        let list = move || {
-            let mut names = Vec::new();
-            for entry in fs::read_dir(&dir)? {
-                names.push(entry?.file_name().into_string().map_err(|name| {
-                    let text =
-                        format!("{} holds {name:?}, which is not UTF-8: move it elsewhere", dir.display());
-                    io::Error::new(io::ErrorKind::InvalidData, text)
-                })?);
-            }
-            names.sort_unstable();
-            Ok(names)
-        };
+        if let Some(held) = self.held.borrow().get(&dir) {
+            return Ok(held.names.clone());
+        }
+        let list = move || names_in(&dir);
         self.runtime.offload(list).await
     }
 
