@@ -13,6 +13,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("engine", "shard_worker", "answers_and_orders_wait"),
         "An order leaves before its intent is durable.",
     ),
+    sim(
+        "fan_out_done_before_the_flush",
+        "A shard tells that its part of a fan-out is done before that is durable: a crash loses subscribers for good.",
+    ),
     test(
         "fan_out_before_the_flush",
         ("engine", "shard_worker", "answers_and_orders_wait"),

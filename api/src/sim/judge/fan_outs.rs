@@ -31,15 +31,37 @@ impl Judge {
                         self.audience.keys().find(|id| id.source.owner == owner && of_source(id)).copied();
                     let Some(id) = found else { continue };
                     let Some((opens, audience)) = self.audience.remove(&id) else { continue };
-                    for user in audience {
-                        let decided = self.model.user(user).and_then(|user| user.has_decided(id, opens));
-                        if decided == Some(false) {
-                            self.violate(format!("signal {id} is finished and {user} was not decided on"));
-                        }
-                    }
+                    self.all_decided(id, opens, &audience);
+                    self.finished.insert(id, (opens, audience));
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn all_decided(&mut self, id: SignalId, opens: bool, audience: &[UserId]) {
+        for user in audience {
+            let decided = self.model.user(*user).and_then(|user| user.has_decided(id, opens));
+            if decided == Some(false) {
+                self.violate(format!("signal {id} is finished and {user} was not decided on"));
+            }
+        }
+    }
+
+    /// A crash took decisions back. Who was decided on for a signal whose end is still there must be so still: nobody will offer
+    /// it again. Of the others, everybody who has a subscription now must be decided on by their end.
+    pub(super) fn recover_fan_outs(&mut self) {
+        for (id, (opens, audience)) in std::mem::take(&mut self.finished) {
+            match self.model.user(id.source.owner).and_then(|owner| owner.has_finished(id)) {
+                Some(true) => self.all_decided(id, opens, &audience),
+                Some(false) => drop(self.audience.insert(id, (opens, audience))),
+                // Its acceptance was taken back with it.
+                None => {}
+            }
+        }
+        let Self { audience, model, .. } = self;
+        for (id, (opens, users)) in audience {
+            users.retain(|user| model.user(*user).and_then(|user| user.has_decided(*id, *opens)).is_some());
         }
     }
 

@@ -85,6 +85,8 @@ pub(in crate::sim) struct Judge {
     flags: BTreeMap<UserId, Flags>,
     /// Who had a subscription when a signal was accepted, and whether it opens.
     audience: BTreeMap<SignalId, (bool, Vec<UserId>)>,
+    /// The same of those that were finished in this life.
+    finished: BTreeMap<SignalId, (bool, Vec<UserId>)>,
     /// The closes that were accepted.
     closes: BTreeMap<SignalId, Signal>,
     violation: Option<String>,
@@ -113,6 +115,7 @@ impl Judge {
             emails: BTreeSet::new(),
             flags: BTreeMap::new(),
             audience: BTreeMap::new(),
+            finished: BTreeMap::new(),
             closes: BTreeMap::new(),
             violation: None,
             decided: 0,

@@ -37,6 +37,7 @@ impl Judge {
             self.flags.insert(user.id, flags_of(user));
         }
         self.check_origins(&actual);
+        self.recover_fan_outs();
         self.life = life;
         // What is recovered is never taken back: of the versions before, only those that a read may still show are kept.
         let oldest_needed = self.waiting.keys().next().copied().unwrap_or(self.index);
@@ -90,8 +91,6 @@ impl Judge {
         while !wrong.is_empty() {
             let Some(last) = undo.pop_back() else { break };
             through = last.lsn - 1;
-            // Whose subscription may be among what is lost does not have to be decided on.
-            self.audience.values_mut().for_each(|(_, users)| users.retain(|user| *user != last.user));
             let versions = self.versions.get_mut(&last.user);
             if let Some(versions) = versions {
                 if versions.back().is_some_and(|version| version.from == last.index) {

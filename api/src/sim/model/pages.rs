@@ -131,6 +131,18 @@ impl ModelUser {
         Some(mark >= signal.number)
     }
 
+    /// Whether a signal of this publisher has ended; `None` when there is none of that number.
+    #[must_use]
+    pub fn has_finished(&self, signal: SignalId) -> Option<bool> {
+        let source = self.sources.get(usize::from(signal.source.index))?;
+        if source.accepted < signal.number {
+            return None;
+        }
+        let kept = source.signals.iter().find(|kept| kept.signal.id == signal);
+        // Only ended ones are forgotten.
+        Some(kept.is_none_or(|kept| kept.finished.is_some()))
+    }
+
     /// Whether a page shows this user as they are.
     ///
     /// # Errors

@@ -95,6 +95,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             Held::Answer { .. } => planted::planted!("answer_before_the_flush"),
             Held::Effect(Effect::Submit(_)) => planted::planted!("order_before_the_flush"),
             Held::Effect(Effect::FanOut(_)) => planted::planted!("fan_out_before_the_flush"),
+            Held::Effect(Effect::FanOutDone(..)) => planted::planted!("fan_out_done_before_the_flush"),
             Held::Effect(_) => false,
         };
         if early || (lsn <= self.journal.durable() && self.held.is_empty()) {
