@@ -198,6 +198,46 @@ fn damage_before_the_last_write_stops_the_start_and_nothing_is_overwritten() {
     }
 }
 
+/// A disk that gives a whole block in the place of another: one further on, one twice, one of an earlier segment.
+#[test]
+fn whole_blocks_in_wrong_places_stop_the_start() {
+    let mut killed = killed_after("whole_blocks_in_wrong_places_stop_the_start", SIGNALS_FOR_SEGMENTS);
+    let blocks = killed.blocks();
+    let [first, second] = [0, 1].map(|n| files::segments(&killed.place.data())[n].clone());
+    let content = |block: &Block| {
+        let file = std::fs::read(&block.file).expect("a segment is read");
+        file[block.offset..block.offset + PAGE].to_vec()
+    };
+    // Those of one page, as most are. Not the last, which a torn write may have been.
+    let [old, here] = [first, second].map(|file| {
+        let of = |block: &&Block| block.file == file && block.bytes <= PAGE;
+        blocks[..blocks.len() - 1].iter().filter(of).collect::<Vec<_>>()
+    });
+    for _ in 0..4 {
+        let at = killed.random.below(here.len());
+        let (place, whole) = (here[at], content(here[at]));
+        let other = here[(at + 1 + killed.random.below(here.len() - 1)) % here.len()];
+        let stale = old[killed.random.below(old.len())];
+        // One in the place of another, which is there twice then.
+        files::overwrite(&place.file, place.offset, &content(other));
+        killed.refuses(&place.file, place.offset);
+        // The other in its place: two have changed places.
+        let theirs = content(other);
+        files::overwrite(&other.file, other.offset, &whole);
+        let earlier = if other.offset < place.offset { other } else { place };
+        killed.refuses(&earlier.file, earlier.offset);
+        files::overwrite(&other.file, other.offset, &theirs);
+        // One that an earlier segment holds at this place or another.
+        files::overwrite(&place.file, place.offset, &content(stale));
+        killed.refuses(&place.file, place.offset);
+        files::overwrite(&place.file, place.offset, &whole);
+    }
+    let server = killed.place.start(1);
+    for (body, id) in &killed.acknowledged {
+        assert_eq!(repeat(&mut server.client(), body).0, (id.clone(), true));
+    }
+}
+
 #[test]
 fn a_missing_segment_stops_the_start() {
     let killed = killed_after("a_missing_segment_stops_the_start", SIGNALS_FOR_SEGMENTS);

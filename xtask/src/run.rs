@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -139,10 +140,41 @@ fn summary(lines: &[Line], failure: Option<&Step>) -> String {
     out
 }
 
+/// Where a test says that it, or a part of it, cannot be done on this machine: a file `left-out-NAME.txt` with why.
+const TOLD_BY_TESTS: &str = "target/tmp";
+
+/// What tests have said that they left out; `forget` removes it.
+fn left_out(told: &Path, forget: bool) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(told).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let Some(test) = name.to_str().and_then(|name| name.strip_prefix("left-out-")) else { continue };
+        let wrong = |error: std::io::Error| format!("{}: {error}", path.display());
+        if forget {
+            fs::remove_file(&path).map_err(wrong)?;
+        } else {
+            let why = fs::read_to_string(&path).map_err(wrong)?;
+            all.push(format!("{}: {}", test.trim_end_matches(".txt"), why.trim_end()));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
 fn perform(step: &Step) -> Result<Outcome, String> {
     match &step.action {
         Action::Check(check) => check(),
-        Action::Command { words, variables } => run_words(words, variables, step.limit),
+        Action::Command { words, variables } => {
+            let told = repository::root().join(TOLD_BY_TESTS);
+            left_out(&told, true)?;
+            let passed = run_words(words, variables, step.limit)?;
+            match (passed, left_out(&told, false)?) {
+                (Outcome::Passed(_), some) if !some.is_empty() => {
+                    Ok(Outcome::Passed(format!("without {}", some.join("; "))))
+                }
+                (passed, _) => Ok(passed),
+            }
+        }
         Action::Nightly { words, variables } => {
             if prerequisites::has_nightly() {
                 run_words(words, variables, step.limit)
@@ -297,6 +329,19 @@ mod tests {
         let text = summary(&lines, None);
         assert_eq!(text.lines().last(), Some("2 passed, 0 failed"));
         assert!(text.contains("asan               left out      1.2 s  no nightly toolchain"), "{text}");
+    }
+
+    #[test]
+    fn what_tests_leave_out_is_told_once() {
+        let dir = std::env::temp_dir().join(format!("xtask-left-out-{}", std::process::id()));
+        assert_eq!(left_out(&dir, false), Ok(vec![]), "no such directory");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("left-out-disk.txt"), "no loop device\n").unwrap();
+        fs::write(dir.join("other.txt"), "of somebody else").unwrap();
+        assert_eq!(left_out(&dir, false), Ok(vec!["disk: no loop device".to_owned()]));
+        left_out(&dir, true).unwrap();
+        assert_eq!(left_out(&dir, false), Ok(vec![]));
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

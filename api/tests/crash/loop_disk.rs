@@ -43,6 +43,13 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the path is UTF-8")
 }
 
+/// Says that a test is left out, also to `cargo xtask test`, which shows it in its summary.
+fn left_out(why: &str) {
+    println!("LEFT OUT: {why}");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("left-out-crash_real_disk.txt");
+    fs::write(path, why).expect("cargo's directory for tests is there");
+}
+
 /// Removes what tests left whose process is gone.
 fn sweep() {
     for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
@@ -62,7 +69,7 @@ impl LoopDisk {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let root_user = fs::metadata("/proc/self").expect("/proc is there").uid() == 0;
         if !root_user {
-            println!("LEFT OUT: a file system of the test's own can only be mounted by root");
+            left_out("a file system of the test's own can only be mounted by root");
             return None;
         }
         sweep();
@@ -80,7 +87,7 @@ impl LoopDisk {
                 Some(disk)
             }
             Err(why) => {
-                println!("LEFT OUT: no loop device or no ext4 here: {why}");
+                left_out(&format!("no loop device or no ext4 here: {why}"));
                 None
             }
         }

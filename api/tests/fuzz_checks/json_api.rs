@@ -61,6 +61,44 @@ pub(crate) fn check(bytes: &[u8]) {
     }
 }
 
+/// All that a request can be routed to, by the name that [`reached`] gives it.
+pub(crate) const KINDS: [&str; 12] = [
+    "ask",
+    "create source",
+    "key",
+    "sign up",
+    "log in",
+    "receipt",
+    "history",
+    "gather",
+    "health",
+    "ready",
+    "error",
+    "other methods",
+];
+
+/// What a request is routed to; `None` for what is no request.
+pub(crate) fn reached(bytes: &[u8]) -> Option<&'static str> {
+    let (first, rest) = split(bytes, b"\n");
+    let (headers, body) = split(rest, b"\n\n");
+    let (method, target) = split(first, b" ");
+    let kind = |request: &Request<'_>| match route(request, &mut Counting(3)) {
+        Routed::Ask(_) => "ask",
+        Routed::CreateSource(..) => "create source",
+        Routed::Key(_) => "key",
+        Routed::SignUp(_) => "sign up",
+        Routed::LogIn(_) => "log in",
+        Routed::Receipt { .. } => "receipt",
+        Routed::History(..) => "history",
+        Routed::Gather(_) => "gather",
+        Routed::Health => "health",
+        Routed::Ready => "ready",
+        Routed::Error { .. } => "error",
+        Routed::MethodNotAllowed(_) => "other methods",
+    };
+    with_request(std::str::from_utf8(method).ok()?, target, headers, body, kind)
+}
+
 /// What an answer comes to.
 #[derive(Debug, PartialEq)]
 enum Seen {
