@@ -47,11 +47,11 @@ pub(super) struct Controls {
     random: RefCell<SimRandom>,
     /// Longest time of an operation without a fault, in nanoseconds.
     operation_ns_max: u64,
-    /// The next data sync fails.
+    /// The next sync of a file or a directory fails.
     pub(super) sync_fails: Cell<bool>,
     /// The next data sync takes this long.
     pub(super) sync_late: Cell<Option<Nanos>>,
-    /// The next write fails.
+    /// The next write, creation or renaming fails.
     pub(super) write_fails: Cell<bool>,
     /// Every operation waits until then.
     pub(super) stalled_until: Cell<Nanos>,
@@ -69,6 +69,15 @@ impl Controls {
         if let Some(told) = told {
             told(fault);
         }
+    }
+
+    /// Strikes with an armed fault: the operation is not done.
+    fn refuse(&self, armed: &Cell<bool>, fault: Fault, of: &str) -> io::Result<()> {
+        if !armed.replace(false) {
+            return Ok(());
+        }
+        self.strike(fault);
+        Err(io::Error::other(format!("simulated I/O error of a {of}")))
     }
 
     pub(super) fn is_under_way(&self, kind: Kind) -> bool {
@@ -166,6 +175,7 @@ impl Disk for FaultyDisk {
     async fn create_new(&self, path: &Path) -> io::Result<FaultyFile> {
         let _under_way = UnderWay::new(&self.controls, kind_of(path));
         self.controls.take_time().await;
+        self.controls.refuse(&self.controls.write_fails, Fault::WriteFails, "creation")?;
         let file = self.file(path, self.inner.create_new(path).await?);
         self.made.borrow_mut().insert(path.to_owned(), Rc::clone(&file.kind));
         Ok(file)
@@ -184,6 +194,7 @@ impl Disk for FaultyDisk {
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let _under_way = UnderWay::new(&self.controls, kind_of(from));
         self.controls.take_time().await;
+        self.controls.refuse(&self.controls.write_fails, Fault::WriteFails, "renaming")?;
         self.inner.rename(from, to).await?;
         if let Some(kind) = self.made.borrow_mut().remove(from) {
             kind.set(kind_of(to));
@@ -199,6 +210,7 @@ impl Disk for FaultyDisk {
     async fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let _under_way = UnderWay::new(&self.controls, Kind::Other);
         self.controls.take_time().await;
+        self.controls.refuse(&self.controls.sync_fails, Fault::SyncFails, "sync")?;
         self.inner.sync_dir(dir).await
     }
 }
@@ -232,10 +244,7 @@ impl DiskFile for FaultyFile {
     async fn sync_data(&self) -> io::Result<()> {
         let _under_way = UnderWay::new(&self.controls, self.kind.get());
         self.controls.take_time().await;
-        if self.controls.sync_fails.replace(false) {
-            self.controls.strike(Fault::SyncFails);
-            return Err(io::Error::other("simulated I/O error of a sync"));
-        }
+        self.controls.refuse(&self.controls.sync_fails, Fault::SyncFails, "sync")?;
         let synced = self.inner.sync_data().await;
         if let Some(span) = self.controls.sync_late.take() {
             self.controls.strike(Fault::SyncLate);

@@ -24,19 +24,21 @@
 //! - **Process**: killed, or told to stop, at any await; started again with the same or another number of shards (1 to 4).
 //! - **Power**: each sector that was not synced, and each name whose directory was not, is kept or lost on its own
 //!   (`storage::sim_disk`). *Never*: what was synced, without damage at rest.
-//! - **Disk**: a sync fails and has synced nothing; a write fails after any of its pages; a sync takes seconds; everything stalls; it
-//!   is full for up to 8 s. *Never*: reads fail, a disk that says it synced and has not.
+//! - **Disk**: a sync of a file or a directory fails and has synced nothing; a write fails after any of its pages, a file is not made
+//!   or not renamed; a sync takes seconds; everything stalls; it is full for up to 8 s. *Never*: reads, lists and removals fail, a
+//!   disk that says it synced and has not.
 //! - **At rest**, while the server is down: one flipped bit or one misdirected block in a shard's log, or a flipped bit in its newest
 //!   snapshot. It is mended after the start that met it, which either refuses, naming the file, or comes to the right state.
 //!   *Never*: the last intact block of a log (see `damage`), two at once.
 //! - **Network**: connections reset before, within and after a request; readers that stop for up to 4 s; bytes late and in
-//!   pieces; requests sent again, also while the first is under way; hostile bytes. *Never*: bytes changed, lost or swapped
+//!   pieces; requests sent again, also while the first is under way; hostile bytes, as known and with bytes changed. *Never*: bytes changed, lost or swapped
 //!   within a connection: TCP does not.
-//! - **Clocks**: a shard's calendar is set by up to 3 s either way, and drifts from the others'. *Never*: the monotonic clock.
+//! - **Clocks**: a shard's calendar is set by up to 3 s either way and half of what it was off before (6 s in all), and each goes up
+//!   to 1,000 ppm too fast or too slow. *Never*: the monotonic clock.
 //! - **CPU**: a shard gets no turn for up to 3 s; the order of turns is drawn.
 //! - **Venue**: an order is lost, its answers are lost, it is refused; reports come up to 8 s late (overtaking those of other accounts)
 //!   or twice; requests are not taken for up to 6 s. *Never*: reports of one account out of order; a report lost of an order
-//!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues).
+//!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues), cancels and answers to questions.
 //!
 //! - **Exchange** (in a third of the seeds: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
 //!   way and break or fall silent, all of them break and none is made for up to 5 s, the way takes up to 2.5 s; requests are

@@ -69,6 +69,8 @@ pub(super) struct SimClock {
     pub(super) executor: Rc<Executor>,
     /// How far this shard's calendar is ahead of true time, in microseconds.
     pub(super) skew_micros: Rc<Cell<i64>>,
+    /// How much faster it goes than true time, in parts per million.
+    pub(super) drift_ppm: i64,
 }
 
 /// True calendar time at the start of virtual time: the 1st of March 2026.
@@ -79,7 +81,9 @@ impl Clock for SimClock {
         self.executor.now()
     }
     fn wall_micros(&self) -> u64 {
-        (EPOCH_MICROS + self.executor.now().as_micros()).saturating_add_signed(self.skew_micros.get())
+        let now = self.executor.now().as_micros();
+        let drift = i64::try_from(now / 1_000).map_or(0, |millis| millis * self.drift_ppm / 1_000);
+        (EPOCH_MICROS + now).saturating_add_signed(self.skew_micros.get() + drift)
     }
 }
 

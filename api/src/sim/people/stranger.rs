@@ -37,12 +37,37 @@ pub(super) async fn disturb(mut client: Client) {
             3 => probe(&mut client, "/metrics", &[200, 503]).await,
             _ if world.plan.mix.has(Fault::Hostile) => {
                 let at = usize::try_from(client.below(HOSTILE.len() as u64)).expect("below a length");
-                client.hostile(HOSTILE[at].as_bytes()).await;
+                let bytes = changed(&mut client, HOSTILE[at].as_bytes());
+                client.hostile(&bytes).await;
             }
             _ => probe(&mut client, "/api/enterprise/metrics", &[200, 503]).await,
         }
     }
     leave(&world);
+}
+
+/// The bytes as they are, or with a few of them changed, gone or there again.
+fn changed(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let rounds = if client.one_in(2) { 0 } else { 1 + client.below(4) };
+    for _ in 0..rounds {
+        let place =
+            |client: &mut Client, len: usize| usize::try_from(client.below(len as u64 + 1)).unwrap_or(0);
+        let (a, b) = (place(client, bytes.len()), place(client, bytes.len()));
+        let (from, to) = (a.min(b), a.max(b).min(a.min(b) + 64));
+        match client.below(3) {
+            0 => {
+                let with = u8::try_from(client.below(256)).unwrap_or(0);
+                bytes.get_mut(from).into_iter().for_each(|byte| *byte = with);
+            }
+            1 => drop(bytes.drain(from..to)),
+            _ => {
+                let again = bytes[from..to].to_vec();
+                bytes.splice(to..to, again);
+            }
+        }
+    }
+    bytes
 }
 
 async fn probe(client: &mut Client, path: &str, statuses: &[u16]) {
