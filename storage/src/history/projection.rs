@@ -35,6 +35,8 @@ pub struct Projection {
     last: Vec<u8>,
     began: Mark,
     batch: Batch,
+    /// Of a batch that was written, for the next.
+    memory: Vec<TableRows>,
 }
 
 impl Projection {
@@ -49,6 +51,7 @@ impl Projection {
             last: Vec::new(),
             began: Mark::Absent,
             batch: Batch::new(place, None, Reached { lsn: Lsn(0), mark: Mark::Absent }),
+            memory: Vec::new(),
         }
     }
 
@@ -98,8 +101,14 @@ impl Projection {
     pub fn take(&mut self) -> Batch {
         let reached = self.reached();
         self.batch.through = reached;
-        let next = Batch::new(self.place, Some(reached), reached);
+        let memory = std::mem::take(&mut self.memory);
+        let next = Batch::new(self.place, Some(reached), reached).with_memory(memory);
         std::mem::replace(&mut self.batch, next)
+    }
+
+    /// A batch was written: its memory serves for another.
+    pub fn written(&mut self, batch: Batch) {
+        self.memory = batch.into_memory();
     }
 
     /// Where it is.

@@ -377,7 +377,9 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         let more = (self.sizes.records_max / GROWTH_SHARE).min(self.records_max).max(1);
         self.records_max = (self.records_max + more).min(self.sizes.records_max);
         progress.written(batch, self.pause.now());
-        self.pending = None;
+        if let Some(batch) = self.pending.take() {
+            projection.written(batch);
+        }
         read_ahead
     }
 
