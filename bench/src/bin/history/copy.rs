@@ -56,8 +56,9 @@ pub(crate) fn digests(port: u16, database: &str) -> Result<Vec<(Table, String)>,
 impl Files {
     /// Takes all tables of a database out into files in `directory`.
     pub(crate) fn export(directory: &Path, database: &str, port: u16) -> Result<Self, String> {
-        let question = "SELECT format('CREATE TABLE %s PARTITION OF %s %s;', p.oid::regclass, i.inhparent::regclass, \
-                        pg_get_expr(p.relpartbound, p.oid)) \
+        let question = "SELECT format('CREATE TABLE %s PARTITION OF %s %s %s;', p.oid::regclass, i.inhparent::regclass, \
+                        pg_get_expr(p.relpartbound, p.oid), \
+                        'WITH (' || array_to_string(p.reloptions, ', ') || ')') \
                         FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid WHERE p.relkind = 'r'";
         let partitions = psql(port, database, [question.to_owned()])?;
         let files = Self { directory: directory.to_owned(), port, partitions };
@@ -77,12 +78,15 @@ impl Files {
         psql(self.port, database, [self.partitions.clone()]).map(drop)
     }
 
+    /// The command that copies a table's file into the table of its name behind `schema`.
+    pub(crate) fn copy(&self, table: Table, schema: &str) -> String {
+        format!("\\copy {schema}{} FROM '{}' (FORMAT binary)", table.name(), self.path(table))
+    }
+
     /// Copies the files into a database's tables; the CPU time that `psql` took.
     pub(crate) fn load(&self, database: &str) -> Result<Duration, String> {
         let before = children_cpu();
-        let copies = Table::ALL.map(|table| {
-            format!("\\copy coinbitclub.{} FROM '{}' (FORMAT binary)", table.name(), self.path(table))
-        });
+        let copies = Table::ALL.map(|table| self.copy(table, "coinbitclub."));
         psql(self.port, database, copies)?;
         Ok(children_cpu().saturating_sub(before))
     }

@@ -1,7 +1,7 @@
-//! What does the history in PostgreSQL cost? The projector beside a plain COPY of the same rows; orders while the database is
-//! away.
+//! What does the history in PostgreSQL cost? The projector beside a plain COPY of the same rows; ways into a table beside each
+//! other; orders while the database is away.
 //!
-//! `cargo run --release -p coinbitclub-bench --bin history -- throughput|outage [--seconds N]` (needs the server programs and
+//! `cargo run --release -p coinbitclub-bench --bin history -- throughput|ways|outage [--seconds N]` (needs the server programs and
 //! `psql` of PostgreSQL, and `taskset`). The log comes from a real server under load, and the database is a real one, with its
 //! defaults and `fsync` on. docs/history-bench.md has figures and what they do not show.
 
@@ -11,6 +11,7 @@ mod copy;
 mod logged;
 mod outage;
 mod throughput;
+mod ways;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,9 +35,11 @@ fn main() -> ExitCode {
         ["serve", data, ref url @ ..] => serve(data, url.first().copied()),
         ["throughput"] => throughput::measure(Duration::from_secs(8)),
         ["throughput", "--seconds", text] => seconds(text).and_then(throughput::measure),
+        ["ways"] => ways::measure(Duration::from_secs(3)),
+        ["ways", "--seconds", text] => seconds(text).and_then(ways::measure),
         ["outage"] => outage::measure(Duration::from_secs(20)),
         ["outage", "--seconds", text] => seconds(text).and_then(outage::measure),
-        _ => Err("expected throughput or outage, then perhaps --seconds N".to_owned()),
+        _ => Err("expected throughput, ways or outage, then perhaps --seconds N".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
