@@ -299,6 +299,7 @@ fn receipt(state: &State, signal: SignalId, from: u32, only: Option<UserId>) -> 
     if let Some(only) = only {
         return Found::Receipt(state.by_id(only).and_then(line).into_iter().collect(), None);
     }
+    let from = from + u32::from(planted::planted!("receipt_row_forgotten"));
     let (places, next) = page(state.subscribers(signal.source), from);
     Found::Receipt(places.iter().filter_map(|at| line(state.user(*at))).collect(), next)
 }
@@ -486,6 +487,7 @@ fn render(user: &User, page: Page, market: &impl MarketView, now: Timestamp) -> 
                 .ledger
                 .statement()
                 .iter()
+                .skip(usize::from(planted::planted!("statement_without_its_oldest")))
                 .rev()
                 .map(|entry| EntryView {
                     number: entry.number,

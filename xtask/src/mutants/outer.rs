@@ -81,4 +81,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "record_applied_though_the_snapshot_holds_it",
         "Recovery applies records that a snapshot's user already holds.",
     ),
+    sim("receipt_row_forgotten", "A receipt leaves out the first subscriber of each shard."),
+    sim("statement_without_its_oldest", "A statement leaves out its oldest entry."),
 ];
