@@ -275,9 +275,10 @@ fn page<T>(list: &[T], from: u32) -> (&[T], Option<u32>) {
 }
 
 fn signal_head(state: &State, id: SignalId) -> Found {
-    let Some(found) = state.source(id.source).and_then(|source| source.signal(id.number)) else {
-        return Found::Nothing;
-    };
+    let kept = state.source(id.source).and_then(|source| source.signal(id.number));
+    let kept =
+        kept.filter(|found| found.finished.is_none() || !planted::planted!("finished_receipt_not_found"));
+    let Some(found) = kept else { return Found::Nothing };
     Found::SignalHead(Box::new(SignalHead {
         signal: found.signal,
         body: found.body.clone(),
@@ -296,7 +297,7 @@ fn receipt(state: &State, signal: SignalId, from: u32, only: Option<UserId>) -> 
         };
         user.outcome(signal).map(line)
     };
-    if let Some(only) = only {
+    if let Some(only) = only.filter(|_| !planted::planted!("follower_sees_every_line")) {
         return Found::Receipt(state.by_id(only).and_then(line).into_iter().collect(), None);
     }
     let from = from + u32::from(planted::planted!("receipt_row_forgotten"));
