@@ -275,9 +275,10 @@ fn page<T>(list: &[T], from: u32) -> (&[T], Option<u32>) {
 }
 
 fn signal_head(state: &State, id: SignalId) -> Found {
-    let Some(found) = state.source(id.source).and_then(|source| source.signal(id.number)) else {
-        return Found::Nothing;
-    };
+    let kept = state.source(id.source).and_then(|source| source.signal(id.number));
+    let kept =
+        kept.filter(|found| found.finished.is_none() || !planted::planted!("finished_receipt_not_found"));
+    let Some(found) = kept else { return Found::Nothing };
     Found::SignalHead(Box::new(SignalHead {
         signal: found.signal,
         body: found.body.clone(),
@@ -296,9 +297,10 @@ fn receipt(state: &State, signal: SignalId, from: u32, only: Option<UserId>) -> 
         };
         user.outcome(signal).map(line)
     };
-    if let Some(only) = only {
+    if let Some(only) = only.filter(|_| !planted::planted!("follower_sees_every_line")) {
         return Found::Receipt(state.by_id(only).and_then(line).into_iter().collect(), None);
     }
+    let from = from + u32::from(planted::planted!("receipt_row_forgotten"));
     let (places, next) = page(state.subscribers(signal.source), from);
     Found::Receipt(places.iter().filter_map(|at| line(state.user(*at))).collect(), next)
 }
@@ -486,6 +488,7 @@ fn render(user: &User, page: Page, market: &impl MarketView, now: Timestamp) -> 
                 .ledger
                 .statement()
                 .iter()
+                .skip(usize::from(planted::planted!("statement_without_its_oldest")))
                 .rev()
                 .map(|entry| EntryView {
                     number: entry.number,

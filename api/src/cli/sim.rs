@@ -205,7 +205,7 @@ fn totals_json(
 
 fn print_totals(totals: &Totals, from: u64, to: u64, wall_s: u64) {
     println!(
-        "{} seeds of {from}..{to} in {wall_s} s: {} simulated hours, {} answers checked, {} decisions compared with the model, {} lives of the server, {} orders on exchanges",
+        "{} seeds of {from}..{to} in {wall_s} s: {} simulated hours, {} answers and {} decisions compared with the model, {} lives of the server, {} orders on exchanges",
         totals.seeds,
         hours(totals.virtual_ns),
         totals.answers,

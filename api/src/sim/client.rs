@@ -102,7 +102,6 @@ impl Client {
         if answers.len() < requests.len() {
             self.connection = None;
         }
-        self.world.answered.set(self.world.answered.get() + answers.len() as u64);
         let lost = requests.len() - answers.len();
         answers.into_iter().map(Ok).chain((0..lost).map(|_| Err(Lost))).collect()
     }

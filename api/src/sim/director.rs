@@ -21,7 +21,7 @@ use super::damage::Damage;
 use super::faults::{Fault, Situation, unreachable};
 use super::history;
 use super::live_check;
-use super::people;
+use super::people::{self, Reader};
 use super::seams::EPOCH_MICROS;
 use super::server;
 use super::world::{Stage, World};
@@ -440,7 +440,7 @@ impl Director {
                 let shard = usize::try_from(self.random.below(u64::from(self.shards))).expect("small");
                 let micros = i64::try_from(self.random.below(6_000_000)).expect("small") - 3_000_000;
                 world.strike(fault);
-                world.skews[shard].set(world.skews[shard].get() / 2 + micros);
+                world.skew(shard, world.skews[shard].get() / 2 + micros);
                 world.disturb(Nanos::from_millis(6_000).plus(CATCH_UP));
             }
             Fault::Starved => {
@@ -528,7 +528,7 @@ impl Director {
         arm(&self.world);
     }
 
-    /// Every receipt that is still kept, now that nothing moves.
+    /// The newest receipts, now that nothing moves.
     async fn receipts(&mut self) {
         let accepted = self.world.accepted.borrow().clone();
         let mut client = Client::new(&self.world, 950);
@@ -536,7 +536,7 @@ impl Director {
             if self.world.is_over() {
                 return;
             }
-            people::check_receipt(&mut client, *id, secret, true).await;
+            people::check_receipt(&mut client, *id, &Reader::publisher(secret), true).await;
         }
     }
 

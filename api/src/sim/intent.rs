@@ -9,7 +9,7 @@ use engine::core::user::VenueKind;
 use serde_json::{Value, json};
 
 use super::client::{Lost, Response};
-use super::judge::Index;
+use super::judge::{Asked, Index};
 use super::world::World;
 
 /// A change that a client asks for.
@@ -81,38 +81,62 @@ impl Intent {
         matches!(self, Self::Account(..) | Self::Source(..) | Self::Subscribe(..))
     }
 
-    /// Holds the answer to a request that left at `sent` against what was decided.
-    pub(super) fn check(&self, world: &World, sent: Index, answer: &Result<Response, Lost>) -> Known {
+    /// Whether it is asked for in a session.
+    pub(super) const fn needs_session(&self) -> bool {
+        !matches!(self, Self::SignUp(_) | Self::LogIn(_) | Self::Signal(..))
+    }
+
+    /// Holds the answer to a request against what was decided since it left, and against its session.
+    pub(super) fn check(&self, world: &World, asked: &Asked, answer: &Result<Response, Lost>) -> Known {
+        let calendar = world.calendar_since(asked.at);
         let mut judge = world.judge.borrow_mut();
-        judge.over(sent);
+        judge.over(asked);
         let Ok(response) = answer else { return Known::Again };
         let (status, body) = (response.status, response.json());
         let code = response.code();
         judge.note(|| format!("answer {status} {code} to {}", self.word()));
-        match (status, code.as_str()) {
-            (503, "shard_stopped") => return Known::Again,
-            (503, _) => {
-                if self.is_unique() && judge.was_decided(sent, |command| self.is_of(command)) {
+        match (status, code.as_str(), self) {
+            (503, "shard_stopped", _) => return Known::Again,
+            (503, ..) => {
+                if self.is_unique() && judge.was_decided(asked, |command| self.is_of(command)) {
                     judge.violate(format!(
                         "{self:?} was answered {code}, nothing happened, and it was decided"
                     ));
                 }
                 return Known::Again;
             }
-            // Not decided by a command: a wrong session, a locked log-in, a body that is no signal.
-            (401, "unauthorized" | "wrong_credentials") => return Known::Refused(code),
-            (429, "locked") if matches!(self, Self::LogIn(_)) => return Known::Refused(code),
+            // Not decided by a command: a session that has ended, a log-in. Of a signal it is the secret; its publisher knows.
+            (401, "unauthorized", Self::Signal(..)) => return Known::Refused(code),
+            (401, "unauthorized", _) => {
+                world.compared();
+                judge.check_turned_away(asked, calendar, &format!("{self:?}"));
+                return Known::Refused(code);
+            }
+            (401, "wrong_credentials", Self::LogIn(user)) => {
+                world.compared();
+                judge.check_unknown(asked, *user);
+                return Known::Refused(code);
+            }
+            (429, "locked", Self::LogIn(user)) => {
+                world.compared();
+                judge.check_locked(asked, calendar, *user);
+                return Known::Refused(code);
+            }
             _ => {}
         }
+        world.compared();
         let mut done = None;
         let claimed = judge.claim(
-            sent,
+            asked,
             &format!("{status} was answered to {self:?}"),
             |command| self.is_of(command),
             |outcome| agrees(outcome, status, &code, &body),
         );
         match claimed {
-            Ok(index) => done = judge.outcome_at(index).map(|outcome| (outcome, index)),
+            Ok(index) => {
+                judge.check_served(asked, calendar, &format!("{self:?}"));
+                done = judge.outcome_at(index).map(|outcome| (outcome, index));
+            }
             Err(found) => judge.violate(format!("{self:?} was answered {status} {body}; {found}")),
         }
         match done {

@@ -7,7 +7,8 @@
 //! randomness), `net::wire` (the network), `exchange::venue` (faults around the paper venue), and the password workers (their
 //! queue is real, their hash is made up, keys are sealed for real).
 //!
-//! **Checked**: see `judge` (each decision and state against the [`model`], each answer and page against the decisions, nothing
+//! **Checked**: see `judge` (each decision and state against the [`model`], each answer, page and receipt against the decisions:
+//! all it must show and nothing else; who is served has a session that is alive, and who is turned away has none; nothing
 //! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
 //! (a start fails only for a reason that was given, a position without a live stop is closed in time, after the faults
 //! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows

@@ -37,7 +37,7 @@ pub struct Outcome {
     pub digest: u64,
     /// Virtual time, in nanoseconds.
     pub virtual_ns: u64,
-    /// Requests that were answered.
+    /// Answers that were held against the model.
     pub answers: u64,
     /// Decisions that were compared with the model.
     pub decisions: u64,
@@ -70,12 +70,13 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         life: RefCell::new(None),
         lives: Cell::new(0),
         skews: (0..SHARDS_MAX).map(|_| Rc::default()).collect(),
+        skewed: RefCell::default(),
         found: RefCell::default(),
         start_failed: RefCell::new(None),
         load_over: Cell::new(false),
         clients_left: Cell::new(0),
         disturbed_until: Cell::new(Nanos(0)),
-        answered: Cell::new(0),
+        compared: Cell::new(0),
         resets: Cell::new(0),
         stalled_readers: Cell::new(0),
         resends: Cell::new(0),
@@ -124,7 +125,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         violation: judge.violation().map(str::to_owned),
         digest: judge.digest(),
         virtual_ns: executor.now().0,
-        answers: world.answered.get(),
+        answers: world.compared.get(),
         decisions: judge.decided,
         lives: u64::from(world.lives.get()),
         exchange_orders,

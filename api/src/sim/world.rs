@@ -15,7 +15,7 @@ use super::disk::{FaultyDisk, Kind};
 use super::exchange::Exchange;
 use super::executor::Executor;
 use super::faults::{Fault, Situation, Strikes};
-use super::judge::Judge;
+use super::judge::{Asked, Calendar, Judge, Session};
 use super::people::Published;
 use super::plan::Plan;
 use super::seams::{EPOCH_MICROS, Line};
@@ -69,6 +69,8 @@ pub(super) struct World {
     pub(super) lives: Cell<u32>,
     /// The calendar errors of the shards, by shard; they outlive lives.
     pub(super) skews: Vec<Rc<Cell<i64>>>,
+    /// How far the calendars are ahead at least and at most, from which moment on.
+    pub(super) skewed: RefCell<Vec<(Nanos, i64, i64)>>,
     /// Users that the shards of the starting life have found so far.
     pub(super) found: RefCell<Vec<User>>,
     /// Why the last start failed, if it did.
@@ -78,8 +80,8 @@ pub(super) struct World {
     pub(super) clients_left: Cell<u32>,
     /// The protection span is not held against anybody before this moment.
     pub(super) disturbed_until: Cell<Nanos>,
-    /// Requests that got an answer.
-    pub(super) answered: Cell<u64>,
+    /// Answers that were held against the model.
+    pub(super) compared: Cell<u64>,
     /// What clients are to suffer: the next so many requests.
     pub(super) resets: Cell<u32>,
     pub(super) stalled_readers: Cell<u32>,
@@ -179,6 +181,42 @@ impl World {
     /// True calendar time, in whole seconds.
     pub(super) fn true_seconds(&self) -> u64 {
         (EPOCH_MICROS + self.executor.now().as_micros()) / 1_000_000
+    }
+
+    /// Sets a shard's calendar so far ahead of true time, in microseconds.
+    pub(super) fn skew(&self, shard: usize, micros: i64) {
+        self.skews[shard].set(micros);
+        let all = || self.skews.iter().map(|skew| skew.get());
+        let (least, most) = (all().min().unwrap_or(0), all().max().unwrap_or(0));
+        self.skewed.borrow_mut().push((self.executor.now(), least, most));
+    }
+
+    /// Between which times the calendars of all shards have been since `from`.
+    pub(super) fn calendar_since(&self, from: Nanos) -> Calendar {
+        let skewed = self.skewed.borrow();
+        // What held at that moment, and all since; before the first of them all calendars were right.
+        let before = skewed.partition_point(|(at, ..)| *at <= from);
+        let right = (before == 0).then_some((0, 0));
+        let since = skewed.iter().skip(before.saturating_sub(1)).map(|(_, least, most)| (*least, *most));
+        let (least, most) = right
+            .into_iter()
+            .chain(since)
+            .reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
+            .unwrap_or_default();
+        Calendar {
+            earliest: (EPOCH_MICROS + from.as_micros()).saturating_add_signed(least),
+            latest: (EPOCH_MICROS + self.executor.now().as_micros()).saturating_add_signed(most),
+        }
+    }
+
+    /// An answer is held against the model.
+    pub(super) fn compared(&self) {
+        self.compared.set(self.compared.get() + 1);
+    }
+
+    /// A request leaves.
+    pub(super) fn sends(&self, session: Option<Session>) -> Asked {
+        self.judge.borrow_mut().sent(self.executor.now(), session)
     }
 
     /// Not before `span` from now is the protection span held against anybody.

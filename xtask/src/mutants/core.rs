@@ -174,4 +174,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("engine", "shard_callers", "a_session_ends"),
         "A session is alive after its time.",
     ),
+    sim(
+        "only_the_newest_session_is_alive",
+        "A log-in ends the sessions before it for whoever asks, not in the state.",
+    ),
 ];

@@ -3,13 +3,19 @@
 //! **Runs on**: the simulator's thread, called from the gateways, the clients and the director.
 //! **Owns**: the model, the versions of every user, the undo list of each shard, what was acknowledged.
 //! **Checks**: each decision, order and user state equals the model's; each answer belongs to a decision made between its
-//! request and it; reads show a version that was current in between; what was acknowledged, shown or sent to a venue is never
+//! request and it; reads and receipts show versions that were current in between, to those whose session was alive then; what was acknowledged, shown or sent to a venue is never
 //! taken back by a crash, and what a crash takes back is a suffix of each shard's records; money sums to zero.
 //! The first violation is kept and ends the run.
 
 mod answers;
 mod fan_outs;
+mod receipts;
 mod recovery;
+mod sessions;
+mod versions;
+
+pub(in crate::sim) use answers::Asked;
+pub(in crate::sim) use sessions::{Calendar, Session};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -25,6 +31,7 @@ use engine::shard::ports::Decided;
 
 use crate::sim::model::{Model, ModelUser, Seen};
 use crate::sim::situation::{Flags, flags_of};
+use versions::Lost;
 
 /// A decision in the order of all: the point at which a request took effect.
 pub(in crate::sim) type Index = u64;
@@ -74,6 +81,8 @@ pub(in crate::sim) struct Judge {
     life: u32,
     decisions: Vec<Decision>,
     versions: BTreeMap<UserId, VecDeque<Version>>,
+    /// What crashes took back, as long as an answer that left before may show it.
+    lost: Vec<Lost>,
     /// Requests under way, by the index they were sent at: versions before the oldest are not needed.
     waiting: BTreeMap<Index, u32>,
     undo: Vec<VecDeque<Undo>>,
@@ -106,6 +115,7 @@ impl Judge {
             life: 0,
             decisions: Vec::new(),
             versions: BTreeMap::new(),
+            lost: Vec::new(),
             waiting: BTreeMap::new(),
             undo: Vec::new(),
             newest_lsn: Vec::new(),

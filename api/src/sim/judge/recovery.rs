@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use engine::core::ids::UserId;
 use engine::core::user::User;
 
+use super::versions::Lost;
 use super::{Judge, Promise, Undo};
 use crate::sim::situation::flags_of;
 
@@ -46,6 +47,9 @@ impl Judge {
                 versions.pop_front();
             }
         }
+        self.lost.retain(|lost| lost.until >= oldest_needed);
+        // What was taken back is not seen by who asks from now on.
+        self.index += 1;
         self.undo = (0..shards).map(|_| VecDeque::new()).collect();
         self.newest_lsn = vec![None; usize::from(shards)];
         self.promised = vec![Promise::default(); usize::from(shards)];
@@ -93,8 +97,10 @@ impl Judge {
             through = last.lsn - 1;
             let versions = self.versions.get_mut(&last.user);
             if let Some(versions) = versions {
-                if versions.back().is_some_and(|version| version.from == last.index) {
-                    versions.pop_back();
+                if versions.back().is_some_and(|version| version.from == last.index)
+                    && let Some(version) = versions.pop_back()
+                {
+                    self.lost.push(Lost { user: last.user, version, until: self.index });
                 }
                 let before = versions.back().and_then(|version| version.user.clone());
                 self.model.put_user(last.user, before.map(|user| (*user).clone()));

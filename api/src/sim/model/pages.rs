@@ -7,7 +7,7 @@ use engine::core::user::OutcomeKind;
 use serde_json::Value;
 
 use super::numbers::Units;
-use super::user::{ModelUser, Order, Position};
+use super::user::{Accepted, ModelUser, Order, Position, STATEMENT};
 
 /// A page of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,11 @@ fn same_rows<T>(page: &Value, list: &str, model: &[T], row: impl Fn(&Value, &T) 
     let shown = rows(page, list)?;
     same(format!("rows of {list}"), &shown.len(), &model.len())?;
     shown.iter().zip(model).try_for_each(|(shown, model)| row(shown, model))
+}
+
+/// A moment as a page writes it, in microseconds; one that has not come is left out.
+fn time(at: u64) -> Value {
+    if at == 0 { Value::Null } else { Value::from(at) }
 }
 
 fn order(shown: &Value, model: &Order) -> Agrees {
@@ -173,8 +178,15 @@ impl ModelUser {
             }
             Page::Ledger => {
                 same("entries booked", &shown["booked"], &Value::from(self.books.entries))?;
-                for (shown, model) in rows(shown, "entries")?.iter().zip(self.books.newest.iter().rev()) {
-                    same("entry", &shown["number"], &Value::from(model.number))?;
+                let shown = rows(shown, "entries")?;
+                let kept = usize::try_from(self.books.entries).map_or(STATEMENT, |all| all.min(STATEMENT));
+                same("entries shown", &shown.len(), &kept)?;
+                for (shown, number) in shown.iter().zip((1..=self.books.entries).rev()) {
+                    same("entry", &shown["number"], &Value::from(number))?;
+                }
+                for (shown, model) in shown.iter().zip(self.books.newest.iter().rev()) {
+                    same("time of an entry", &shown["at"], &Value::from(model.at))?;
+                    same("currency of an entry", &shown["currency"], &Value::from(model.currency.as_str()))?;
                     same_rows(shown, "postings", &model.lines, |shown, (account, amount)| {
                         same("posting", &shown["account"], &Value::from(account.name()))?;
                         same_units(account.name(), &shown["amount"], *amount)
@@ -196,16 +208,80 @@ impl ModelUser {
         }
     }
 
-    /// The words of this user's line in the receipt of a signal.
+    /// When the session with this token ends, if there is one; in microseconds.
     #[must_use]
-    pub fn receipt_words(&self, signal: SignalId) -> Option<(&'static str, Option<&'static str>)> {
-        let line = self.receipts.iter().find(|line| line.signal == signal)?;
-        Some(match &line.kind {
+    pub fn session_ends_at(&self, token: &[u8; 32]) -> Option<u64> {
+        self.sessions.iter().find(|(known, _)| known == token).map(|(_, ends)| *ends)
+    }
+
+    /// Until when log-ins are locked, in microseconds; zero when they never were.
+    #[must_use]
+    pub const fn log_in_locked_until(&self) -> u64 {
+        self.locked_until
+    }
+
+    fn signal_kept(&self, signal: SignalId) -> Option<&Accepted> {
+        let source =
+            self.sources.get(usize::from(signal.source.index)).filter(|_| signal.source.owner == self.id)?;
+        source.signals.iter().find(|kept| kept.signal.id == signal)
+    }
+
+    /// Whether this publisher's source still keeps a signal.
+    #[must_use]
+    pub fn keeps_signal(&self, signal: SignalId) -> bool {
+        self.signal_kept(signal).is_some()
+    }
+
+    /// Whether this user has a line in the receipt of a signal.
+    #[must_use]
+    pub fn has_receipt(&self, signal: SignalId) -> bool {
+        self.receipts.iter().any(|line| line.signal == signal)
+    }
+
+    /// Whether the head of a receipt shows what this publisher's source knows; the body is shown to the publisher alone.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn receipt_head_agrees(&self, signal: SignalId, shown: &Value, with_body: bool) -> Agrees {
+        let kept = self.signal_kept(signal).ok_or("the signal is not kept")?;
+        let covered = kept.covered_by.map(|number| SignalId { source: signal.source, number }.to_string());
+        let facts = [
+            ("id", Value::from(signal.to_string())),
+            ("kind", Value::from(kept.signal.kind.as_str())),
+            ("symbol", Value::from(kept.signal.symbol.to_string())),
+            ("body", if with_body { Value::from(kept.body.as_str()) } else { Value::Null }),
+            ("signal_at", Value::from(kept.signal.signal_at.map(|at| at.0))),
+            ("accepted_at", Value::from(kept.signal.accepted_at.0)),
+            ("expires_at", Value::from(kept.signal.expires_at.0)),
+            ("superseded_by", Value::from(covered)),
+            ("state", Value::from(if kept.finished.is_some() { "finished" } else { "working" })),
+            ("finished_at", time(kept.finished.map_or(0, |(_, at)| at))),
+        ];
+        facts.into_iter().try_for_each(|(name, value)| same(name, &shown[name], &value))
+    }
+
+    /// Whether a line of the receipt of a signal is this user's.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn receipt_line_agrees(&self, signal: SignalId, shown: &Value) -> Agrees {
+        let line = self.receipts.iter().find(|line| line.signal == signal).ok_or("there is no such line")?;
+        let (outcome, reason) = match &line.kind {
             OutcomeKind::Sent => ("sent", None),
             OutcomeKind::Filled => ("filled", None),
             OutcomeKind::FilledInPart => ("filled_in_part", None),
             OutcomeKind::Skipped(reason) => ("skipped", Some(reason.as_str())),
             OutcomeKind::Failed(reason) => ("failed", Some(reason.as_str())),
-        })
+        };
+        let facts = [
+            ("outcome", Value::from(outcome)),
+            ("reason", Value::from(reason)),
+            ("account", Value::from(line.account)),
+            ("decided_at", Value::from(line.decided_at)),
+            ("sent_at", time(line.sent_at)),
+            ("filled_at", time(line.filled_at)),
+            ("done_at", time(line.done_at)),
+        ];
+        facts.into_iter().try_for_each(|(name, value)| same(name, &shown[name], &value))
     }
 }

@@ -36,6 +36,9 @@ pub(super) const BODY: usize = 1_024;
 /// Entries of the books that the model compares: more than one decision makes.
 pub(super) const ENTRIES: usize = 16;
 
+/// Entries of the books that a statement shows.
+pub(super) const STATEMENT: usize = 128;
+
 /// Adds to a history that keeps the newest.
 pub(super) fn keep<T>(history: &mut Vec<T>, max: usize, item: T) {
     history.push(item);

@@ -5,13 +5,15 @@
 //! when the load is over, after what they were at.
 
 mod publisher;
+mod receipt;
 mod stranger;
 mod trader;
 
-pub(in crate::sim) use publisher::check_receipt;
+pub(in crate::sim) use receipt::{Reader, check_receipt};
 
 use std::rc::Rc;
 
+use engine::core::auth::digest;
 use engine::core::command::Reply;
 use engine::core::ids::{SourceId, UserId};
 use engine::core::instrument::Symbol;
@@ -23,10 +25,13 @@ use serde_json::json;
 use crate::sim::client::{Client, Lost, Response, request};
 use crate::sim::executor::Owner;
 use crate::sim::intent::{Intent, Known};
+use crate::sim::judge::Session;
 use crate::sim::model::Page;
 use crate::sim::world::World;
 
 const PASSWORD: &str = "correct horse battery";
+/// Tokens that a person remembers: more than sessions there can be.
+const TOKENS: usize = 6;
 
 /// A source as its publisher knows it.
 #[derive(Clone, Debug)]
@@ -61,6 +66,8 @@ struct Person {
     email: String,
     user: UserId,
     token: String,
+    /// Tokens of its newest log-ins, this one's last.
+    tokens: Vec<String>,
     /// The exchange that its first account is on.
     home: VenueKind,
     /// Makes names and amounts that nobody else has.
@@ -74,7 +81,8 @@ impl Person {
         let unique = u64::from(number) * 1_000_000;
         let trader = number.checked_sub(world.plan.publishers).and_then(|n| usize::try_from(n).ok());
         let home = trader.and_then(|n| world.plan.homes.get(n)).copied().unwrap_or(VenueKind::Paper);
-        Self { client: Client::new(world, number), email, user, token: String::new(), home, unique }
+        let (token, tokens) = (String::new(), Vec::new());
+        Self { client: Client::new(world, number), email, user, token, tokens, home, unique }
     }
 
     fn world(&self) -> &Rc<World> {
@@ -103,9 +111,18 @@ impl Person {
     /// Sends a change and says what is known after it, and what was answered.
     async fn ask(&mut self, intent: &Intent, bytes: &[u8]) -> (Known, Result<Response, Lost>) {
         self.client.hashes = matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..));
-        let sent = self.world().judge.borrow_mut().sent();
+        let asked = self.world().sends(self.session_of(intent));
         let answer = self.client.call(bytes).await;
-        (intent.check(self.world(), sent, &answer), answer)
+        (intent.check(self.world(), &asked, &answer), answer)
+    }
+
+    /// The session that this is asked for in.
+    fn session_of(&self, intent: &Intent) -> Option<Session> {
+        intent.needs_session().then(|| self.session(&self.token))
+    }
+
+    fn session(&self, token: &str) -> Session {
+        Session { user: self.user, token: digest(token.as_bytes()) }
     }
 
     async fn change(&mut self, intent: Intent, method: &str, path: &str, body: serde_json::Value) -> Known {
@@ -140,6 +157,10 @@ impl Person {
             let (known, answer) = self.ask(&Intent::LogIn(self.user), &bytes).await;
             if let (Known::Done(Reply::Session(_), _), Ok(response)) = (&known, &answer) {
                 self.token = response.json()["token"].as_str().unwrap_or_default().to_owned();
+                self.tokens.push(self.token.clone());
+                if self.tokens.len() > TOKENS {
+                    self.tokens.remove(0);
+                }
                 return true;
             }
             self.client.pause(Nanos::from_millis(1_500)).await;
@@ -155,26 +176,38 @@ impl Person {
 
     /// Reads a page and holds it against the model.
     async fn read(&mut self, page: Page) {
-        let bytes = request("GET", page.path(), &self.token, "");
+        let token = self.token.clone();
+        self.read_in(page, &token).await;
+    }
+
+    /// The same in the session of this token.
+    async fn read_in(&mut self, page: Page, token: &str) {
+        let bytes = request("GET", page.path(), token, "");
         self.client.hashes = false;
-        let sent = self.world().judge.borrow_mut().sent();
+        let asked = self.world().sends(Some(self.session(token)));
         let answer = self.client.call(&bytes).await;
         let world = Rc::clone(self.world());
+        let calendar = world.calendar_since(asked.at);
         let mut judge = world.judge.borrow_mut();
-        judge.over(sent);
+        judge.over(&asked);
         let Ok(response) = answer else { return };
         judge.note(|| format!("page {} {} {}", page.path(), response.status, response.body.len()));
+        if matches!(response.status, 200 | 401) {
+            world.compared();
+        }
         match response.status {
             200 => {
                 let found = response.json();
                 let what = format!("{} was shown", page.path());
+                judge.check_served(&asked, calendar, page.path());
                 if let Err(difference) =
-                    judge.read(sent, self.user, &what, |user| user.page_agrees(page, &found))
+                    judge.read(&asked, self.user, &what, |user| user.page_agrees(page, &found))
                 {
                     judge.violate(format!("{} of {} shows {found}: {difference}", page.path(), self.email));
                 }
             }
-            401 | 503 => {}
+            401 => judge.check_turned_away(&asked, calendar, page.path()),
+            503 => {}
             status => judge.violate(format!("{} was answered {status}", page.path())),
         }
     }

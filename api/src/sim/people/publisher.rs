@@ -4,11 +4,10 @@ use std::rc::Rc;
 
 use engine::core::command::Reply;
 use engine::core::event::Latch;
-use engine::core::ids::SignalId;
 use engine::seam::Nanos;
 use serde_json::json;
 
-use super::{Person, Published, leave, symbol};
+use super::{Person, Published, Reader, check_receipt, leave, symbol};
 use crate::sim::client::{Client, request};
 use crate::sim::executor::Owner;
 use crate::sim::faults::Fault;
@@ -92,10 +91,10 @@ async fn signal(person: &mut Person) {
         world.clients_left.set(world.clients_left.get() + 1);
         let mut other = Client::new(&world, number);
         world.executor.spawn(Owner::World, async move {
-            let sent = other.world.judge.borrow_mut().sent();
+            let asked = other.world.sends(None);
             other.pause(Nanos::from_millis(30)).await;
             let answer = other.call(&bytes).await;
-            intent.check(&other.world, sent, &answer);
+            intent.check(&other.world, &asked, &answer);
             leave(&other.world);
         });
     }
@@ -139,25 +138,8 @@ async fn receipt(person: &mut Person) {
     }
     let at = usize::try_from(person.client.below(accepted.len() as u64)).expect("below a length");
     let (id, secret) = &accepted[at];
-    check_receipt(&mut person.client, *id, secret, false).await;
-}
-
-/// Reads a receipt; `settled` wants it finished and every line of it right.
-pub(in crate::sim) async fn check_receipt(client: &mut Client, id: SignalId, secret: &str, settled: bool) {
-    let world = Rc::clone(&client.world);
-    let answer = client.call(&request("GET", &format!("/api/signals/{id}?limit=1000"), secret, "")).await;
-    let Ok(response) = answer else { return };
-    let mut judge = world.judge.borrow_mut();
-    judge.note(|| format!("receipt {id} {}", response.status));
-    match response.status {
-        200 if settled => {
-            let found = response.json();
-            if let Err(difference) = judge.receipt_agrees(id, &found) {
-                judge.violate(format!("the receipt of {id} shows {found}: {difference}"));
-            }
-        }
-        // Only the newest signals are kept.
-        200 | 404 | 503 => {}
-        status => judge.violate(format!("the receipt of {id} was answered {status}")),
-    }
+    let in_session = id.source.owner == person.user && person.client.one_in(2);
+    let reader =
+        if in_session { Reader::user(person.user, &person.token) } else { Reader::publisher(secret) };
+    check_receipt(&mut person.client, *id, &reader, false).await;
 }
