@@ -65,9 +65,6 @@ pub(super) fn begin(world: &Rc<World>, shards: u16) {
     });
 }
 
-/// How much too fast or too slow a shard's calendar goes at most, in parts per million: ten times what real clocks do.
-const DRIFT_PPM_MAX: u64 = 1_000;
-
 /// The process is gone, wherever it was.
 pub(super) fn end(world: &World) {
     world.executor.kill(world.lives.get());
@@ -77,9 +74,8 @@ pub(super) fn end(world: &World) {
 
 fn clock(world: &World, shard: u16) -> SimClock {
     let skew_micros = Rc::clone(&world.skews[usize::from(shard)]);
-    // An oscillator is the host's: the same in each life. Real ones are within 100 ppm or so.
-    let drifts = world.plan.mix.has(Fault::ClockSet);
-    let range = if drifts { DRIFT_PPM_MAX } else { 0 };
+    // An oscillator is the host's: the same in each life.
+    let range = world.drift_ppm_max();
     let drawn = world.plan.random(2_000 + u64::from(shard)).below(2 * range + 1);
     let drift_ppm = i64::try_from(drawn).unwrap_or(0) - i64::try_from(range).unwrap_or(0);
     SimClock { executor: Rc::clone(&world.executor), skew_micros, drift_ppm }

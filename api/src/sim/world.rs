@@ -203,10 +203,17 @@ impl World {
             .chain(since)
             .reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
             .unwrap_or_default();
+        let drifted = |at: Nanos| at.as_micros() * self.drift_ppm_max() / 1_000_000 + 1;
+        let now = self.executor.now();
         Calendar {
-            earliest: (EPOCH_MICROS + from.as_micros()).saturating_add_signed(least),
-            latest: (EPOCH_MICROS + self.executor.now().as_micros()).saturating_add_signed(most),
+            earliest: (EPOCH_MICROS + from.as_micros()).saturating_add_signed(least) - drifted(from),
+            latest: (EPOCH_MICROS + now.as_micros()).saturating_add_signed(most) + drifted(now),
         }
+    }
+
+    /// How much too fast or too slow a shard's calendar goes at most, in parts per million: ten times what real clocks do.
+    pub(super) fn drift_ppm_max(&self) -> u64 {
+        if self.plan.mix.has(Fault::ClockSet) { 1_000 } else { 0 }
     }
 
     /// An answer is held against the model.
