@@ -52,6 +52,7 @@
 //! **Runs on**: the caller's thread alone; children of one process each run seeds side by side ([`fleet`]).
 //! **Bounds**: a run has at most 40 s of load; then clients get 400 s to finish and the server 400 s to settle, in virtual time.
 
+mod bare;
 mod client;
 mod damage;
 mod director;
@@ -65,6 +66,7 @@ mod history;
 mod intent;
 mod internet;
 mod judge;
+mod limit_check;
 mod live_check;
 pub mod model;
 mod people;
@@ -76,5 +78,6 @@ mod situation;
 mod venue;
 mod world;
 
+pub use bare::BareTime;
 pub use plan::Overrides;
 pub use run::{Outcome, run};

@@ -138,8 +138,17 @@ impl<P: Shape> Connector<P> {
         socket
     }
 
-    /// Opens the sockets that wait, as many as the exchange allows.
+    /// Opens the sockets that wait, as many as the exchange allows, and none while it wants nothing from this address: who goes
+    /// on dialling is banned for longer (CASES.md R2).
     pub(super) fn open_sockets(&mut self, now: Timestamp) {
+        if let Some(until) =
+            self.pacer.stopped_until(now).filter(|_| !planted!("sockets_opened_while_banned"))
+        {
+            if !self.unopened.is_empty() {
+                self.queue.set(until, Timer::OpenSockets);
+            }
+            return;
+        }
         let span = P::SOCKET_OPENS.1;
         while self.opened_at.front().is_some_and(|at| now.micros_since(*at) >= span) {
             self.opened_at.pop_front();
