@@ -180,9 +180,7 @@ impl<P: Shape> Connector<P> {
 
     /// Opens what is not told of yet.
     fn open_feed(&mut self, now: Timestamp) {
-        if let Some(until) =
-            self.pacer.stopped_until(now).filter(|_| !planted::planted!("sockets_opened_while_banned"))
-        {
+        if let Some(until) = self.no_dials_until(now) {
             self.feed.reopen_at = self.feed.reopen_at.max(until);
         }
         let full = self.feed.sockets.len() >= FEED_SOCKETS_MAX;
