@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::sim::faults::{Coverage, Fault, Situation, unreachable};
 use crate::sim::fleet::{Failure, Fleet, Totals};
-use crate::sim::{Outcome, Overrides, run};
+use crate::sim::{BareTime, Outcome, Overrides, run};
 
 /// `sim`.
 #[derive(Args)]
@@ -44,6 +44,9 @@ pub struct SimArgs {
     /// Accounts on exchanges in every seed, not only in a third.
     #[arg(long)]
     live: bool,
+    /// Exit with 1 when a fault never struck in a situation that it can strike in.
+    #[arg(long, requires = "seeds")]
+    require_coverage: bool,
     /// Go on after this many failing seeds and no further.
     #[arg(long, default_value_t = 1)]
     failures: usize,
@@ -66,7 +69,7 @@ fn fault(name: &str) -> Result<Fault, String> {
     })
 }
 
-/// Runs it. The exit code is 1 when something was violated.
+/// Runs it. The exit code is 1 when something was violated, or, where that is asked for, when a fault did not strike where it can.
 ///
 /// # Errors
 /// What kept the runs from being made.
@@ -120,6 +123,7 @@ fn outcome_json(outcome: &Outcome) -> serde_json::Value {
         "decisions": outcome.decisions,
         "lives": outcome.lives,
         "exchange_orders": outcome.exchange_orders,
+        "without_stop": { "decided": bare_json(&outcome.bare), "on_exchanges": bare_json(&outcome.bare_there) },
         "digest": format!("{:016x}", outcome.digest),
     })
 }
@@ -159,7 +163,39 @@ fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<Exi
         eprintln!("to repeat it at its smallest: {}", smallest.command());
         eprintln!("there: {}", smallest.what);
     }
-    Ok(if totals.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let missing = missing(&totals.coverage);
+    let lacks = args.require_coverage && !missing.is_empty();
+    if lacks {
+        eprintln!("these never struck: {}", missing.join(", "));
+    }
+    Ok(if totals.failures.is_empty() && !lacks { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The reachable pairs that never struck, in words.
+fn missing(coverage: &Coverage) -> Vec<String> {
+    coverage.missing().map(|(fault, s)| format!("{} in {}", fault.name(), s.name())).collect()
+}
+
+fn bare_json(bare: &BareTime) -> serde_json::Value {
+    json!({
+        "judged_ms": bare.judged_ms,
+        "capped_ms": bare.capped_ms,
+        "excused_ms": bare.excused_ms,
+        "longest_ms": bare.longest_ms,
+        "longest_capped_ms": bare.longest_capped_ms,
+    })
+}
+
+/// Positions without a live stop, in a line: how much of it was held against the server.
+fn print_bare(of: &str, bare: &BareTime) {
+    println!(
+        "without a live stop {of}: {} position-seconds judged, {} held against the cap alone, {} excused; at most {} ms undisturbed, {} ms in all",
+        bare.judged_ms / 1_000,
+        bare.capped_ms / 1_000,
+        bare.excused_ms / 1_000,
+        bare.longest_ms,
+        bare.longest_capped_ms
+    );
 }
 
 /// Tenths of an hour of virtual time, as a decimal.
@@ -182,8 +218,6 @@ fn totals_json(
             (fault.name(), Situation::ALL.iter().map(of).collect())
         })
         .collect();
-    let missing: Vec<String> =
-        totals.coverage.missing().map(|(fault, s)| format!("{} in {}", fault.name(), s.name())).collect();
     json!({
         "from": from,
         "to": to,
@@ -197,8 +231,9 @@ fn totals_json(
         "lives": totals.lives,
         "exchange_orders": totals.exchange_orders,
         "digest": format!("{:016x}", totals.digest),
+        "without_stop": { "decided": bare_json(&totals.bare), "on_exchanges": bare_json(&totals.bare_there) },
         "coverage": coverage,
-        "missing": missing,
+        "missing": missing(&totals.coverage),
         "wall_s": wall_s,
     })
 }
@@ -213,6 +248,8 @@ fn print_totals(totals: &Totals, from: u64, to: u64, wall_s: u64) {
         totals.lives,
         totals.exchange_orders
     );
+    print_bare("by our books", &totals.bare);
+    print_bare("on the exchanges", &totals.bare_there);
     print_coverage(&totals.coverage);
     println!("digest of all runs: {:016x}", totals.digest);
 }

@@ -41,7 +41,6 @@ struct Paper {
     peers: BTreeMap<ConnId, IpAddr>,
     pending: BTreeMap<(Timestamp, u64), Pending>,
     asked: u64,
-    limited: u64,
 }
 
 /// A connection's number at the exchange.
@@ -108,9 +107,6 @@ impl Service for Paper {
         };
         let told = self.exchange.http(self.now, from, &call);
         self.asked += 1;
-        if let Outcome::Answer(answer) = &told.what {
-            self.limited += u64::from(matches!(answer.status, 403 | 418 | 429));
-        }
         self.pending.insert((told.at, self.asked), Pending { id: requested.id(), outcome: told.what });
     }
 
@@ -159,8 +155,7 @@ impl<W: Wire> PaperServer<W> {
     #[must_use]
     pub fn new(exchange: PaperExchange, wire: W, now: Timestamp) -> Self {
         let limits = ServerLimits { socket_queue_bytes_max: OUTPUT_BYTES_MAX / 2, ..ServerLimits::default() };
-        let paper =
-            Paper { exchange, now, peers: BTreeMap::new(), pending: BTreeMap::new(), asked: 0, limited: 0 };
+        let paper = Paper { exchange, now, peers: BTreeMap::new(), pending: BTreeMap::new(), asked: 0 };
         Self { wire, server: Server::new(limits), paper }
     }
 
@@ -173,12 +168,6 @@ impl<W: Wire> PaperServer<W> {
     /// The exchange, to be disturbed.
     pub const fn exchange_mut(&mut self) -> &mut PaperExchange {
         &mut self.paper.exchange
-    }
-
-    /// Requests by HTTP that were refused for a limit or a ban.
-    #[must_use]
-    pub const fn limited(&self) -> u64 {
-        self.paper.limited
     }
 
     /// The wire, to wait on.

@@ -1,23 +1,27 @@
 //! The director: starts and restarts the server, lets faults strike while people work, then heals everything and wants to
 //! see it settle.
 //!
-//! **Runs on**: the simulator's thread, one task of the world. **Checks**: a start fails only for a reason that was given; no
-//! position stays without a live stop; after the faults everything settles within a bound of virtual time; an orderly stop
+//! **Runs on**: the simulator's thread, one task of the world. **Checks**: a start fails only for a reason that it was given, and
+//! says which; a shard stops only in a life in which its disk failed; no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time; an orderly stop
 //! loses nothing.
 
-use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use engine::core::ids::{AccountId, SignalId, Timestamp};
+use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use storage::history::Progress;
 use storage::history::sim_database::WriteFault;
 use storage::sim_disk::SimRandom;
 
+use super::bare::{Clocks, Regard};
 use super::client::Client;
 use super::damage::Damage;
+use super::disk::SYNC_LATE_MAX;
 use super::faults::{Fault, Situation, unreachable};
 use super::history;
 use super::live_check;
@@ -41,8 +45,13 @@ const SETTLE_MAX: Nanos = Nanos::from_millis(400_000);
 const IN_FLIGHT: Nanos = Nanos::from_millis(15_000);
 /// How long it may take until the exchange and we say the same: a comparison on connect, and one more.
 const AGREE_MAX: Nanos = Nanos::from_millis(60_000);
-/// After a disturbance, what it held up gets this long.
-const CATCH_UP: Nanos = Nanos::from_millis(4_000);
+/// What the end of a process holds up beyond its absence.
+const COME_BACK: Nanos = Nanos::from_millis(4_000);
+
+/// What the simulated disk says of an operation that was made to fail.
+const IO_ERROR: &str = "simulated I/O error";
+/// What a disk without room says, and what is made of it.
+const NO_SPACE: [&str; 2] = ["no storage space", "no space on the disk"];
 
 /// See the module's head.
 pub(super) struct Director {
@@ -58,9 +67,9 @@ pub(super) struct Director {
     full_until: Option<Nanos>,
     venue_until: Option<Nanos>,
     database_until: Option<Nanos>,
-    /// A start may fail: a fault of the disk struck since it began.
-    start_may_fail: bool,
-    unprotected: BTreeMap<(AccountId, SignalId), Nanos>,
+    /// There was no room on the disk at a moment of this start.
+    no_space: bool,
+    unprotected: Clocks<(AccountId, SignalId)>,
     healing: bool,
 }
 
@@ -79,8 +88,8 @@ impl Director {
             full_until: None,
             venue_until: None,
             database_until: None,
-            start_may_fail: false,
-            unprotected: BTreeMap::new(),
+            no_space: false,
+            unprotected: Clocks::new(UNPROTECTED_MAX),
             healing: false,
         }
     }
@@ -152,7 +161,7 @@ impl Director {
             if world.is_over() {
                 return;
             }
-            if self.now().since(since) > AGREE_MAX {
+            if self.now().since(since.max(exchange.held_until())) > AGREE_MAX {
                 let seconds = AGREE_MAX.as_micros() / 1_000_000;
                 let what = format!("after {seconds} s the exchange still differs: {difference}");
                 return self.world.judge.borrow_mut().violate(what);
@@ -188,7 +197,7 @@ impl Director {
         self.world.resends.set(0);
         self.world.slow_until.set(Nanos(0));
         self.full_until = None;
-        self.world.disturb(CATCH_UP);
+        self.world.disturb(Nanos(0));
         self.world.load_over.set(true);
         let now = self.now().0;
         self.world.judge.borrow_mut().note(|| format!("{now} HEAL"));
@@ -197,7 +206,9 @@ impl Director {
     async fn wait(&mut self, what: &str, limit: Nanos, holds: impl Fn() -> bool) {
         let since = self.now();
         while !holds() && !self.world.is_over() {
-            if self.now().since(since) > limit {
+            // Nobody may ask an exchange that has shut the address out.
+            let held_until = self.world.exchange.as_ref().map_or(Nanos(0), |exchange| exchange.held_until());
+            if self.now().since(since.max(held_until)) > limit {
                 let flags = self.world.judge.borrow().flags();
                 let stage = self.world.stage.get();
                 let histories = self.history(Progress::report);
@@ -234,9 +245,7 @@ impl Director {
         }
         match self.world.stage.get() {
             Stage::Down if now >= self.down_until => {
-                let controls = &self.world.disk.controls;
-                let armed = controls.sync_fails.get() || controls.write_fails.get();
-                self.start_may_fail = armed || self.full_until.is_some();
+                self.no_space = self.full_until.is_some();
                 self.set_stage();
                 server::begin(&self.world, self.shards);
             }
@@ -261,9 +270,7 @@ impl Director {
         }
         self.look_at_protection();
         if let Some(exchange) = &self.world.exchange {
-            let failed = self.world.life.borrow().as_ref().is_none_or(|life| life.has_failed());
-            let excused = self.world.stage.get() != Stage::Up || failed || self.full_until.is_some();
-            live_check::look(&self.world, exchange, excused);
+            live_check::look(&self.world, exchange, self.full_until.is_none());
         }
     }
 
@@ -274,12 +281,8 @@ impl Director {
     fn look_at_start(&mut self) {
         let failed = self.world.start_failed.borrow().clone();
         if let Some(cause) = failed {
-            let named = self.damage.as_ref().map(|damage| {
-                let file = damage.path.file_name().map(|name| name.to_string_lossy().into_owned());
-                file.is_some_and(|file| cause.contains(&file))
-            });
             self.world.judge.borrow_mut().note(|| format!("the start failed: {cause}"));
-            if named.is_none_or(|named| !named) && !self.start_may_fail {
+            if !self.was_given(&cause) {
                 self.world.judge.borrow_mut().violate(format!("it does not start: {cause}"));
             }
             self.mend();
@@ -288,6 +291,18 @@ impl Director {
             let what = format!("a start took more than {} s", START_MAX.as_micros() / 1_000_000);
             self.world.judge.borrow_mut().violate(what);
         }
+    }
+
+    /// Whether a start was given this reason to fail: damage that was done and that it names, a write or sync that was made to
+    /// fail in it, no room while there was none.
+    fn was_given(&self, cause: &str) -> bool {
+        let says = |part: Option<&OsStr>| part.is_some_and(|part| cause.contains(&*part.to_string_lossy()));
+        let named = self.damage.as_ref().is_some_and(|damage| {
+            says(damage.path.file_name()) && says(damage.path.parent().map(Path::as_os_str))
+        });
+        let failed = self.world.faulted.get() && cause.contains(IO_ERROR);
+        let no_space = self.no_space && NO_SPACE.iter().any(|words| cause.contains(words));
+        named || failed || no_space
     }
 
     fn look_at_service(&mut self) {
@@ -320,20 +335,22 @@ impl Director {
     fn look_at_protection(&mut self) {
         let now = self.now();
         let open: Vec<_> = self.world.judge.borrow().flags().unprotected;
-        self.unprotected.retain(|key, _| open.contains(key));
-        let failed = self.world.life.borrow().as_ref().is_none_or(|life| life.has_failed());
-        let excused = self.world.stage.get() != Stage::Up || failed || self.full_until.is_some();
-        for key in open {
-            let since = self.unprotected.entry(key).or_insert(now);
-            if excused {
-                *since = now;
-            }
-            let waited = now.since((*since).max(self.world.disturbed_until.get()));
-            if waited > UNPROTECTED_MAX {
-                let seconds = waited.as_micros() / 1_000_000;
-                let what = format!("position {} of {} has had no live stop for {seconds} s", key.1, key.0);
-                self.world.judge.borrow_mut().violate(what);
-            }
+        let found: Vec<_> = open
+            .into_iter()
+            .map(|(account, signal, venue)| {
+                let paper = match venue {
+                    VenueKind::Paper => self.world.paper_disturbed.get().regard(now),
+                    VenueKind::Binance | VenueKind::Bybit => Regard::Judged,
+                };
+                let full = if self.full_until.is_some() { Regard::Excused } else { Regard::Judged };
+                ((account, signal), self.world.regard(account.user).max(paper).max(full))
+            })
+            .collect();
+        let over = self.unprotected.look(now, found);
+        self.world.bare.set(self.unprotected.time());
+        if let Some(((account, signal), what)) = over {
+            let what = format!("position {signal} of {account} has had no live stop {what}");
+            self.world.judge.borrow_mut().violate(what);
         }
     }
 
@@ -346,7 +363,7 @@ impl Director {
         self.failed_until = None;
         let pause = if self.healing { self.span(1, 10) } else { self.span(1, 1_500) };
         self.down_until = self.now().plus(pause);
-        self.world.disturb(pause.plus(CATCH_UP).plus(CATCH_UP));
+        self.world.disturb(pause.plus(COME_BACK));
         self.set_stage();
     }
 
@@ -405,26 +422,26 @@ impl Director {
                     }
                 }
             }
-            Fault::SyncFails => self.arm(|world| world.disk.controls.sync_fails.set(true)),
-            Fault::WriteFails => self.arm(|world| world.disk.controls.write_fails.set(true)),
+            // Counted when they strike.
+            Fault::SyncFails => world.disk.controls.sync_fails.set(true),
+            Fault::WriteFails => world.disk.controls.write_fails.set(true),
             Fault::SyncLate => {
-                let span = self.span(20, 4_000);
+                let span = self.span(20, SYNC_LATE_MAX.as_micros() / 1_000);
                 world.disk.controls.sync_late.set(Some(span));
-                world.disturb(span.plus(CATCH_UP));
             }
             Fault::DiskFull => {
                 let span = self.span(200, 8_000);
                 world.strike(fault);
-                self.start_may_fail = true;
+                self.no_space = true;
                 self.full_until = Some(now.plus(span));
                 world.disk.inner.set_capacity(world.disk.inner.used_bytes());
-                world.disturb(span.plus(CATCH_UP));
+                world.disturb(span);
             }
             Fault::DiskStalls => {
                 let span = self.span(20, 6_000);
                 world.strike(fault);
                 world.disk.controls.stalled_until.set(now.plus(span));
-                world.disturb(span.plus(CATCH_UP));
+                world.disturb(span);
             }
             Fault::Reset => world.resets.set(world.resets.get() + 1),
             Fault::StalledReader => world.stalled_readers.set(world.stalled_readers.get() + 1),
@@ -441,14 +458,14 @@ impl Director {
                 let micros = i64::try_from(self.random.below(6_000_000)).expect("small") - 3_000_000;
                 world.strike(fault);
                 world.skew(shard, world.skews[shard].get() / 2 + micros);
-                world.disturb(Nanos::from_millis(6_000).plus(CATCH_UP));
+                world.disturb_shard(shard, Nanos::from_millis(6_000));
             }
             Fault::Starved => {
                 let shard = u16::try_from(self.random.below(u64::from(self.shards))).expect("small");
                 let span = self.span(5, 3_000);
                 world.strike(fault);
                 world.executor.starve(shard, span);
-                world.disturb(span.plus(CATCH_UP));
+                world.disturb_shard(usize::from(shard), span);
             }
             Fault::AnswerLost => world.venue.answers_lost.set(1 + count(&mut self.random)),
             Fault::OrderLost => world.venue.orders_lost.set(1 + count(&mut self.random)),
@@ -472,7 +489,7 @@ impl Director {
                 world.strike(fault);
                 let wall = Timestamp(EPOCH_MICROS + now.plus(span).as_micros());
                 world.venue.busy_until.set(wall);
-                world.disturb(span.plus(Nanos::from_millis(8_000)).plus(CATCH_UP));
+                world.disturb_paper(span.plus(Nanos::from_millis(8_000)));
             }
             Fault::RequestLost
             | Fault::ReplyLost
@@ -485,7 +502,8 @@ impl Director {
             | Fault::StreamLost
             | Fault::StreamTwice
             | Fault::ExchangeClock
-            | Fault::ListenKeys => {
+            | Fault::ListenKeys
+            | Fault::ExchangeBan => {
                 if let Some(exchange) = &world.exchange {
                     exchange.disturb(&world, fault, &mut self.random);
                 }
@@ -519,13 +537,6 @@ impl Director {
                 database.fail_over();
             }
         }
-    }
-
-    /// Has the disk fail; counted when it does.
-    fn arm(&mut self, arm: impl Fn(&World)) {
-        self.start_may_fail = true;
-        self.world.faulted.set(true);
-        arm(&self.world);
     }
 
     /// The newest receipts, now that nothing moves.

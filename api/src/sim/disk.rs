@@ -41,6 +41,9 @@ fn kind_of(path: &Path) -> Kind {
     }
 }
 
+/// The longest that a late sync takes.
+pub(super) const SYNC_LATE_MAX: Nanos = Nanos::from_millis(4_000);
+
 /// What the disk is to do, and what it is doing.
 pub(super) struct Controls {
     executor: Rc<Executor>,

@@ -16,7 +16,7 @@ use engine::core::instrument::Symbol;
 use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, VenuePlace};
 use engine::seam::Nanos;
-use exchange::paper_exchange::faults::{Fault as Rule, Rule as FaultRule, When};
+use exchange::paper_exchange::faults::{Fault as Rule, Rule as FaultRule, Struck, When, Whose};
 use exchange::paper_exchange::keys::KeySpec;
 use exchange::paper_exchange::{AccountNo, Core, CoreSettings, FaceKind, PaperExchange};
 use futures_lite::future::or;
@@ -26,13 +26,16 @@ use net::tls::config::{ClientTrust, client};
 use net::wire::memory::{MemoryNetwork, MemoryWire, Pieces, network};
 use storage::sim_disk::SimRandom;
 
+use super::bare::{Clocks, Regard};
 use super::faults::Fault;
-use super::internet::{Internet, Weather};
+use super::internet::{HERE, Internet, Weather};
 use super::judge::Judge;
+use super::limit_check::{Around, Finding, LimitCheck};
+use super::live_check::BARE_MAX;
 use super::people;
 use super::plan::Plan;
 use super::seams::{EPOCH_MICROS, SimEntropy};
-use super::world::World;
+use super::world::{Disturbed, World};
 use crate::server::paper_server::{PaperServer, wire_config};
 use crate::server::venues::hosts::{AddressBook, LiveAt};
 use crate::server::venues::prices::MarkBoards;
@@ -65,8 +68,42 @@ const LIMITS_OF_ADDRESSES: &[(&[&str], i64)] = &[(&["GET /fapi/*"], -1003), (&["
 
 /// How long what a fault held up may go on after it.
 const CATCH_UP: Nanos = Nanos::from_millis(10_000);
-/// How long a refusal for a limit of one account holds up its requests: a minute's window, and what waited.
-const LIMITED: Nanos = Nanos::from_millis(80_000);
+/// Whoever finds no way to the exchange, or no leave, looks again so often at least.
+const LOOK_AGAIN: Nanos = Nanos::from_millis(2_000);
+/// For how long a refusal for a limit may stop what it is about: the window that it is counted in; Bybit's are seconds.
+const LIMITED_BINANCE: Nanos = Nanos::from_millis(62_000);
+const LIMITED_BYBIT: Nanos = Nanos::from_millis(7_000);
+/// How long Bybit shuts an address out. It does not say so, and whoever is told waits as long from then on.
+const BAN_BYBIT: Nanos = Nanos::from_millis(600_000);
+/// The longest that Binance does here; it says until when.
+const BAN_BINANCE_MS_MAX: u64 = 30_000;
+/// Both protocols.
+const FACES: [FaceKind; 2] = [FaceKind::Binance, FaceKind::Bybit];
+
+const fn place_of(face: FaceKind) -> usize {
+    match face {
+        FaceKind::Binance => 0,
+        FaceKind::Bybit => 1,
+    }
+}
+
+/// What keeps us from an exchange: from all of it, or one account of it.
+#[derive(Debug, Default)]
+struct Ways {
+    faces: [Disturbed; 2],
+    accounts: BTreeMap<AccountNo, Disturbed>,
+    /// When the way to it, or an answer on it, was disturbed last.
+    rough_at: [Nanos; 2],
+}
+
+/// A ban that a fault has imposed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ban {
+    until: Nanos,
+    /// Until when those who were told stay away.
+    held_until: Nanos,
+    times: u32,
+}
 
 /// An account on the exchange.
 #[derive(Clone, Debug)]
@@ -74,6 +111,15 @@ pub(super) struct Held {
     pub(super) no: AccountNo,
     pub(super) venue: VenueKind,
     key: (String, String),
+}
+
+impl Held {
+    const fn face(&self) -> FaceKind {
+        match self.venue {
+            VenueKind::Bybit => FaceKind::Bybit,
+            VenueKind::Binance | VenueKind::Paper => FaceKind::Binance,
+        }
+    }
 }
 
 /// See the module's head.
@@ -84,16 +130,13 @@ pub(super) struct Exchange {
     /// Set when a shard may have sent something.
     pub(super) news: Rc<Cell<bool>>,
     accounts: BTreeMap<UserId, Held>,
-    /// The rules in force at the exchange: which fault each is, and how often it was counted.
-    rules: RefCell<BTreeMap<u64, (Fault, u64)>>,
-    /// What is open without a live stop, and since when.
-    pub(super) bare: RefCell<BTreeMap<(UserId, Symbol), Nanos>>,
-    /// The longest that something was, while nothing was disturbed.
-    pub(super) bare_longest: Cell<Nanos>,
-    /// Requests that were refused for a limit or a ban, as far as they were looked at.
-    limited: Cell<u64>,
-    /// Nothing is held against anybody here before this moment.
-    pub(super) disturbed_until: Cell<Nanos>,
+    /// The rules in force at the exchange: which fault each is, and what it does.
+    rules: RefCell<BTreeMap<u64, (Fault, Rule)>>,
+    /// What is open without a live stop, and for how long.
+    pub(super) bare: RefCell<Clocks<(UserId, Symbol)>>,
+    ways: RefCell<Ways>,
+    limits: RefCell<[LimitCheck; 2]>,
+    bans: RefCell<[Ban; 2]>,
     /// Where keys are sealed.
     pub(super) vault: Arc<Vault>,
     tls: Arc<ClientConfig>,
@@ -139,10 +182,10 @@ impl Exchange {
             news: Rc::default(),
             accounts,
             rules: RefCell::default(),
-            bare: RefCell::default(),
-            bare_longest: Cell::new(Nanos(0)),
-            limited: Cell::new(0),
-            disturbed_until: Cell::new(Nanos(0)),
+            bare: RefCell::new(Clocks::new(BARE_MAX)),
+            ways: RefCell::default(),
+            limits: RefCell::default(),
+            bans: RefCell::default(),
             vault: Arc::new(Vault::new(MasterKeys::one(MasterKey::random(&mut SimEntropy(
                 plan.random(602),
             ))))),
@@ -183,7 +226,7 @@ impl Exchange {
         let mut server = self.server.borrow_mut();
         let within = |random: &mut SimRandom, from_ms: u64, to_ms: u64| {
             let span = Nanos::from_millis(from_ms + random.below(to_ms - from_ms));
-            self.disturbed_for(world, span.plus(CATCH_UP));
+            self.cut_off(now, &FACES, span.plus(LOOK_AGAIN));
             span
         };
         let some = u32::try_from(1 + random.below(3)).expect("small");
@@ -194,7 +237,7 @@ impl Exchange {
             for on in on {
                 let rule = FaultRule { on: (*on).to_owned(), when, fault: does.clone() };
                 if let Some(id) = server.exchange_mut().faults.add(rule) {
-                    self.rules.borrow_mut().insert(id, (fault, 0));
+                    self.rules.borrow_mut().insert(id, (fault, does.clone()));
                 }
             }
         };
@@ -221,7 +264,6 @@ impl Exchange {
             // Everything waits for up to a minute then, which is most of a run.
             Fault::ExchangeLimits if !random.one_in(6) => {}
             Fault::ExchangeLimits => {
-                self.disturbed_for(world, LIMITED);
                 let limits = if executed { LIMITS_OF_ACCOUNTS } else { LIMITS_OF_ADDRESSES };
                 for (of, code) in limits {
                     rule(of, When::Next(1), Rule::Code { code: *code, executed: false });
@@ -241,12 +283,39 @@ impl Exchange {
                 let by = i64::try_from(random.below(16_000)).expect("small") - 8_000;
                 server.exchange_mut().core.clock.skew_ms = by;
                 world.strike(fault);
-                self.disturbed_for(world, CATCH_UP);
+                self.cut_off(now, &FACES, Nanos(0));
             }
             Fault::ListenKeys => {
                 server.exchange_mut().expire_listen_keys(wall(now));
                 world.strike(fault);
-                self.disturbed_for(world, CATCH_UP);
+                self.cut_off(now, &[FaceKind::Binance], Nanos(0));
+            }
+            // As with limits.
+            Fault::ExchangeBan if !random.one_in(4) => {}
+            Fault::ExchangeBan => {
+                let used =
+                    FACES.into_iter().filter(|face| self.accounts.values().any(|held| held.face() == *face));
+                let mut used: Vec<FaceKind> = used.collect();
+                let face = used.swap_remove(usize::try_from(random.below(used.len() as u64)).expect("small"));
+                let span = match face {
+                    FaceKind::Binance => Nanos::from_millis(1_000 + random.below(BAN_BINANCE_MS_MAX)),
+                    FaceKind::Bybit => BAN_BYBIT,
+                };
+                let ban = &mut self.bans.borrow_mut()[place_of(face)];
+                // Bybit does not say how long: who asks too soon, which a calendar that was set makes us do, and who is banned again
+                // waits twice as long.
+                let unsure = ban.times > 0 || world.plan.mix.has(Fault::ClockSet);
+                if now < ban.held_until || face == FaceKind::Bybit && unsure {
+                    return;
+                }
+                let until = now.plus(span);
+                *ban = Ban { until, held_until: until, times: ban.times + 1 };
+                self.limits.borrow_mut()[place_of(face)].begins();
+                let ms = span.as_micros() / 1_000;
+                world.judge.borrow_mut().note(|| format!("{face:?} bans the address for {ms} ms"));
+                server.exchange_mut().ban(wall(now), face, HERE.ip(), span.as_micros());
+                world.strike(fault);
+                self.cut_off(now, &[face], span.plus(LOOK_AGAIN));
             }
             _ => {}
         }
@@ -255,46 +324,110 @@ impl Exchange {
 
     /// No fault from now on; what was lost is lost, and the clock stays where it was set.
     pub(super) fn heal(&self, world: &World) {
-        self.disturbed_for(world, CATCH_UP);
+        self.cut_off(world.executor.now(), &FACES, Nanos(0));
         self.internet.borrow_mut().weather = Weather::default();
         self.server.borrow_mut().exchange_mut().faults.clear();
         self.rules.borrow_mut().clear();
     }
 
-    /// What a disturbance held up gets this long.
-    fn disturbed_for(&self, world: &World, span: Nanos) {
-        let until = world.executor.now().plus(span);
-        self.disturbed_until.set(self.disturbed_until.get().max(until));
+    /// There is no way there, or no leave to ask, for a span.
+    fn cut_off(&self, now: Nanos, faces: &[FaceKind], span: Nanos) {
+        let mut ways = self.ways.borrow_mut();
+        for place in faces.iter().map(|face| place_of(*face)) {
+            ways.faces[place].extend(now, span, CATCH_UP);
+            ways.rough_at[place] = ways.rough_at[place].max(now.plus(span));
+        }
+    }
+
+    /// What this moment counts for where a position of this account has no stop, as far as the exchange and the way there go.
+    pub(super) fn regard(&self, now: Nanos, held: &Held) -> Regard {
+        let ways = self.ways.borrow();
+        let own = ways.accounts.get(&held.no).copied().unwrap_or_default();
+        ways.faces[place_of(held.face())].regard(now).max(own.regard(now))
+    }
+
+    /// Until when somebody who was shut out stays away.
+    pub(super) fn held_until(&self) -> Nanos {
+        self.bans.borrow().iter().map(|ban| ban.held_until).max().unwrap_or_default()
+    }
+
+    /// A request, an answer or an event was struck: its account is disturbed, where it is one's alone, or else its exchange.
+    fn struck(&self, now: Nanos, fault: Fault, does: &Rule, whose: Whose) {
+        let is_overload = matches!(does, Rule::Overload { .. });
+        let span = match (fault, whose.face) {
+            (Fault::ExchangeLimits, FaceKind::Binance) => LIMITED_BINANCE,
+            (Fault::ExchangeLimits, FaceKind::Bybit) => LIMITED_BYBIT,
+            // It refuses all of an address for its own load too.
+            (Fault::ExchangeRefuses, FaceKind::Bybit) if is_overload => LIMITED_BYBIT,
+            _ => Nanos(0),
+        };
+        let of_address = matches!(does, Rule::Code { code: -1003 | 10_018, .. })
+            || is_overload && whose.face == FaceKind::Bybit;
+        // The stream that breaks off is one of several accounts.
+        let shared = of_address || matches!(does, Rule::Drop);
+        match whose.account.filter(|_| !shared) {
+            Some(account) => {
+                let mut ways = self.ways.borrow_mut();
+                ways.accounts.entry(account).or_default().extend(now, span, CATCH_UP);
+                let rough = &mut ways.rough_at[place_of(whose.face)];
+                *rough = (*rough).max(now);
+            }
+            None => self.cut_off(now, &[whose.face], span),
+        }
     }
 
     /// Counts what has struck.
     fn count(&self, world: &World) {
-        let mut struck = std::mem::take(&mut self.internet.borrow_mut().struck);
-        {
-            let mut rules = self.rules.borrow_mut();
-            let mut server = self.server.borrow_mut();
-            let faults = &mut server.exchange_mut().faults;
-            let mut used_up = Vec::new();
-            for (id, rule, _, applied) in faults.rules() {
-                let Some((fault, counted)) = rules.get_mut(&id) else { continue };
-                struck.extend((*counted..applied).map(|_| *fault));
-                *counted = applied;
-                if matches!(rule.when, When::Next(n) if applied >= u64::from(n)) {
-                    used_up.push(id);
-                }
-            }
-            for id in used_up {
-                faults.remove(id);
-                rules.remove(&id);
+        let now = world.executor.now();
+        let lost = std::mem::take(&mut self.internet.borrow_mut().struck);
+        for (fault, face) in lost {
+            world.strike(fault);
+            self.cut_off(now, face.as_ref().map_or(&FACES[..], std::slice::from_ref), Nanos(0));
+        }
+        let mut server = self.server.borrow_mut();
+        let faults = &mut server.exchange_mut().faults;
+        let mut rules = self.rules.borrow_mut();
+        for Struck { rule, whose } in faults.take_struck() {
+            if let Some((fault, does)) = rules.get(&rule) {
+                world.strike(*fault);
+                self.struck(now, *fault, does, whose);
             }
         }
-        // What a process that has ended had on its way is nobody's fault any more.
-        let asks = world.serving().is_some();
-        for fault in struck {
-            if asks {
-                world.strike(fault);
-            }
-            self.disturbed_for(world, CATCH_UP);
+        let is_over =
+            |rule: &FaultRule, applied| matches!(rule.when, When::Next(n) if applied >= u64::from(n));
+        let over = faults.rules().filter(|(_, rule, _, applied)| is_over(rule, *applied));
+        for id in over.map(|(id, ..)| id).collect::<Vec<_>>() {
+            faults.remove(id);
+            rules.remove(&id);
+        }
+    }
+
+    /// Holds the exchange's limits against us.
+    fn look_at_limits(&self, world: &World) {
+        let now = world.executor.now();
+        for face in FACES {
+            let counted = self.server.borrow().exchange().breaches(face);
+            let mut ban = self.bans.borrow()[place_of(face)];
+            let around = Around {
+                now,
+                life: world.serving().map(|life| (life.number, world.up_since.get())),
+                ended: world.ended_at.get(),
+                rough_at: self.ways.borrow().rough_at[place_of(face)],
+                clocks_differ: world.plan.mix.has(Fault::ClockSet)
+                    || world.plan.mix.has(Fault::ExchangeClock),
+                banned_until: ban.until,
+            };
+            let span = match self.limits.borrow_mut()[place_of(face)].look(face, counted, around) {
+                Finding::Nothing => continue,
+                Finding::Refused if face == FaceKind::Binance => LIMITED_BINANCE,
+                Finding::Refused => LIMITED_BYBIT,
+                Finding::ShutOut if face == FaceKind::Binance => ban.until.since(now),
+                Finding::ShutOut => BAN_BYBIT,
+                Finding::Violation(what) => return world.judge.borrow_mut().violate(what),
+            };
+            ban.held_until = ban.held_until.max(now.plus(span));
+            self.bans.borrow_mut()[place_of(face)] = ban;
+            self.ways.borrow_mut().faces[place_of(face)].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
         }
     }
 
@@ -302,8 +435,9 @@ impl Exchange {
     pub(super) fn finish(&self, judge: &mut Judge) -> u64 {
         let orders: usize =
             self.look(|accounts, core| accounts.values().map(|held| core.all_orders(held.no).len()).sum());
-        let (bare, limited) = (self.bare_longest.get().as_micros(), self.limited.get());
-        judge.note(|| format!("exchange: {orders} orders, {limited} refused for a limit, bare {bare} us"));
+        let bare = self.bare.borrow().time();
+        let breaches = FACES.map(|face| self.server.borrow().exchange().breaches(face));
+        judge.note(|| format!("exchange: {orders} orders, {breaches:?}, {bare:?}"));
         orders as u64
     }
 
@@ -318,10 +452,6 @@ impl Exchange {
             if !(moved || more) {
                 break;
             }
-        }
-        // A process that is killed again and again asks for more than the exchange's limits allow.
-        if server.limited() > self.limited.replace(server.limited()) {
-            self.disturbed_for(world, LIMITED);
         }
         let quiet = server
             .quiet(now.0)
@@ -354,6 +484,7 @@ pub(super) async fn serve(world: Rc<World>) {
         exchange.news.set(false);
         let next = exchange.step(&world);
         exchange.count(&world);
+        exchange.look_at_limits(&world);
         let news = Rc::clone(&exchange.news);
         or(world.executor.until(move || news.get()), world.executor.sleep_until(next)).await;
     }

@@ -124,6 +124,8 @@ named! {
         ExchangeClock = "exchange-clock",
         /// All listen keys end.
         ListenKeys = "listen-keys",
+        /// The exchange shuts our address out: 418 and its end on Binance, 403 for ten minutes on Bybit.
+        ExchangeBan = "exchange-ban",
     }
 }
 
@@ -178,11 +180,14 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let disk = matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull | DiskStalls);
     let database = matches!(fault, DatabaseDown | DatabaseAnswer | DatabaseFailOver);
     // The exchange is asked whenever a process runs that has an account there, and goes on when none does.
-    let on_its_own = matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys);
+    let on_its_own = matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan);
+    // What a process that has ended had on its way still arrives.
+    let on_arrival = matches!(fault, RequestLost | ExchangeUnknown | ExchangeRefuses | ExchangeLate);
     let client = matches!(fault, Reset | StalledReader | SlowNetwork | Resent | Hostile);
     match situation {
         Down if at_rest || database || matches!(fault, PowerLoss | ClockSet) => None,
-        Down if on_its_own => None,
+        Down if on_its_own || on_arrival => None,
+        Down if fault.is_of_exchange() => Some("nobody is there to be told"),
         Down => Some("there is no process"),
         _ if at_rest => Some("only while the server is down"),
         Quiet if matches!(fault, SyncFails | SyncLate | WriteFails) => Some("a write is under way then"),

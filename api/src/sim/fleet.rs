@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use engine::core::ids::UserId;
 
+use super::bare::BareTime;
 use super::faults::{Coverage, Fault};
 use super::plan::Overrides;
 use super::run::{Outcome, run};
@@ -111,6 +112,10 @@ pub struct Totals {
     pub exchange_orders: u64,
     /// All digests, so combined that their order does not matter.
     pub digest: u64,
+    /// Position-time without a live stop, as the server sees it.
+    pub bare: BareTime,
+    /// The same as the exchanges see it.
+    pub bare_there: BareTime,
     /// Which faults struck where.
     pub coverage: Coverage,
     /// The seeds that failed, smallest first.
@@ -153,6 +158,8 @@ struct Sum {
     lives: u64,
     exchange_orders: u64,
     digest: u64,
+    bare: BareTime,
+    bare_there: BareTime,
     coverage: Coverage,
 }
 
@@ -165,21 +172,25 @@ impl Sum {
         self.lives += outcome.lives;
         self.exchange_orders += outcome.exchange_orders;
         self.digest = self.digest.wrapping_add(outcome.digest);
+        self.bare.add(&outcome.bare);
+        self.bare_there.add(&outcome.bare_there);
         self.coverage.add(&outcome.coverage);
     }
 
     fn line(&self) -> String {
-        let Self { seeds, virtual_ns, answers, decisions, lives, exchange_orders, digest, coverage } = self;
-        let coverage = coverage.to_line();
+        let Self { seeds, virtual_ns, answers, decisions, lives, exchange_orders, digest, .. } = self;
+        let bare = [self.bare.numbers(), self.bare_there.numbers()].concat();
+        let bare: String = bare.iter().map(|number| format!(" {number}")).collect();
+        let coverage = self.coverage.to_line();
         format!(
-            "sum {seeds} {virtual_ns} {answers} {decisions} {lives} {exchange_orders} {digest} {coverage}"
+            "sum {seeds} {virtual_ns} {answers} {decisions} {lives} {exchange_orders} {digest}{bare} {coverage}"
         )
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let mut parts = line.splitn(8, ' ');
+        let mut parts = line.splitn(8 + 2 * BareTime::NUMBERS, ' ');
         let mut number = || parts.next()?.parse::<u64>().ok();
-        Some(Self {
+        let mut sum = Self {
             seeds: number()?,
             virtual_ns: number()?,
             answers: number()?,
@@ -187,8 +198,17 @@ impl Sum {
             lives: number()?,
             exchange_orders: number()?,
             digest: number()?,
-            coverage: Coverage::from_line(parts.next()?)?,
-        })
+            ..Self::default()
+        };
+        for bare in [&mut sum.bare, &mut sum.bare_there] {
+            let mut numbers = [0; BareTime::NUMBERS];
+            for each in &mut numbers {
+                *each = number()?;
+            }
+            *bare = BareTime::from_numbers(numbers);
+        }
+        sum.coverage = Coverage::from_line(parts.next()?)?;
+        Some(sum)
     }
 }
 
@@ -416,6 +436,8 @@ fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque
         totals.lives += sum.lives;
         totals.exchange_orders += sum.exchange_orders;
         totals.digest = totals.digest.wrapping_add(sum.digest);
+        totals.bare.add(&sum.bare);
+        totals.bare_there.add(&sum.bare_there);
         totals.coverage.add(&sum.coverage);
         give(crew, waiting);
     }
@@ -467,6 +489,7 @@ mod tests {
     fn what_a_child_came_to_is_read_as_it_was_said() {
         let mut sum = Sum { seeds: 1, virtual_ns: 2, answers: 3, decisions: 4, lives: 5, ..Sum::default() };
         (sum.exchange_orders, sum.digest) = (6, 7);
+        (sum.bare.judged_ms, sum.bare_there.longest_capped_ms) = (8, 9);
         let line = sum.line();
         let read = line.strip_prefix("sum ").and_then(Sum::parse).expect("it is read");
         assert_eq!(read.line(), line);

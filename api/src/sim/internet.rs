@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use engine::seam::Nanos;
+use exchange::paper_exchange::FaceKind;
 use net::wire::memory::{MemoryNetwork, PeerId};
 use storage::sim_disk::SimRandom;
 
@@ -23,7 +24,7 @@ const WAY_NS_MIN: u64 = 300_000;
 /// Longest way in fair weather, in nanoseconds: 10 ms.
 const WAY_NS_MAX: u64 = 10_000_000;
 /// The server's address, as the exchange sees it.
-const HERE: SocketAddr =
+pub(super) const HERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 40_000);
 
 /// How bad it is.
@@ -41,6 +42,8 @@ pub(super) struct Weather {
 
 struct Link {
     life: u32,
+    /// Whose protocol is spoken, once something was said.
+    face: Option<FaceKind>,
     near: Option<(Line, PeerId)>,
     far: Option<PeerId>,
     /// When the newest of each direction arrives.
@@ -67,8 +70,8 @@ pub(super) struct Internet {
     links: BTreeMap<u64, Link>,
     due: BTreeMap<(u64, u64), (u64, Due)>,
     next: u64,
-    /// Faults that have just struck.
-    pub(super) struck: Vec<Fault>,
+    /// Faults that have just struck, and whose connection.
+    pub(super) struck: Vec<(Fault, Option<FaceKind>)>,
 }
 
 impl Internet {
@@ -145,7 +148,7 @@ impl Internet {
                 let at = now.0 + self.way();
                 let life = life.map_or(0, |life| life.number);
                 let near = Some((line.clone(), peer));
-                let link = Link { life, near, far: None, out_ns: at, back_ns: at, silent: false };
+                let link = Link { life, face: None, near, far: None, out_ns: at, back_ns: at, silent: false };
                 let number = self.next;
                 self.links.insert(number, link);
                 self.at(at, number, Due::Connect);
@@ -171,6 +174,7 @@ impl Internet {
         let sent = !bytes.is_empty();
         if sent {
             link.out_ns = at;
+            link.face.get_or_insert(face_of(&bytes));
         }
         if closed {
             line.forget(*peer);
@@ -223,7 +227,7 @@ impl Internet {
             Due::Out(_) | Due::Back(_) if link.silent => {}
             Due::Out(bytes) => {
                 if take(&mut self.weather.requests_lost) {
-                    self.struck.push(Fault::RequestLost);
+                    self.struck.push((Fault::RequestLost, link.face));
                     self.lose(number, far);
                 } else if let Some(peer) = link.far {
                     far.write(peer, &bytes);
@@ -231,7 +235,7 @@ impl Internet {
             }
             Due::Back(bytes) => {
                 if link.near.is_some() && take(&mut self.weather.answers_lost) {
-                    self.struck.push(Fault::ReplyLost);
+                    self.struck.push((Fault::ReplyLost, link.face));
                     self.lose(number, far);
                 } else if let Some((line, peer)) = &link.near {
                     line.write(*peer, &bytes);
@@ -269,6 +273,12 @@ impl Internet {
             far.reset(peer);
         }
     }
+}
+
+/// Whose protocol a connection begins with: its first path says so.
+fn face_of(bytes: &[u8]) -> FaceKind {
+    let path = bytes.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    if path.starts_with(b"/v5/") { FaceKind::Bybit } else { FaceKind::Binance }
 }
 
 fn take(count: &mut u32) -> bool {

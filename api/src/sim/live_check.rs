@@ -1,8 +1,9 @@
 //! The exchange against us: what it holds of our accounts is looked at there, not through what a connector says.
 //!
 //! **Runs on**: the simulator's thread, called by the director.
-//! **Checks**: at each look: no position is there without a live stop for longer than DOMAIN.md §2's 5 s and what closing takes,
-//! while neither the shard nor the exchange is disturbed. Once nothing moves, and again after the last restart: no client
+//! **Checks**: at each look: no position is there without a live stop for longer than DOMAIN.md §2's 5 s and what closing takes, of
+//! the time in which neither its shard nor its account's way to the exchange is disturbed; nor for longer than [`super::bare::CAP`]
+//! of the time in which the server is up and the exchange can be asked. Once nothing moves, and again after the last restart: no client
 //! id is there twice, and none that was not decided; the positions there are ours, to the last unit, each with its stop at
 //! our price; the orders there are those we hold for live; each order is filled there as far as here; the wallet is ours to the
 //! last unit, and no money was found but what was there at the first look.
@@ -17,12 +18,13 @@ use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper_exchange::Core;
 
+use super::bare::Regard;
 use super::exchange::{Exchange, Held, WALLET};
 use super::model::{LivePosition, ModelUser};
 use super::world::World;
 
 /// A position without a live stop is closed at the exchange after this: 5 s, a look, and an order's way there.
-const BARE_MAX: Nanos = Nanos::from_millis(8_000);
+pub(super) const BARE_MAX: Nanos = Nanos::from_millis(8_000);
 
 /// Whether a live trigger at the exchange stops a position; at `price`, where one is given.
 fn is_stopped(core: &Core, held: &Held, symbol: Symbol, side: Side, price: Option<Price>) -> bool {
@@ -37,35 +39,25 @@ fn is_stopped(core: &Core, held: &Held, symbol: Symbol, side: Side, price: Optio
     })
 }
 
-/// What must hold at any moment; called at each look of the director.
-pub(super) fn look(world: &World, exchange: &Exchange, excused: bool) {
+/// What must hold at any moment; called at each look of the director. `may_write`: there is room on the disk.
+pub(super) fn look(world: &World, exchange: &Exchange, may_write: bool) {
     let now = world.executor.now();
-    let undisturbed = world.disturbed_until.get().max(exchange.disturbed_until.get());
-    let mut bare = exchange.bare.borrow_mut();
-    let wrong = exchange.look(|accounts, core| {
-        let mut open = BTreeMap::new();
+    let mut found = Vec::new();
+    exchange.look(|accounts, core| {
         for (user, held) in accounts {
             let positions = core.account(held.no).into_iter().flat_map(|account| &account.positions);
             for (symbol, position) in positions {
                 if !is_stopped(core, held, *symbol, position.side, None) {
-                    let since = bare.get(&(*user, *symbol)).copied().unwrap_or(now);
-                    open.insert((*user, *symbol), if excused { now } else { since });
+                    let ours = if may_write { world.regard(*user) } else { Regard::Excused };
+                    found.push(((*user, *symbol), ours.max(exchange.regard(now, held))));
                 }
             }
         }
-        *bare = open;
-        bare.iter().find_map(|((user, symbol), since)| {
-            let span = now.since((*since).max(undisturbed));
-            exchange.bare_longest.set(exchange.bare_longest.get().max(span));
-            (span > BARE_MAX).then(|| {
-                format!(
-                    "the position of {user} on {symbol} is on the exchange without a live stop for {} ms",
-                    span.as_micros() / 1_000
-                )
-            })
-        })
     });
-    if let Some(what) = wrong {
+    let over = exchange.bare.borrow_mut().look(now, found);
+    if let Some(((user, symbol), what)) = over {
+        let what =
+            format!("the position of {user} on {symbol} is on the exchange without a live stop {what}");
         world.judge.borrow_mut().violate(what);
     }
 }

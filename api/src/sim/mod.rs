@@ -10,9 +10,11 @@
 //! **Checked**: see `judge` (each decision and state against the [`model`], each answer, page and receipt against the decisions:
 //! all it must show and nothing else; who is served has a session that is alive, and who is turned away has none; nothing
 //! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
-//! (a start fails only for a reason that was given, a position without a live stop is closed in time, after the faults
+//! (a start fails only for a reason that it was given, a shard stops only when its disk failed in that life, after the faults
 //! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows
-//! and sums are the engine's), `live_check` (what the exchange holds is what we say), `executor` (nobody waits for ever, nobody spins).
+//! and sums are the engine's), `bare` (a position without a live stop is closed in time; no disturbance sets its clock back), `limit_check`
+//! (we keep within the exchange's limits by ourselves, and stop when we are told to; a restart forgets what was spent, so for as long as
+//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `executor` (nobody waits for ever, nobody spins).
 //!
 //! Of accounts on exchanges the model predicts every decision too; what the exchange does it takes from the reports, as the product
 //! does. That the reports are true is what `live_check` holds against the exchange itself.
@@ -45,7 +47,8 @@
 //!   way and break or fall silent, all of them break and none is made for up to 5 s, the way takes up to 2.5 s; requests are
 //!   answered with "unknown" (done or not), refused as overloaded or unavailable, for a limit of the account or the address, or
 //!   answered up to 9.5 s later; events of streams are lost, late, twice or out of order, streams break off; listen keys end; the
-//!   clock is set by up to 8 s either way. It goes on while the server is down, and what the server sent still arrives. *Never*:
+//!   clock is set by up to 8 s either way; our address is banned (Binance: up to 31 s, told with the end; Bybit: 10 minutes, untold, once a run
+//!   and not where calendars are set). It goes on while the server is down, and what the server sent still arrives, and is struck. *Never*:
 //!   an account that others trade in too, keys that end (tests of the connectors have both); an order forgotten.
 //!
 //! - **Database** (in half of the seeds: `history`): it is not there, or answers nobody, for up to 8 s; a batch is lost, or the answer to one that it
@@ -53,8 +56,10 @@
 //!   are a test of storage's).
 //!
 //! **Runs on**: the caller's thread alone; children of one process each run seeds side by side ([`fleet`]).
-//! **Bounds**: a run has at most 40 s of load; then clients get 400 s to finish and the server 400 s to settle, in virtual time.
+//! **Bounds**: a run has at most 40 s of load; then clients get 400 s to finish and the server 400 s to settle, in
+//! virtual time and after the last ban.
 
+mod bare;
 mod client;
 mod damage;
 mod director;
@@ -68,6 +73,7 @@ mod history;
 mod intent;
 mod internet;
 mod judge;
+mod limit_check;
 mod live_check;
 pub mod model;
 mod people;
@@ -79,5 +85,6 @@ mod situation;
 mod venue;
 mod world;
 
+pub use bare::BareTime;
 pub use plan::Overrides;
 pub use run::{Outcome, run};

@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use engine::seam::Nanos;
 
+use super::bare::BareTime;
 use super::director::Director;
-use super::disk::FaultyDisk;
+use super::disk::{FaultyDisk, SYNC_LATE_MAX};
 use super::exchange::{self, Exchange};
 use super::executor::{Executor, Owner, Stopped};
 use super::faults::{Coverage, Fault, Strikes};
@@ -17,12 +18,10 @@ use super::judge::Judge;
 use super::plan::{Overrides, Plan};
 use super::server;
 use super::venue;
-use super::world::{Stage, World};
+use super::world::{SHARDS_MAX, Stage, World};
 
 /// Virtual time after the load within which a run must have ended.
 const AFTER_LOAD: Nanos = Nanos::from_millis(2_400_000);
-/// Shards that a run may have at most.
-const SHARDS_MAX: usize = 4;
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +44,10 @@ pub struct Outcome {
     pub lives: u64,
     /// Orders that the exchanges were given.
     pub exchange_orders: u64,
+    /// Position-time without a live stop, as the server sees it.
+    pub bare: BareTime,
+    /// The same as the exchange sees it.
+    pub bare_there: BareTime,
     /// Which faults struck in which situations.
     pub coverage: Coverage,
 }
@@ -75,8 +78,13 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         start_failed: RefCell::new(None),
         load_over: Cell::new(false),
         clients_left: Cell::new(0),
+        disturbed: RefCell::default(),
+        paper_disturbed: Cell::default(),
         disturbed_until: Cell::new(Nanos(0)),
         compared: Cell::new(0),
+        up_since: Cell::new(Nanos(0)),
+        ended_at: Cell::new(None),
+        bare: Cell::default(),
         resets: Cell::new(0),
         stalled_readers: Cell::new(0),
         resends: Cell::new(0),
@@ -93,6 +101,11 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     let on_strike = Rc::new(move |fault: Fault| {
         if let Some(world) = told.upgrade() {
             world.strike(fault);
+            match fault {
+                Fault::SyncFails | Fault::WriteFails => world.faulted.set(true),
+                Fault::SyncLate => world.disturb(SYNC_LATE_MAX),
+                _ => {}
+            }
         }
     });
     *world.disk.controls.on_strike.borrow_mut() = Some(on_strike.clone());
@@ -129,6 +142,11 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         decisions: judge.decided,
         lives: u64::from(world.lives.get()),
         exchange_orders,
+        bare: world.bare.get(),
+        bare_there: world
+            .exchange
+            .as_ref()
+            .map_or_else(BareTime::default, |exchange| exchange.bare.borrow().time()),
         coverage,
         trace: std::mem::take(&mut judge.lines),
     }

@@ -57,6 +57,7 @@ pub(super) fn begin(world: &Rc<World>, shards: u16) {
     world.stage.set(Stage::Starting);
     world.found.borrow_mut().clear();
     *world.start_failed.borrow_mut() = None;
+    world.faulted.set(false);
     let started = Rc::clone(world);
     world.executor.spawn(Owner::Life(number, 0), async move {
         if let Err(cause) = start(&started, number, shards).await {
@@ -67,6 +68,9 @@ pub(super) fn begin(world: &Rc<World>, shards: u16) {
 
 /// The process is gone, wherever it was.
 pub(super) fn end(world: &World) {
+    if world.stage.get() != Stage::Down {
+        world.ended_at.set(Some(world.executor.now()));
+    }
     world.executor.kill(world.lives.get());
     world.stage.set(Stage::Down);
     *world.life.borrow_mut() = None;
@@ -197,6 +201,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
     }
     let want_snapshot = snapshot_asker(inside_senders);
     *world.life.borrow_mut() = Some(Life { number: life, shards, lines, gauges, stop, ended, want_snapshot });
+    world.up_since.set(world.executor.now());
     world.stage.set(Stage::Up);
     Ok(())
 }

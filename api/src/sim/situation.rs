@@ -3,7 +3,7 @@
 use engine::core::fixed::Quantity;
 use engine::core::ids::{AccountId, Leg, SignalId};
 use engine::core::order::OrderState;
-use engine::core::user::User;
+use engine::core::user::{User, VenueKind};
 
 /// Counts and names of what is not settled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub(super) struct Flags {
     pub(super) live: usize,
     /// Positions that are being closed.
     pub(super) closing: usize,
-    /// Open positions without a live stop that nobody closes.
-    pub(super) unprotected: Vec<(AccountId, SignalId)>,
+    /// Open positions without a live stop that nobody closes, and where they are.
+    pub(super) unprotected: Vec<(AccountId, SignalId, VenueKind)>,
     /// Opens that wait for a flat position.
     pub(super) reversals: usize,
 }
@@ -71,7 +71,9 @@ pub(super) fn flags_of(user: &User) -> Flags {
             });
             if !has_stop {
                 let account = AccountId { user: user.id, index: position.account };
-                flags.unprotected.push((account, position.signal));
+                let of = user.accounts.get(usize::from(position.account));
+                let venue = of.map_or(VenueKind::Paper, |of| of.venue);
+                flags.unprotected.push((account, position.signal, venue));
             }
         }
     }

@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicBool;
 use engine::core::ids::{SignalId, UserId};
 use engine::core::user::User;
 use engine::seam::Nanos;
+use engine::shard::ports::owner;
 
+use super::bare::{BareTime, Regard};
 use super::disk::{FaultyDisk, Kind};
 use super::exchange::Exchange;
 use super::executor::Executor;
@@ -35,6 +37,37 @@ pub(super) enum Stage {
     Up,
     /// It was told to stop.
     Stopping,
+}
+
+/// Shards that a run may have at most.
+pub(super) const SHARDS_MAX: usize = 4;
+/// After a disturbance, what it held up gets this long.
+const CATCH_UP: Nanos = Nanos::from_millis(4_000);
+/// A process that has just begun gets this long until it has its streams, and has compared what is held.
+const FIND_OUT: Nanos = Nanos::from_millis(4_000);
+
+/// Until when something keeps from working, and until when that is made up for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Disturbed {
+    pub(super) outage: Nanos,
+    pub(super) until: Nanos,
+}
+
+impl Disturbed {
+    /// From `now` on for a span, and what it held up for another.
+    pub(super) fn extend(&mut self, now: Nanos, span: Nanos, catch_up: Nanos) {
+        self.outage = self.outage.max(now.plus(span));
+        self.until = self.until.max(now.plus(span).plus(catch_up));
+    }
+
+    /// What a moment counts for.
+    pub(super) fn regard(self, now: Nanos) -> Regard {
+        match () {
+            () if now < self.outage => Regard::Excused,
+            () if now < self.until => Regard::Capped,
+            () => Regard::Judged,
+        }
+    }
 }
 
 /// One life of the server, as the world sees it.
@@ -78,10 +111,18 @@ pub(super) struct World {
     /// Clients finish what they are at and stop.
     pub(super) load_over: Cell<bool>,
     pub(super) clients_left: Cell<u32>,
-    /// The protection span is not held against anybody before this moment.
+    /// What keeps each shard from working.
+    pub(super) disturbed: RefCell<[Disturbed; SHARDS_MAX]>,
+    /// What keeps the paper venue from working.
+    pub(super) paper_disturbed: Cell<Disturbed>,
+    /// Nobody is disturbed any more from here on.
     pub(super) disturbed_until: Cell<Nanos>,
     /// Answers that were held against the model.
     pub(super) compared: Cell<u64>,
+    /// Since when the life that serves does.
+    pub(super) up_since: Cell<Nanos>,
+    /// When the last life ended.
+    pub(super) ended_at: Cell<Option<Nanos>>,
     /// What clients are to suffer: the next so many requests.
     pub(super) resets: Cell<u32>,
     pub(super) stalled_readers: Cell<u32>,
@@ -93,12 +134,14 @@ pub(super) struct World {
     pub(super) accepted: RefCell<Vec<(SignalId, String)>>,
     /// The homes of the last start's shards.
     pub(super) homes: RefCell<Vec<ShardHome>>,
-    /// A write or a sync was made to fail.
+    /// A write or a sync of this life was made to fail.
     pub(super) faulted: Cell<bool>,
     /// People who are done with the load and wait for the end.
     pub(super) load_done: Cell<u32>,
     /// Nothing moves any more.
     pub(super) settled: Cell<bool>,
+    /// Position-time without a live stop, as the server sees it.
+    pub(super) bare: Cell<BareTime>,
     /// The run has ended in order.
     pub(super) finished: Cell<bool>,
 }
@@ -226,10 +269,42 @@ impl World {
         self.judge.borrow_mut().sent(self.executor.now(), session)
     }
 
-    /// Not before `span` from now is the protection span held against anybody.
+    /// Nothing works for this long.
     pub(super) fn disturb(&self, span: Nanos) {
-        let until = self.executor.now().plus(span);
-        self.disturbed_until.set(self.disturbed_until.get().max(until));
+        for shard in 0..SHARDS_MAX {
+            self.disturb_shard(shard, span);
+        }
+    }
+
+    /// A shard does not work, or not in time, for this long.
+    pub(super) fn disturb_shard(&self, shard: usize, span: Nanos) {
+        let mut disturbed = self.disturbed.borrow_mut();
+        disturbed[shard].extend(self.executor.now(), span, CATCH_UP);
+        self.disturbed_until.set(self.disturbed_until.get().max(disturbed[shard].until));
+    }
+
+    /// The paper venue takes nothing for this long.
+    pub(super) fn disturb_paper(&self, span: Nanos) {
+        let mut disturbed = self.paper_disturbed.get();
+        disturbed.extend(self.executor.now(), span, CATCH_UP);
+        self.paper_disturbed.set(disturbed);
+        self.disturbed_until.set(self.disturbed_until.get().max(disturbed.until));
+    }
+
+    /// What this moment counts for where a user's position has no stop, as far as the server and its machine go.
+    pub(super) fn regard(&self, user: UserId) -> Regard {
+        let now = self.executor.now();
+        let life = self.life.borrow();
+        let Some(life) = life.as_ref().filter(|_| self.stage.get() == Stage::Up) else {
+            return Regard::Excused;
+        };
+        let shard = usize::from(owner(user, life.shards).0);
+        if life.has_failed_at(shard) {
+            return Regard::Excused;
+        }
+        let mut begins = Disturbed::default();
+        begins.extend(self.up_since.get(), FIND_OUT, CATCH_UP);
+        self.disturbed.borrow()[shard].regard(now).max(begins.regard(now))
     }
 }
 
@@ -238,6 +313,12 @@ impl Life {
     pub(super) fn is_stuck(&self) -> bool {
         let stuck = |flag: &AtomicBool| flag.load(std::sync::atomic::Ordering::Relaxed);
         self.gauges.shards.iter().any(|shard| stuck(&shard.failed) || stuck(&shard.no_space))
+    }
+
+    /// Whether the log of this shard has failed.
+    pub(super) fn has_failed_at(&self, shard: usize) -> bool {
+        let gauges = self.gauges.shards.get(shard);
+        gauges.is_some_and(|gauges| gauges.failed.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     /// Whether the log of a shard has failed.

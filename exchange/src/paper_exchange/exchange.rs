@@ -13,7 +13,8 @@ use super::binance::Binance;
 use super::bybit::Bybit;
 use super::core::{Core, CoreSettings};
 use super::face::{ConnNo, Desk, Face, Outbox};
-use super::faults::{Faults, RequestFault};
+use super::faults::{Faults, RequestFault, Whose};
+use super::limits::Breaches;
 use super::transport::{HttpAnswer, HttpIn, HttpOut, Outcome, SocketOut};
 use crate::paper::SetupError;
 
@@ -84,7 +85,12 @@ impl PaperExchange {
             );
         };
         let word = with_face!(self, kind, now, |face, _desk| face.kind(call));
-        let fault = self.faults.of_request(&word);
+        let account = if self.faults.is_empty() {
+            None
+        } else {
+            with_face!(self, kind, now, |face, desk| face.account_of(desk.core, call))
+        };
+        let fault = self.faults.of_request(&word, Whose { face: kind, account });
         let (executed, delay_ms) = match &fault {
             Some(RequestFault::Answer { executed, .. } | RequestFault::Lost { executed }) => (*executed, 0),
             Some(RequestFault::Latency { ms }) => (true, *ms),
@@ -131,7 +137,12 @@ impl PaperExchange {
         self.set_time(now);
         let Some((kind, from)) = self.sockets.get(&conn).copied() else { return };
         let word = with_face!(self, kind, now, |face, _desk| face.kind_of_message(text));
-        let fault = self.faults.of_request(&word);
+        let account = if self.faults.is_empty() {
+            None
+        } else {
+            with_face!(self, kind, now, |face, desk| face.account_of_message(desk.core, conn, text))
+        };
+        let fault = self.faults.of_request(&word, Whose { face: kind, account });
         let executed = match &fault {
             Some(RequestFault::Answer { executed, .. } | RequestFault::Lost { executed }) => {
                 self.out.muted = Some(conn);
@@ -202,6 +213,24 @@ impl PaperExchange {
             for kind in [FaceKind::Binance, FaceKind::Bybit] {
                 with_face!(self, kind, now, |face, desk| face.moved(desk, symbol));
             }
+        }
+    }
+
+    /// How often limits of a protocol were exceeded so far.
+    #[must_use]
+    pub fn breaches(&self, of: FaceKind) -> Breaches {
+        match of {
+            FaceKind::Binance => self.binance.breaches(),
+            FaceKind::Bybit => self.bybit.breaches(),
+        }
+    }
+
+    /// Shuts an address out of a protocol for so long, in microseconds, as if it had gone on beyond a limit: 418 with the end on
+    /// Binance, 403 without one on Bybit.
+    pub fn ban(&mut self, now: Timestamp, of: FaceKind, from: IpAddr, micros: u64) {
+        match of {
+            FaceKind::Binance => self.binance.ban(now, from, micros),
+            FaceKind::Bybit => self.bybit.ban(now, from, micros),
         }
     }
 

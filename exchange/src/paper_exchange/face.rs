@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;
 
+use super::accounts::AccountNo;
 use super::core::Core;
 use super::events::Event;
-use super::faults::{Faults, StreamFault};
+use super::faults::{Faults, StreamFault, Whose};
+use super::limits::Breaches;
 use super::transport::{HttpAnswer, HttpIn, SocketOut};
 
 /// A WebSocket connection, as the transport numbers it.
@@ -121,9 +123,9 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     /// Sends an event of a stream; `name` is what a rule of faults knows it by (`ORDER_TRADE_UPDATE`, `order`). Faults of
-    /// streams apply to it.
-    pub fn push(&mut self, conn: ConnNo, name: &str, text: String) {
-        let fault = self.faults.of_event(name);
+    /// streams apply to it, and strike `whose` it is.
+    pub fn push(&mut self, conn: ConnNo, whose: Whose, name: &str, text: String) {
+        let fault = self.faults.of_event(name, whose);
         self.out.event(conn, text, fault);
     }
 }
@@ -149,6 +151,14 @@ pub trait Face {
     }
     /// The same for a message over a WebSocket: `order.place`, `order.create`; empty when it has none.
     fn kind_of_message(&self, text: &str) -> String;
+    /// Whose request this is, as far as it says so itself: nothing of it has been checked.
+    fn account_of(&self, core: &Core, call: &HttpIn) -> Option<AccountNo>;
+    /// The same for a message over a WebSocket.
+    fn account_of_message(&self, core: &Core, conn: ConnNo, text: &str) -> Option<AccountNo>;
+    /// How often its limits were exceeded so far.
+    fn breaches(&self) -> Breaches;
+    /// Shuts an address out for so long, in microseconds, as if it had gone on beyond a limit.
+    fn ban(&mut self, now: Timestamp, from: IpAddr, micros: u64);
     /// Answers a request.
     fn http(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> HttpAnswer;
     /// What a failing request is answered with.

@@ -3,13 +3,36 @@
 //! **Invariants**: deterministic: a probability is decided by the seed and the number of the look. The first rule that
 //! applies decides; rules are looked at in the order in which they were added. **Bounds**: [`RULES_MAX`].
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
+use super::accounts::{AccountNo, FaceKind};
 use super::face::FaultAnswer;
 use super::orders::mix;
 
 /// Rules at once: a test has a handful.
 pub const RULES_MAX: usize = 256;
+/// Strikes that are kept until somebody asks; the oldest go first. A simulator asks after each turn.
+const STRUCK_MAX: usize = 1_024;
+
+/// Whom a rule of faults meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// Whose protocol it is.
+    pub face: FaceKind,
+    /// The account, where it is one's and that is known before anything is checked.
+    pub account: Option<AccountNo>,
+}
+
+/// A rule that applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// The rule's number.
+    pub rule: u64,
+    /// Whom it met.
+    pub whose: Whose,
+}
 
 /// When a rule applies to what it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +141,7 @@ pub struct Faults {
     seed: u64,
     looks: u64,
     next_id: u64,
+    struck: VecDeque<Struck>,
 }
 
 impl Faults {
@@ -154,7 +178,18 @@ impl Faults {
         self.rules.iter().map(|active| (active.id, &active.rule, active.matched, active.applied))
     }
 
-    fn decide(&mut self, kind: &str, of_stream: bool) -> Option<Fault> {
+    /// Whether there is any rule.
+    #[must_use]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The rules that applied since this was asked last, in their order.
+    pub fn take_struck(&mut self) -> impl Iterator<Item = Struck> + '_ {
+        self.struck.drain(..)
+    }
+
+    fn decide(&mut self, kind: &str, whose: Whose, of_stream: bool) -> Option<Fault> {
         for active in &mut self.rules {
             let wanted = matches!(
                 active.rule.fault,
@@ -174,18 +209,22 @@ impl Faults {
             };
             if applies {
                 active.applied += 1;
+                if self.struck.len() >= STRUCK_MAX {
+                    self.struck.pop_front();
+                }
+                self.struck.push_back(Struck { rule: active.id, whose });
                 return Some(active.rule.fault.clone());
             }
         }
         None
     }
 
-    pub(super) fn of_request(&mut self, kind: &str) -> Option<RequestFault> {
+    pub(super) fn of_request(&mut self, kind: &str, whose: Whose) -> Option<RequestFault> {
         if self.rules.is_empty() {
             return None;
         }
         let answer = |with, executed| Some(RequestFault::Answer { with, executed });
-        match self.decide(kind, false)? {
+        match self.decide(kind, whose, false)? {
             Fault::Latency { ms } => Some(RequestFault::Latency { ms }),
             Fault::Unknown { executed } => answer(FaultAnswer::Unknown, executed),
             Fault::Unavailable { executed } => answer(FaultAnswer::Unavailable, executed),
@@ -196,11 +235,11 @@ impl Faults {
         }
     }
 
-    pub(super) fn of_event(&mut self, name: &str) -> Option<StreamFault> {
+    pub(super) fn of_event(&mut self, name: &str, whose: Whose) -> Option<StreamFault> {
         if self.rules.is_empty() {
             return None;
         }
-        match self.decide(&format!("stream {name}"), true)? {
+        match self.decide(&format!("stream {name}"), whose, true)? {
             Fault::Duplicate => Some(StreamFault::Duplicate),
             Fault::Reorder => Some(StreamFault::Reorder),
             Fault::Withhold { ms } => Some(StreamFault::Withhold { ms }),
@@ -223,6 +262,8 @@ fn matches(pattern: &str, kind: &str) -> bool {
 mod tests {
     use super::*;
 
+    const WHOSE: Whose = Whose { face: FaceKind::Bybit, account: Some(AccountNo(3)) };
+
     fn rule(on: &str, when: When) -> Rule {
         Rule { on: on.to_owned(), when, fault: Fault::Lost { executed: true } }
     }
@@ -233,11 +274,14 @@ mod tests {
         faults.add(rule("POST /a", When::Every(3))).unwrap();
         faults.add(rule("POST /b*", When::Next(2))).unwrap();
         let hits = |faults: &mut Faults, kind: &str| -> Vec<bool> {
-            (0..6).map(|_| faults.of_request(kind).is_some()).collect()
+            (0..6).map(|_| faults.of_request(kind, WHOSE).is_some()).collect()
         };
         assert_eq!(hits(&mut faults, "POST /a"), [false, false, true, false, false, true]);
         assert_eq!(hits(&mut faults, "POST /bc"), [true, true, false, false, false, false]);
         assert_eq!(hits(&mut faults, "GET /a"), [false; 6]);
+        let struck: Vec<_> = faults.take_struck().map(|struck| (struck.rule, struck.whose)).collect();
+        assert_eq!(struck, [(1, WHOSE), (1, WHOSE), (2, WHOSE), (2, WHOSE)]);
+        assert_eq!(faults.take_struck().count(), 0);
     }
 
     #[test]
@@ -245,7 +289,7 @@ mod tests {
         let run = |seed| -> Vec<bool> {
             let mut faults = Faults::new(seed);
             faults.add(rule("*", When::Chance(300_000))).unwrap();
-            (0..1_000).map(|_| faults.of_request("x").is_some()).collect()
+            (0..1_000).map(|_| faults.of_request("x", WHOSE).is_some()).collect()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));

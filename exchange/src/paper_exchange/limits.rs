@@ -93,6 +93,19 @@ impl<K: Ord + Clone> Rolling<K> {
     }
 }
 
+/// How often limits were exceeded. What a rule of faults answers counts nowhere here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breaches {
+    /// Requests beyond what an address may ask.
+    pub of_addresses: u64,
+    /// Requests and orders beyond what an account may ask.
+    pub of_accounts: u64,
+    /// WebSockets beyond what an address may open.
+    pub of_sockets: u64,
+    /// Requests and WebSockets of addresses that were shut out.
+    pub while_banned: u64,
+}
+
 /// Who is shut out, and until when. Each ban of the same key within a day is longer than the last.
 #[derive(Debug)]
 pub struct Bans<K> {

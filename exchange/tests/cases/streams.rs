@@ -3,6 +3,7 @@
 use engine::core::ids::Leg;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
+use exchange::paper_exchange::FaceKind;
 use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
@@ -327,4 +328,26 @@ fn an_event_of_a_shared_stream_reaches_its_own_account_at_once() {
     }
     on::<Binance>();
     on::<Bybit>();
+}
+
+#[test]
+fn case_r2_while_the_address_is_banned_nothing_is_asked_or_opened_and_exits_go_right_after() {
+    fn on<P: Spoken>(face: FaceKind, span: u64) {
+        let mut world = opened::<P>(50, 1);
+        world.ban(face, span);
+        // What is open ends meanwhile, and an exit is wanted.
+        world.cut_sockets();
+        world.signal(SignalKind::CloseAll, BTC);
+        world.step(5 * SECOND);
+        let asked = world.exchange.breaches(face).while_banned;
+        assert!(asked > 0, "it was told: {}", world.picture());
+        world.step(span - 6 * SECOND);
+        let on = world.exchange.breaches(face).while_banned - asked;
+        assert_eq!(on, 0, "asked on: {}", world.picture());
+        assert!(held(&world, 0) != 0, "nothing gets there");
+        world.until("flat there", 10 * SECOND, |w| held(w, 0) == 0);
+        settled(&mut world);
+    }
+    on::<Binance>(FaceKind::Binance, 60 * SECOND);
+    on::<Bybit>(FaceKind::Bybit, 600 * SECOND);
 }

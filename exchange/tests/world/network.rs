@@ -13,7 +13,8 @@ use net::http::HttpDate;
 
 use super::Dice;
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+/// Our address, as the exchange sees it.
+pub const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 
 /// How bad it is. Chances in millionths, per request or message.
 #[derive(Clone, Copy, Debug, Default)]

@@ -341,6 +341,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A listen key of the paper exchange lives a day.",
     ),
     test(
+        "sockets_opened_while_banned",
+        ("exchange", "live_cases", "case_r2_while_the_address_is_banned"),
+        "Sockets are opened while the exchange has shut the address out.",
+    ),
+    test(
+        "told_end_of_a_ban_not_believed",
+        ("exchange", "lib", "a_ban_is_not_shortened"),
+        "A ban whose told end is over by our clock and not by the exchange's is waited for as if no end had been told.",
+    ),
+    test(
+        "limits_of_accounts_not_counted",
+        ("exchange", "lib", "case_r3_each_account_and_group"),
+        "What an account may ask is not kept within its limit.",
+    ),
+    test(
         "paper_never_bans",
         ("exchange", "lib", "case_r2_who_goes_on_after_a_429"),
         "Who goes on after a 429 of the paper exchange is not banned.",

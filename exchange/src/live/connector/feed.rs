@@ -180,6 +180,9 @@ impl<P: Shape> Connector<P> {
 
     /// Opens what is not told of yet.
     fn open_feed(&mut self, now: Timestamp) {
+        if let Some(until) = self.no_dials_until(now) {
+            self.feed.reopen_at = self.feed.reopen_at.max(until);
+        }
         let full = self.feed.sockets.len() >= FEED_SOCKETS_MAX;
         if !self.feed.is_short || now < self.feed.reopen_at || full {
             return;

@@ -138,8 +138,20 @@ impl<P: Shape> Connector<P> {
         socket
     }
 
-    /// Opens the sockets that wait, as many as the exchange allows.
+    /// Until when no socket may be opened, for the exchange wants nothing from this address.
+    pub(super) fn no_dials_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pacer.stopped_until(now).filter(|_| !planted!("sockets_opened_while_banned"))
+    }
+
+    /// Opens the sockets that wait, as many as the exchange allows, and none while it wants nothing from this address: who goes
+    /// on dialling is banned for longer (CASES.md R2).
     pub(super) fn open_sockets(&mut self, now: Timestamp) {
+        if let Some(until) = self.no_dials_until(now) {
+            if !self.unopened.is_empty() {
+                self.queue.set(until, Timer::OpenSockets);
+            }
+            return;
+        }
         let span = P::SOCKET_OPENS.1;
         while self.opened_at.front().is_some_and(|at| now.micros_since(*at) >= span) {
             self.opened_at.pop_front();

@@ -254,6 +254,13 @@ impl Circuit {
         }
     }
 
+    /// Until when the exchange wants nothing from the address: a ban or a limit, not what failures opened.
+    pub(super) fn stopped_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let gate = Gate::unpack(self.gate.load(Ordering::Relaxed))?;
+        let told = matches!(gate.reason, CircuitReason::Limited | CircuitReason::Banned);
+        (told && !gate.is_probing && now < gate.until()).then(|| gate.until())
+    }
+
     /// From when on something urgent may find out whether the exchange is there again.
     fn urgent_from(&self, gate: Gate) -> Timestamp {
         match gate.reason {
@@ -342,6 +349,11 @@ impl Circuit {
         let until = match told {
             // A little later than told: our idea of the exchange's clock may be wrong by so much.
             Some(told) if told > now => told.plus_micros(SKEW_MICROS).max(now.plus_micros(rule.least_micros)),
+            // Over by our clock and not by the exchange's: ours is wrong, by little. It is tried soon, and less often each time;
+            // for as long as a ban whose end is not told, exits would wait for nothing.
+            Some(_) if !planted::planted!("told_end_of_a_ban_not_believed") => {
+                now.plus_micros(open_span(row.count.saturating_sub(1)).max(rule.least_micros))
+            }
             _ => from.plus_micros(guess),
         };
         self.close_until(until.min(now.plus_micros(rule.most_micros)), CircuitReason::Banned, probe);
@@ -440,6 +452,11 @@ mod tests {
         assert_eq!(circuit.view(after(6_400)).state, CircuitState::Closed);
         open_by_failures(&circuit);
         assert!(matches!(circuit.view(after(50)).state, CircuitState::Open { until, .. } if until == end));
+        assert_eq!(
+            circuit.stopped_until(after(50)),
+            None,
+            "it may be tried whether a connection can be made"
+        );
     }
 
     #[test]
@@ -451,11 +468,20 @@ mod tests {
         circuit.answered(0);
         let open = |millis| CircuitState::Open { until: after(millis), reason: CircuitReason::Banned };
         assert_eq!(circuit.view(after(20)).state, open(120_000));
+        assert_eq!(circuit.stopped_until(after(20)), Some(after(120_000)));
+        assert_eq!(circuit.stopped_until(after(120_000)), None);
         // Told of by another request of before: the same ban.
         circuit.banned(after(500), after(0), None, rule, 0);
         assert_eq!((circuit.view(after(500)).state, circuit.view(after(500)).bans), (open(120_000), 1));
         circuit.banned(after(200_000), after(199_000), None, rule, 0);
         assert_eq!(circuit.view(after(200_000)).state, open(200_000 + 240_000));
+        // The ban has ended by our clock, and the exchange says that it goes on until then: it is our clock that is wrong.
+        let wrong = Circuit::default();
+        wrong.banned(after(0), after(0), Some(after(2_000)), rule, 0);
+        let Look::HalfOpen(word) = wrong.look(after(2_250), Purpose::Close) else { panic!("it is over") };
+        let probe = wrong.claim(after(2_250), word).expect("nobody else has it");
+        wrong.banned(after(2_260), after(2_250), Some(after(2_000)), rule, probe);
+        assert_eq!(wrong.view(after(2_260)).state, open(2_260 + 2_000));
         let far = after(90_000_000_000);
         circuit.banned(after(600_000), after(599_000), Some(far), rule, 0);
         assert_eq!(circuit.view(after(600_000)).state, open(600_000 + rule.most_micros / 1_000));

@@ -63,6 +63,13 @@ pub(super) fn method(text: &str) -> String {
     serde_json::from_str::<Request<'_>>(text).map(|request| request.method).unwrap_or_default()
 }
 
+/// Whose key a message names; the session's, where it names none.
+pub(super) fn key_of(text: &str, conn: Option<&ApiConn>) -> Option<String> {
+    let request: Request<'_> = serde_json::from_str(text).ok()?;
+    let named = request.params.and_then(|params| plain(params.get("apiKey")?));
+    named.or_else(|| Some(conn?.session.as_ref()?.0.clone()))
+}
+
 /// The answer to a message that is to fail.
 pub(super) fn fault(text: &str, fault: &FaultAnswer) -> Option<String> {
     let request: Request<'_> = serde_json::from_str(text).ok()?;
@@ -110,7 +117,7 @@ impl Binance {
             Err(error) => failed(id, &error),
         };
         desk.out.answer(conn, answer);
-        if answer_is_a_ban(&self.limits, desk.now, from) {
+        if self.limits.is_banned(desk.now, from) {
             desk.out.close(conn, 1008);
         }
     }
@@ -134,8 +141,8 @@ impl Binance {
         let params = Params::from_pairs(pairs);
         match request.method.as_str() {
             "session.logon" => {
-                self.limits.check_ban(desk.now, from)?;
-                let used = self.limits.spend(desk.now, from, 2)?;
+                self.limits.check_ban(desk.now, desk.core.now(), from)?;
+                let used = self.limits.spend(desk.now, desk.core.now(), from, 2)?;
                 let key_text = told_key.ok_or_else(|| ApiError::mandatory("apiKey"))?;
                 let key = find_key(desk, &key_text, from)?;
                 check_time(&params, desk.core.now())?;
@@ -152,7 +159,7 @@ impl Binance {
                 Ok((self.session_status(desk, conn), used))
             }
             "session.status" | "session.logout" => {
-                let used = self.limits.spend(desk.now, from, 2)?;
+                let used = self.limits.spend(desk.now, desk.core.now(), from, 2)?;
                 if request.method == "session.logout"
                     && let Some(told) = self.calls.get_mut(&conn)
                 {
@@ -186,10 +193,6 @@ impl Binance {
         })
         .to_string()
     }
-}
-
-fn answer_is_a_ban(limits: &super::limits::Limits, now: Timestamp, from: IpAddr) -> bool {
-    limits.check_ban(now, from).is_err()
 }
 
 fn take(pairs: &mut Vec<(String, String)>, name: &str) -> Option<String> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use engine::core::ids::Timestamp;
 
 use super::super::accounts::AccountNo;
-use super::super::limits::{Bans, Fixed};
+use super::super::limits::{Bans, Breaches, Fixed};
 use super::errors::ApiError;
 
 const SECOND: u64 = 1_000_000;
@@ -41,6 +41,7 @@ pub(super) struct Limits {
     bans: Bans<IpAddr>,
     /// Requests after a 429, and until when they count.
     deaf: BTreeMap<IpAddr, (Timestamp, u32)>,
+    pub(super) breaches: Breaches,
 }
 
 impl Default for Limits {
@@ -52,6 +53,7 @@ impl Default for Limits {
             connects: Fixed::new(300 * SECOND, CONNECTS_MAX),
             bans: Bans::default(),
             deaf: BTreeMap::new(),
+            breaches: Breaches::default(),
         }
     }
 }
@@ -61,22 +63,52 @@ fn seconds(now: Timestamp, until: Timestamp) -> u64 {
 }
 
 impl Limits {
+    /// Refuses who is banned. The end is told on the exchange's clock, which may be set wrong: `clock`.
+    pub(super) fn check_ban(
+        &mut self,
+        now: Timestamp,
+        clock: Timestamp,
+        from: IpAddr,
+    ) -> Result<(), ApiError> {
+        if !self.is_banned(now, from) {
+            return Ok(());
+        }
+        self.breaches.while_banned += 1;
+        self.ban_of(now, clock, from)
+    }
+
     /// Whether the address is banned.
-    pub(super) fn check_ban(&self, now: Timestamp, from: IpAddr) -> Result<(), ApiError> {
+    pub(super) fn is_banned(&self, now: Timestamp, from: IpAddr) -> bool {
+        self.bans.until(now, &from).is_some()
+    }
+
+    /// Bans an address for so long.
+    pub(super) fn ban(&mut self, now: Timestamp, from: IpAddr, micros: u64) {
+        self.bans.ban(now, &from, micros, 1, micros);
+    }
+
+    fn ban_of(&self, now: Timestamp, clock: Timestamp, from: IpAddr) -> Result<(), ApiError> {
         let Some(until) = self.bans.until(now, &from) else { return Ok(()) };
         let text = format!(
             "Way too many requests; IP({from}) banned until {}. Please use the websocket for live updates to avoid bans.",
-            until.millis()
+            clock.plus_micros(until.micros_since(now)).millis()
         );
         Err(ApiError { retry_after: Some(seconds(now, until)), ..ApiError::told(418, -1003, text) })
     }
 
     /// Counts a request of an address and returns the weight used in its minute.
-    pub(super) fn spend(&mut self, now: Timestamp, from: IpAddr, weight: u64) -> Result<u64, ApiError> {
+    pub(super) fn spend(
+        &mut self,
+        now: Timestamp,
+        clock: Timestamp,
+        from: IpAddr,
+        weight: u64,
+    ) -> Result<u64, ApiError> {
         let count = self.weight.spend(now, &from, weight);
         if count.fits || weight == 0 {
             return Ok(count.used);
         }
+        self.breaches.of_addresses += 1;
         if self.deaf.len() > super::super::limits::KEYS_MAX {
             self.deaf.pop_first();
         }
@@ -88,7 +120,7 @@ impl Limits {
         if deaf.1 > DEAF_MAX && !planted::planted!("paper_never_bans") {
             self.deaf.remove(&from);
             self.bans.ban(now, &from, BAN_FIRST, 6, BAN_MOST);
-            return self.check_ban(now, from).map(|()| count.used);
+            return self.ban_of(now, clock, from).map(|()| count.used);
         }
         let text = format!(
             "Too many requests; current limit of IP({from}) is {WEIGHT_MAX} requests per minute. Please use the websocket for live updates to avoid polling the API."
@@ -110,6 +142,7 @@ impl Limits {
             .into_iter()
             .find(|(count, ..)| !count.fits);
         if let Some((count, most, interval)) = over {
+            self.breaches.of_accounts += 1;
             let text = format!("Too many new orders; current limit is {most} orders per {interval}.");
             let retry_after = Some(seconds(now, count.resets_at));
             return Err(ApiError { retry_after, ..ApiError::told(429, -1015, text) });
@@ -126,12 +159,13 @@ impl Limits {
     }
 
     /// Counts a new WebSocket of an address.
-    pub(super) fn connect(&mut self, now: Timestamp, from: IpAddr) -> Result<(), ApiError> {
-        self.check_ban(now, from)?;
+    pub(super) fn connect(&mut self, now: Timestamp, clock: Timestamp, from: IpAddr) -> Result<(), ApiError> {
+        self.check_ban(now, clock, from)?;
         let count = self.connects.spend(now, &from, 1);
         if count.fits {
             return Ok(());
         }
+        self.breaches.of_sockets += 1;
         let retry_after = Some(seconds(now, count.resets_at));
         Err(ApiError {
             retry_after,
@@ -154,7 +188,7 @@ mod tests {
         for _ in 0..6 {
             let mut statuses = Vec::new();
             for _ in 0..2_420 {
-                let spent = limits.check_ban(now, FROM).and_then(|()| limits.spend(now, FROM, 1));
+                let spent = limits.check_ban(now, now, FROM).and_then(|()| limits.spend(now, now, FROM, 1));
                 if let Err(error) = spent {
                     statuses.push((error.status, error.retry_after.unwrap()));
                 }
@@ -164,10 +198,12 @@ mod tests {
             assert!(statuses[10..].iter().all(|(status, _)| *status == 418));
             bans.push(statuses[10].1);
             now = limits.bans.until(now, &FROM).unwrap();
-            assert!(limits.check_ban(now, FROM).is_ok());
+            assert!(limits.check_ban(now, now, FROM).is_ok());
             now = Timestamp(now.0.next_multiple_of(60 * SECOND));
         }
         assert_eq!(bans, [120, 720, 4_320, 25_920, 155_520, 259_200]);
+        let Breaches { of_addresses, while_banned, .. } = limits.breaches;
+        assert_eq!((of_addresses, while_banned), (6 * 11, 6 * 9));
     }
 
     #[test]

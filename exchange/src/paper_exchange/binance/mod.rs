@@ -24,8 +24,10 @@ use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;
 
 use super::accounts::AccountNo;
+use super::core::Core;
 use super::events::Event;
 use super::face::{ConnNo, Desk, Face, FaultAnswer};
+use super::limits::Breaches;
 use super::transport::{HttpAnswer, HttpIn};
 use calls::ApiConn;
 use context::{Context, check_time, find_key};
@@ -65,8 +67,8 @@ impl Binance {
         api_key: &str,
         proof: Option<Proof<'_>>,
     ) -> Result<(String, u64), ApiError> {
-        self.limits.check_ban(desk.now, from)?;
-        let used = self.limits.spend(desk.now, from, route.weight_of(params))?;
+        self.limits.check_ban(desk.now, desk.core.now(), from)?;
+        let used = self.limits.spend(desk.now, desk.core.now(), from, route.weight_of(params))?;
         let mut account = AccountNo(0);
         if route.security != Security::Public {
             let key = find_key(desk, api_key, from)?;
@@ -97,8 +99,8 @@ impl Binance {
     fn answer(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> Result<HttpAnswer, ApiError> {
         let route = routes::find(&call.method, call.path());
         let Some(route) = route else {
-            self.limits.check_ban(desk.now, from)?;
-            self.limits.spend(desk.now, from, 1)?;
+            self.limits.check_ban(desk.now, desk.core.now(), from)?;
+            self.limits.spend(desk.now, desk.core.now(), from, 1)?;
             return Err(ApiError::NO_PATH);
         };
         let sent = Params::read(call.query(), &call.body)?;
@@ -147,6 +149,22 @@ impl Face for Binance {
         calls::method(text)
     }
 
+    fn account_of(&self, core: &Core, call: &HttpIn) -> Option<AccountNo> {
+        core.key(call.header("X-MBX-APIKEY")?).map(|key| key.account)
+    }
+
+    fn account_of_message(&self, core: &Core, conn: ConnNo, text: &str) -> Option<AccountNo> {
+        core.key(&calls::key_of(text, self.calls.get(&conn))?).map(|key| key.account)
+    }
+
+    fn breaches(&self) -> Breaches {
+        self.limits.breaches
+    }
+
+    fn ban(&mut self, now: Timestamp, from: IpAddr, micros: u64) {
+        self.limits.ban(now, from, micros);
+    }
+
     fn http(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> HttpAnswer {
         self.answer(desk, from, call).unwrap_or_else(|error| error.answer())
     }
@@ -166,9 +184,9 @@ impl Face for Binance {
         conn: ConnNo,
         target: &str,
     ) -> Result<(), HttpAnswer> {
-        self.limits.connect(desk.now, from).map_err(|error| error.answer())?;
+        self.limits.connect(desk.now, desk.core.now(), from).map_err(|error| error.answer())?;
         if target.split('?').next().is_some_and(|path| path.starts_with("/ws-fapi/")) {
-            self.limits.spend(desk.now, from, 5).map_err(|error| error.answer())?;
+            self.limits.spend(desk.now, desk.core.now(), from, 5).map_err(|error| error.answer())?;
             self.calls.insert(conn, ApiConn::new(desk.now));
             return Ok(());
         }

@@ -8,9 +8,10 @@ use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;
 use serde_json::{Value, json};
 
-use super::super::accounts::AccountNo;
+use super::super::accounts::{AccountNo, FaceKind};
 use super::super::candles::CANDLE_MS;
 use super::super::face::{ConnNo, Desk};
+use super::super::faults::Whose;
 use super::super::orders::mix;
 use super::public::touch;
 use crate::paper::rules;
@@ -137,7 +138,8 @@ impl Streams {
             let event = json!({
                 "e": "listenKeyExpired", "E": desk.core.now().millis(), "listenKey": key,
             });
-            self.tell_key(desk, &key, "listenKeyExpired", &event);
+            let account = self.keys.get(&key).map(|(account, _)| *account);
+            self.tell_key(desk, account, &key, "listenKeyExpired", &event);
             if let Some((account, _)) = self.keys.remove(&key) {
                 self.of_account.remove(&account);
             }
@@ -297,17 +299,25 @@ impl Streams {
     /// Tells an account's event to everybody who listens to it.
     pub(super) fn tell_account(&self, desk: &mut Desk<'_>, account: AccountNo, name: &str, event: &Value) {
         if let Some(key) = self.of_account.get(&account) {
-            self.tell_key(desk, key, name, event);
+            self.tell_key(desk, Some(account), key, name, event);
         }
     }
 
-    fn tell_key(&self, desk: &mut Desk<'_>, key: &str, name: &str, event: &Value) {
+    fn tell_key(
+        &self,
+        desk: &mut Desk<'_>,
+        account: Option<AccountNo>,
+        key: &str,
+        name: &str,
+        event: &Value,
+    ) {
+        let whose = Whose { face: FaceKind::Binance, account };
         let Some(listeners) = self.listeners.get(key) else { return };
         for conn in listeners {
             let Some(told) = self.conns.get(conn) else { continue };
             let wanted = told.users.get(key).is_some_and(|events| events.is_empty() || events.contains(name));
             if wanted || name == "listenKeyExpired" {
-                desk.push(*conn, name, wrap(told.wrapped, key, event));
+                desk.push(*conn, whose, name, wrap(told.wrapped, key, event));
             }
         }
     }
@@ -325,7 +335,8 @@ impl Streams {
         let Some(event) = event(desk) else { return };
         for conn in listeners {
             if let Some(told) = self.conns.get(conn) {
-                desk.push(*conn, kind, wrap(told.wrapped, stream, &event));
+                let whose = Whose { face: FaceKind::Binance, account: None };
+                desk.push(*conn, whose, kind, wrap(told.wrapped, stream, &event));
             }
         }
     }

@@ -110,6 +110,8 @@ const WINDOW_MICROS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Usage {
     windows: BTreeMap<Group, Rolling<AccountNo>>,
+    /// Requests and orders that did not fit.
+    pub(super) refused: u64,
 }
 
 impl Usage {
@@ -128,6 +130,7 @@ impl Usage {
         for taken in 0..count {
             let told = window.spend(now, &account);
             if !told.fits {
+                self.refused += 1;
                 return (taken, Standing { left: 0, reset_at: told.resets_at, ..standing });
             }
             standing.left = limit.saturating_sub(usize::try_from(told.used).unwrap_or(usize::MAX));

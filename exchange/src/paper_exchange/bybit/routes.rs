@@ -21,7 +21,7 @@ use crate::paper_exchange::core::Core;
 use crate::paper_exchange::events::Event;
 use crate::paper_exchange::face::{ConnNo, Desk, Face, FaultAnswer};
 use crate::paper_exchange::keys::{ApiKey, Rights};
-use crate::paper_exchange::limits::{Bans, Rolling};
+use crate::paper_exchange::limits::{Bans, Breaches, Rolling};
 use crate::paper_exchange::transport::{HttpAnswer, HttpIn};
 
 /// Requests of one address within [`ADDRESS_MICROS`], over all hosts (EXCHANGES.md §3.3).
@@ -112,6 +112,8 @@ pub struct Bybit {
     /// Number of the newest event of each account and symbol.
     seqs: BTreeMap<(AccountNo, Symbol), u64>,
     traced: u64,
+    /// What addresses asked beyond their limit, and while they were shut out.
+    breaches: Breaches,
 }
 
 impl Bybit {
@@ -125,16 +127,19 @@ impl Bybit {
             sockets: Sockets::new(seed),
             seqs: BTreeMap::new(),
             traced: 0,
+            breaches: Breaches::default(),
         }
     }
 
     /// Whether this address may ask now; counts the request.
     fn admits(&mut self, now: Timestamp, from: IpAddr) -> bool {
         if self.bans.until(now, &from).is_some() {
+            self.breaches.while_banned += 1;
             return false;
         }
         let fits = self.addresses.spend(now, &from).fits;
         if !fits {
+            self.breaches.of_addresses += 1;
             self.bans.ban(now, &from, BAN_MICROS, 1, BAN_MICROS);
         }
         fits
@@ -246,6 +251,28 @@ impl Face for Bybit {
         super::frames::Frame::read(text).map_or_else(|_| String::new(), |frame| frame.op)
     }
 
+    fn account_of(&self, core: &Core, call: &HttpIn) -> Option<AccountNo> {
+        core.key(call.header("X-BAPI-API-KEY")?).map(|key| key.account)
+    }
+
+    fn account_of_message(&self, _core: &Core, conn: ConnNo, _text: &str) -> Option<AccountNo> {
+        self.sockets.account_of(conn)
+    }
+
+    fn breaches(&self) -> Breaches {
+        let (sockets, messages) = self.sockets.refused();
+        Breaches {
+            of_addresses: self.breaches.of_addresses + messages,
+            of_accounts: self.usage.refused,
+            of_sockets: sockets,
+            ..self.breaches
+        }
+    }
+
+    fn ban(&mut self, now: Timestamp, from: IpAddr, micros: u64) {
+        self.bans.ban(now, &from, micros, 1, micros);
+    }
+
     fn http(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> HttpAnswer {
         let now_ms = desk.core.now().millis();
         if !self.admits(desk.now, from) {
@@ -299,6 +326,7 @@ impl Face for Bybit {
         target: &str,
     ) -> Result<(), HttpAnswer> {
         if self.bans.until(desk.now, &from).is_some() {
+            self.breaches.while_banned += 1;
             return Err(too_frequent(desk.core.now().millis()));
         }
         self.sockets.open(desk.now, from, conn, target)

@@ -21,10 +21,11 @@ use super::kline::{bars, span_ms};
 use super::market::quote;
 use super::trade::{told_execution, told_order};
 use super::{listing, objects};
-use crate::paper_exchange::accounts::{AccountNo, Position};
+use crate::paper_exchange::accounts::{AccountNo, FaceKind, Position};
 use crate::paper_exchange::core::Core;
 use crate::paper_exchange::events::{Change, Event, What};
 use crate::paper_exchange::face::{ConnNo, Desk};
+use crate::paper_exchange::faults::Whose;
 use crate::paper_exchange::limits::Rolling;
 use crate::paper_exchange::orders::{Order, mix};
 use crate::paper_exchange::transport::HttpAnswer;
@@ -72,6 +73,8 @@ pub struct Sockets {
     positions: BTreeMap<(AccountNo, Symbol), Option<Box<Position>>>,
     /// Books and trades told, for their numbers.
     told: u64,
+    /// Sockets refused for their number, and messages of trade sockets for theirs.
+    refused: (u64, u64),
 }
 
 impl Sockets {
@@ -89,6 +92,7 @@ impl Sockets {
             publics: BTreeMap::new(),
             positions: BTreeMap::new(),
             told: 0,
+            refused: (0, 0),
         }
     }
 
@@ -108,6 +112,7 @@ impl Sockets {
         let publics = self.publics.get(&from).copied().unwrap_or(0);
         let full = kind == SocketKind::Public && publics >= PUBLIC_MAX;
         if full || !self.connects.spend(now, &from).fits {
+            self.refused.0 += 1;
             return Err(HttpAnswer::new(403, "{}"));
         }
         if kind == SocketKind::Public {
@@ -128,6 +133,16 @@ impl Sockets {
         self.ends.insert((now.plus_micros(idle_micros), conn));
         self.sessions.insert(conn, session);
         Ok(())
+    }
+
+    /// Whose socket it is, once that is known.
+    pub(super) fn account_of(&self, conn: ConnNo) -> Option<AccountNo> {
+        self.sessions.get(&conn)?.speaker.account
+    }
+
+    /// Sockets that were refused for their number, and messages of trade sockets for theirs.
+    pub(super) const fn refused(&self) -> (u64, u64) {
+        self.refused
     }
 
     /// Forgets a socket.
@@ -212,6 +227,7 @@ impl Sockets {
             }
             (SocketKind::Trade, _) => {
                 let fits = self.messages.spend(desk.now, &from).fits;
+                self.refused.1 += u64::from(!fits);
                 order_entry(desk, usage, &mut session.speaker, &session.conn_id, &frame, fits)
             }
             (_, _) => frames::done(&frame.op, &frame.id_told, &session.conn_id, Err("error:unknown op")),
@@ -304,7 +320,8 @@ impl Sockets {
         let told = json!({
             "topic": topic.text(), "type": kind, "data": data, "ts": now_ms, "cts": now_ms, "cs": number,
         });
-        desk.push(conn, name, told.to_string());
+        let whose = Whose { face: FaceKind::Bybit, account: None };
+        desk.push(conn, whose, name, told.to_string());
     }
 
     /// Something happened to an account.
@@ -383,11 +400,12 @@ impl Sockets {
     ) {
         let name = topic.name();
         let data = vec![row];
+        let whose = Whose { face: FaceKind::Bybit, account: Some(event.account) };
         for conn in self.of_account.get(&event.account).into_iter().flatten() {
             let Some(session) = self.sessions.get(conn) else { continue };
             let Some(by_category) = session.private.get(&topic) else { continue };
             let topic = if *by_category { format!("{name}.linear") } else { name.to_owned() };
-            desk.push(*conn, name, frames::event(&topic, id, event.at.millis(), &data));
+            desk.push(*conn, whose, name, frames::event(&topic, id, event.at.millis(), &data));
         }
     }
 
