@@ -4,13 +4,13 @@
 mod crash;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crash::calls::post;
 use crash::check::Check;
-use crash::files::{contents, flip};
+use crash::files::{self, contents, flip};
 use crash::load::{Load, post_signal};
 use crash::people::{People, RULES, SYMBOLS, Source, TRADERS, create_source, signal_body, subscription};
 use crash::promises::{Promises, locked};
@@ -58,32 +58,49 @@ fn backup(place: &Place, to: &Path) -> Output {
 fn backup_held_up(place: &Place, to: &Path) -> Option<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
     command.arg("backup").arg("--data").arg(place.data()).arg("--to").arg(to);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let pid = child.id();
-    let held = loop {
-        let held = held_segments(pid);
-        if !held.is_empty() {
-            break held;
-        }
-        if child.try_wait().expect("a child can be waited for").is_some() {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = Ended(child);
+    let pid = child.0.id();
+    while held_segments(pid).is_empty() {
+        if child.0.try_wait().expect("a child can be waited for").is_some() {
             return None;
         }
-    };
+    }
     signal(pid, "-STOP");
     let stopped = jiff::Timestamp::now();
+    // Stopped among the files, or when it had let go of them: not what is wanted.
+    let (held, there) = (held_segments(pid), segments_of_the_last_shard(&place.data()));
+    if held.is_empty() || there.iter().any(|path| !held.contains(path)) {
+        return None;
+    }
     // What can go on is the one segment that is still written to when the others are gone.
     wait_until("what is held was pruned", || {
         let there: Vec<_> = held.iter().filter(|path| path.exists()).collect();
         (!there.is_empty()).then(|| format!("{there:?}"))
     });
     signal(pid, "-CONT");
-    done(&child.wait_with_output().expect("a child can be waited for"));
+    assert!(child.0.wait().expect("a child can be waited for").success(), "the backup was made");
     // It is of the moment it began with: nothing had it begin anew.
     let text = std::fs::read(to.join("MANIFEST.json")).expect("the manifest");
     let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     let taken = manifest["manifest"]["taken_at"].as_str().expect("a time");
     assert!(taken.parse::<jiff::Timestamp>().expect("a time") < stopped, "{taken} is after {stopped}");
     Some(())
+}
+
+/// A child that is gone when this is, also when it is stopped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn segments_of_the_last_shard(data: &Path) -> Vec<PathBuf> {
+    files::segments(data).into_iter().filter(|path| path.to_string_lossy().contains("/shard-001/")).collect()
 }
 
 /// The log's files that a process has open, of the last of two shards: those of the first are held before them.

@@ -187,7 +187,9 @@ fn a_file_that_goes_while_it_is_opened_for_reading_is_whole_or_not_found() {
         });
         let (mut found, mut missed) = (0, 0);
         // Until enough of both was seen: a machine with one processor takes longer for it.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(2);
         while found < 200 || missed < 200 {
+            assert!(std::time::Instant::now() < deadline, "{found} were found, and {missed} were not");
             match looking.open(&name).await {
                 Ok(file) => {
                     assert!(file.read_at(0, DISK_ALIGNMENT).await.unwrap() == data);

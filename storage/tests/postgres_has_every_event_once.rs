@@ -291,6 +291,7 @@ fn fill(path: &Path) {
 #[test]
 fn through_a_disk_that_fills_up() {
     if !may_mount() {
+        println!("LEFT OUT: a file system of the test's own can only be mounted by root");
         // `cargo xtask test` shows it in its summary.
         let told = Path::new(env!("CARGO_TARGET_TMPDIR")).join("left-out-through_a_disk_that_fills_up.txt");
         std::fs::write(told, "a file system of the test's own can only be mounted by root").unwrap();

@@ -140,8 +140,9 @@ fn summary(lines: &[Line], failure: Option<&Step>) -> String {
     out
 }
 
-/// Where a test says that it, or a part of it, cannot be done on this machine: a file `left-out-NAME.txt` with why.
-const TOLD_BY_TESTS: &str = "target/tmp";
+/// Where a test says that it, or a part of it, cannot be done on this machine, in the directory of the build: a file
+/// `left-out-NAME.txt` with why.
+const TOLD_BY_TESTS: &str = "tmp";
 
 /// What tests have said that they left out; `forget` removes it.
 fn left_out(told: &Path, forget: bool) -> Result<Vec<String>, String> {
@@ -165,7 +166,8 @@ fn perform(step: &Step) -> Result<Outcome, String> {
     match &step.action {
         Action::Check(check) => check(),
         Action::Command { words, variables } => {
-            let told = repository::root().join(TOLD_BY_TESTS);
+            let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+            let told = repository::root().join(target).join(TOLD_BY_TESTS);
             left_out(&told, true)?;
             let passed = run_words(words, variables, step.limit)?;
             match (passed, left_out(&told, false)?) {

@@ -142,6 +142,9 @@ pub(crate) async fn states(disk: &GlommioDisk, dir: &Path) -> Result<Vec<(u64, M
     Ok(states)
 }
 
+/// Tries, of whatever cause, after which a directory without a base is given up.
+const BASELESS_TRIES_MAX: u32 = 3;
+
 /// Holds the files of all shards open, so that however long they are read, nothing of them is pruned away meanwhile.
 async fn hold(source: &GlommioDisk, data: &Path) -> Result<(), StorageError> {
     source.let_go();
@@ -186,8 +189,12 @@ async fn copy(
         };
         cut.readable()?;
         // Snapshots that are all newer than the cut, or a list with a snapshot whose log was pruned meanwhile, are the other
-        // things that a later moment mends.
-        let newer = matches!(error, StorageError::Setting { .. } | StorageError::NoBase { .. });
+        // things that a later moment mends. The second is rare; a directory that has no whole snapshot says so soon.
+        let newer = match &error {
+            StorageError::Setting { .. } => true,
+            StorageError::NoBase { .. } => tries < BASELESS_TRIES_MAX,
+            _ => false,
+        };
         if tries == TRIES_MAX || !(went_on(&error) || newer) {
             return Err(error.to_string());
         }
@@ -202,6 +209,8 @@ async fn run(
     work: PathBuf,
 ) -> Result<Manifest, String> {
     let (survey, cut) = copy(&source, &args.data, &disk, &work).await?;
+    // What the server has removed meanwhile is room for it from now on.
+    source.let_go();
     remove_empty_generations(&work, survey.generation().0)?;
     let mut logs: Vec<ManifestLog> = survey
         .shards()

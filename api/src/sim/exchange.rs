@@ -315,7 +315,8 @@ impl Exchange {
                 world.judge.borrow_mut().note(|| format!("{face:?} bans the address for {ms} ms"));
                 server.exchange_mut().ban(wall(now), face, HERE.ip(), span.as_micros());
                 world.strike(fault);
-                self.cut_off(now, &[face], span.plus(LOOK_AGAIN));
+                // Whoever is told keeps away, which nothing else excuses: the way there is no rougher for it.
+                self.ways.borrow_mut().faces[place_of(face)].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
             }
             _ => {}
         }

@@ -37,6 +37,9 @@ pub const PROBE_MICROS: u64 = 3 * SECOND;
 pub const CLOSES_FIRST_MICROS: u64 = SECOND / 4;
 /// How soon to ask again while a probe is under way, in microseconds.
 pub const PROBE_LOOK_MICROS: u64 = SECOND / 20;
+/// So long after a ban's end sockets wait for what a request finds out, in microseconds; a connector measures the exchange's
+/// clock and compares positions all the time, so one is sent.
+const DIALS_AFTER_MICROS: u64 = 10 * SECOND;
 /// A ban after so long without one counts as the first again, in microseconds.
 pub const BAN_FORGOTTEN_MICROS: u64 = 24 * 3_600 * SECOND;
 /// Doublings are counted up to here: 2 minutes doubled 12 times are more than the longest ban.
@@ -254,11 +257,19 @@ impl Circuit {
         }
     }
 
-    /// Until when the exchange wants nothing from the address: a ban or a limit, not what failures opened.
+    /// Until when the exchange wants nothing from the address: a ban or a limit, not what failures opened. Whether a ban is over
+    /// says the one request that is sent first; where none is for [`DIALS_AFTER_MICROS`], a socket may be it.
     pub(super) fn stopped_until(&self, now: Timestamp) -> Option<Timestamp> {
         let gate = Gate::unpack(self.gate.load(Ordering::Relaxed))?;
-        let told = matches!(gate.reason, CircuitReason::Limited | CircuitReason::Banned);
-        (told && !gate.is_probing && now < gate.until()).then(|| gate.until())
+        let until = gate.until();
+        match gate.reason {
+            CircuitReason::Limited => (now < until).then_some(until),
+            CircuitReason::Banned if now < until && !gate.is_probing => Some(until),
+            CircuitReason::Banned => {
+                (now < until.plus_micros(DIALS_AFTER_MICROS)).then(|| now.plus_micros(PROBE_LOOK_MICROS))
+            }
+            CircuitReason::Unreachable | CircuitReason::Unknown => None,
+        }
     }
 
     /// From when on something urgent may find out whether the exchange is there again.
@@ -469,7 +480,10 @@ mod tests {
         let open = |millis| CircuitState::Open { until: after(millis), reason: CircuitReason::Banned };
         assert_eq!(circuit.view(after(20)).state, open(120_000));
         assert_eq!(circuit.stopped_until(after(20)), Some(after(120_000)));
-        assert_eq!(circuit.stopped_until(after(120_000)), None);
+        // Its end is found out by one request, not by everything that waits to dial.
+        let look = PROBE_LOOK_MICROS / 1_000;
+        assert_eq!(circuit.stopped_until(after(120_000)), Some(after(120_000 + look)));
+        assert_eq!(circuit.stopped_until(after(120_000 + DIALS_AFTER_MICROS / 1_000)), None, "nobody asks");
         // Told of by another request of before: the same ban.
         circuit.banned(after(500), after(0), None, rule, 0);
         assert_eq!((circuit.view(after(500)).state, circuit.view(after(500)).bans), (open(120_000), 1));

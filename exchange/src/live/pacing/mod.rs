@@ -256,7 +256,9 @@ impl Pacer {
             Some(FailureKind::Unreadable) => {}
             Some(FailureKind::Banned { until }) => {
                 let rule = self.shared.limits().ban;
-                let told = self.told(*until);
+                // By a clock that was never measured nobody knows what is over.
+                let is_measured = self.clock.view().uncertain_micros.is_some();
+                let told = self.told(*until).filter(|told| *told > now || is_measured);
                 circuit.banned(now, pass.sent.now, told, rule, pass.probe);
                 if told.is_some_and(|told| told <= now) {
                     // A ban that is over by what we take for the exchange's clock.
