@@ -52,6 +52,9 @@ use limits::Span;
 pub use purpose::Purpose;
 use window::{Place, SKEW_MICROS};
 
+/// By so much the clocks of hosts and exchanges usually differ at most, in microseconds.
+const UNMEASURED_MICROS: u64 = 20_000_000;
+
 /// Something that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -256,9 +259,10 @@ impl Pacer {
             Some(FailureKind::Unreadable) => {}
             Some(FailureKind::Banned { until }) => {
                 let rule = self.shared.limits().ban;
-                // By a clock that was never measured nobody knows what is over.
+                // By a clock that was never measured nobody knows what has been over for long: then no end was told.
                 let is_measured = self.clock.view().uncertain_micros.is_some();
-                let told = self.told(*until).filter(|told| *told > now || is_measured);
+                let is_near = |told: &Timestamp| now.micros_since(*told) <= UNMEASURED_MICROS;
+                let told = self.told(*until).filter(|told| is_measured || is_near(told));
                 circuit.banned(now, pass.sent.now, told, rule, pass.probe);
                 if told.is_some_and(|told| told <= now) {
                     // A ban that is over by what we take for the exchange's clock.

@@ -199,6 +199,14 @@ fn case_r5_bans_without_a_time_grow_at_binance_and_last_ten_minutes_at_bybit() {
         assert_eq!(end, now.plus_micros(10_000 + minutes * 60 * SECOND));
         now = end;
     }
+    // By a clock that was never measured, what is over for long says nothing; what has just ended ends soon.
+    for (until, end) in [(30_000, 60_010 + 120_000), (50_000, 60_010 + 1_000)] {
+        let (mut pacer, _) = single(VenueLimits::BINANCE);
+        let pass = go(&mut pacer, after(60_000), &public(1, Purpose::Close));
+        let told = FailureKind::Banned { until: Millis(after(until).millis()) };
+        fails(&mut pacer, after(60_010), pass, told);
+        assert_eq!(waits(&mut pacer, after(60_020), &public(1, Purpose::Close)), after(end));
+    }
     let (mut pacer, _) = single(VenueLimits::BYBIT);
     let pass = go(&mut pacer, after(0), &public(1, Purpose::Close));
     // A time that is too short to be true at Bybit.
