@@ -8,6 +8,9 @@ use bench_support::child::Server;
 use bench_support::load::{self, Load, Run};
 use bench_support::orders::Requests;
 use bench_support::sys;
+use futures_lite::future::block_on;
+use storage::history::last_record;
+use storage::{DataDirectory, Lsn, ReadOnlyDisk, ShardHome};
 
 use crate::{LOAD_CPU, SERVER_CPU};
 
@@ -19,6 +22,17 @@ pub(crate) fn start(data: &Path, url: Option<&str>) -> Result<Server, String> {
     let data = data.to_str().ok_or("the directory has a name of UTF-8")?;
     let words: Vec<&str> = [data].into_iter().chain(url).collect();
     Server::start(&words, SERVER_CPU)
+}
+
+/// The log of a server's only shard after orders of all users for so long, and its last record.
+pub(crate) fn made(data: &Path, span: Duration) -> Result<(ShardHome, Lsn), String> {
+    let server = start(data, None)?;
+    trade(&server, 1, USERS, span)?;
+    drop(server);
+    let homes = block_on(DataDirectory::look(&ReadOnlyDisk, data)).map_err(|error| error.to_string())?;
+    let home = homes.ok_or("the server left no log")?.into_iter().next().ok_or("the server left no shard")?;
+    let end = block_on(last_record(&ReadOnlyDisk, &home))?;
+    Ok((home, end))
 }
 
 /// Orders over so many connections, as fast as they are answered, from the load's CPU. Ids of different rounds differ.

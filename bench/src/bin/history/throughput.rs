@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 
 use bench_support::sys;
 use engine::shard::runtime::HostClock;
-use storage::history::{
-    Batch, History, HistoryError, Progress, Projector, Reached, Sizes, Standing, last_record,
-};
+use storage::history::{Batch, History, HistoryError, Progress, Projector, Reached, Sizes, Standing};
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
 use storage::postgres::{MIGRATIONS, TokioPause};
-use storage::{DataDirectory, LogIdentity, Lsn, ReadOnlyDisk, ShardHome};
+use storage::{LogIdentity, Lsn, ReadOnlyDisk, ShardHome};
 
 use crate::copy::{Files, server_cpu};
 use crate::{cluster, database, logged};
@@ -58,13 +56,7 @@ impl History for Timed {
 pub(crate) fn measure(span: Duration) -> Result<(), String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let data = dir.path().join("data");
-    let server = logged::start(&data, None)?;
-    logged::trade(&server, 1, logged::USERS, span)?;
-    drop(server);
-    let homes = futures_lite::future::block_on(DataDirectory::look(&ReadOnlyDisk, &data));
-    let homes = homes.map_err(|error| error.to_string())?.ok_or("the server left no log")?;
-    let home = homes.first().ok_or("the server left no shard")?;
-    let end = futures_lite::future::block_on(last_record(&ReadOnlyDisk, home))?;
+    let (home, end) = logged::made(&data, span)?;
     let cluster = database();
     let node = cluster.primary();
     let port = node.port();
@@ -91,7 +83,7 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
             let own = sys::cpu_ns(std::process::id());
             let client = match &files {
                 None => {
-                    let spent = project(home, end, target)?;
+                    let spent = project(&home, end, target)?;
                     eprintln!("{:.2} s of it in writes", spent.as_secs_f64());
                     Duration::from_nanos(sys::cpu_ns(std::process::id()) - own)
                 }

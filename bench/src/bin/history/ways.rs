@@ -5,12 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use storage::history::{Table, last_record};
+use storage::history::Table;
 use storage::postgres::MIGRATIONS;
 use storage::postgres::connect::{Connected, Role, connect};
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::Target;
-use storage::{DataDirectory, ReadOnlyDisk};
 use tokio_postgres::types::ToSql;
 
 use crate::copy::{Files, psql, server_cpu};
@@ -40,13 +39,7 @@ const WAYS: [(&str, Way); 4] = [
 pub(crate) fn measure(span: Duration) -> Result<(), String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let data = dir.path().join("data");
-    let server = logged::start(&data, None)?;
-    logged::trade(&server, 1, logged::USERS, span)?;
-    drop(server);
-    let homes = futures_lite::future::block_on(DataDirectory::look(&ReadOnlyDisk, &data));
-    let homes = homes.map_err(|error| error.to_string())?.ok_or("the server left no log")?;
-    let home = homes.first().ok_or("the server left no shard")?;
-    let end = futures_lite::future::block_on(last_record(&ReadOnlyDisk, home))?;
+    let (home, end) = logged::made(&data, span)?;
 
     let cluster = database();
     let node = cluster.primary();
@@ -60,7 +53,7 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
         run(migrate(&target(database)?, MIGRATIONS))?.map_err(|error| error.to_string())
     };
     made("source")?;
-    project(home, end, target("source")?)?;
+    project(&home, end, target("source")?)?;
     let files = Files::export(dir.path(), "source", port)?;
     let columns = run(rows_as_text(&target("source")?))??;
     let rows = columns.first().map_or(0, Vec::len);
