@@ -194,7 +194,7 @@ impl Client {
             world.executor.sleep(Nanos(self.random.below(4_000_000_000))).await;
             connection.line.set_window(connection.peer, usize::MAX);
         }
-        collect(&world, connection, requests.len()).await
+        collect(&world, connection, requests.len(), false).await
     }
 
     /// Sends bytes that are no request and looks that the server answers like one that knows, or closes.
@@ -208,7 +208,8 @@ impl Client {
         connection.line.write(connection.peer, bytes);
         connection.line.network.end(connection.peer);
         connection.line.ready.set(true);
-        for response in collect(&world, connection, usize::MAX).await {
+        let heads = bytes.windows(4).any(|window| window == b"HEAD");
+        for response in collect(&world, connection, usize::MAX, heads).await {
             if response.status >= 500
                 && response.status != 503
                 && response.status != 501
@@ -230,8 +231,13 @@ fn take(count: &std::cell::Cell<u32>) -> bool {
     left > 0
 }
 
-/// Waits for so many answers, or for the end of the connection.
-async fn collect(world: &Rc<World>, connection: &mut Connection, wanted: usize) -> Vec<Response> {
+/// Waits for so many answers, or for the end of the connection. `heads`: some may be to HEAD, and have no body.
+async fn collect(
+    world: &Rc<World>,
+    connection: &mut Connection,
+    wanted: usize,
+    heads: bool,
+) -> Vec<Response> {
     let mut answers = Vec::new();
     let mut since = world.executor.now();
     while answers.len() < wanted {
@@ -242,7 +248,7 @@ async fn collect(world: &Rc<World>, connection: &mut Connection, wanted: usize) 
         let news = !bytes.is_empty();
         connection.buffer.extend(bytes);
         while answers.len() < wanted {
-            match parse(&mut connection.buffer) {
+            match parse(&mut connection.buffer, heads) {
                 Ok(Some(response)) => answers.push(response),
                 Ok(None) => break,
                 Err(fault) => {
@@ -269,8 +275,9 @@ async fn collect(world: &Rc<World>, connection: &mut Connection, wanted: usize) 
     answers
 }
 
-/// Takes one whole answer off the buffer.
-fn parse(buffer: &mut Vec<u8>) -> Result<Option<Response>, &'static str> {
+/// Takes one whole answer off the buffer. With `heads`, one that the next follows at once has no body, whatever its length
+/// says: no body of ours begins like an answer.
+fn parse(buffer: &mut Vec<u8>, heads: bool) -> Result<Option<Response>, &'static str> {
     let Some(head_end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&buffer[..head_end]).map_err(|_| "its head is not text")?;
     let mut lines = head.split("\r\n");
@@ -284,7 +291,8 @@ fn parse(buffer: &mut Vec<u8>) -> Result<Option<Response>, &'static str> {
         }
     }
     let length = length.ok_or("no content-length")?;
-    let end = head_end + 4 + length;
+    let bodiless = heads && buffer[head_end + 4..].starts_with(b"HTTP/1.1 ");
+    let end = head_end + 4 + if bodiless { 0 } else { length };
     if buffer.len() < end {
         return Ok(None);
     }

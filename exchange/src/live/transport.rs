@@ -17,7 +17,7 @@ use net::client::{
 };
 use net::sockets::{Feed, SocketEnd, Sockets, SocketsLimits, Talk};
 use net::wire::{ConnId, Ending, Patience, Stream, Wire};
-use net::ws::handshake::client::ClientRequest;
+use net::ws::handshake::client::{ClientRequest, HandshakeError};
 use net::ws::{CloseCode, Message};
 
 use super::backlog::{Backlog, SOCKET_BYTES};
@@ -100,6 +100,14 @@ enum News {
     Text(ConnId, String),
     Alive(ConnId),
     Ended(ConnId),
+    Refused(ConnId, Refused),
+}
+
+/// How a server said that it opens no socket.
+struct Refused {
+    status: u16,
+    retry_after: Option<String>,
+    body_start: String,
 }
 
 /// See the module's head.
@@ -150,8 +158,13 @@ impl Feed for Kept<'_> {
         }
     }
 
-    fn ended(&mut self, conn: ConnId, _end: SocketEnd) {
-        self.news.push_back(News::Ended(conn));
+    fn ended(&mut self, conn: ConnId, end: SocketEnd) {
+        self.news.push_back(match end {
+            SocketEnd::Handshake(HandshakeError::Refused { status, retry_after, body_start, .. }) => {
+                News::Refused(conn, Refused { status, retry_after, body_start })
+            }
+            _ => News::Ended(conn),
+        });
     }
 }
 
@@ -270,10 +283,16 @@ impl<E: Entropy + Clone> Transport<E> {
                     }
                 }
                 News::Ended(conn) => {
-                    if let Some(socket) = self.ids.remove(&conn) {
-                        self.conns.remove(&socket);
-                        self.backlog.forget(socket);
+                    if let Some(socket) = self.forget(conn) {
                         connector.socket_closed(now, socket);
+                    }
+                }
+                News::Refused(conn, Refused { status, retry_after, body_start }) => {
+                    if let Some(socket) = self.forget(conn) {
+                        let wanted = |name: &str| name.eq_ignore_ascii_case("retry-after");
+                        let header = |name: &str| retry_after.as_deref().filter(|_| wanted(name));
+                        let reply = HttpReply { status, header: &header, body: body_start.as_bytes() };
+                        connector.socket_refused(now, socket, reply);
                     }
                 }
             }
@@ -369,6 +388,14 @@ impl<E: Entropy + Clone> Transport<E> {
                 None => connector.socket_closed(now, socket),
             },
         }
+    }
+
+    /// A connection of a socket is gone; which socket it was.
+    fn forget(&mut self, conn: ConnId) -> Option<SocketId> {
+        let socket = self.ids.remove(&conn)?;
+        self.conns.remove(&socket);
+        self.backlog.forget(socket);
+        Some(socket)
     }
 
     /// Whether the network has as much of a socket's messages as it takes for now.

@@ -35,6 +35,7 @@ enum Due {
     Call(Tag, HttpIn, Timestamp),
     CallDone(Tag, Option<HttpAnswer>, bool),
     Open(SocketId, String),
+    Refused(SocketId, HttpAnswer),
     Opened(SocketId),
     ToExchange(SocketId, String),
     ToUs(SocketId, String),
@@ -289,8 +290,17 @@ impl Network {
                             let at = self.in_order(socket, now.plus_micros(800));
                             self.at(at, Due::Opened(socket));
                         }
-                        Err(_) => self.at(now.plus_micros(800), Due::Closed(socket)),
+                        Err(answer) => self.at(now.plus_micros(800), Due::Refused(socket, answer)),
                     }
+                }
+                Due::Refused(socket, answer) => {
+                    let header = |name: &str| {
+                        let found = answer.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+                        found.map(|(_, value)| value.as_str())
+                    };
+                    let reply =
+                        HttpReply { status: answer.status, header: &header, body: answer.body.as_bytes() };
+                    connector.socket_refused(now, socket, reply);
                 }
                 Due::Opened(socket) => {
                     self.trace(now, "opened", &format!("{socket:?}"));

@@ -346,6 +346,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Sockets are opened while the exchange has shut the address out.",
     ),
     test(
+        "ban_told_at_a_dial_not_heard",
+        ("exchange", "lib", "case_r2_a_ban_that_a_refused_dial_tells_of"),
+        "A ban that a refused socket tells of is not heard: sockets are dialled on.",
+    ),
+    test(
         "told_end_of_a_ban_not_believed",
         ("exchange", "lib", "a_ban_is_not_shortened"),
         "A ban whose told end is over by our clock and not by the exchange's is waited for as if no end had been told.",

@@ -40,7 +40,7 @@ struct FeedSocket {
     phase: Phase,
     /// What it tells of; empty: everything.
     symbols: Vec<Symbol>,
-    /// Since when it is open.
+    /// Since when it is open; before that, when it was dialled.
     opened_at: Timestamp,
     /// Of when the newest mark is that it told.
     heard_at: Option<Timestamp>,
@@ -287,6 +287,12 @@ impl<P: Shape> Connector<P> {
             }
         }
         true
+    }
+
+    /// When a socket of the feed that is not open yet was dialled.
+    pub(super) fn feed_dialled_at(&self, id: SocketId) -> Option<Timestamp> {
+        let opening = |socket: &&FeedSocket| socket.id == id && socket.phase == Phase::Opening;
+        self.feed.sockets.iter().find(opening).map(|socket| socket.opened_at)
     }
 
     /// A socket has ended; whether it was the feed's.

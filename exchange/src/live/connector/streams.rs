@@ -19,7 +19,10 @@ use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
-use crate::live::protocol::{Ask, Failure, StreamEvent, TradeMessage, TradeReply};
+use crate::live::protocol::{Ask, Failure, HttpReply, StreamEvent, TradeMessage, TradeReply};
+
+/// What Bybit says with a 403 to who asked or dialled too often (EXCHANGES.md §3.3).
+const TOO_FREQUENT: &str = "access too frequent";
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(super) struct Socket {
     pub(super) slot: Option<Slot>,
     /// The listen keys on it.
     pub(super) keys: Vec<(String, Slot)>,
+    /// When it was dialled; zero: not yet.
+    dialled_at: Timestamp,
     pub(super) opened_at: Timestamp,
     /// When the last sign of life came over it.
     pub(super) heard_at: Timestamp,
@@ -127,7 +132,16 @@ impl<P: Shape> Connector<P> {
         let phase = Phase::Opening;
         self.sockets.insert(
             socket,
-            Socket { kind, phase, slot, keys: Vec::new(), opened_at: never, heard_at: never, succeeds: None },
+            Socket {
+                kind,
+                phase,
+                slot,
+                keys: Vec::new(),
+                dialled_at: never,
+                opened_at: never,
+                heard_at: never,
+                succeeds: None,
+            },
         );
         // Streams before order entry: without the latter orders go by HTTP.
         if kind == Kind::Private {
@@ -159,7 +173,8 @@ impl<P: Shape> Connector<P> {
         while self.opened_at.len() < self.opens_max
             && let Some(socket) = self.unopened.pop_front()
         {
-            let Some(known) = self.sockets.get(&socket) else { continue };
+            let Some(known) = self.sockets.get_mut(&socket) else { continue };
+            known.dialled_at = now;
             let keys: Vec<&str> = known.keys.iter().map(|(key, _)| key.as_str()).collect();
             let (server, target) = match known.kind {
                 Kind::Trade => (Server::Trade, P::TRADE_TARGET.to_owned()),
@@ -385,6 +400,24 @@ impl<P: Shape> Connector<P> {
             self.want_comparison(now, slot);
         }
         self.go_on_all(now, slot);
+    }
+
+    /// A socket was not opened, in these words. A ban or a limit of the address concerns all that goes there, whoever is told of it:
+    /// it may be long until something is asked that would be told the same.
+    pub fn socket_refused(&mut self, now: Timestamp, socket: SocketId, reply: HttpReply<'_>) {
+        let dialled_at = self
+            .feed_dialled_at(socket)
+            .or_else(|| self.sockets.get(&socket).map(|known| known.dialled_at))
+            .unwrap_or(now);
+        // A firewall that says nothing may stand before this server alone; orders go to another.
+        let is_said = reply.status != 403 || String::from_utf8_lossy(reply.body).contains(TOO_FREQUENT);
+        if is_said
+            && !planted!("ban_told_at_a_dial_not_heard")
+            && let Err(failure) = P::answer(&Ask::Time, reply)
+        {
+            self.pacer.told_at_a_dial(now, dialled_at, &failure.kind);
+        }
+        self.socket_closed(now, socket);
     }
 
     /// A socket has ended, or could not be opened.

@@ -300,6 +300,20 @@ impl Pacer {
         }
     }
 
+    /// A socket that was dialled then was refused: a ban or a limit of the address stops everything, as if a request had been told.
+    /// What else is said is the socket's own affair.
+    pub fn told_at_a_dial(&mut self, now: Timestamp, dialled_at: Timestamp, failure: &FailureKind) {
+        let of_the_address = matches!(
+            failure,
+            FailureKind::Banned { .. } | FailureKind::Limited { scope: LimitScope::Address, .. }
+        );
+        if of_the_address {
+            let sent = self.moment(dialled_at);
+            let pass = Pass { sent, booking: None, address: 0, is_socket: false, probe: 0 };
+            self.answered(now, pass, Used::default(), Some(failure));
+        }
+    }
+
     /// No connection could be made for a request, so nothing was sent: its units come back, and the circuit
     /// learns of it.
     pub fn unreachable(&mut self, now: Timestamp, pass: Pass) {

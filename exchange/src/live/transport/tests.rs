@@ -1,4 +1,5 @@
-//! A burst over one socket whose network takes little at a time.
+//! What only the bytes show: a burst over a socket whose network takes little at a time, who gets a connection first, and what a
+//! refused dial says.
 
 use base64::Engine as _;
 use engine::core::ids::Timestamp;
@@ -8,6 +9,7 @@ use net::wire::{Arrival, WireConfig, WireEvents};
 
 use super::*;
 use crate::live::binance::Binance;
+use crate::live::bybit::Bybit;
 use crate::live::pacing::limits::VenueLimits;
 use crate::live::pacing::{AddressBudget, Pacer};
 use crate::live::protocol::HttpCall;
@@ -153,4 +155,58 @@ fn an_exit_by_http_finds_a_connection_while_entries_have_all_that_they_may() {
     turn(&mut transport, Vec::new());
     let text = String::from_utf8(there.read(exits[0])).unwrap();
     assert!(text.starts_with("GET /99 "), "{text}");
+}
+
+/// Until when the exchange wants nothing from an address that dialled it once and was answered so.
+fn stopped_after<P: Shape>(limits: VenueLimits, answer: &str) -> Option<Timestamp> {
+    let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
+    let endpoint = Endpoint {
+        host: "exchange.example".to_owned(),
+        addresses: vec![([192, 0, 2, 1], 443).into()],
+        security: Security::Plain,
+        source: None,
+    };
+    let mut transport = Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap();
+    let budget = AddressBudget::new(limits, 1).unwrap();
+    let mut connector = Connector::<P>::new(Pacer::new(budget.clone()), 1);
+    let mut dial = PlainDial;
+    let socket = SocketId(7);
+    let open = Outgoing::Open { socket, server: Server::Public, target: "/ws".to_owned() };
+    transport.perform(NOW, 0, open, &mut connector, &mut wire, &mut dial);
+    let (peer, _) = there.dialled().expect("dialled");
+    there.take(peer);
+    for ns in 1..10 {
+        if ns == 5 {
+            there.write(peer, answer.as_bytes());
+        }
+        Wire::poll(&mut wire, ns, &mut Routed(&mut transport)).unwrap();
+        transport.tick(NOW, ns, &mut connector, &mut wire, &mut dial);
+    }
+    assert!(transport.conns.is_empty(), "it is over");
+    Pacer::new(budget).stopped_until(NOW)
+}
+
+#[test]
+fn case_r2_a_ban_that_a_refused_dial_tells_of_stops_everything() {
+    let refused = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let often = r#"{"retCode":10018,"retMsg":"access too frequent. Exceeded the IP Rate Limit."}"#;
+    let bybit = |answer: &str| stopped_after::<Bybit>(VenueLimits::BYBIT, answer);
+    let until = bybit(&refused("403 Forbidden", often)).expect("all that goes there stops");
+    assert!(until >= NOW.plus_micros(600_000_000), "for ten minutes");
+    // Another 403 may be a firewall before this server alone.
+    assert_eq!(bybit(&refused("403 Forbidden", "<html>no</html>")), None);
+    assert_eq!(bybit(&refused("502 Bad Gateway", "")), None);
+
+    let binance = |answer: &str| stopped_after::<Binance>(VenueLimits::BINANCE, answer);
+    let end = NOW.millis() + 10_000;
+    let body = format!(r#"{{"code":-1003,"msg":"Way too many requests; IP banned until {end}."}}"#);
+    let until = binance(&refused("418 I'm a teapot", &body)).expect("all that goes there stops");
+    assert!(
+        (NOW.plus_micros(10_000_000)..NOW.plus_micros(60_000_000)).contains(&until),
+        "as told: {until:?}"
+    );
+    assert!(binance(&refused("429 Too Many Requests", "")).is_some(), "to the end of the window");
+    assert_eq!(binance(&refused("404 Not Found", "")), None);
 }
