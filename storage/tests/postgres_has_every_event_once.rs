@@ -82,11 +82,15 @@ impl Desk {
 
     /// Waits until the projector says once more that it cannot go on, and why.
     async fn failing(&self, why: &str) {
-        let (deadline, report) = (Instant::now() + WAIT_MAX, self.logged.progress.report());
+        self.failing_after(self.logged.progress.report().failures, why).await;
+    }
+
+    /// The same, where it may have said so since there were so many failures.
+    async fn failing_after(&self, failures: u64, why: &str) {
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let now = self.logged.progress.report();
-            if now.failures > report.failures && now.failing.as_deref().is_some_and(|text| text.contains(why))
-            {
+            if now.failures > failures && now.failing.as_deref().is_some_and(|text| text.contains(why)) {
                 return;
             }
             assert!(Instant::now() < deadline, "not {why}: {now:?}");
@@ -259,6 +263,32 @@ fn through_stops_kills_locks_and_a_fail_over_that_loses_the_tail() {
             assert!(desk.logged.progress.projected() < desk.logged.log.durable(), "the lock was real");
             locker.batch_execute("ROLLBACK").await.unwrap();
             desk.drained().await;
+
+            // It wants, in the other order, what the projector has, and the server ends the projector's transaction.
+            loop {
+                let lock = "BEGIN; SET LOCAL deadlock_timeout = '20s'; \
+                            LOCK TABLE coinbitclub.postings IN SHARE ROW EXCLUSIVE MODE";
+                locker.batch_execute(lock).await.unwrap();
+                let waits = "SELECT count(*) > 0 FROM pg_locks \
+                             WHERE relation = 'coinbitclub.postings'::regclass AND NOT granted";
+                while cluster.primary().psql(waits) == "f" {
+                    desk.work(20);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                let row = "SELECT FROM coinbitclub.projector_progress FOR UPDATE";
+                let failures = desk.logged.progress.report().failures;
+                let taken = locker.batch_execute(row).await;
+                if taken.is_ok() {
+                    desk.failing_after(failures, "40P01").await;
+                }
+                locker.batch_execute("ROLLBACK").await.unwrap();
+                // Where that came late, the server ended this one's.
+                if taken.is_ok() {
+                    break;
+                }
+            }
+            desk.drained().await;
+            compare(&desk, &cluster.primary().url_without_password()).await;
 
             // The replica is away while more is committed; then the primary is lost and the replica takes over.
             cluster.replica(1).kill();
