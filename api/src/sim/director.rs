@@ -503,7 +503,8 @@ impl Director {
             | Fault::StreamTwice
             | Fault::ExchangeClock
             | Fault::ListenKeys
-            | Fault::ExchangeBan => {
+            | Fault::ExchangeBan
+            | Fault::TriggerTaken => {
                 if let Some(exchange) = &world.exchange {
                     exchange.disturb(&world, fault, &mut self.random);
                 }

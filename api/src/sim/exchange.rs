@@ -318,6 +318,20 @@ impl Exchange {
                 // Whoever is told keeps away, which nothing else excuses: the way there is no rougher for it.
                 self.ways.borrow_mut().faces[place_of(face)].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
             }
+            // That the event which tells of it is lost by itself is found by the comparison in rotation alone, after minutes.
+            Fault::TriggerTaken if !world.plan.mix.has(Fault::StreamLost) => {
+                let core = &mut server.exchange_mut().core;
+                let of = |no: AccountNo| core.open_orders(no).filter(|order| order.spec.trigger.is_some());
+                let live =
+                    self.accounts.values().flat_map(|held| of(held.no).map(|order| (held.no, order.no)));
+                let live: Vec<_> = live.collect();
+                let drawn = live.get(usize::try_from(random.below(live.len().max(1) as u64)).expect("small"));
+                if let Some((account, order)) = drawn
+                    && core.cancel(*account, *order).is_ok()
+                {
+                    world.strike(fault);
+                }
+            }
             _ => {}
         }
         self.news.set(true);

@@ -126,6 +126,8 @@ named! {
         ListenKeys = "listen-keys",
         /// The exchange shuts our address out: 418 and its end on Binance, 403 for ten minutes on Bybit.
         ExchangeBan = "exchange-ban",
+        /// A trigger is taken away at the exchange, by its user or by the exchange.
+        TriggerTaken = "trigger-taken",
     }
 }
 
@@ -180,7 +182,8 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let disk = matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull | DiskStalls);
     let database = matches!(fault, DatabaseDown | DatabaseAnswer | DatabaseFailOver);
     // The exchange is asked whenever a process runs that has an account there, and goes on when none does.
-    let on_its_own = matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan);
+    let on_its_own =
+        matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan | TriggerTaken);
     // What a process that has ended had on its way still arrives.
     let on_arrival = matches!(fault, RequestLost | ExchangeUnknown | ExchangeRefuses | ExchangeLate);
     let client = matches!(fault, Reset | StalledReader | SlowNetwork | Resent | Hostile);

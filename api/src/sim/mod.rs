@@ -48,7 +48,8 @@
 //!   answered with "unknown" (done or not), refused as overloaded or unavailable, for a limit of the account or the address, or
 //!   answered up to 9.5 s later; events of streams are lost, late, twice or out of order, streams break off; listen keys end; the
 //!   clock is set by up to 8 s either way; our address is banned (Binance: up to 31 s, told with the end; Bybit: 10 minutes, untold, once a run
-//!   and not where calendars are set). It goes on while the server is down, and what the server sent still arrives, and is struck. *Never*:
+//!   and not where calendars are set); a live trigger is taken away (not where events of streams are lost by themselves: the comparison in
+//!   rotation, after minutes, finds that). It goes on while the server is down, and what the server sent still arrives, and is struck. *Never*:
 //!   an account that others trade in too, keys that end (tests of the connectors have both); an order forgotten.
 //!
 //! - **Database** (in half of the seeds: `history`): it is not there, or answers nobody, for up to 8 s; a batch is lost, or the answer to one that it
