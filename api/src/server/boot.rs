@@ -31,7 +31,7 @@ use ringbuf::mesh::{Port, mesh};
 use ringbuf::spsc::ring;
 use storage::history::EndedLogs;
 use storage::postgres::replicas::ReadersOptions;
-use storage::{DirectoryLock, Salt, ShardHome};
+use storage::{DirectoryLock, ReadOnlyDisk, Salt, ShardHome};
 
 use super::assembly::{Assembly, assemble, open_directory};
 use super::config::{MarketPace, MarketSource, ServerConfig, TlsFiles};
@@ -211,7 +211,13 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     let mut wished = u16::try_from(plan.shard_cpus.len()).unwrap_or(u16::MAX);
     let mut plan = plan;
     if let Some(primary) = &config.postgres {
-        let shards = history::shards_to_start(primary, &config.data, wished, settle)?;
+        let shards = futures_lite::future::block_on(history::shards_to_start(
+            &ReadOnlyDisk,
+            &config.data,
+            wished,
+            async |homes| settle(homes),
+            async |logs: &EndedLogs| history::finish(primary, logs),
+        ))?;
         if shards != wished {
             wished = shards;
             plan = tuning::plan_for_host(Some(usize::from(shards)))

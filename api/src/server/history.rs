@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use engine::seam::Nanos;
+use engine::seam::{Disk, Nanos};
 use engine::shard::runtime::HostClock;
 use storage::history::{EndedLogs, Progress, Projector, Sizes, bring_all, run_all};
 use storage::postgres::migrate::migrate;
@@ -84,7 +84,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 const FINISH_MAX: Nanos = Nanos::from_millis(60_000);
 
 /// Brings everything in these logs into the database, before another number of shards begins logs of its own.
-fn finish(primary: &Target, logs: &EndedLogs) -> Result<(), String> {
+///
+/// # Errors
+/// Why they are not there, for a log line: the database, or the time that this may take.
+pub fn finish(primary: &Target, logs: &EndedLogs) -> Result<(), String> {
     runtime().map_err(|error| error.to_string())?.block_on(async {
         migrate(primary, MIGRATIONS).await.map_err(|error| error.to_string())?;
         bring_all(&ReadOnlyDisk, logs, || Writer::new(primary.clone()), TokioPause(HostClock), FINISH_MAX)
@@ -112,25 +115,27 @@ async fn schema(primary: &Target, progress: &[Arc<Progress>], stop: &AtomicBool)
 }
 
 /// With how many shards to start: as many as wished, or as before while the history of the logs from before is not in the
-/// database, since those logs end with a change. `settle` makes those logs durable, with the disk that shards write with.
+/// database, since those logs end with a change. `settle` makes those logs durable, with the disk that shards write with;
+/// `finish` brings them into the database, or says why it cannot.
 ///
 /// # Errors
 /// That of `settle`: no start may go on from what may not stay.
-pub fn shards_to_start<E>(
-    primary: &Target,
+pub async fn shards_to_start<D: Disk, E>(
+    disk: &D,
     data: &Path,
     wished: u16,
-    settle: impl FnOnce(Vec<ShardHome>) -> Result<EndedLogs, E>,
+    settle: impl AsyncFnOnce(Vec<ShardHome>) -> Result<EndedLogs, E>,
+    finish: impl AsyncFnOnce(&EndedLogs) -> Result<(), String>,
 ) -> Result<u16, E> {
-    let looked = futures_lite::future::block_on(DataDirectory::look(&ReadOnlyDisk, data));
     // What is wrong with the directory, the start says itself.
-    let Ok(Some(homes)) = looked else { return Ok(wished) };
+    let Ok(Some(homes)) = DataDirectory::look(disk, data).await else { return Ok(wished) };
     let before = u16::try_from(homes.len()).unwrap_or(wished);
     if before == wished {
         return Ok(wished);
     }
-    match finish(primary, &settle(homes)?) {
+    match finish(&settle(homes).await?).await {
         Ok(()) => Ok(wished),
+        Err(_) if planted::planted!("shards_change_before_their_history_is_kept") => Ok(wished),
         Err(why) => {
             tracing::warn!(
                 shards = before,

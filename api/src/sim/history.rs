@@ -9,13 +9,14 @@ use std::sync::atomic::AtomicBool;
 
 use engine::core::user::User;
 use engine::seam::Nanos;
+use storage::ShardHome;
 use storage::history::sim_database::{SimDatabase, Ticks};
 use storage::history::{EndedLogs, Pause, Progress, Projector, Sizes, bring_all};
 use storage::sim_disk::block_on;
-use storage::{DataDirectory, ShardHome};
 
 use super::executor::{Executor, Owner};
 use super::world::World;
+use crate::server::history;
 use crate::server::recovery::recover_shard;
 
 /// Batches are small here, so that there are many places to fail at.
@@ -57,22 +58,15 @@ pub(super) fn begin(world: &World, life: u32, homes: &[ShardHome], progress: &[A
     }
 }
 
-/// With how many shards to start: as many as wished, once the database has everything of another number; see
-/// `server::history`.
+/// With how many shards to start: as the server finds it out.
 pub(super) async fn shards_to_start(world: &World, wished: u16) -> Result<u16, String> {
     let Some(database) = &world.database else { return Ok(wished) };
-    let looked = DataDirectory::look(&world.disk, std::path::Path::new(super::server::DATA)).await;
-    let Ok(Some(homes)) = looked else { return Ok(wished) };
-    let before = u16::try_from(homes.len()).unwrap_or(wished);
-    if before == wished {
-        return Ok(wished);
-    }
-    let logs = EndedLogs::settle(&world.disk, homes).await.map_err(|error| error.to_string())?;
-    let pause = Virtual(Rc::clone(&world.executor));
-    match bring_all(&world.disk, &logs, || database.clone(), pause, FINISH_MAX).await {
-        Ok(()) => Ok(wished),
-        Err(_) => Ok(before),
-    }
+    let (disk, data) = (&world.disk, std::path::Path::new(super::server::DATA));
+    let settle = async |homes| EndedLogs::settle(disk, homes).await.map_err(|error| error.to_string());
+    let finish = async |logs: &EndedLogs| {
+        bring_all(disk, logs, || database.clone(), Virtual(Rc::clone(&world.executor)), FINISH_MAX).await
+    };
+    history::shards_to_start(disk, data, wished, settle, finish).await
 }
 
 /// After the run: the database gets what is left, and is compared with what the files hold.

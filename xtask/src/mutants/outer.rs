@@ -84,5 +84,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     sim("finished_receipt_not_found", "The receipt of a signal is not found once it is finished."),
     sim("follower_sees_every_line", "A receipt shows a follower the lines of the others on their shard."),
     sim("receipt_row_forgotten", "A receipt leaves out the first subscriber of each shard."),
+    sim(
+        "shards_change_before_their_history_is_kept",
+        "Another number of shards begins while the history of the logs so far is not in the database.",
+    ),
     sim("statement_without_its_oldest", "A statement leaves out its oldest entry."),
 ];
