@@ -25,7 +25,7 @@ use engine::core::user::VenueKind;
 use engine::core::venue_account::{Egress, Environment, LiveVenues, VenuePlace, VenueSite};
 
 /// The number of kinds of events in each version.
-const KINDS: [usize; 2] = [28, 34];
+const KINDS: [usize; 3] = [28, 34, 35];
 
 fn path(version: u16, extension: &str) -> PathBuf {
     let name = format!("v{version}.{extension}");
@@ -112,15 +112,22 @@ fn life() -> Desk {
     let report = VenueReport::Wallet { account: real, wallet: money("10000") };
     go(&mut desk, Command::Report { report, sent_at: Timestamp(0) });
     desk.subscribe(user, 2, Settings::default());
-    let position = desk.open(user, LONG, "SOLUSDT", "25");
+    // An entry that is refused there and fills all the same.
+    desk.send(LONG, "BTCUSDT");
+    let order = desk.order(user, Leg::Entry).new;
+    desk.venue_rejects(order.id, VenueReason::Margin);
     let fill = Fill {
         number: 1,
-        price: price("26"),
-        quantity: position.quantity,
+        price: price("20000"),
+        quantity: order.quantity,
         fee: money("1"),
         liquidity: Liquidity::Taker,
         venue_at: desk.now,
     };
+    go(&mut desk, Command::Report { report: VenueReport::LateEntry { order, fill }, sent_at: Timestamp(0) });
+    desk.exit(user, "20000");
+    let position = desk.open(user, LONG, "SOLUSDT", "25");
+    let fill = Fill { price: price("26"), quantity: position.quantity, venue_at: desk.now, ..fill };
     let report = VenueReport::ClosedOutside { account: real, symbol: position.symbol, fill };
     go(&mut desk, Command::Report { report, sent_at: Timestamp(0) });
     desk.sweep(user);

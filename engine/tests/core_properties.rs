@@ -135,6 +135,7 @@ fn the_random_steps_reach_all_that_can_happen_to_a_position() {
         "Liquidated",
         "DayOpened",
         "CancelIntended",
+        "LateEntry",
         "TAKE_PROFIT",
         "STOP_LOSS",
         "SIGNAL",

@@ -97,6 +97,7 @@ fn order_of(report: &VenueReport) -> Option<ClientOrderId> {
         | VenueReport::Filled { id, .. }
         | VenueReport::Ended { id, .. }
         | VenueReport::NotFound { id } => Some(*id),
+        VenueReport::LateEntry { order, .. } => Some(order.id),
         VenueReport::Funding { .. }
         | VenueReport::Liquidated { .. }
         | VenueReport::ClosedOutside { .. }

@@ -2,7 +2,7 @@
 
 use engine::core::command::Command;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::ids::{AccountId, ClientOrderId, Leg, Timestamp};
+use engine::core::ids::{AccountId, ClientOrderId, Leg, Timestamp, UserId};
 use engine::core::instrument::MarketView;
 use engine::core::order::{Fill, Liquidity, OrderKind, OrderState, VenueReason, VenueReport};
 use engine::core::position::Order;
@@ -124,9 +124,34 @@ pub fn tell_again_or_nonsense(world: &mut World, dice: &mut Dice) {
     );
 }
 
-/// Funding and liquidations.
+/// An entry that is over fills, or one that nobody remembers; sometimes more than can be.
+fn late_entry(world: &mut World, dice: &mut Dice, user: UserId) {
+    let is_entry = |o: &&Order| o.new.id.leg == Leg::Entry;
+    let over: Vec<Order> = world.user(user).final_orders.iter().filter(is_entry).copied().collect();
+    let Some(known) = dice.pick_from(&over) else { return };
+    let (mut order, mut number) = (known.new, known.fills + 1);
+    match dice.below(12) {
+        0 => (order.id.signal.number, number) = (order.id.signal.number + 5_000, 1 + dice.small(2).into()),
+        1 => number = number.saturating_add(2).saturating_sub(dice.small(4).into()),
+        2 => order.id.leg = dice.pick(&LEGS),
+        _ => {}
+    }
+    let rest = known.new.quantity.units() - known.filled.units();
+    let size = if dice.one_in(2) { rest } else { rest / 1_000 * dice.within(1, 1_100) };
+    let price = world.market.quote(order.symbol).map_or(Price::from_whole(100), |q| q.mark);
+    let fee = Money::from_units(dice.within(0, 10_000));
+    let (quantity, venue_at) = (Quantity::from_units(size), world.now);
+    let fill = Fill { number, price, quantity, fee, liquidity: Liquidity::Taker, venue_at };
+    tell(world, VenueReport::LateEntry { order, fill });
+}
+
+/// Funding, liquidations, and entries that fill after their end.
 pub fn venue_by_itself(world: &mut World, dice: &mut Dice) {
     let user = dice.pick(&world.traders);
+    if dice.one_in(3) {
+        late_entry(world, dice, user);
+        return;
+    }
     let account = AccountId { user, index: u8::from(dice.one_in(3)) };
     let symbol = symbol(dice.pick(&SYMBOLS).0);
     let open = world.user(user).position_on(account.index, symbol).map_or(0, |p| p.quantity.units());

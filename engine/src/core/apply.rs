@@ -2,6 +2,9 @@
 //!
 //! **Invariants**: total over every event of a well-formed log; the ledger is balanced after each.
 
+mod late;
+mod sources;
+
 use std::collections::VecDeque;
 
 use super::event::{Charge, Event, Latch, Record};
@@ -11,12 +14,10 @@ use super::key::{KeyState, StoredKey};
 use super::ledger::{Currency, EntryKey, LedgerAccount};
 use super::order::{Fill, NewOrder, OrderState, VenueReason};
 use super::position::{CloseReason, Order, Position, PositionState};
-use super::signal::{Signal, SourceSignal};
 use super::state::{State, UserIndex};
 use super::user::{
-    BODY_KEPT_MAX, DEDUP_MAX, ExchangeAccount, ORDER_HISTORY_MAX, OUTCOMES_MAX, Outcome, OutcomeKind,
-    POSITION_HISTORY_MAX, SESSIONS_MAX, SIGNALS_MAX, Seen, Session, Skip, Source, Subscription, User,
-    VenueKind,
+    ExchangeAccount, ORDER_HISTORY_MAX, OUTCOMES_MAX, Outcome, OutcomeKind, POSITION_HISTORY_MAX,
+    SESSIONS_MAX, Session, Skip, Source, Subscription, User, VenueKind,
 };
 use super::venue_account::VenuePlace;
 
@@ -266,6 +267,9 @@ impl User {
                 let profit = EntryKey::OutsideProfit(*account, fill.number);
                 let fee = EntryKey::OutsideFee(*account, fill.number);
                 self.exit_by_others(at, *position, *account, fill, *realised, profit, fee);
+            }
+            Event::LateEntry { order, fill, position, opens, realised } => {
+                self.enter_late(at, order, fill, *position, *opens, *realised);
             }
             Event::WalletMoved { account, amount } => {
                 let currency = self.currency(*account);
@@ -633,67 +637,6 @@ impl User {
         self.cooldowns.retain(|(a, s, until)| *until > at && (*a != account || *s != closed.symbol));
         if cooldown_until > at {
             self.cooldowns.push((account, closed.symbol, cooldown_until));
-        }
-    }
-}
-
-impl Source {
-    fn accept(
-        &mut self,
-        at: Timestamp,
-        signal: &Signal,
-        (key, key_until): ([u8; 16], Timestamp),
-        window_start: Timestamp,
-        body: &str,
-    ) {
-        self.accepted = self.accepted.max(signal.id.number);
-        if signal.kind.opens().is_some() || planted::planted!("closes_counted_as_opens") {
-            if window_start != self.window_start {
-                self.window_start = window_start;
-                self.window_opens = 0;
-            }
-            self.window_opens = self.window_opens.saturating_add(1);
-        } else {
-            // Only those at work can be covered; the others are many.
-            for place in 0..self.working.len() {
-                let Some(place) = self.signal_place(self.working[place]) else { continue };
-                let earlier = &mut self.signals[place];
-                let covered = earlier.finished.is_none()
-                    && earlier.superseded_by.is_none()
-                    && earlier.signal.symbol == signal.symbol
-                    && earlier.signal.kind.opens().is_some_and(|side| signal.kind.closes(side));
-                if covered {
-                    earlier.superseded_by = Some(signal.id.number);
-                }
-            }
-        }
-        let kept = body.len().min(BODY_KEPT_MAX);
-        let kept = (0..=kept).rev().find(|end| body.is_char_boundary(*end)).unwrap_or(0);
-        let entry = SourceSignal {
-            signal: *signal,
-            body: body[..kept].to_owned(),
-            superseded_by: None,
-            finished: None,
-            finished_at: Timestamp(0),
-        };
-        if self.signals.len() >= SIGNALS_MAX
-            && let Some(oldest_done) = self.signals.iter().position(|s| s.finished.is_some())
-        {
-            self.signals.remove(oldest_done);
-        }
-        self.signals.push_back(entry);
-        self.working.push(signal.id.number);
-        self.remember(at, signal.id.number, key, key_until);
-    }
-
-    fn remember(&mut self, at: Timestamp, number: u32, key: [u8; 16], until: Timestamp) {
-        if self.seen_order.len() >= DEDUP_MAX
-            && let Some(oldest) = self.seen_order.pop_front()
-        {
-            self.seen.remove(&oldest);
-        }
-        if self.seen.insert(key, Seen { number, at, until }).is_none() {
-            self.seen_order.push_back(key);
         }
     }
 }

@@ -3,8 +3,9 @@
 //! **Invariants**: nothing is read from bytes before they are validated; decoding what was encoded gives the same value.
 //! **Schema**: [`SCHEMA`] is in every header. A change of the layout or meaning of an event or of the state needs a new
 //! number and a reader of the old one; a golden log of each version is kept as a test. Version 2: accounts on exchanges and
-//! their keys. Records of version 1 are read as they are, for the events are the first of today's and none has become larger
-//! ([`EVENT_BYTES`]); users of version 1 are read by `layout_v1`.
+//! their keys. Version 3: entries that were filled after their end. Records of versions 1 and 2 are read as they are, for the
+//! events are the first of today's and none has become larger ([`EVENT_BYTES`]); users of version 1 are read by `layout_v1`,
+//! those of version 2 are today's.
 
 use std::num::NonZeroUsize;
 
@@ -23,7 +24,7 @@ use super::layout_v1::UserV1;
 use super::user::User;
 
 /// Version of the layout this binary writes.
-pub const SCHEMA: u16 = 2;
+pub const SCHEMA: u16 = 3;
 /// Bytes of the header: as many as keep the archive behind it aligned.
 pub const HEADER_BYTES: usize = 16;
 
@@ -32,7 +33,7 @@ pub const HEADER_BYTES: usize = 16;
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("above zero");
 
 /// Bytes of an event in a record's list: those of the largest, `EntryIntended`. A larger one would move the others, and records
-/// of versions 1 and 2 could not be read: put what is large into a box.
+/// of older versions could not be read: put what is large into a box.
 const EVENT_BYTES: usize = 192;
 const _: () = assert!(size_of::<ArchivedEvent>() == EVENT_BYTES, "older records are read as they are");
 

@@ -368,6 +368,19 @@ pub enum Event {
         /// Digest of the exchange's own id of the account, where it told one.
         identity: Option<[u8; 16]>,
     },
+    /// An entry whose end was told was executed all the same. Since version 3.
+    LateEntry {
+        /// The order (boxed: rare).
+        order: Box<NewOrder>,
+        /// The execution.
+        fill: Fill,
+        /// The opening signal of the position that it changed.
+        position: SignalId,
+        /// Whether that position began with it.
+        opens: bool,
+        /// What it realised; zero unless the position is of the other side.
+        realised: Money,
+    },
 }
 
 /// Where a fee was taken from: credit first, then real, the rest becomes debt. DOMAIN.md §3.

@@ -318,6 +318,14 @@ pub enum VenueReport {
         /// Which order.
         id: ClientOrderId,
     },
+    /// An entry was executed although its end was told. The order is told whole: it may be forgotten.
+    LateEntry {
+        /// The order.
+        order: NewOrder,
+        /// The execution; its number goes on from those of the order that were told before. It either makes a position of the
+        /// other side smaller, by no more than is open, or does not.
+        fill: Fill,
+    },
 }
 
 impl VenueReport {
@@ -330,6 +338,7 @@ impl VenueReport {
             | Self::Filled { id, .. }
             | Self::Ended { id, .. }
             | Self::NotFound { id } => id.account,
+            Self::LateEntry { order, .. } => order.id.account,
             Self::Funding { account, .. }
             | Self::Liquidated { account, .. }
             | Self::ClosedOutside { account, .. }

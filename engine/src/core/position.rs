@@ -260,6 +260,40 @@ pub fn price_at_distance(
 const CLOCKS_APART: u64 = 60_000_000;
 
 impl Position {
+    /// What an entry begins that is filled after its end was told: nothing yet, without triggers, margin set aside or a profit
+    /// share.
+    #[must_use]
+    pub const fn of_late_entry(order: &NewOrder, at: Timestamp) -> Self {
+        Self {
+            signal: order.id.signal,
+            account: order.id.account.index,
+            symbol: order.symbol,
+            side: order.side,
+            state: PositionState::Closing,
+            leverage: order.leverage,
+            quantity: Quantity::ZERO,
+            entry_cost: Money::ZERO,
+            entry_quantity: Quantity::ZERO,
+            reserved: Money::ZERO,
+            realised: Money::ZERO,
+            fees: Money::ZERO,
+            funding: Money::ZERO,
+            stop: Price::ZERO,
+            take_profit: Price::ZERO,
+            liquidation: Price::ZERO,
+            stop_multiplier: Rate::ZERO,
+            take_profit_multiplier: Rate::ZERO,
+            share: Rate::ZERO,
+            opened_venue_at: Timestamp(0),
+            funded_at: Timestamp(0),
+            decided_at: at,
+            opened_at: Timestamp(0),
+            closed_at: Timestamp(0),
+            closing: None,
+            closed: None,
+        }
+    }
+
     /// Whether something of it was open at a time of the exchange, as far as clocks tell.
     #[must_use]
     pub fn was_open_at(&self, venue_at: Timestamp) -> bool {
@@ -341,6 +375,16 @@ impl Position {
         if last && self.state == PositionState::Opening {
             self.state = PositionState::Open;
         }
+    }
+
+    /// Books a fill of another entry on its symbol and side: what is set aside for its own entry stays.
+    ///
+    /// # Panics
+    /// When a sum does not fit: `decide` refuses such sizes.
+    pub fn enter_late(&mut self, fill: &Fill, at: Timestamp) {
+        let reserved = self.reserved;
+        self.enter(fill, false, at);
+        self.reserved = reserved;
     }
 
     /// Books a fill of an exit that realised `realised` on `quantity`.

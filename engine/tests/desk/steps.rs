@@ -74,6 +74,14 @@ pub enum Step {
         reason: usize,
         state: usize,
     },
+    /// An entry that is over fills: one of the user's newest orders that ended.
+    Late {
+        user: usize,
+        order: u8,
+        permille: i64,
+        slip: i64,
+        forgotten: bool,
+    },
     Funding {
         user: usize,
         symbol: usize,
@@ -165,6 +173,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => any::<u8>().prop_map(|report| Step::Again { report }),
         4 => (any::<u8>(), 0_u8..7, 0_u8..3, nonsense_fill(), 0_u8..5, 0..REASONS.len(), 0..ENDS.len())
             .prop_map(|(order, leg, round, fill, kind, reason, state)| Step::Arbitrary { order, leg, round, fill, kind, reason, state }),
+        3 => (any_user.clone(), any::<u8>(), prop_oneof![Just(1000), 1_i64..1000], -20_i64..20, prop::bool::weighted(0.1))
+            .prop_map(|(user, order, permille, slip, forgotten)| Step::Late { user, order, permille, slip, forgotten }),
         2 => (any_user.clone(), any_symbol.clone(), 0_u64..4, nonsense_units())
             .prop_map(|(user, symbol, hour, amount)| Step::Funding { user, symbol, hour, amount }),
         1 => (any_user.clone(), any_symbol.clone(), 0_u32..5, 1_i64..1500)

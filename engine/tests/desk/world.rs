@@ -215,6 +215,9 @@ impl World {
                     _ => VenueReport::Rejected { id, reason: REASONS[reason] },
                 });
             }
+            Step::Late { user, order, permille, slip, forgotten } => {
+                self.late(self.users[user], order, permille, slip, forgotten);
+            }
             Step::Funding { user, symbol: at, hour, amount } => {
                 let account = AccountId { user: self.users[user], index: 0 };
                 let day = self.desk.now.0 / (86_400 * SECOND);
@@ -308,6 +311,30 @@ impl World {
             }
             Step::Restart => self.desk.restart(),
         }
+    }
+
+    /// An entry that ended fills, or one that nobody remembers. What is sold of a long position is no more than is open.
+    fn late(&mut self, user: UserId, pick: u8, permille: i64, slip: i64, forgotten: bool) {
+        let is_entry = |o: &&engine::core::position::Order| o.new.id.leg == Leg::Entry;
+        let over: Vec<_> = self.desk.user(user).final_orders.iter().filter(is_entry).copied().collect();
+        let Some(known) = over.get(usize::from(pick) % over.len().max(1)) else { return };
+        let mut order = known.new;
+        if forgotten {
+            order.id.signal.number += 10_000 + u32::from(pick);
+        }
+        let rest = known.new.quantity.checked_sub(known.filled).expect("within");
+        let quantity = Quantity::from_units((rest.units() / 1000).saturating_mul(permille));
+        let quantity = if permille == 1000 { rest } else { quantity };
+        let price = self.desk.market.quote(order.symbol).map_or(Price::from_whole(100), |q| q.mark);
+        let fill = Fill {
+            number: if forgotten { 1 } else { known.fills + 1 },
+            price: Price::from_units(price.units() / 1000 * (1000 + slip)),
+            quantity,
+            fee: Money::ZERO,
+            liquidity: Liquidity::Taker,
+            venue_at: self.desk.now,
+        };
+        self.tell(VenueReport::LateEntry { order, fill });
     }
 
     /// Offers twice: the second time changes nothing, and one signal makes one order per account.

@@ -27,8 +27,10 @@ impl Core {
             VenueReport::Liquidated { account, symbol, fill } => {
                 self.liquidated(AccountNo::of_venue(account), symbol, &fill);
             }
-            VenueReport::NotFound { .. } | VenueReport::ClosedOutside { .. } | VenueReport::Wallet { .. } => {
-            }
+            VenueReport::NotFound { .. }
+            | VenueReport::ClosedOutside { .. }
+            | VenueReport::Wallet { .. }
+            | VenueReport::LateEntry { .. } => {}
         }
     }
 

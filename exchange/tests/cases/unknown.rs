@@ -2,6 +2,8 @@
 
 use engine::core::ids::Leg;
 use engine::core::order::{OrderState, VenueReason};
+use engine::core::position::CloseReason;
+use engine::core::user::OutcomeKind;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::paper_exchange::faults::{Fault, When};
@@ -253,4 +255,80 @@ fn case_u6_case_u8_an_entry_is_not_given_up_while_what_it_may_have_opened_is_hel
     }
     on::<Binance>(&["GET /fapi/v1/order", "order.status"], -2013);
     on::<Bybit>(&["GET /v5/order/realtime"], 110_001);
+}
+
+/// The exchange refuses an entry and executes it all the same. What it opened is held by nobody's will: it is booked and closed as
+/// soon as anything tells of it, and the user sees why.
+#[test]
+fn case_u3_an_entry_that_fills_after_its_end_was_told_is_booked_and_closed() {
+    fn on<P: Spoken>(code: i64, executions: &str) {
+        // Streams tell it late; of the executions none tells; none tells anything; and the process that sent it is gone.
+        let ways = [("", false, 4), (executions, false, 5), ("stream *", false, 330), ("stream *", true, 30)];
+        for (lost, restart, within) in ways {
+            let (mut world, entry) = refused::<P>(230, code, lost, 500);
+            if restart {
+                world.kill();
+            }
+            world.until("booked", within * SECOND, |w| !w.user(0).closed_positions.is_empty());
+            assert_eq!(held(&world, 0), 0, "{}", world.picture());
+            if within <= 5 {
+                assert!(world.traders[0].bare_longest <= 5 * SECOND, "{}", world.picture());
+            }
+            let closed = *world.user(0).closed_positions.back().unwrap();
+            assert_eq!(closed.closed, Some(CloseReason::Unprotected), "{}", world.picture());
+            let receipt = world.user(0).outcome(entry.signal).unwrap();
+            assert_eq!(receipt.kind, OutcomeKind::Filled, "{}", world.picture());
+            assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+            settled(&mut world);
+            assert!(world.is_flat() && world.user(0).closed_positions.len() == 1, "{}", world.picture());
+        }
+    }
+    on::<Binance>(-2019, "stream ORDER_TRADE_UPDATE");
+    on::<Bybit>(110_007, "stream execution");
+}
+
+/// The same, and another entry of the symbol has opened a position meanwhile, of either side.
+#[test]
+fn case_u3_an_entry_that_fills_late_goes_into_the_position_that_is_open() {
+    fn on<P: Spoken>(code: i64) {
+        for kind in [LONG, SHORT] {
+            let (mut world, entry) = refused::<P>(231, code, "", 3_000);
+            let first = held(&world, 0);
+            rule(&mut world, "stream *", ALWAYS, Fault::Withhold { ms: 3_000 });
+            world.signal(kind, BTC);
+            world.step(SECOND);
+            world.exchange.faults.clear();
+            let is_booked = |w: &World<P>| {
+                let mut over = w.user(0).final_orders.iter();
+                over.any(|o| o.new.id == entry && !o.filled.is_zero())
+            };
+            world.until("booked", 30 * SECOND, |w| is_booked(w) && ours(w, 0) == held(w, 0));
+            if kind == LONG {
+                world.until("protected", 10 * SECOND, World::is_open);
+                assert!(held(&world, 0) > first, "{}", world.picture());
+                closed(&mut world);
+            }
+            world.until("flat or protected", 30 * SECOND, |w| w.is_flat() || w.is_open());
+            settled(&mut world);
+        }
+    }
+    on::<Binance>(-2019);
+    on::<Bybit>(110_007);
+}
+
+/// A world whose exchange has just refused an entry that it has executed. What such streams tell is lost, and the rest comes so
+/// much later.
+fn refused<P: Spoken>(seed: u64, code: i64, lost: &str, late_ms: u64) -> (World<P>, ClientOrderId) {
+    let mut world = ready::<P>(seed, 1);
+    rule_on_orders(&mut world, When::Next(1), &Fault::Code { code, executed: true });
+    if !lost.is_empty() {
+        rule(&mut world, lost, ALWAYS, Fault::Lose);
+    }
+    rule(&mut world, "stream *", ALWAYS, Fault::Withhold { ms: late_ms });
+    world.signal(LONG, BTC);
+    world.until("refused", SECOND, |w| !w.user(0).final_orders.is_empty());
+    assert!(world.is_flat() && held(&world, 0) > 0, "{}", world.picture());
+    world.exchange.faults.clear();
+    let entry = world.user(0).final_orders.back().unwrap().new.id;
+    (world, entry)
 }

@@ -279,6 +279,14 @@ impl Change<'_> {
                 }
                 self.position(*position, *account, false);
             }
+            Event::LateEntry { order, fill, position, opens, realised } => {
+                let changed = Order::pending(**order, *position, self.at);
+                let row = rows::fill(self.at, order.id, &changed, fill, *realised);
+                self.batch.put(Table::Fills, self.at, &row, true);
+                self.order(order.id, false);
+                self.position(*position, order.id.account.index, *opens);
+                self.outcome(order.id.signal);
+            }
             Event::FundingSettled { position, account, .. } => self.position(*position, *account, false),
             Event::PositionClosed { position, account, net, charge, carried_loss, .. } => {
                 self.position(*position, *account, false);
@@ -558,6 +566,9 @@ fn audited(event: &Event) -> Option<(&'static str, String)> {
         Event::OrderUnknown { id } => ("order_unknown", format!("{{\"order\":\"{id}\"}}")),
         Event::ClosedOutside { position, account, .. } => {
             ("closed_outside", format!("{{\"position\":\"{position}\",\"account\":{account}}}"))
+        }
+        Event::LateEntry { order, position, .. } => {
+            ("late_entry", format!("{{\"order\":\"{}\",\"position\":\"{position}\"}}", order.id))
         }
         Event::WalletMoved { account, amount } => {
             ("wallet_moved", format!("{{\"account\":{account},\"amount\":\"{amount}\"}}"))

@@ -29,6 +29,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A fill that comes after the cancel was asked for is not booked.",
     ),
     test(
+        "late_entry_not_closed",
+        ("engine", "core_late_fills", "case_u3_an_entry_that_fills"),
+        "What an entry opens that fills after its end is booked and left open.",
+    ),
+    test(
         "unanswered_stop_counts_as_live",
         ("engine", "core_protection", "a_stop_whose_fate_is_unknown"),
         "The check for a live stop is content with one that the venue never confirmed.",

@@ -196,6 +196,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A fill of an order whose end was told is dropped.",
     ),
     test(
+        "late_entry_taken_for_foreign",
+        ("exchange", "live_cases", "case_u3_an_entry_that_fills_after"),
+        "What an entry that is over has opened counts as somebody else's, unread its fills.",
+    ),
+    test(
         "entry_given_up_beside_what_it_opened",
         ("exchange", "live_cases", "case_u6_case_u8_an_entry_is_not_given_up"),
         "An entry counts as never arrived while a position of its symbol is held that nothing explains.",

@@ -212,7 +212,7 @@ impl<E: Entropy + Clone> Line<E> {
                 }
                 Notice::Late(order, symbol, quantity) => {
                     let account = order.account;
-                    tracing::error!(%account, venue, %order, %symbol, %quantity, "an entry was filled after it was given up: what it opened has no stop of ours, close it by hand");
+                    tracing::warn!(%account, venue, %order, %symbol, %quantity, "an entry was filled after its end was told: it is booked, and closed unless it is part of a position that is open");
                 }
                 Notice::Bug(account, text) => {
                     tracing::error!(%account, venue, %text, "the exchange refuses a request as malformed: tell the makers");

@@ -122,6 +122,20 @@ impl Turn<'_> {
         self.drive(place);
     }
 
+    /// Closes what an entry opened that was over: under the first id that no close of ours had for that signal.
+    pub(super) fn close_late(&mut self, place: usize) {
+        let position = &self.user.positions[place];
+        let of_it = |id: &&ClientOrderId| {
+            id.signal == position.signal
+                && id.account.index == position.account
+                && id.leg == Leg::UnprotectedClose
+        };
+        let used = self.user.ever_ordered.iter().filter(of_it).map(|id| id.round + 1).max();
+        let closing = Closing { round: used.unwrap_or(0), ..forced(position, CloseReason::Unprotected) };
+        self.begin(place, closing);
+        self.drive(place);
+    }
+
     fn begin(&mut self, place: usize, closing: Closing) {
         let position = &mut self.user.positions[place];
         position.state = PositionState::Closing;

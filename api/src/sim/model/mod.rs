@@ -4,7 +4,8 @@
 //! It shares with the product the types at the boundary (ids, commands, replies, orders, reports, rules as data) and no
 //! code that decides or computes: numbers are plain 128-bit counts, lists are plain lists, and a command changes the
 //! model's user at once instead of making events. `desk` has people's commands, `keys` accounts on exchanges, `signals` what a source does,
-//! `opening` and `sizing` the way to an entry, `closing` the way out, `reports` what a venue tells, `money` the books,
+//! `opening` and `sizing` the way to an entry, `closing` the way out, `reports` what a venue tells, `late` entries that fill after
+//! their end, `money` the books,
 //! `compare` the comparison with the product, `invariants` what must hold by itself.
 //!
 //! **Runs on**: the thread of the simulator. **Owns**: its users. **Invariants**: a refusal changes nothing.
@@ -15,6 +16,7 @@ mod compare;
 mod desk;
 mod invariants;
 mod keys;
+mod late;
 mod live;
 mod money;
 mod numbers;

@@ -265,6 +265,7 @@ impl Turn<'_> {
             closed_at: 0,
             closing: None,
             closed: None,
+            late: false,
         });
         self.receipt(signal.id, account, OutcomeKind::Sent);
     }

@@ -20,14 +20,14 @@ const ROUNDS: u8 = 3;
 const LARGEST: Units = 10_000_000_000 * ONE;
 
 /// The notional of an execution that can be one.
-fn plausible(fill: &Fill) -> Option<Units> {
+pub(super) fn plausible(fill: &Fill) -> Option<Units> {
     let (at, size, fee) = (fill.price.units(), fill.quantity.units(), Units::from(fill.fee.units()));
     let worth = notional(at.into(), size.into());
     (at > 0 && size > 0 && (1..=LARGEST).contains(&worth) && fee.abs() <= worth).then_some(worth)
 }
 
 /// Whether the sums of a position and its wallet hold an execution, whatever it realises.
-fn holds(position: &Position, wallet: Units, fill: &Fill, worth: Units) -> bool {
+pub(super) fn holds(position: &Position, wallet: Units, fill: &Fill, worth: Units) -> bool {
     let most = worth + position.cost + Units::from(fill.fee.units()).abs();
     fits(most) && [position.realised, position.fees, wallet].iter().all(|sum| fits(sum.abs() + most))
 }
@@ -56,6 +56,7 @@ impl Turn<'_> {
                 self.closed_by_others(account.index, symbol, &fill, CloseReason::External)
             }
             VenueReport::Wallet { account, wallet } => self.wallet_told(account.index, wallet.units().into()),
+            VenueReport::LateEntry { order, fill } => self.late_entry(&order, &fill),
             // In the first seconds that proves nothing; of an old order, that it never arrived.
             VenueReport::NotFound { id } => {
                 let old = self.user.place_of_order(id).map(|at| &self.user.orders[at]).is_some_and(|order| {
@@ -166,7 +167,7 @@ impl Turn<'_> {
         }
     }
 
-    fn order_filled(&mut self, id: ClientOrderId, fill: &Fill, last: bool, sent_at: u64) -> Reply {
+    pub(super) fn order_filled(&mut self, id: ClientOrderId, fill: &Fill, last: bool, sent_at: u64) -> Reply {
         let account = id.account.index;
         let Some(at) = self.user.place_of_order(id) else { return Reply::Ignored };
         let order = &self.user.orders[at];
@@ -243,7 +244,7 @@ impl Turn<'_> {
     }
 
     /// A fill of an exit or a liquidation: never more than is open, with the whole of its fee.
-    fn left(&mut self, place: usize, fill: &Fill) {
+    pub(super) fn left(&mut self, place: usize, fill: &Fill) {
         let position = &mut self.user.positions[place];
         let size = Units::from(fill.quantity.units()).min(position.open);
         let (proceeds, cost) = (notional(fill.price.units().into(), size), cost_of(position, size));
@@ -382,7 +383,7 @@ impl Turn<'_> {
 
     /// What a change of a position makes necessary: the next step of its close, or its final account once it is flat and
     /// nothing of its entry can fill any more.
-    fn conclude(&mut self, place: usize, why: CloseReason) {
+    pub(super) fn conclude(&mut self, place: usize, why: CloseReason) {
         let position = self.user.positions[place].clone();
         if position.open > 0 {
             self.drive(place);
@@ -405,7 +406,7 @@ impl Turn<'_> {
     }
 
     /// An order that is final moves to the history.
-    fn put_away(&mut self, at: usize) -> Order {
+    pub(super) fn put_away(&mut self, at: usize) -> Order {
         self.update_receipt(at);
         let order = self.user.orders.remove(at);
         keep(&mut self.user.final_orders, HISTORY, order.clone());

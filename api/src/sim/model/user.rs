@@ -191,6 +191,8 @@ pub(super) struct Position {
     pub(super) closed_at: u64,
     pub(super) closing: Option<Closing>,
     pub(super) closed: Option<CloseReason>,
+    /// It is what an entry opened that was over.
+    pub(super) late: bool,
 }
 
 /// An order.

@@ -7,6 +7,7 @@ mod close;
 mod day;
 mod desk;
 mod keys;
+mod late;
 mod open;
 mod report;
 mod signal;

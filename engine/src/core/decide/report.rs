@@ -1,7 +1,7 @@
 //! What a venue tells: orders accepted, refused, filled, ended; funding; liquidations. Facts are booked once, in the order
 //! they come, and whatever they make necessary (protection, more closing, the final account) is decided with them.
 
-use super::{Calendar, Context, close, day};
+use super::{Calendar, Context, close, day, late};
 use crate::core::command::Reply;
 use crate::core::event::{Charge, Event};
 use crate::core::fixed::{Money, Rounding};
@@ -88,6 +88,7 @@ pub(super) fn book<M: MarketView, C: Calendar>(
             ended(user, cx, id, OrderState::Expired, VenueReason::NotReceived, Timestamp(0), out)
         }
         VenueReport::NotFound { .. } => Reply::Ignored,
+        VenueReport::LateEntry { order, fill } => late::entry(user, cx, &order, &fill, out),
     }
 }
 
@@ -190,7 +191,7 @@ fn possible(fill: &Fill) -> Option<Money> {
 }
 
 /// Whether the order can have this fill: an entry never fills beyond what was asked.
-fn order_has_room(order: &Order, fill: &Fill) -> bool {
+pub(super) fn order_has_room(order: &Order, fill: &Fill) -> bool {
     let Some(notional) = possible(fill) else { return false };
     let filled = order.filled.checked_add(fill.quantity);
     let within = order.new.id.leg != Leg::Entry || filled.is_some_and(|filled| filled <= order.new.quantity);
@@ -201,7 +202,7 @@ fn order_has_room(order: &Order, fill: &Fill) -> bool {
 }
 
 /// Whether the sums of the position and the wallet can take a fill of this size, whatever it realises.
-fn position_has_room(user: &User, position: &Position, fill: &Fill) -> bool {
+pub(super) fn position_has_room(user: &User, position: &Position, fill: &Fill) -> bool {
     let Some(notional) = possible(fill) else { return false };
     let Some(most) =
         notional.checked_add(position.entry_cost).and_then(|most| most.checked_add(fill.fee.abs()))
@@ -212,7 +213,7 @@ fn position_has_room(user: &User, position: &Position, fill: &Fill) -> bool {
     takes(position.realised) && takes(position.fees) && takes(user.wallet(position.account))
 }
 
-fn filled<M: MarketView, C: Calendar>(
+pub(super) fn filled<M: MarketView, C: Calendar>(
     user: &User,
     cx: &Context<'_, M, C>,
     id: ClientOrderId,
@@ -354,7 +355,7 @@ fn closed_by_others<M: MarketView, C: Calendar>(
 }
 
 /// After a change of a position: when it is flat for good, its final account; when it is being closed, the next step.
-fn conclude<M: MarketView, C: Calendar>(
+pub(super) fn conclude<M: MarketView, C: Calendar>(
     user: &User,
     cx: &Context<'_, M, C>,
     position: &Position,

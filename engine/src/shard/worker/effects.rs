@@ -56,6 +56,10 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 Event::Filled { .. } | Event::Liquidated { .. } | Event::ClosedOutside { .. } => {
                     self.counters.fills += 1;
                 }
+                Event::LateEntry { opens, .. } => {
+                    self.counters.fills += 1;
+                    self.positions_open += usize::from(*opens);
+                }
                 Event::PositionClosed { .. } => {
                     self.counters.positions_closed += 1;
                     self.follow_flat(user, at);
@@ -75,11 +79,18 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
 
     /// A close order that ended unfilled is followed by another after a while, so that no venue is hammered.
     pub(super) fn follow_ended(&mut self, now: Moment, at: UserIndex, id: ClientOrderId) {
+        let user = self.state.user(at);
+        let is_close = !matches!(id.leg, Leg::Entry | Leg::Stop | Leg::TakeProfit);
+        // One of an earlier life of the position may have been at work when this close began, and held it up.
+        let ended = user.final_orders.iter().rev().find(|o| o.new.id == id).filter(|_| is_close);
         let closing = |p: &&crate::core::position::Position| {
             p.account == id.account.index
-                && p.closing.is_some_and(|c| c.signal == id.signal && c.leg == id.leg)
+                && p.closing.is_some_and(|c| {
+                    (c.signal == id.signal && c.leg == id.leg)
+                        || ended.is_some_and(|o| o.position == p.signal)
+                })
         };
-        if let Some(position) = self.state.user(at).positions.iter().find(closing) {
+        if let Some(position) = user.positions.iter().find(closing) {
             // Twice as long after each further refusal, up to a minute or so: the rounds of a leg are few.
             let span = self.rules.close_retry_span.saturating_mul(1 << id.round.min(6));
             let due = now.wall.plus_micros(span);

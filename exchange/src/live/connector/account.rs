@@ -301,6 +301,8 @@ impl Account {
         }
         for order in self.orders.values_mut() {
             order.asking = false;
+            // What it was for is found again by what is held.
+            order.doubt = 0;
             if order.cancel == Cancel::Sent {
                 order.cancel = Cancel::Wanted;
             }

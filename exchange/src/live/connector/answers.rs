@@ -77,6 +77,7 @@ impl<P: Shape> Connector<P> {
             (Why::Place(id), Some(slot)) => self.placed(now, slot, id, end),
             (Why::Cancel(id), Some(slot)) => self.cancelled(now, slot, id, &end),
             (Why::Query(id), Some(slot)) => self.queried(now, slot, id, end),
+            (Why::Late(id), Some(slot)) => self.late_queried(now, slot, id, end),
             (Why::Fills(id, read), Some(slot)) => self.fills_read(now, slot, id, read, &ask, end),
             (Why::Protect(id), Some(slot)) => self.protected(now, slot, id, &end),
             (Why::Setup(symbol), Some(slot)) => {

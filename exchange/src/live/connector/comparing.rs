@@ -505,7 +505,11 @@ impl<P: Shape> Connector<P> {
     }
 
     /// What is held beyond what the engine was told is somebody else's (CASES.md P6): left alone, and nothing opens beside it.
+    /// Not before the fills of entries that are over were read.
     pub(super) fn note_foreign(&mut self, now: Timestamp, slot: Slot, symbol: Symbol) {
+        if self.doubts_an_entry(now, slot, symbol) {
+            return;
+        }
         let account = self.account_mut(slot);
         let foreign = account.held(symbol).saturating_sub(account.expected(symbol));
         let before = account.foreign.get(&symbol).copied().unwrap_or(0);

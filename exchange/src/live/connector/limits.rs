@@ -12,6 +12,11 @@ pub const JOBS_RESERVED: usize = 16_384;
 pub const ORDERS_MAX: usize = 512;
 /// Orders of an account whose end was told and that are still recognised when something comes late.
 pub const ENDED_KEPT: usize = 64;
+/// How often the fills of an entry that is over are read when something is held that nothing explains: pauses of
+/// [`QUERY_PAUSES`] in between, for lists of fills may be behind those of positions.
+pub const LATE_LOOKS: u8 = 3;
+/// The same when the exchange has told of such a fill: some minutes, then it is seen as what nobody explains.
+pub const LATE_LOOKS_SURE: u8 = 64;
 /// Executions of orders that are not known (yet), per account: a trigger's order may be told before the trigger's end.
 pub const ORPHANS_MAX: usize = 64;
 /// Executions by others that are remembered so that one told twice counts once, per account.

@@ -9,7 +9,7 @@
 //! **Bounds**: [`limits`]. **Never**: guesses a price, a size or an outcome; logs a key or a signature.
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
-//! * `placing`: orders and what became of them. `filling`: their fills. `protecting`: triggers that are a position's own.
+//! * `placing`: orders and what became of them. `filling`: their fills. `late`: those after an end. `protecting`: triggers that are a position's own.
 //!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's.
 //!   `others`: what is not ours. `streams`: sockets. `watching`: whether they live and tell. `public`: instruments, clock.
 //!   `feed`: prices. `keys`: what a key may do. `mending`: what only users can mend. `answers`: who gets which answer. [`census`]: what there is now, for status.
@@ -21,6 +21,7 @@ mod comparing;
 mod feed;
 mod filling;
 mod keys;
+mod late;
 pub mod limits;
 mod mending;
 mod order;
@@ -70,7 +71,7 @@ use crate::venue::Busy;
 pub struct KnownOrder {
     /// The order.
     pub order: NewOrder,
-    /// Where it stands in the engine's eyes: pending, submitted, filled in part or unknown.
+    /// Where it stands in the engine's eyes.
     pub state: OrderState,
     /// Filled so far, in the engine's eyes.
     pub filled: Quantity,
@@ -106,7 +107,7 @@ pub struct KnownAccount {
     pub key_number: u32,
     /// Open positions.
     pub positions: Vec<KnownPosition>,
-    /// Orders that have not ended.
+    /// Orders that have not ended, and entries that have, not all filled, oldest first.
     pub orders: Vec<KnownOrder>,
     /// Executions by others that were booked so far.
     pub others_fills: u32,
@@ -129,9 +130,9 @@ pub fn known_account(user: &User, index: u8, credential: Option<Credential>) -> 
             funded_at: p.funded_at,
         })
         .collect();
-    let orders = user
-        .orders
-        .iter()
+    let over = user.final_orders.iter().filter(|o| late::may_fill(o));
+    let orders = over
+        .chain(&user.orders)
         .filter(|o| o.new.id.account.index == index)
         .map(|o| KnownOrder {
             order: o.new,
@@ -168,7 +169,7 @@ pub enum Notice {
     FundingUnread(AccountId),
     /// The key ends in so many days or fewer.
     KeyEnds(AccountId, u64),
-    /// An entry was filled after its end was told: what it opened is followed by nobody.
+    /// So much of an entry was filled after its end was told.
     Late(ClientOrderId, Symbol, Quantity),
     /// A mistake of ours: the exchange's words.
     Bug(AccountId, String),
@@ -360,14 +361,18 @@ impl<P: Shape> Connector<P> {
             let was_taken = matches!(known.state, OrderState::Submitted | OrderState::PartiallyFilled);
             let is_sent_anew = planted::planted!("recovered_order_sent_without_asking");
             let unsure = if is_sent_anew { Phase::Waiting } else { Phase::Recovered };
-            let phase = if was_taken { Phase::Live } else { unsure };
+            let phase = match known.state {
+                _ if was_taken => Phase::Live,
+                state if state.is_final() => Phase::Ended,
+                _ => unsure,
+            };
             let mut order = LiveOrder::new(
                 known.order,
                 phase,
                 known.decided_at,
                 entry_deadline(&known.order, known.decided_at),
             );
-            if !known.order.reduce_only {
+            if !known.order.reduce_only && phase != Phase::Ended {
                 // It may have been filled while nobody listened.
                 account.funding_since = account.funding_since.min(known.decided_at);
             }
@@ -377,9 +382,12 @@ impl<P: Shape> Connector<P> {
             order.attached = P::ATTACHES && known.order.kind.is_trigger() && was_taken;
             // Whether and when it was sent is not known: at the latest just before this process began. A trigger that was
             // live is as old as its decision.
-            let is_old = was_taken && known.order.kind.is_trigger();
+            let is_old = (was_taken && known.order.kind.is_trigger()) || phase == Phase::Ended;
             order.sent_at = Some(if is_old { known.decided_at } else { now });
             account.orders.insert(known.order.id, order);
+            if phase == Phase::Ended {
+                account.put_away(known.order.id);
+            }
         }
         self.slots.insert(known.id, slot);
         self.accounts.push(account);

@@ -6,7 +6,7 @@
 
 use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::Timestamp;
-use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, VenueReason};
+use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, VenueReason};
 use planted::planted;
 
 use super::limits::{NEVER_ARRIVED_SPAN, QUERY_PAUSES};
@@ -89,6 +89,10 @@ pub(super) struct LiveOrder {
     pub(super) since: Timestamp,
     /// Bybit: since when it is known to be gone from its position, until it is set again.
     pub(super) gone_since: Option<Timestamp>,
+    /// It is over, and its list of fills is read at most so often until it shows one more; zero: nothing says that there is one.
+    pub(super) doubt: u8,
+    /// What was held when its list showed none.
+    pub(super) cleared_at: Option<i64>,
 }
 
 /// What became of an execution.
@@ -128,6 +132,8 @@ impl LiveOrder {
             planned: None,
             since,
             gone_since: None,
+            doubt: 0,
+            cleared_at: None,
         }
     }
 
@@ -137,7 +143,8 @@ impl LiveOrder {
         match self.phase {
             Phase::InFlight | Phase::Unknown | Phase::Recovered => true,
             Phase::Live => self.asking || self.end.is_some() || !self.new.kind.is_trigger(),
-            Phase::Waiting | Phase::Queued | Phase::Ended => false,
+            Phase::Ended => self.doubt > 0,
+            Phase::Waiting | Phase::Queued => false,
         }
     }
 
@@ -146,9 +153,14 @@ impl LiveOrder {
         self.phase != Phase::Ended
     }
 
-    /// What it did to its position, if it is over, was booked without its fills: none that is told later counts.
-    pub(super) fn made_up(&mut self) {
-        if !self.is_open() && self.new.reduce_only {
+    /// Whether it is an entry that is over, and may have been filled since.
+    pub(super) fn may_fill_late(&self) -> bool {
+        !self.is_open() && !self.new.reduce_only && self.sent_at.is_some() && self.booked < self.new.quantity
+    }
+
+    /// What was bought or sold on its symbol was booked without fills. If it is over and did that, none that is told later counts.
+    pub(super) fn made_up(&mut self, side: Side) {
+        if !self.is_open() && self.new.side == side {
             self.booked = Quantity::MAX;
         }
     }
@@ -250,7 +262,7 @@ impl LiveOrder {
     }
 }
 
-fn fill_of(execution: &ExecutionView, number: u32, fee: Money) -> Fill {
+pub(super) fn fill_of(execution: &ExecutionView, number: u32, fee: Money) -> Fill {
     Fill {
         number,
         price: execution.price,
@@ -277,7 +289,7 @@ mod tests {
     use crate::live::protocol::{Maker, Millis, ViewKind};
     use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, SourceId, UserId};
     use engine::core::instrument::Symbol;
-    use engine::core::order::{OrderKind, Side};
+    use engine::core::order::OrderKind;
     use proptest::prelude::*;
 
     fn order() -> LiveOrder {

@@ -344,7 +344,7 @@ impl<P: Shape> Connector<P> {
         account.unexplained.remove(&symbol);
         // What exits that are over did is in it, whenever a list tells their fills.
         for order in account.orders.values_mut().filter(|o| o.new.symbol == symbol) {
-            order.made_up();
+            order.made_up(side);
         }
         account.others_fills += 1;
         let fill = made_up_fill(account.others_fills, price, quantity, now);

@@ -8,8 +8,8 @@ use planted::planted;
 
 use super::account::Slot;
 use super::limits::{
-    AGAIN_PAUSE, CANCEL_PAUSE_MAX, ENTRY_RETRIES, EXIT_RESENDS, NEVER_ARRIVED_DOUBT_SPAN, NEVER_ARRIVED_SPAN,
-    RESEND_EXIT_SPAN, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
+    AGAIN_PAUSE, CANCEL_PAUSE_MAX, ENTRY_RETRIES, EXIT_RESENDS, LATE_LOOKS_SURE, NEVER_ARRIVED_DOUBT_SPAN,
+    NEVER_ARRIVED_SPAN, RESEND_EXIT_SPAN, STREAM_PATIENCE, TRIGGER_VISIBLE_SPAN,
 };
 use super::order::{Cancel, Phase};
 use super::queue::{Timer, Why};
@@ -38,7 +38,7 @@ pub(super) enum Ended {
 }
 
 impl<P: Shape> Connector<P> {
-    fn order_ref(order: &super::LiveOrder) -> OrderRef {
+    pub(super) fn order_ref(order: &super::LiveOrder) -> OrderRef {
         OrderRef { id: order.new.id, symbol: order.new.symbol, is_trigger: order.new.kind.is_trigger() }
     }
 
@@ -79,7 +79,10 @@ impl<P: Shape> Connector<P> {
             self.give_up(slot, id, VenueReason::Symbol);
             return;
         }
-        let is_foreign = !account.is_explained(new.symbol) || account.foreign.contains_key(&new.symbol);
+        // A position of ours that the engine did not know of when it decided: an entry that was over was filled.
+        let is_late = account.expected(new.symbol) != 0 && order.booked.is_zero();
+        let is_foreign =
+            is_late || !account.is_explained(new.symbol) || account.foreign.contains_key(&new.symbol);
         if is_foreign && !planted!("entry_beside_a_foreign_position") {
             self.give_up(slot, id, VenueReason::ForeignPosition);
             return;
@@ -419,6 +422,10 @@ impl<P: Shape> Connector<P> {
     /// A timer: an order that should have been told about by now.
     pub(super) fn ask_about_if_open(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let Some(order) = self.account(slot).orders.get(&id) else { return };
+        if order.doubt > 0 {
+            self.look(now, slot, id);
+            return;
+        }
         let wanted = match order.phase {
             Phase::Unknown | Phase::Recovered => true,
             // A resting trigger that was told live needs no question; whatever else is live does until it ends.
@@ -543,7 +550,13 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         account.name(&view.venue_id, id);
         account.name(&view.became, id);
-        let Some(order) = account.orders.get_mut(&id).filter(|o| o.is_open()) else { return };
+        let Some(order) = account.orders.get_mut(&id) else { return };
+        if !order.is_open() {
+            if view.filled > order.booked {
+                self.doubt(now, slot, id, LATE_LOOKS_SURE);
+            }
+            return;
+        }
         let was_unknown = matches!(order.phase, Phase::Unknown | Phase::Recovered);
         order.phase = Phase::Live;
         let missing = order.note(view);

@@ -44,6 +44,8 @@ pub(super) enum Why {
     Place(ClientOrderId),
     Cancel(ClientOrderId),
     Query(ClientOrderId),
+    /// What became of an entry that is over and may have been filled since.
+    Late(ClientOrderId),
     /// The fills of an order, as far as they were read.
     Fills(ClientOrderId, Reading),
     /// Bybit: sets the position's trigger that the order stands for.

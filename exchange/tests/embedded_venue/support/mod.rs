@@ -196,8 +196,10 @@ impl Books {
                 let side = self.positions[symbol].side.opposite();
                 self.fill(*symbol, side, 1, fill);
             }
-            VenueReport::ClosedOutside { .. } | VenueReport::Wallet { .. } => {
-                panic!("nobody else is on a paper account: {report:?}")
+            VenueReport::ClosedOutside { .. }
+            | VenueReport::Wallet { .. }
+            | VenueReport::LateEntry { .. } => {
+                panic!("nobody else is on a paper account, and an end is one: {report:?}")
             }
             VenueReport::NotFound { .. } => {}
         }

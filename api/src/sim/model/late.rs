@@ -1,0 +1,150 @@
+//! Entries that were told to be over and were filled all the same: nothing that is open may be without somebody who follows it.
+
+use engine::core::command::Reply;
+use engine::core::ids::Leg;
+use engine::core::ledger::LedgerAccount;
+use engine::core::order::{Fill, NewOrder, OrderState, VenueReason};
+use engine::core::position::{CloseReason, PositionState};
+
+use super::Turn;
+use super::numbers::{Units, fits};
+use super::reports::{holds, plausible};
+use super::user::{Order, Position};
+
+impl Turn<'_> {
+    /// The fill goes into what is open on the symbol, as the exchange nets it; where nothing is, it is a position to be closed.
+    pub(super) fn late_entry(&mut self, new: &NewOrder, fill: &Fill) -> Reply {
+        let (id, account) = (new.id, new.id.account.index);
+        if self.user.place_of_order(id).is_some() {
+            return self.order_filled(id, fill, false, 0);
+        }
+        let Some(worth) = plausible(fill) else { return Reply::Ignored };
+        let known = self.user.final_orders.iter().rposition(|o| o.new.id == id);
+        let mut order =
+            known.map_or_else(|| self.forgotten(new, fill), |at| self.user.final_orders[at].clone());
+        let (size, fee) = (Units::from(fill.quantity.units()), Units::from(fill.fee.units()));
+        let all = Units::from(order.new.quantity.units());
+        if id.leg != Leg::Entry
+            || new.reduce_only
+            || fill.number == 0
+            || usize::from(account) >= self.user.accounts.len()
+            || u64::from(fill.number) != u64::from(order.fills) + 1
+            || order.filled + size > all
+            || ![order.filled + size, order.notional + worth, order.fees + fee].into_iter().all(fits)
+        {
+            return Reply::Ignored;
+        }
+        let place = self.user.positions.iter().position(|p| {
+            p.account == account
+                && p.symbol == new.symbol
+                && p.entered > 0
+                && (p.side == new.side || p.open > 0)
+        });
+        if place.is_none() && self.user.place_of_position(id.signal, account).is_some() {
+            return Reply::Ignored;
+        }
+        let fresh = self.late_position(new);
+        let position = place.map_or(&fresh, |place| &self.user.positions[place]);
+        if !holds(position, self.user.wallet(account), fill, worth) {
+            return Reply::Ignored;
+        }
+        self.look_at_the_day(account);
+        order.fills = fill.number;
+        order.filled += size;
+        order.notional += worth;
+        order.fees += fee;
+        order.state = if order.filled == all { OrderState::Filled } else { order.state };
+        order.filled_at = if order.filled_at == 0 { self.now } else { order.filled_at };
+        order.done_at = self.now;
+        if let Some(at) = known {
+            self.user.final_orders.remove(at);
+        }
+        self.user.orders.push(order);
+        self.put_away(self.user.orders.len() - 1);
+        self.changed = true;
+        let Some(place) = place else {
+            self.user.positions.push(fresh);
+            let place = self.user.positions.len() - 1;
+            self.added(place, fill, worth);
+            self.close_late(place);
+            return Reply::Done;
+        };
+        if self.user.positions[place].side == new.side {
+            self.added(place, fill, worth);
+            self.conclude(place, CloseReason::Signal);
+        } else {
+            self.left(place, fill);
+            self.conclude(place, CloseReason::External);
+        }
+        Reply::Done
+    }
+
+    /// More of a position, from an entry that is not its own.
+    fn added(&mut self, place: usize, fill: &Fill, worth: Units) {
+        let now = self.now;
+        let (size, fee) = (Units::from(fill.quantity.units()), Units::from(fill.fee.units()));
+        let position = &mut self.user.positions[place];
+        position.open += size;
+        position.entered += size;
+        position.cost += worth;
+        position.fees += fee;
+        if position.opened_at == 0 {
+            position.opened_at = now;
+            position.opened_venue_at = fill.venue_at.0;
+        }
+        let account = position.account;
+        self.move_wallet(account, -fee, LedgerAccount::VenueFee);
+    }
+
+    /// An order of which nothing is remembered: all that is known of it is that this comes next.
+    fn forgotten(&self, new: &NewOrder, fill: &Fill) -> Order {
+        Order {
+            new: *new,
+            position: new.id.signal,
+            state: OrderState::Expired,
+            filled: 0,
+            notional: 0,
+            fees: 0,
+            fills: fill.number.saturating_sub(1),
+            reason: Some(VenueReason::NotReceived),
+            cancelling: false,
+            decided_at: self.now,
+            sent_at: 0,
+            filled_at: 0,
+            done_at: 0,
+            open_then: 0,
+        }
+    }
+
+    fn late_position(&self, new: &NewOrder) -> Position {
+        Position {
+            signal: new.id.signal,
+            account: new.id.account.index,
+            symbol: new.symbol,
+            side: new.side,
+            state: PositionState::Closing,
+            leverage: new.leverage,
+            open: 0,
+            cost: 0,
+            entered: 0,
+            reserved: 0,
+            realised: 0,
+            fees: 0,
+            funding: 0,
+            stop: 0,
+            target: 0,
+            liquidation: 0,
+            stop_percent: 0,
+            target_percent: 0,
+            share: 0,
+            opened_venue_at: 0,
+            funded_at: 0,
+            decided_at: self.now,
+            opened_at: 0,
+            closed_at: 0,
+            closing: None,
+            closed: None,
+            late: true,
+        }
+    }
+}
