@@ -48,6 +48,26 @@ fn case_u2_an_exit_that_is_sent_again_closes_once_and_flips_nothing() {
     on::<Bybit>();
 }
 
+/// Binance takes the second copy for an order of its own, for the first is over, and refuses it for what the first did.
+#[test]
+fn case_u2_an_exit_whose_second_copy_is_refused_is_looked_up_and_was_the_first() {
+    let mut world = opened::<Binance>(224, 1);
+    rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+    silence(&mut world);
+    rule(&mut world, "GET /fapi/v1/order", When::Next(2), Fault::Code { code: -2013, executed: false });
+    let sent = world.connector().metrics().orders_sent;
+    world.signal(SignalKind::CloseAll, BTC);
+    world.until("flat", 20 * SECOND, World::is_flat);
+    assert!(world.connector().metrics().orders_sent - sent >= 2, "sent again: {}", world.picture());
+    let user = world.user(0);
+    let exit = user.final_orders.iter().rev().find(|o| o.new.id.leg == Leg::SignalClose).expect("decided");
+    assert_eq!(exit.state, OrderState::Filled, "{}", world.picture());
+    let position = user.closed_positions.back().expect("closed");
+    assert_eq!(position.closed, Some(CloseReason::Signal), "{}", world.picture());
+    world.exchange.faults.clear();
+    settled(&mut world);
+}
+
 #[test]
 fn case_u3_nothing_is_declared_dead_while_the_exchange_does_not_answer() {
     fn on<P: Spoken>() {

@@ -351,6 +351,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Sockets are opened while the exchange has shut the address out.",
     ),
     test(
+        "second_copy_of_an_exit_refused_for_the_first",
+        ("exchange", "live_cases", "case_u2_an_exit_whose_second_copy"),
+        "An exit that was sent twice counts as refused when its second copy is, though the first closed the position.",
+    ),
+    test(
         "ban_told_at_a_dial_not_heard",
         ("exchange", "lib", "case_r2_a_ban_that_a_refused_dial_tells_of"),
         "A ban that a refused socket tells of is not heard: sockets are dialled on.",

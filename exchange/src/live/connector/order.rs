@@ -89,6 +89,8 @@ pub(super) struct LiveOrder {
     pub(super) since: Timestamp,
     /// Bybit: since when it is known to be gone from its position, until it is set again.
     pub(super) gone_since: Option<Timestamp>,
+    /// An exit that was sent more than once was refused as nothing to reduce: what was sent before may have closed the position.
+    pub(super) refused_again: bool,
     /// It is over, and its list of fills is read at most so often until it shows one more; zero: nothing says that there is one.
     pub(super) doubt: u8,
     /// What was held when its list showed none.
@@ -132,6 +134,7 @@ impl LiveOrder {
             planned: None,
             since,
             gone_since: None,
+            refused_again: false,
             doubt: 0,
             cleared_at: None,
         }

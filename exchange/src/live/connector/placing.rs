@@ -327,9 +327,7 @@ impl<P: Shape> Connector<P> {
                     // It is flat, or somebody else's order holds the size: what the exchange holds decides (CASES.md O5).
                     self.want_comparison(now, slot);
                 }
-                let again = self.account(slot).orders.get(&id).is_some_and(|o| o.retries > 0);
-                if reason == VenueReason::TooManyOrders && again {
-                    // A trigger that closes this way is there already: the one that was sent before (CASES.md O7).
+                if self.may_be_of_the_one_before(slot, id, reason) {
                     self.unknown(now, slot, id);
                     return;
                 }
@@ -338,6 +336,24 @@ impl<P: Shape> Connector<P> {
                 }
                 self.give_up(slot, id, reason);
             }
+        }
+    }
+
+    /// Whether an order was refused for what the same order did that was sent before, unknown to us: then the exchange is asked.
+    fn may_be_of_the_one_before(&mut self, slot: Slot, id: ClientOrderId, reason: VenueReason) -> bool {
+        let Some(order) = self.account_mut(slot).orders.get_mut(&id).filter(|o| o.retries > 0) else {
+            return false;
+        };
+        match reason {
+            // A trigger that closes this way is there already (CASES.md O7).
+            VenueReason::TooManyOrders => true,
+            // It has closed what this one was to close. A client id of what is over is free again on Binance, so that the refusal
+            // says nothing of a duplicate (CASES.md U2).
+            VenueReason::NothingToReduce if !planted!("second_copy_of_an_exit_refused_for_the_first") => {
+                order.refused_again = true;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -479,6 +495,16 @@ impl<P: Shape> Connector<P> {
         if order.told_live && order.new.kind.is_trigger() && order.not_found >= 2 && !is_young {
             // A trigger that was live is gone without a word: for the engine that is an end (CASES.md O9).
             self.not_received(now, slot, id);
+            return true;
+        }
+        if order.refused_again {
+            // Whatever else had closed it: there is nothing to reduce, so none of its copies did, or will. An order may be visible
+            // only a moment after it (CASES.md U8), so one answer is not enough.
+            if order.not_found < 2 {
+                return false;
+            }
+            self.metrics.resolved += 1;
+            self.give_up(slot, id, VenueReason::NothingToReduce);
             return true;
         }
         let settled = order.sent_at.is_some_and(|at| now.micros_since(at) >= RESEND_EXIT_SPAN);
