@@ -18,7 +18,7 @@ use engine::core::decide::{Calendar, Context, decide};
 use engine::core::event::{Event, Record};
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{ClientOrderId, Leg, SourceId, Timestamp, UserId};
-use engine::core::instrument::{Instrument, InstrumentStatus, MarketView, Quote, Symbol};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus, MarketView, Quote, Symbol};
 use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
 use engine::core::position::order_id;
 use engine::core::rules::{MINUTE, Rules, SECOND, Settings};
@@ -49,6 +49,7 @@ impl Market {
                 notional_min: Money::from_whole(5),
                 leverage_max: 125,
                 maintenance: Rate::from_units(400_000),
+                brackets: Brackets::NONE,
                 fee_taker: Rate::from_units(50_000),
                 fee_maker: Rate::from_units(20_000),
                 fee_liquidation: Rate::from_units(1_250_000),

@@ -1,6 +1,7 @@
 """What one user of the demo must end with: DOMAIN.md sections 2 and 3 with the roundings of docs/paper-venue.md.
 
-The demo's signal is a long without levels or leverage of its own, so a position is a long from the user's settings.
+The demo's signal is a long without levels or leverage of its own, so a position is a long from the user's settings. Its
+symbol has one bracket for every size.
 """
 
 from units import UNIT, down, half_even, text, times, units, up
@@ -57,14 +58,14 @@ def order_size(user, mark, listed):
     target = target_at(mark, units(user["take_profit_multiplier"]), listed.tick)
     if not 0 < stop < mark < target:
         raise Refused("protection_invalid")
-    if stop <= liquidation_at(mark, UNIT, leverage, UNIT - listed.maintenance, listed.tick):
-        raise Refused("stop_beyond_liquidation")
     affordable = down(units(user["wallet"]) * leverage * UNIT, UNIT + 2 * FEE_TAKER * leverage)
     notional = min(wanted(user, mark, stop, leverage), affordable)
     quantity = min(down(notional * UNIT, mark), listed.market_max)
     quantity = down(quantity, listed.step) * listed.step
     if quantity < listed.step or times(mark, quantity) < listed.notional_min:
         raise Refused("below_minimum")
+    if stop <= liquidation_at(mark, UNIT, leverage, UNIT - listed.maintenance, listed.tick):
+        raise Refused("stop_beyond_liquidation")
     return quantity, leverage
 
 

@@ -2,12 +2,12 @@
 
 mod desk;
 
-use desk::{Desk, LONG, SHORT, draft, price, quantity};
+use desk::{Desk, LONG, SHORT, draft, money, price, quantity, rate};
 use engine::core::command::{Reply, SignalDraft};
 use engine::core::event::Event;
 use engine::core::fixed::{Price, Rate};
 use engine::core::ids::{Leg, UserId};
-use engine::core::instrument::MarketView;
+use engine::core::instrument::{Brackets, MarketView};
 use engine::core::order::{OrderKind, OrderState, Side, VenueReason};
 use engine::core::position::{CloseReason, PositionState, liquidation_price};
 use engine::core::rules::{SECOND, Settings};
@@ -162,6 +162,34 @@ fn case_f7_a_stop_beyond_the_liquidation_price_refuses() {
 }
 
 #[test]
+fn case_f7_the_bracket_of_the_size_moves_the_liquidation_price() {
+    // 15000 at 5×. 0.4 % are kept of the first 5000 and 10 % of the rest.
+    let open = |kind, stop: Option<&str>| {
+        let (mut desk, user) = Desk::with_trader(Settings::default());
+        let rows = [(money("5000"), 50, rate("0.004")), (money("40000"), 5, rate("0.1"))];
+        desk.market.edit("BTCUSDT", |i| i.brackets = Brackets::of(rows));
+        let mut draft = draft(kind, "BTCUSDT", 1);
+        draft.stop_loss = stop.map(price);
+        let signal = desk.send_draft(draft);
+        (desk, user, signal)
+    };
+    for (kind, stop, liquidation) in [
+        // (16000 · 0.75 − 480) / (0.75 · 0.9), (24000 · 0.75 + 480) / (0.75 · 1.1), towards the entry.
+        (LONG, "17066.8", "17066.7"),
+        (SHORT, "22399.9", "22400"),
+    ] {
+        let (mut desk, user, _) = open(kind, Some(stop));
+        assert_eq!(desk.position(user).liquidation, price(liquidation));
+        let (refused, other, signal) = open(kind, Some(liquidation));
+        assert_eq!(refused.skip(other, signal), Skip::StopBeyondLiquidation);
+        // A part of it is no further from it than all of it.
+        let entry = desk.order(user, Leg::Entry).new;
+        desk.venue_fills(entry.id, "20000", "0.01", false);
+        assert_eq!(desk.position(user).liquidation, price(liquidation));
+    }
+}
+
+#[test]
 fn a_leverage_whose_liquidation_is_nearer_than_the_stop_refuses() {
     let mut desk = Desk::new();
     desk.rules.leverage_max = 50;
@@ -307,6 +335,7 @@ fn a_liquidation_price_is_rounded_towards_the_entry_though_the_tick_is_the_small
     let mut instrument = *market.instrument(desk::symbol("BTCUSDT")).unwrap();
     (instrument.tick, instrument.maintenance) = (Price::from_units(1), Rate::ZERO);
     for (side, at) in [(Side::Buy, "0.66666667"), (Side::Sell, "1.33333333")] {
-        assert_eq!(liquidation_price(price("1"), side, 3, &instrument), Some(price(at)), "{side:?}");
+        let liquidation = liquidation_price(price("1"), quantity("1"), side, 3, &instrument);
+        assert_eq!(liquidation, Some(price(at)), "{side:?}");
     }
 }

@@ -5,7 +5,7 @@ mod desk;
 use desk::{Desk, LONG, SHORT, draft, money, price, quantity, rate};
 use engine::core::fixed::{Money, Quantity, Rounding, UNIT};
 use engine::core::ids::UserId;
-use engine::core::instrument::MarketView;
+use engine::core::instrument::{Brackets, MarketView};
 use engine::core::order::NewOrder;
 use engine::core::position::margin_of;
 use engine::core::rules::{Settings, Sizing};
@@ -122,6 +122,57 @@ fn case_l5_the_leverage_bracket_clamps() {
     assert_eq!(order.leverage, 3);
     let order = check(Settings::default(), |d| d.rules.leverage_max = 4, "0.6");
     assert_eq!(order.leverage, 4);
+}
+
+/// 5000 at up to 50×, 12000 at up to 10×, 40000 at up to 4×.
+fn brackets() -> Brackets {
+    let rows = [("12000", 10, "0.02"), ("5000", 50, "0.004"), ("40000", 4, "0.05")];
+    Brackets::of(rows.map(|(notional, leverage, kept)| (money(notional), leverage, rate(kept))))
+}
+
+#[test]
+fn case_l6_the_largest_notional_at_the_leverage_clamps_and_leaves_the_leverage() {
+    let bracketed: fn(&mut Desk) = |desk| desk.market.edit("BTCUSDT", |i| i.brackets = brackets());
+    let at = |leverage| Settings { leverage, ..Settings::default() };
+    // 99 % of 12000, of 15000 and 30000 that are wanted.
+    for leverage in [5, 10] {
+        assert_eq!(check(at(leverage), bracketed, "0.594").leverage, leverage);
+    }
+    // 12000 are wanted, 40000 allowed.
+    assert_eq!(check(at(4), bracketed, "0.6").leverage, 4);
+    check(sized(Sizing::FixedNotional(money("11880"))), bracketed, "0.594");
+    check(sized(Sizing::FixedNotional(money("11879"))), bracketed, "0.593");
+    // Other clamps are tighter, or looser.
+    check(Settings { trade_max: Some(money("6000")), ..at(10) }, bracketed, "0.3");
+    check(Settings { exposure_max: Some(money("20000")), ..at(10) }, bracketed, "0.594");
+}
+
+#[test]
+fn a_leverage_that_no_bracket_allows_and_a_cap_below_the_minimum_open_nothing() {
+    for rows in [[(money("5000"), 4, rate("0.01"))], [(money("5"), 50, rate("0.01"))]] {
+        let (mut desk, user) = Desk::with_trader(Settings::default());
+        desk.market.edit("BTCUSDT", |i| i.brackets = Brackets::of(rows));
+        let signal = desk.send(LONG, "BTCUSDT");
+        assert_eq!(desk.skip(user, signal), Skip::BelowMinimum);
+    }
+}
+
+#[test]
+fn of_more_brackets_than_are_kept_the_smallest_are() {
+    let row = |n: u8| (Money::from_whole(i64::from(n) * 1_000), 100 - n, rate("0.01"));
+    let kept: Vec<_> = (1..=16).map(|n| row(n).0).collect();
+    for told in [(1..=20).collect::<Vec<u8>>(), (1..=20).rev().collect()] {
+        let brackets = Brackets::of(told.into_iter().map(row));
+        assert_eq!(brackets.rows().iter().map(|row| row.notional_max).collect::<Vec<_>>(), kept);
+        assert_eq!(brackets.cap_at(1), Some(money("16000")), "the last one is the limit");
+        assert_eq!(brackets.cap_at(84), Some(money("16000")));
+        assert_eq!(brackets.cap_at(85), Some(money("15000")));
+        assert_eq!(brackets.cap_at(100), Some(Money::ZERO));
+    }
+    assert_eq!(Brackets::NONE.cap_at(125), None);
+    // As Binance computes its `cum`.
+    let deductions: Vec<_> = brackets().rows().iter().map(|row| row.deduction.to_string()).collect();
+    assert_eq!(deductions, ["0", "80", "440"]);
 }
 
 #[test]
@@ -274,6 +325,40 @@ proptest! {
             let needed = margin_of(cost, order.leverage).checked_add(fees).unwrap();
             prop_assert!(needed <= free, "{} of {}", needed, free);
             prop_assert_eq!(desk.position(user).reserved, margin_of(cost, order.leverage));
+        }
+    }
+
+    #[test]
+    fn brackets_cap_a_notional_and_change_nothing_that_is_well_below(
+        wanted in 1_i64..10_000_000_000_000,
+        leverage in 1_u8..=10,
+        rows in proptest::collection::vec((1_i64..10_000_000_000_000, 1_u8..=12), 0..20),
+        long: bool,
+    ) {
+        let settings = Settings {
+            leverage,
+            ..sized(Sizing::FixedNotional(Money::from_units(wanted)))
+        };
+        let size = |brackets| {
+            let mut desk = Desk::new();
+            desk.market.edit("BTCUSDT", |i| i.brackets = brackets);
+            desk.trader("ana@example.com", "1000000", settings.clone());
+            desk.send(if long { LONG } else { SHORT }, "BTCUSDT");
+            desk.sent.first().map(|order| order.quantity)
+        };
+        let kept = || rows.iter().map(|(cap, highest)| (Money::from_units(*cap), *highest, rate("0.004")));
+        let free = size(Brackets::NONE);
+        let capped = size(Brackets::of(kept()));
+        let mut smallest: Vec<_> = rows.clone();
+        smallest.sort_unstable();
+        smallest.truncate(Brackets::MAX);
+        let allowing = smallest.iter().filter(|(_, highest)| *highest >= leverage).map(|(cap, _)| *cap);
+        let cap = if rows.is_empty() { i64::MAX } else { allowing.max().unwrap_or(0) };
+        if let Some(quantity) = capped {
+            prop_assert!(price("20000").notional(quantity).unwrap() <= Money::from_units(cap));
+        }
+        if wanted <= cap / 100 * 99 {
+            prop_assert_eq!(capped, free);
         }
     }
 }

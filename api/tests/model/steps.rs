@@ -4,7 +4,7 @@ use engine::core::command::{Command, Reply, SignalDraft};
 use engine::core::event::Latch;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, SourceId, Timestamp, UserId};
-use engine::core::instrument::InstrumentStatus;
+use engine::core::instrument::{Brackets, InstrumentStatus};
 use engine::core::ledger::Currency;
 use engine::core::rules::{SECOND, Settings, Sizing};
 use engine::core::signal::{FanOutCounts, SignalKind};
@@ -65,7 +65,7 @@ fn market(world: &mut World, dice: &mut Dice) {
         world.market.listed.insert(symbol(name), (instrument(name), mark));
         return;
     };
-    match dice.below(40) {
+    match dice.below(42) {
         0..28 => {
             let tick = listed.tick.units();
             *mark = Some(Price::from_units(base / 1_000 * dice.within(900, 1_100) / tick * tick));
@@ -81,12 +81,24 @@ fn market(world: &mut World, dice: &mut Dice) {
         37 => {
             world.market.listed.remove(&symbol(name));
         }
+        38..40 => listed.brackets = brackets(dice),
         _ => {
             world.rules.halted = dice.one_in(5);
             world.rules.leverage_max = dice.pick(&[10, 10, 4]);
             world.model.set_rules(world.rules.clone());
         }
     }
+}
+
+/// None, or a few whose caps and rates rise, and whose leverage falls.
+fn brackets(dice: &mut Dice) -> Brackets {
+    let (mut cap, mut leverage, mut rate) = (0, dice.small(60) + 10, dice.within(0, 2_000_000));
+    Brackets::of((0..dice.below(5)).map(|_| {
+        cap += dice.within(1, 2_000_000_000_000) * dice.pick(&[1, 1, 20]);
+        leverage = leverage - leverage / 3;
+        rate += dice.within(0, 2_000_000);
+        (Money::from_units(cap), leverage, Rate::from_units(rate))
+    }))
 }
 
 fn source(world: &World, dice: &mut Dice) -> SourceId {

@@ -9,7 +9,7 @@ use engine::core::decide::{Context, decide};
 use engine::core::event::{Event, Record};
 use engine::core::fixed::{Money, Price};
 use engine::core::ids::{SignalId, SourceId, Timestamp, UserId};
-use engine::core::instrument::{Instrument, InstrumentStatus, MarketView, Quote, Symbol};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus, MarketView, Quote, Symbol};
 use engine::core::order::VenueReport;
 use engine::core::rules::{Rules, SECOND, Settings, Sizing};
 use engine::core::state::State;
@@ -66,6 +66,7 @@ pub fn instrument(name: &str) -> Instrument {
         notional_min: notional.parse().expect("an amount"),
         leverage_max: 75,
         maintenance: "0.0065".parse().expect("a rate"),
+        brackets: Brackets::NONE,
         fee_taker: "0.0005".parse().expect("a rate"),
         fee_maker: "0.0002".parse().expect("a rate"),
         fee_liquidation: "0.0125".parse().expect("a rate"),

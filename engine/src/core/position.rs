@@ -218,24 +218,43 @@ impl Order {
     }
 }
 
-/// The price at which the venue liquidates an isolated position entered at `entry`: where the margin left equals the
-/// maintenance margin. Long: `entry·(1 − 1/leverage)/(1 − maintenance)`, short with plus signs; rounded to the tick
-/// towards the entry.
+/// The price at which the venue liquidates an isolated position of `quantity` entered at `entry`: where the margin left equals
+/// the maintenance margin. Long: `(entry·(1 − 1/leverage) − deduction/quantity)/(1 − maintenance)`, short with plus signs;
+/// rounded to the tick towards the entry.
+///
+/// Of several brackets the one whose price lies nearest to the entry counts: that is the bracket in which the position is when
+/// it is liquidated, which for a short may be one above that of its entry. Deductions count: without them a position that has
+/// just reached its next bracket would be liquidated at its own entry, and orders would be refused that the exchange takes.
 #[must_use]
-pub fn liquidation_price(entry: Price, side: Side, leverage: u8, instrument: &Instrument) -> Option<Price> {
-    let leverage = i64::from(leverage.max(1));
-    let (factor, divisor) = match side {
-        Side::Buy => (leverage - 1, UNIT - instrument.maintenance.units()),
-        Side::Sell => (leverage + 1, UNIT + instrument.maintenance.units()),
-    };
-    let divisor = divisor.checked_mul(leverage)?;
-    let rounding = if side == Side::Buy { Rounding::Ceil } else { Rounding::Floor };
-    let price =
-        mul_div(entry.units(), factor.checked_mul(UNIT)?, divisor, rounding).map(Price::from_units)?;
-    Some(match side {
-        Side::Buy => price.ceil_to(instrument.tick),
-        Side::Sell => price.floor_to(instrument.tick),
-    })
+pub fn liquidation_price(
+    entry: Price,
+    quantity: Quantity,
+    side: Side,
+    leverage: u8,
+    instrument: &Instrument,
+) -> Option<Price> {
+    let (unit, leverage) = (i128::from(UNIT), i128::from(leverage.max(1)));
+    let (entry, quantity) = (i128::from(entry.units()), i128::from(quantity.units().max(1)));
+    let prices = instrument.maintenance_rows().filter_map(|(rate, deduction)| {
+        let rate = i128::from(rate.units());
+        // Rounded down, which is towards the entry on both sides.
+        let deducted = (i128::from(deduction.units()) * unit).div_euclid(quantity);
+        let price = match side {
+            Side::Buy => {
+                let left = (entry * (leverage - 1) - deducted * leverage) * unit;
+                -(-left).div_euclid(leverage * (unit - rate).max(1))
+            }
+            Side::Sell => {
+                let left = (entry * (leverage + 1) + deducted * leverage) * unit;
+                left.div_euclid(leverage * (unit + rate))
+            }
+        };
+        i64::try_from(price).ok().map(Price::from_units)
+    });
+    match side {
+        Side::Buy => prices.max().map(|price| price.ceil_to(instrument.tick)),
+        Side::Sell => prices.min().map(|price| price.floor_to(instrument.tick)),
+    }
 }
 
 /// A price `percent` away from `entry`, against (`adverse`) or for the position, rounded to the tick towards the entry,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::core::decide::Calendar;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::Timestamp;
-use engine::core::instrument::{Instrument, InstrumentStatus, MarketView, Quote, Symbol};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus, MarketView, Quote, Symbol};
 use engine::core::rules::MINUTE;
 
 /// A symbol.
@@ -55,6 +55,7 @@ impl Market {
                 notional_min: money("5"),
                 leverage_max: 50,
                 maintenance: rate("0.004"),
+                brackets: Brackets::NONE,
                 fee_taker: rate("0.0005"),
                 fee_maker: rate("0.0002"),
                 fee_liquidation: rate("0.0125"),

@@ -5,7 +5,7 @@
 use engine::core::command::{Command, SignalDraft};
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, SourceId, Timestamp, UserId};
-use engine::core::instrument::{Instrument, InstrumentStatus, MarketView, Quote, Symbol};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus, MarketView, Quote, Symbol};
 use engine::core::order::{NewOrder, VenueReport};
 use engine::core::rules::{Rules, Settings};
 use engine::core::signal::SignalKind;
@@ -135,6 +135,7 @@ pub fn instrument() -> Instrument {
         notional_min: Money::from_whole(5),
         leverage_max: 100,
         maintenance: Rate::from_units(400_000),
+        brackets: Brackets::NONE,
         fee_taker: Rate::from_units(50_000),
         fee_maker: Rate::from_units(20_000),
         fee_liquidation: Rate::from_units(1_250_000),

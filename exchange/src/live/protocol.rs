@@ -156,7 +156,7 @@ pub enum Ask {
     Time,
     /// What is listed. Needs no key. Answer: [`Answer::Instruments`].
     Instruments(Cursor),
-    /// Binance: highest leverage and maintenance margin per symbol. Answer: [`Answer::Brackets`].
+    /// Binance: the brackets of every symbol. Answer: [`Answer::Brackets`].
     Brackets,
     /// Mark prices of all symbols. Needs no key. Answer: [`Answer::Marks`].
     Marks,

@@ -1,7 +1,7 @@
 //! What an exchange tells of orders, executions, positions, accounts and instruments, in words that are the same for both.
 
 use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::instrument::{Instrument, Symbol};
+use engine::core::instrument::{Brackets, Instrument, Symbol};
 use engine::core::order::{Liquidity, Side, VenueReason};
 
 use super::protocol::{Millis, PositionMode};
@@ -229,7 +229,7 @@ pub struct KeyView {
     pub account: Option<String>,
 }
 
-/// Highest leverage and maintenance margin of a symbol.
+/// What positions of a symbol are allowed, and must keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BracketView {
     /// Symbol.
@@ -238,6 +238,8 @@ pub struct BracketView {
     pub leverage_max: u8,
     /// Maintenance margin of the first bracket.
     pub maintenance: Rate,
+    /// All of them; none where only the first is read (Bybit).
+    pub brackets: Brackets,
 }
 
 /// An instrument with what the core's [`Instrument`] does not hold.

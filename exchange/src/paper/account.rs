@@ -179,6 +179,18 @@ impl Account {
         self.orders.iter_mut().find(|order| order.order.id == id)
     }
 
+    /// Cost of the position and of all resting opening orders on a symbol.
+    pub(super) fn opened_at_most(&self, instrument: InstrumentIndex) -> Money {
+        let resting = self.orders.iter().filter(|live| live.instrument == instrument && !live.closes_only());
+        let resting = resting.filter_map(|live| match live.order.kind {
+            OrderKind::Limit(price) => price.notional(live.remaining()),
+            _ => None,
+        });
+        let held = self.position(instrument).map(|position| position.entry_cost);
+        let fits = "checked when the orders were accepted";
+        held.into_iter().chain(resting).fold(Money::ZERO, |sum, more| sum.checked_add(more).expect(fits))
+    }
+
     /// Wallet less the margin of positions and resting orders.
     pub(super) fn free(&self, instruments: &[Instrument]) -> Money {
         let fits = "margins are parts of notionals within NOTIONAL_MAX each";

@@ -1,6 +1,6 @@
 //! What happens to a request: the checks of a new order in their order, and taking an order back.
 
-use engine::core::fixed::{Money, Price};
+use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::ClientOrderId;
 use engine::core::instrument::{Instrument, InstrumentStatus};
 use engine::core::order::{NewOrder, OrderKind, OrderState, Side, VenueReason, VenueReport};
@@ -59,6 +59,7 @@ impl PaperVenue {
             check_closing(account, index, order, mark.price)?;
         } else {
             check_opening(account, index, order, instrument, mark.price, notional)?;
+            check_bracket(account, index, order, instrument, mark.price)?;
         }
         let room = if closes { 0 } else { self.limits.orders_reserved };
         if account.orders.len() >= self.limits.orders_max - room {
@@ -198,4 +199,30 @@ fn check_opening(
         return Err(VenueReason::Quantity);
     }
     Ok(())
+}
+
+/// What a side of the symbol may come to is at most what the brackets allow at the order's leverage: the position on that side,
+/// the orders that rest for it, and of this order what it does not close.
+fn check_bracket(
+    account: &Account,
+    index: InstrumentIndex,
+    order: &NewOrder,
+    instrument: &Instrument,
+    mark: Price,
+) -> Result<(), VenueReason> {
+    let position = account.position(index);
+    let closes = position.filter(|open| open.side != order.side).map_or(Quantity::ZERO, |open| open.quantity);
+    let Some(opens) = order.quantity.checked_sub(closes).filter(|opens| opens.is_positive()) else {
+        return Ok(());
+    };
+    let held = position.filter(|open| open.side == order.side).map(|open| open.entry_cost);
+    let of_side =
+        |live: &&LiveOrder| live.instrument == index && !live.closes_only() && live.order.side == order.side;
+    let resting = account.orders.iter().filter(of_side);
+    let sum = resting
+        .map(|live| price_at_most(&live.order, mark).notional(live.remaining()))
+        .chain([price_at_most(order, mark).notional(opens)])
+        .try_fold(held.unwrap_or(Money::ZERO), |sum, more| sum.checked_add(more?));
+    let most = rules::notional_max(instrument, order.leverage);
+    if sum.is_none_or(|sum| sum > most) { Err(VenueReason::Quantity) } else { Ok(()) }
 }

@@ -353,8 +353,7 @@ impl PaperVenue {
             position.entry_cost,
             position.quantity,
             position.leverage,
-            instrument.maintenance,
-            instrument.tick,
+            &instrument,
         );
         let rising = position.side == Side::Sell;
         if let Some(price) = position.liquidation {

@@ -13,7 +13,8 @@ impl PaperVenue {
     ///
     /// # Errors
     /// [`VenueReason::Account`], [`VenueReason::Symbol`]: not known. [`VenueReason::Leverage`]: outside the instrument's
-    /// range, or the position would be liquidated at once. [`VenueReason::Margin`]: the wallet does not hold the margin.
+    /// range, the position and these orders are more than it allows, or the position would be liquidated at once.
+    /// [`VenueReason::Margin`]: the wallet does not hold the margin.
     pub fn change_leverage(
         &mut self,
         id: AccountId,
@@ -26,6 +27,9 @@ impl PaperVenue {
         if leverage == 0 || leverage > instrument.leverage_max {
             return Err(VenueReason::Leverage);
         }
+        if self.account_at(slot).opened_at_most(index) > rules::notional_max(&instrument, leverage) {
+            return Err(VenueReason::Leverage);
+        }
         let mut changed = self.account_at(slot).clone();
         if let Some(position) = changed.position_mut(index) {
             position.leverage = leverage;
@@ -34,8 +38,7 @@ impl PaperVenue {
                 position.entry_cost,
                 position.quantity,
                 leverage,
-                instrument.maintenance,
-                instrument.tick,
+                &instrument,
             );
             let rising = position.side == Side::Sell;
             let reached = |mark: &crate::venue::Mark| {

@@ -1,11 +1,11 @@
 //! What the paper venue lists, as data.
 //!
 //! The filters have the form and the order of magnitude of Binance's `exchangeInfo` for USDT perpetuals
-//! (EXCHANGES.md §2.5); they are the paper venue's own and are not refreshed from anywhere. Maintenance is that of a
-//! lowest notional bracket; one bracket is used for every size.
+//! (EXCHANGES.md §2.5); they are the paper venue's own and are not refreshed from anywhere. Most symbols have one bracket for
+//! every size, with the maintenance of a lowest one; a few have brackets as Binance gives them to small symbols.
 
 use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::instrument::{Instrument, InstrumentStatus, Symbol};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus, Symbol};
 
 use crate::market::GeneratedSymbol;
 
@@ -58,6 +58,20 @@ const ROWS: [Row; 16] = [
     ("XRPUSDT", "0.0001", "0.1", 10_000_000, 2_000_000, 5, 100, "0.005", "1.19", 70),
 ];
 
+/// The symbols with brackets ...
+const SMALL: [&str; 3] = ["1000SHIBUSDT", "ARBUSDT", "SUIUSDT"];
+/// ... and these: largest notional, highest leverage, maintenance. The first has leverage and maintenance of their rows.
+const BRACKETS: [(i64, u8, &str); 8] = [
+    (5_000, 75, "0.0065"),
+    (8_000, 50, "0.01"),
+    (12_000, 20, "0.025"),
+    (20_000, 10, "0.05"),
+    (40_000, 5, "0.1"),
+    (80_000, 4, "0.125"),
+    (200_000, 2, "0.25"),
+    (500_000, 1, "0.5"),
+];
+
 /// The paper venue's list, sorted by symbol. Fees: 0.05 % taker, 0.02 % maker, 1.25 % more for a liquidation. A tick
 /// holds as much as the largest market order, so that partial fills happen only where a depth is set lower.
 #[must_use]
@@ -69,6 +83,9 @@ fn listing(row: &Row) -> Listing {
     let (symbol, tick, step, limit, market, notional, leverage_max, maintenance, base, wander_ppm) = *row;
     let text = "the table holds exact decimals";
     let step: Quantity = step.parse().expect(text);
+    let brackets = BRACKETS.iter().map(|(notional, leverage, maintenance)| {
+        (Money::from_whole(*notional), *leverage, maintenance.parse().expect(text))
+    });
     Listing {
         instrument: Instrument {
             symbol: Symbol::new(symbol).expect("the table holds valid symbols"),
@@ -81,6 +98,7 @@ fn listing(row: &Row) -> Listing {
             notional_min: Money::from_whole(notional),
             leverage_max,
             maintenance: maintenance.parse().expect(text),
+            brackets: if SMALL.contains(&symbol) { Brackets::of(brackets) } else { Brackets::NONE },
             fee_taker: Rate::from_units(50_000),
             fee_maker: Rate::from_units(20_000),
             fee_liquidation: Rate::from_units(1_250_000),

@@ -358,8 +358,27 @@ fn flaw(listing: &Listing) -> Option<&'static str> {
     if rates.iter().any(|rate| rate.is_negative() || *rate >= Rate::from_whole(1)) {
         return Some("fees and maintenance must be at least 0 and below 1");
     }
-    if i.maintenance.units().saturating_mul(i.leverage_max.into()) >= Rate::from_whole(1).units() {
+    let used_up = |maintenance: Rate, leverage: u8| {
+        maintenance.units().saturating_mul(leverage.into()) >= Rate::from_whole(1).units()
+    };
+    if used_up(i.maintenance, i.leverage_max) {
         return Some("maintenance must be below 1 / highest leverage");
+    }
+    let rows = i.brackets.rows();
+    if rows.first().is_some_and(|row| (row.leverage_max, row.maintenance) != (i.leverage_max, i.maintenance))
+    {
+        return Some("the first bracket must have the instrument's leverage and maintenance");
+    }
+    let in_order = rows.windows(2).all(|pair| {
+        pair[0].notional_max < pair[1].notional_max
+            && pair[0].leverage_max > pair[1].leverage_max
+            && pair[0].maintenance < pair[1].maintenance
+    });
+    if !in_order {
+        return Some("from bracket to bracket notional and maintenance must rise and leverage fall");
+    }
+    if rows.iter().any(|row| row.leverage_max == 0 || used_up(row.maintenance, row.leverage_max)) {
+        return Some("a bracket's leverage must be 1 or more, and its maintenance below 1 / leverage");
     }
     None
 }

@@ -5,7 +5,10 @@
 
 use engine::core::fixed::{Money, Price, Quantity, Rate, Rounding, UNIT};
 use engine::core::ids::Timestamp;
+use engine::core::instrument::{Bracket, Instrument};
 use engine::core::order::Side;
+
+use super::NOTIONAL_MAX;
 
 /// Span between two funding boundaries, in microseconds: 8 hours, so 00:00, 08:00 and 16:00 UTC.
 pub const FUNDING_EVERY_MICROS: u64 = 8 * 3_600 * 1_000_000;
@@ -52,24 +55,58 @@ pub fn margin(cost: Money, leverage: u8) -> Option<Money> {
     cost.scaled(1, i64::from(leverage), Rounding::Ceil)
 }
 
+/// The brackets of an instrument; one for every size when it has none of its own.
+#[must_use]
+pub fn brackets(instrument: &Instrument) -> Vec<Bracket> {
+    let rows = instrument.brackets.rows().to_vec();
+    let only = Bracket {
+        notional_max: NOTIONAL_MAX,
+        leverage_max: instrument.leverage_max,
+        maintenance: instrument.maintenance,
+        deduction: Money::ZERO,
+    };
+    if rows.is_empty() { vec![only] } else { rows }
+}
+
+/// The largest notional on a side of a symbol at a leverage.
+#[must_use]
+pub fn notional_max(instrument: &Instrument, leverage: u8) -> Money {
+    instrument.brackets.cap_at(leverage).unwrap_or(NOTIONAL_MAX).min(NOTIONAL_MAX)
+}
+
+/// The maintenance margin of a notional: the largest that any bracket asks, `notional * rate − deduction`, half to even.
+#[must_use]
+pub fn maintenance(notional: Money, instrument: &Instrument) -> Option<Money> {
+    let asked = |(rate, deduction)| fee(notional, rate)?.checked_sub(deduction);
+    instrument.maintenance_rows().filter_map(asked).max()
+}
+
 /// The price at which the isolated margin is used up down to the maintenance margin, on the tick, rounded towards the
-/// entry. With `E = entry_cost / quantity`: long `E * (1 − 1/leverage) / (1 − maintenance)`, short
-/// `E * (1 + 1/leverage) / (1 + maintenance)`. `None` when there is no such price (a long at leverage 1).
+/// entry. With `E = entry_cost / quantity`, for the bracket whose price is nearest to the entry: long
+/// `(E * (1 − 1/leverage) − deduction / quantity) / (1 − maintenance)`, short
+/// `(E * (1 + 1/leverage) + deduction / quantity) / (1 + maintenance)`. `None` when there is no such price (a long at
+/// leverage 1).
 #[must_use]
 pub fn liquidation_price(
     position: Side,
     entry_cost: Money,
     quantity: Quantity,
     leverage: u8,
-    maintenance: Rate,
-    tick: Price,
+    instrument: &Instrument,
 ) -> Option<Price> {
     let unit = i128::from(UNIT);
-    let kept = match position {
-        Side::Buy => unit.checked_sub(maintenance.units().into())?,
-        Side::Sell => unit.checked_add(maintenance.units().into())?,
-    };
-    margin_price(position, entry_cost, quantity, leverage, (unit, kept), tick)
+    let prices = instrument.maintenance_rows().filter_map(|(rate, deduction)| {
+        let kept = match position {
+            Side::Buy => unit.checked_sub(rate.units().into())?,
+            Side::Sell => unit.checked_add(rate.units().into())?,
+        };
+        let cost = (entry_cost, deduction);
+        margin_price(position, cost, quantity, leverage, (unit, kept), instrument.tick)
+    });
+    match position {
+        Side::Buy => prices.max(),
+        Side::Sell => prices.min(),
+    }
 }
 
 /// The price at which the isolated margin is used up entirely, on the tick, rounded towards the entry: a long's
@@ -82,22 +119,24 @@ pub fn bankruptcy_price(
     leverage: u8,
     tick: Price,
 ) -> Option<Price> {
-    margin_price(position, entry_cost, quantity, leverage, (1, 1), tick)
+    margin_price(position, (entry_cost, Money::ZERO), quantity, leverage, (1, 1), tick)
 }
 
-/// `E * (leverage ∓ 1) / leverage * factor.0 / factor.1` on the tick, towards the entry, exact inside.
+/// `(E * (leverage ∓ 1) / leverage ∓ deduction / quantity) * factor.0 / factor.1` on the tick, towards the entry, exact inside.
 fn margin_price(
     position: Side,
-    entry_cost: Money,
+    (entry_cost, deduction): (Money, Money),
     quantity: Quantity,
     leverage: u8,
     factor: (i128, i128),
     tick: Price,
 ) -> Option<Price> {
-    let shifted = i128::from(leverage) - i128::from(position.sign());
+    let sign = i128::from(position.sign());
+    let deducted = i128::from(deduction.units()).checked_mul(leverage.into())?.checked_mul(sign)?;
     let numerator = i128::from(entry_cost.units())
+        .checked_mul(i128::from(leverage) - sign)?
+        .checked_sub(deducted)?
         .checked_mul(UNIT.into())?
-        .checked_mul(shifted)?
         .checked_mul(factor.0)?;
     let denominator = i128::from(quantity.units())
         .checked_mul(leverage.into())?
@@ -166,6 +205,8 @@ pub fn reached(price: Price, level: Price, rising: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use engine::core::instrument::Brackets;
+
     use super::*;
 
     fn money(text: &str) -> Money {
@@ -180,16 +221,49 @@ mod tests {
     fn rate(text: &str) -> Rate {
         text.parse().unwrap()
     }
+    fn listed() -> Instrument {
+        crate::paper::listings()[0].instrument
+    }
 
     #[test]
     fn liquidation_rounds_towards_the_entry() {
-        let (cost, size, keep, tick) = (money("100"), quantity("1"), rate("0.004"), price("0.1"));
+        let (cost, size, tick) = (money("100"), quantity("1"), price("0.1"));
+        let mut listed = listed();
+        (listed.maintenance, listed.tick) = (rate("0.004"), tick);
         // 100 * 0.8 / 0.996 = 80.3212…; 100 * 1.2 / 1.004 = 119.5219…
-        assert_eq!(liquidation_price(Side::Buy, cost, size, 5, keep, tick), Some(price("80.4")));
-        assert_eq!(liquidation_price(Side::Sell, cost, size, 5, keep, tick), Some(price("119.5")));
+        assert_eq!(liquidation_price(Side::Buy, cost, size, 5, &listed), Some(price("80.4")));
+        assert_eq!(liquidation_price(Side::Sell, cost, size, 5, &listed), Some(price("119.5")));
         assert_eq!(bankruptcy_price(Side::Buy, cost, size, 5, tick), Some(price("80")));
         assert_eq!(bankruptcy_price(Side::Sell, cost, size, 5, tick), Some(price("120")));
-        assert_eq!(liquidation_price(Side::Buy, cost, size, 1, keep, tick), None);
+        assert_eq!(liquidation_price(Side::Buy, cost, size, 1, &listed), None);
+    }
+
+    #[test]
+    fn maintenance_and_liquidation_go_on_from_bracket_to_bracket() {
+        let mut listed = listed();
+        (listed.maintenance, listed.tick) = (rate("0.01"), price("0.01"));
+        listed.brackets = Brackets::of([
+            (money("4000"), 5, rate("0.1")),
+            (money("1000"), 20, rate("0.01")),
+            (money("2000"), 10, rate("0.05")),
+        ]);
+        // 1 % of the first 1000, 5 % of the next, 10 % of the rest.
+        for (notional, kept) in
+            [("500", "5"), ("1000", "10"), ("1500", "35"), ("2000", "60"), ("3000", "160")]
+        {
+            assert_eq!(maintenance(money(notional), &listed), Some(money(kept)), "{notional}");
+        }
+        let at = |side, quantity_: &str| {
+            let (cost, size) =
+                (money(quantity_).scaled(100, 1, Rounding::Floor).unwrap(), quantity(quantity_));
+            liquidation_price(side, cost, size, 10, &listed)
+        };
+        // (90 · 20 − 40) / (20 · 0.95): at 92.64 a margin of 200 less a loss of 147.4 is 5 % of 1852.6 less 40.
+        assert_eq!(at(Side::Buy, "20"), Some(price("92.64")));
+        // (90 · 5) / (5 · 0.99): within the first bracket.
+        assert_eq!(at(Side::Buy, "5"), Some(price("90.91")));
+        // A short of 2000 is one of more than that when it is liquidated: (110 · 20 + 140) / (20 · 1.1).
+        assert_eq!(at(Side::Sell, "20"), Some(price("106.36")));
     }
 
     #[test]

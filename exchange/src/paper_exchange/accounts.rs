@@ -104,14 +104,7 @@ impl Position {
     /// The price at which it is liquidated; `None`: nowhere.
     #[must_use]
     pub fn liquidation(&self, instrument: &Instrument) -> Option<Price> {
-        rules::liquidation_price(
-            self.side,
-            self.entry_cost,
-            self.quantity,
-            self.leverage,
-            instrument.maintenance,
-            instrument.tick,
-        )
+        rules::liquidation_price(self.side, self.entry_cost, self.quantity, self.leverage, instrument)
     }
 }
 

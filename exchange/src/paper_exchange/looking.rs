@@ -21,7 +21,7 @@ impl Core {
             let instrument = self.instrument(*symbol)?;
             unrealised = unrealised.checked_add(position.unrealised(mark)).expect(fits);
             position_margin = position_margin.checked_add(position.margin()).expect(fits);
-            let kept = rules::fee(position.notional(mark), instrument.maintenance).expect(fits);
+            let kept = rules::maintenance(position.notional(mark), instrument).expect(fits);
             maintenance = maintenance.checked_add(kept).expect(fits);
         }
         let mut order_margin = Money::ZERO;

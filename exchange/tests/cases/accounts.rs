@@ -1,11 +1,13 @@
 //! L and H: leverage, margin type and position mode.
 
-use engine::core::fixed::Money;
+use engine::core::fixed::{Money, Rate, Rounding};
 use engine::core::ids::Leg;
+use engine::core::instrument::Brackets;
 use engine::core::key::{KeyFault, KeyState};
 use engine::core::order::VenueReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
+use exchange::paper_exchange::Refusal;
 use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
@@ -186,6 +188,47 @@ fn case_l4_case_l6_a_setting_that_is_refused_concerns_its_symbol_and_nothing_els
     }
     on::<Binance>("POST /fapi/v1/leverage", &[-4028, -4161]);
     on::<Bybit>("POST /v5/position/set-leverage", &[110_013]);
+}
+
+/// A world of one trader with 2,000 of margin at 5×, where 5× is allowed up to a notional of 4,000.
+fn small<P: Spoken>(seed: u64) -> World<P> {
+    let mut start = Start::usual(seed);
+    start.margins = vec![2_000];
+    start.prepare = |core, no, _| core.set_leverage(no, symbol(BTC), 5, false).unwrap();
+    let listings = &mut start.settings.venue.listings;
+    let listed = &mut listings.iter_mut().find(|l| l.instrument.symbol == symbol(BTC)).unwrap().instrument;
+    let highest = (Money::from_whole(1_000), listed.leverage_max, listed.maintenance);
+    let lower = |notional, leverage| (Money::from_whole(notional), leverage, Rate::from_units(5_000_000));
+    listed.brackets = Brackets::of([highest, lower(4_000, 5)]);
+    let mut world = World::with(seed, 1, CALM, start);
+    world.until("ready", 60 * SECOND, World::is_ready);
+    world.step(SECOND);
+    // What the user's settings come to is refused, whoever asks for it.
+    let instrument = *world.exchange.core.instrument(symbol(BTC)).unwrap();
+    let all = Money::from_whole(10_000).quantity_at(world.mark(BTC), Rounding::Floor).unwrap();
+    let all = OrderSpec::market(symbol(BTC), Side::Buy, all.floor_to(instrument.step));
+    assert_eq!(world.exchange.core.place(world.traders[0].no, all), Err(Refusal::PositionMax));
+    world
+}
+
+#[test]
+fn case_l6_an_order_above_the_bracket_is_made_as_large_as_the_bracket_allows() {
+    let mut world = small::<Binance>(76);
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
+    let placed = at_exchange(&world, 0, Leg::Entry);
+    assert_eq!(placed.len(), 1, "{}", world.picture());
+    let cost = world.user(0).positions[0].entry_cost;
+    assert!(cost > Money::from_whole(3_800) && cost <= Money::from_whole(4_000), "{cost}");
+    assert_eq!(world.user(0).positions[0].leverage, 5, "as the user chose it");
+    closed(&mut world);
+    // Bybit's are not read: its refusal is the reason why nothing was opened.
+    let mut world = small::<Bybit>(77);
+    world.signal(LONG, BTC);
+    world.until("refused", 20 * SECOND, World::is_flat);
+    let refused = *world.user(0).final_orders.back().unwrap();
+    assert_eq!(refused.reason, Some(VenueReason::Leverage), "{}", world.picture());
+    assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 0, "{}", world.picture());
 }
 
 #[test]

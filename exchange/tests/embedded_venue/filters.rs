@@ -4,7 +4,7 @@
 use crate::support::*;
 use engine::core::fixed::Rounding;
 use engine::core::ids::Leg;
-use engine::core::instrument::InstrumentStatus;
+use engine::core::instrument::{Brackets, InstrumentStatus};
 use engine::core::order::{NewOrder, OrderKind, Side, VenueReason, VenueReport};
 use exchange::paper::{PaperLimits, PaperSettings, listings};
 use exchange::venue::Venue;
@@ -161,6 +161,30 @@ fn largest_exposure() {
     taken(&mut desk, limit(1, "900000"));
     let large = NewOrder { kind: OrderKind::Limit(price("1111")), ..limit(2, "900000") };
     refused(&mut desk, large, VenueReason::Quantity);
+}
+
+#[test]
+fn largest_exposure_by_bracket() {
+    let brackets = |listing: &mut exchange::paper::Listing| {
+        let i = &mut listing.instrument;
+        i.brackets = Brackets::of([
+            (money("2000"), i.leverage_max, i.maintenance),
+            (money("5000"), 5, "0.05".parse().unwrap()),
+        ]);
+    };
+    let at = |leverage, size| NewOrder { leverage, ..buy(OrderKind::Market, size) };
+    refused(&mut desk(settings(brackets)), at(6, "2.001"), VenueReason::Quantity);
+    taken(&mut desk(settings(brackets)), at(6, "2"));
+    refused(&mut desk(settings(brackets)), at(5, "5.001"), VenueReason::Quantity);
+    let mut full = desk(settings(brackets));
+    taken(&mut full, at(5, "5"));
+    // What closes is no question of size, and what it opens beyond that is counted alone.
+    let sell = |n, size| NewOrder { id: id(account(1), n, Leg::Entry), side: Side::Sell, ..at(5, size) };
+    refused(&mut full, sell(2, "10.001"), VenueReason::Quantity);
+    taken(&mut full, sell(3, "10"));
+    // More leverage means less size.
+    assert_eq!(full.venue.change_leverage(account(1), btc(), 6), Err(VenueReason::Leverage));
+    assert_eq!(full.venue.change_leverage(account(1), btc(), 4), Ok(()));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use crate::support::{
     answer, answer_with, executions, market_entry, money, named, price, quantity, stop, symbol,
 };
-use engine::core::fixed::{Price, Quantity, Rate};
+use engine::core::fixed::{Money, Price, Quantity, Rate};
+use engine::core::instrument::Brackets;
 use engine::core::order::{Liquidity, Side, VenueReason};
 use exchange::live::binance::Binance;
 use exchange::live::protocol::{
@@ -420,8 +421,42 @@ fn time_marks_and_brackets() {
 
     let body = r#"[{"symbol":"ETHUSDT","notionalCoef":1.50,"brackets":[{"bracket":2,"initialLeverage":50,"notionalCap":50000,"notionalFloor":10000,"maintMarginRatio":0.01,"cum":35.0},{"bracket":1,"initialLeverage":75,"notionalCap":10000,"notionalFloor":0,"maintMarginRatio":0.0065,"cum":0.0}]},{"symbol":"BADUSDT","brackets":[]}]"#;
     let maintenance: Rate = "0.0065".parse().unwrap();
-    let want = vec![BracketView { symbol: symbol("ETHUSDT"), leverage_max: 75, maintenance }];
+    let brackets =
+        Brackets::of([(money("10000"), 75, maintenance), (money("50000"), 50, "0.01".parse().unwrap())]);
+    let want = vec![BracketView { symbol: symbol("ETHUSDT"), leverage_max: 75, maintenance, brackets }];
     assert_eq!(answer(&Ask::Brackets, body), Ok(Answer::Brackets(want)));
+    assert_eq!(brackets.rows()[1].deduction, money("35"), "what Binance calls cum");
+}
+
+#[test]
+fn case_l6_all_brackets_of_a_symbol_are_read() {
+    let row = |n: u8, cap: &str, kept: &str| {
+        let leverage = 125 - n;
+        format!(
+            r#"{{"bracket":{n},"initialLeverage":{leverage},"notionalCap":{cap},"notionalFloor":0,"maintMarginRatio":{kept},"cum":0.0}}"#
+        )
+    };
+    let read = |rows: Vec<String>| {
+        let body = format!(r#"[{{"symbol":"BTCUSDT","brackets":[{}]}}]"#, rows.join(","));
+        match answer(&Ask::Brackets, &body) {
+            Ok(Answer::Brackets(views)) => Ok(views[0].brackets),
+            Ok(other) => panic!("{other:?}"),
+            Err(failure) => Err(failure),
+        }
+    };
+    let twelve =
+        read((1..=12).map(|n| row(n, &format!("{n}0000"), &format!("0.0{n:02}"))).collect()).unwrap();
+    assert_eq!(twelve.rows().len(), 12);
+    assert_eq!((twelve.cap_at(124), twelve.cap_at(113)), (Some(money("10000")), Some(money("120000"))));
+    // More than are kept: the last that is kept is the limit.
+    let twenty = read((1..=20).rev().map(|n| row(n, &format!("{n}0000"), "0.01")).collect()).unwrap();
+    assert_eq!((twenty.rows().len(), twenty.cap_at(1)), (Brackets::MAX, Some(money("160000"))));
+    // A cap beyond all numbers limits nothing.
+    let last = read(vec![row(1, "5000", "0.01"), row(2, "9223372036854776000", "0.02")]).unwrap();
+    assert_eq!(last.cap_at(1), Some(Money::MAX));
+    for (cap, kept) in [("0", "0.01"), ("-1", "0.01"), ("x", "0.01"), ("5000", "1"), ("5000", "-0.01")] {
+        assert!(read(vec![row(1, cap, kept)]).is_err(), "{cap} {kept}");
+    }
 }
 
 #[test]

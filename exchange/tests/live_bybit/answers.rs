@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::instrument::InstrumentStatus;
+use engine::core::instrument::{Brackets, InstrumentStatus};
 use engine::core::order::Side;
 use exchange::live::bybit::{Bybit, CURSOR_MAX};
 use exchange::live::protocol::{
@@ -395,7 +395,8 @@ fn case_x19_more_than_five_hundred_instruments_all_come() {
 fn brackets_and_marks() {
     let tiers = r#"{"id":1,"symbol":"BTCUSDT","riskLimitValue":"2000000","maintenanceMargin":"0.005","initialMargin":"0.01","isLowestRisk":1,"maxLeverage":"100.00","mmDeduction":""},
         {"id":2,"symbol":"BTCUSDT","riskLimitValue":"4000000","maintenanceMargin":"0.01","initialMargin":"0.0175","isLowestRisk":0,"maxLeverage":"57.00"}"#;
-    let bracket = BracketView { symbol: symbol("BTCUSDT"), leverage_max: 100, maintenance: rate("0.005") };
+    let (maintenance, brackets) = (rate("0.005"), Brackets::NONE);
+    let bracket = BracketView { symbol: symbol("BTCUSDT"), leverage_max: 100, maintenance, brackets };
     assert_eq!(list(&Ask::Brackets, tiers, ""), Ok(Answer::Brackets(vec![bracket])));
     let tickers = r#"{"symbol":"BTCUSDT","lastPrice":"16597.00","indexPrice":"16598.54","markPrice":"16596.00","fundingRate":"-0.001034"},
         {"symbol":"NEWUSDT","lastPrice":"","markPrice":""},{"symbol":"ODDUSDT","markPrice":"NaN"}"#;

@@ -246,3 +246,38 @@ fn the_price_that_a_trigger_watches_is_told_as_it_was_asked_for() {
         assert_eq!(paper.ok("GET", ALGO, &[("algoId", &id)])["workingType"], told);
     }
 }
+
+#[test]
+fn case_l6_brackets_are_told_and_hold() {
+    let mut paper = Paper::new();
+    paper.price("ARBUSDT", "1");
+    let arb = ("symbol", "ARBUSDT");
+    let told = paper.ok("GET", "/fapi/v1/leverageBracket", &[arb]);
+    let rows = told["brackets"].as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    let of = |name: &str| rows[3][name].to_string();
+    assert_eq!(
+        (of("initialLeverage"), of("notionalFloor"), of("notionalCap")),
+        ("10".into(), "12000".into(), "20000".into())
+    );
+    // 5000 · 0.0035 + 8000 · 0.015 + 12000 · 0.025
+    assert_eq!((of("maintMarginRatio"), of("cum")), ("0.05".into(), "437.5".into()));
+    let one = paper.ok("GET", "/fapi/v1/leverageBracket", &[("symbol", "BTCUSDT")]);
+    assert_eq!(one["brackets"].as_array().unwrap().len(), 1, "most symbols have one for every size");
+
+    let set = |leverage| [arb, ("leverage", leverage)];
+    let told = paper.ok("POST", "/fapi/v1/leverage", &set("10"));
+    assert_eq!(told["maxNotionalValue"], "20000");
+    assert_eq!(paper.ok("GET", "/fapi/v1/symbolConfig", &[arb])[0]["maxNotionalValue"], "20000");
+    let order = |side, quantity| [arb, ("side", side), ("type", "MARKET"), ("quantity", quantity)];
+    assert_eq!(paper.code("POST", ORDER, &order("BUY", "20000.1")), -2027);
+    paper.ok("POST", ORDER, &order("BUY", "15000"));
+    assert_eq!(paper.code("POST", ORDER, &order("BUY", "5000.1")), -2027, "with what is held");
+    paper.ok("POST", ORDER, &order("BUY", "5000"));
+    let resting = [("type", "LIMIT"), ("timeInForce", "GTC"), ("price", "0.9")];
+    assert_eq!(paper.code("POST", ORDER, &with(&order("BUY", "10"), &resting)), -2027, "with what may be");
+    assert_eq!(paper.code("POST", "/fapi/v1/leverage", &set("20")), -4028, "12000 are allowed at 20");
+    // An order against the position closes it first.
+    assert_eq!(paper.code("POST", ORDER, &order("SELL", "40000.1")), -2027);
+    paper.ok("POST", ORDER, &order("SELL", "40000"));
+}

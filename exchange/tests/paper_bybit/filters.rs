@@ -123,3 +123,20 @@ fn active_orders_have_an_end() {
     };
     assert_eq!(refused, 110_020);
 }
+
+#[test]
+fn case_l6_a_position_above_the_risk_limit_of_its_leverage_is_refused() {
+    let mut bench = Bench::new();
+    bench.price("ARBUSDT", "1");
+    let client = bench.client("10000");
+    let told = bench.public("/v5/market/risk-limit?category=linear&symbol=ARBUSDT");
+    let rows = told["result"]["list"].as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    let row = |name: &str| rows[2][name].as_str().unwrap();
+    assert_eq!((row("riskLimitValue"), row("maxLeverage"), row("mmDeduction")), ("12000", "20", "137.5"));
+    // 20 is what nobody has set.
+    let arb = |quantity: &str| json!({ "symbol": "ARBUSDT", "qty": quantity });
+    assert_eq!(code(&bench.create(&client, &arb("12000.1"))), 110_090);
+    assert_eq!(code(&bench.create(&client, &arb("12000"))), 0);
+    assert_eq!(code(&bench.create(&client, &arb("10"))), 110_090);
+}

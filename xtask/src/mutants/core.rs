@@ -109,6 +109,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The user's largest exposure is not looked at.",
     ),
     test(
+        "bracket_cap_ignored",
+        ("engine", "core_sizing", "case_l6_the_largest_notional_at_the_leverage_clamps"),
+        "The largest notional that the exchange allows at a leverage is not looked at.",
+    ),
+    test(
         "open_rounded_up",
         ("engine", "core_sizing", "the_size_is_floored_to_the_step"),
         "The size of an open is rounded up to the step.",

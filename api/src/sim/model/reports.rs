@@ -187,6 +187,7 @@ impl Turn<'_> {
         }
         self.look_at_the_day(account);
         let order = &mut self.user.orders[at];
+        let asked = Units::from(order.new.quantity.units());
         order.fills += 1;
         order.filled += size;
         order.notional += worth;
@@ -205,7 +206,7 @@ impl Turn<'_> {
             let first = self.entered(place, fill, worth, last);
             self.move_wallet(account, -fee, LedgerAccount::VenueFee);
             if first {
-                self.protect(place);
+                self.protect(place, asked);
             }
             self.conclude(place, CloseReason::Signal);
         } else {
@@ -260,8 +261,9 @@ impl Turn<'_> {
         self.move_wallet(account, -fee, LedgerAccount::VenueFee);
     }
 
-    /// The stop and then the target of a position that has just begun, from its real entry price.
-    fn protect(&mut self, place: usize) {
+    /// The stop and then the target of a position that has just begun, from its real entry price. Its liquidation is that of
+    /// all that its entry asked for.
+    fn protect(&mut self, place: usize, asked: Units) {
         let (account, symbol) = (self.user.positions[place].account, self.user.positions[place].symbol);
         let listed = self.instrument_on(account, symbol);
         let position = &mut self.user.positions[place];
@@ -276,8 +278,8 @@ impl Turn<'_> {
                 position.target =
                     target_at(entry, side, position.target_percent, tick).unwrap_or(position.target);
             }
-            position.liquidation =
-                liquidation_at(entry, side, position.leverage, &instrument).unwrap_or(position.liquidation);
+            position.liquidation = liquidation_at(entry, asked, side, position.leverage, &instrument)
+                .unwrap_or(position.liquidation);
         }
         let position = position.clone();
         for (leg, kind) in [

@@ -56,21 +56,60 @@ pub(super) fn target_at(entry: Units, side: Side, percent: Units, tick: Units) -
     away(entry, side == Side::Sell, percent, tick)
 }
 
-/// Where isolated margin less maintenance is used up: `entry × (1 ∓ 1/leverage) / (1 ∓ maintenance)`, on the grid
-/// towards the entry.
+/// What must be kept of a position, as (rate, what is taken off): a bracket's rate is asked of what lies within it alone, so
+/// the difference to the rate before it is taken off for all below.
+fn to_keep(instrument: &Instrument) -> Vec<(Units, Units)> {
+    let mut asked = Vec::new();
+    let (mut lower, mut rate, mut off) = (0, 0, 0);
+    for row in instrument.brackets.rows() {
+        let next = Units::from(row.maintenance.units());
+        off += lower * (next - rate);
+        (lower, rate) = (Units::from(row.notional_max.units()), next);
+        asked.push((rate, down(off, ONE)));
+    }
+    if asked.is_empty() {
+        asked.push((instrument.maintenance.units().into(), 0));
+    }
+    asked
+}
+
+/// Where isolated margin less maintenance is used up: `(entry × (1 ∓ 1/leverage) ∓ off/size) / (1 ∓ maintenance)`, on the grid
+/// towards the entry; as soon as any bracket asks more than is left.
 pub(super) fn liquidation_at(
     entry: Units,
+    size: Units,
     side: Side,
     leverage: u8,
     instrument: &Instrument,
 ) -> Option<Units> {
     let leverage = Units::from(leverage);
-    let maintenance = Units::from(instrument.maintenance.units());
     let tick = tick_of(instrument);
+    let prices =
+        to_keep(instrument).into_iter().map(|(rate, off)| (rate, down(off * ONE, size.max(1)) * leverage));
     match side {
-        Side::Buy => Some(grid_above(entry * (leverage - 1) * ONE, leverage * (ONE - maintenance), tick)),
-        Side::Sell => grid_below(entry * (leverage + 1) * ONE, leverage * (ONE + maintenance), tick),
+        Side::Buy => prices
+            .map(|(rate, off)| {
+                grid_above((entry * (leverage - 1) - off) * ONE, leverage * (ONE - rate), tick)
+            })
+            .max(),
+        Side::Sell => prices
+            .filter_map(|(rate, off)| {
+                grid_below((entry * (leverage + 1) + off) * ONE, leverage * (ONE + rate), tick)
+            })
+            .min(),
     }
+}
+
+/// The most that may be held at a leverage, less a hundredth for a price that moves meanwhile; `None` where nothing says so.
+fn cap(instrument: &Instrument, leverage: u8) -> Option<Units> {
+    let rows = instrument.brackets.rows();
+    let mut most = rows.first().map(|_| 0);
+    for row in rows {
+        if row.leverage_max >= leverage {
+            most = most.max(Some(down(99 * Units::from(row.notional_max.units()), 100)));
+        }
+    }
+    most
 }
 
 /// The price grid.
@@ -82,7 +121,6 @@ fn levels(
     settings: &Settings,
     signal: &Signal,
     side: Side,
-    leverage: u8,
     instrument: &Instrument,
     mark: Units,
 ) -> Result<Levels, Skip> {
@@ -105,18 +143,14 @@ fn levels(
             (target_at(mark, side, percent, tick), percent)
         }
     };
-    let liquidation = liquidation_at(mark, side, leverage, instrument);
-    let (Some(stop), Some(target), Some(liquidation)) = (stop, target, liquidation) else {
+    let (Some(stop), Some(target)) = (stop, target) else {
         return Err(Skip::ProtectionInvalid);
     };
     let (low, high) = if long { (stop, target) } else { (target, stop) };
     if low <= 0 || low >= mark || mark >= high {
         return Err(Skip::ProtectionInvalid);
     }
-    if if long { stop <= liquidation } else { stop >= liquidation } {
-        return Err(Skip::StopBeyondLiquidation);
-    }
-    Ok(Levels { stop, target, liquidation, stop_percent, target_percent })
+    Ok(Levels { stop, target, liquidation: 0, stop_percent, target_percent })
 }
 
 impl Turn<'_> {
@@ -132,7 +166,7 @@ impl Turn<'_> {
     ) -> Result<Size, Skip> {
         let wished = signal.leverage.unwrap_or(settings.leverage).min(settings.leverage);
         let leverage = wished.min(self.rules.leverage_max).min(instrument.leverage_max).max(1);
-        let levels = levels(settings, signal, side, leverage, instrument, mark)?;
+        let mut levels = levels(settings, signal, side, instrument, mark)?;
         let times = Units::from(leverage);
         let wanted = match settings.sizing {
             Sizing::PercentOfBalance(share) => {
@@ -151,6 +185,11 @@ impl Turn<'_> {
             let exposed: Units = of_account.map(|p| p.cost + p.reserved * Units::from(p.leverage)).sum();
             most.push(Units::from(max.units()) - exposed);
         }
+        if let Some(cap) = cap(instrument, leverage) {
+            let here =
+                self.user.positions.iter().filter(|p| p.account == account && p.symbol == signal.symbol);
+            most.push(cap - here.map(|p| p.cost + p.reserved * Units::from(p.leverage)).sum::<Units>());
+        }
         // Margin, and the fees of the way in and the way out, must be there.
         let fee = Units::from(instrument.fee_taker.units());
         most.push(down(self.available(account) * times * ONE, ONE + 2 * fee * times));
@@ -167,6 +206,15 @@ impl Turn<'_> {
             || cost < Units::from(instrument.notional_min.units())
         {
             return Err(Skip::BelowMinimum);
+        }
+        levels.liquidation =
+            liquidation_at(mark, quantity, side, leverage, instrument).ok_or(Skip::ProtectionInvalid)?;
+        let (nearer, farther) = match side {
+            Side::Buy => (levels.stop, levels.liquidation),
+            Side::Sell => (levels.liquidation, levels.stop),
+        };
+        if nearer <= farther {
+            return Err(Skip::StopBeyondLiquidation);
         }
         Ok(Size { quantity, leverage, margin: margin(cost, leverage), levels })
     }

@@ -14,6 +14,10 @@ use crate::core::rules::{SECOND, Settings, Sizing};
 use crate::core::signal::Signal;
 use crate::core::user::{Skip, Subscription, User, VenueKind};
 
+/// The share of the largest notional of a bracket that is used: 99 %. The exchange compares at its own price, which is a moment
+/// later and may be higher than ours; it refuses what is too large and does not make it smaller.
+const CAP_USED: Rate = Rate::from_units(99_000_000);
+
 /// A close whose own time is this much older than a position was not meant for it: sender's clocks may lag.
 const CLOSE_AGE_TOLERANCE: u64 = 5 * SECOND;
 
@@ -274,7 +278,7 @@ fn plan<M: MarketView, C>(
     mark: Price,
 ) -> Result<Plan, Skip> {
     let leverage = settings.leverage_of(signal.leverage, cx.rules).min(instrument.leverage_max).max(1);
-    let protection = protect(settings, signal, side, leverage, instrument, mark)?;
+    let levels = protect(settings, signal, side, leverage, instrument, mark)?;
 
     let available = user.available(account);
     let times = |margin: Money| margin.scaled(i64::from(leverage), 1, Rounding::Floor).unwrap_or(Money::MAX);
@@ -285,17 +289,22 @@ fn plan<M: MarketView, C>(
         Sizing::FixedMargin(margin) => times(margin),
         Sizing::FixedNotional(notional) => notional,
         Sizing::RiskToStop(risk) => {
-            let distance = mark.checked_sub(protection.stop).unwrap_or(Price::MAX).abs();
+            let distance = mark.checked_sub(levels.stop).unwrap_or(Price::MAX).abs();
             risk.scaled(mark.units(), distance.units().max(1), Rounding::Floor).unwrap_or(Money::MAX)
         }
     };
     let mut notional = settings.trade_max.map_or(wanted, |max| wanted.min(max));
     if let Some(max) = settings.exposure_max.filter(|_| !planted::planted!("exposure_not_clamped")) {
-        let open = user.positions.iter().filter(|p| p.account == account).fold(0_i64, |sum, p| {
-            let reserved = p.reserved.scaled(i64::from(p.leverage), 1, Rounding::Floor).unwrap_or(Money::MAX);
-            sum.saturating_add(p.entry_cost.units()).saturating_add(reserved.units())
-        });
+        let open = exposure(user.positions.iter().filter(|p| p.account == account));
         notional = notional.min(Money::from_units(max.units().saturating_sub(open)));
+    }
+    // The leverage stays what it is: more of it would mean a smaller cap, and less of it is not what the user chose.
+    let cap = instrument.brackets.cap_at(leverage);
+    if let Some(cap) = cap.filter(|_| !planted::planted!("bracket_cap_ignored")) {
+        let of_symbol = |p: &&Position| p.account == account && p.symbol == signal.symbol;
+        let open = exposure(user.positions.iter().filter(of_symbol));
+        let used = cap.times(CAP_USED, Rounding::Floor).unwrap_or(Money::ZERO);
+        notional = notional.min(Money::from_units(used.units().saturating_sub(open)));
     }
     // Available margin less the fees of entry and exit: notional/leverage + 2·fee·notional ≤ available.
     let factor = UNIT.saturating_add(2 * instrument.fee_taker.units() * i64::from(leverage));
@@ -316,10 +325,27 @@ fn plan<M: MarketView, C>(
     if quantity < instrument.quantity_min || quantity.is_zero() || cost < instrument.notional_min {
         return Err(Skip::BelowMinimum);
     }
-    Ok(Plan { quantity, margin: margin_of(cost, leverage), ..protection })
+    let liquidation =
+        liquidation_price(mark, quantity, side, leverage, instrument).ok_or(Skip::ProtectionInvalid)?;
+    let beyond = match side {
+        Side::Buy => levels.stop <= liquidation,
+        Side::Sell => levels.stop >= liquidation,
+    };
+    if beyond {
+        return Err(Skip::StopBeyondLiquidation);
+    }
+    Ok(Plan { quantity, margin: margin_of(cost, leverage), liquidation, ..levels })
 }
 
-/// Stop, target and liquidation at the mark. A plan without a size.
+/// Notional of what is open and of what is still to be filled, in units.
+fn exposure<'a>(positions: impl Iterator<Item = &'a Position>) -> i64 {
+    positions.fold(0, |sum, p| {
+        let reserved = p.reserved.scaled(i64::from(p.leverage), 1, Rounding::Floor).unwrap_or(Money::MAX);
+        sum.saturating_add(p.entry_cost.units()).saturating_add(reserved.units())
+    })
+}
+
+/// Stop and target at the mark. A plan without a size, and so without a liquidation price.
 fn protect(
     settings: &Settings,
     signal: &Signal,
@@ -347,16 +373,12 @@ fn protect(
             (distance(false, percent).ok_or(Skip::ProtectionInvalid)?, percent)
         }
     };
-    let liquidation = liquidation_price(mark, side, leverage, instrument).ok_or(Skip::ProtectionInvalid)?;
-    let (ordered, beyond) = match side {
-        Side::Buy => (stop < mark && mark < take_profit && stop.is_positive(), stop <= liquidation),
-        Side::Sell => (take_profit < mark && mark < stop && take_profit.is_positive(), stop >= liquidation),
+    let ordered = match side {
+        Side::Buy => stop < mark && mark < take_profit && stop.is_positive(),
+        Side::Sell => take_profit < mark && mark < stop && take_profit.is_positive(),
     };
     if !ordered {
         return Err(Skip::ProtectionInvalid);
-    }
-    if beyond {
-        return Err(Skip::StopBeyondLiquidation);
     }
     Ok(Plan {
         quantity: Quantity::ZERO,
@@ -366,6 +388,6 @@ fn protect(
         take_profit,
         stop_multiplier,
         take_profit_multiplier,
-        liquidation,
+        liquidation: Price::ZERO,
     })
 }

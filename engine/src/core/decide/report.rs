@@ -4,7 +4,7 @@
 use super::{Calendar, Context, close, day, late};
 use crate::core::command::Reply;
 use crate::core::event::{Charge, Event};
-use crate::core::fixed::{Money, Rounding};
+use crate::core::fixed::{Money, Quantity, Rounding};
 use crate::core::ids::{ClientOrderId, Leg, Timestamp};
 use crate::core::instrument::{MarketView, Symbol};
 use crate::core::ledger::LedgerAccount;
@@ -242,7 +242,7 @@ pub(super) fn filled<M: MarketView, C: Calendar>(
         out.push(Event::Filled { id, fill: *fill, last, realised: Money::ZERO, sent_at });
         after.enter(fill, last, cx.now);
         if order.fills == 0 {
-            protect(user, cx, &after, out);
+            protect(user, cx, &after, order.new.quantity, out);
         }
         let ended = last.then_some(id);
         conclude(user, cx, &after, ended, CloseReason::Signal, out);
@@ -263,8 +263,15 @@ pub(super) fn filled<M: MarketView, C: Calendar>(
     Reply::Done
 }
 
-/// Stop and take-profit for a position that has just got its first fill, from its real entry price.
-fn protect<M: MarketView, C>(user: &User, cx: &Context<'_, M, C>, position: &Position, out: &mut Vec<Event>) {
+/// Stop and take-profit for a position that has just got its first fill, from its real entry price. It is liquidated as one of
+/// the whole `quantity` of its entry: less is liquidated later, not sooner.
+fn protect<M: MarketView, C>(
+    user: &User,
+    cx: &Context<'_, M, C>,
+    position: &Position,
+    quantity: Quantity,
+    out: &mut Vec<Event>,
+) {
     let (mut stop, mut take_profit, mut liquidation) =
         (position.stop, position.take_profit, position.liquidation);
     // Without an instrument, or with an entry price beyond all numbers, what was planned at the mark protects all the same.
@@ -279,8 +286,8 @@ fn protect<M: MarketView, C>(user: &User, cx: &Context<'_, M, C>, position: &Pos
         if !position.take_profit_multiplier.is_zero() {
             take_profit = distance(false, position.take_profit_multiplier).unwrap_or(take_profit);
         }
-        liquidation =
-            liquidation_price(entry, position.side, position.leverage, instrument).unwrap_or(liquidation);
+        liquidation = liquidation_price(entry, quantity, position.side, position.leverage, instrument)
+            .unwrap_or(liquidation);
     }
     for (leg, kind) in [
         (Leg::Stop, OrderKind::StopMarket(stop)),

@@ -8,7 +8,8 @@
 
 use std::borrow::Cow;
 
-use engine::core::fixed::{Money, Price, Rate};
+use engine::core::fixed::{Money, ParseError, Price, Rate};
+use engine::core::instrument::Brackets;
 use engine::core::order::Liquidity;
 use serde::Deserialize;
 
@@ -359,24 +360,42 @@ struct BracketsRow<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BracketRow<'a> {
-    bracket: u32,
     #[serde(borrow)]
     initial_leverage: Num<'a>,
+    #[serde(borrow)]
+    notional_cap: Num<'a>,
     #[serde(borrow)]
     maint_margin_ratio: Num<'a>,
 }
 
+impl BracketRow<'_> {
+    /// Largest notional, highest leverage, maintenance rate.
+    fn read(&self) -> Result<(Money, u8, Rate), Malformed> {
+        let leverage: u8 = self.initial_leverage.whole("initialLeverage")?;
+        let maintenance: Rate = self.maint_margin_ratio.exact("maintMarginRatio")?;
+        let cap = match self.notional_cap.fits::<Money>() {
+            // One beyond all numbers limits nothing.
+            Err(ParseError::OutOfRange) => Money::MAX,
+            cap => cap.map_err(|error| malformed("notionalCap", error))?,
+        };
+        let is_share = !maintenance.is_negative() && maintenance < Rate::from_whole(1);
+        if leverage == 0 || !is_share || !cap.is_positive() {
+            return Err(malformed("brackets", "out of range"));
+        }
+        Ok((cap, leverage, maintenance))
+    }
+}
+
+/// All brackets of a symbol, as far as [`Brackets::MAX`]: of more the largest are left out, and the largest that is kept is the
+/// limit. `cum` is not read, for caps and rates say it; nor is `notionalCoef`, which is of the one account that was asked.
 fn bracket(text: &str) -> Result<Option<BracketView>, Malformed> {
     let row: BracketsRow<'_> = json::read("brackets", text)?;
     let Some(symbol) = orders::symbol(&row.symbol) else { return Ok(None) };
-    let first = row.brackets.iter().min_by_key(|row| row.bracket);
-    let first = first.ok_or_else(|| malformed("brackets", "none"))?;
-    let leverage_max: u8 = first.initial_leverage.whole("initialLeverage")?;
-    let maintenance: Rate = first.maint_margin_ratio.exact("maintMarginRatio")?;
-    if leverage_max == 0 || maintenance.is_negative() {
-        return Err(malformed("brackets", "out of range"));
-    }
-    Ok(Some(BracketView { symbol, leverage_max, maintenance }))
+    let rows = row.brackets.iter().map(BracketRow::read).collect::<Result<Vec<_>, _>>()?;
+    let brackets = Brackets::of(rows);
+    let first = brackets.rows().first().ok_or_else(|| malformed("brackets", "none"))?;
+    let (leverage_max, maintenance) = (first.leverage_max, first.maintenance);
+    Ok(Some(BracketView { symbol, leverage_max, maintenance, brackets }))
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use engine::core::fixed::{Money, ParseError, Price, Quantity, Rate};
-use engine::core::instrument::{Instrument, InstrumentStatus};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -119,6 +119,7 @@ fn instrument(text: &str) -> Result<Option<InstrumentView>, Malformed> {
         notional_min,
         leverage_max: LEVERAGE_MAX,
         maintenance: MAINTENANCE,
+        brackets: Brackets::NONE,
         fee_taker: FEE_TAKER,
         fee_maker: FEE_MAKER,
         fee_liquidation: or_default(row.liquidation_fee, "liquidationFee")?,

@@ -5,7 +5,7 @@
 //! symbol is then not known, and orders for it are refused.
 
 use engine::core::fixed::{Money, Quantity, Rate, Rounding, UNIT, mul_div};
-use engine::core::instrument::{Instrument, InstrumentStatus};
+use engine::core::instrument::{Brackets, Instrument, InstrumentStatus};
 use serde::Deserialize;
 
 use crate::live::protocol::{BracketView, InstrumentView, MarkView, Millis};
@@ -78,6 +78,7 @@ impl InstrumentRow<'_> {
             notional_min: lots.min_notional_value.number_or_zero::<Money>("minNotionalValue").ok()?,
             leverage_max,
             maintenance: maintenance(leverage_max)?,
+            brackets: Brackets::NONE,
             fee_taker: FEE_TAKER,
             fee_maker: FEE_MAKER,
             // A liquidation pays the taker's fee, and nothing beside it.
@@ -119,6 +120,7 @@ impl BracketRow<'_> {
             symbol: self.symbol.symbol("symbol").ok()?,
             leverage_max: whole_leverage(&self.max_leverage)?,
             maintenance: self.maintenance_margin.number("maintenanceMargin").ok()?,
+            brackets: Brackets::NONE,
         })
     }
 }

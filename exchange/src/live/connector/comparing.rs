@@ -438,6 +438,7 @@ impl<P: Shape> Connector<P> {
             self.comparison_done(now, slot);
         }
         if first {
+            self.want_brackets(now);
             self.go_on_all(now, slot);
             self.prepare(slot);
         }

@@ -87,6 +87,11 @@ impl<P: Shape> Connector<P> {
         }
         self.listed = pages.into_iter().map(|view| (view.instrument.symbol, view)).collect();
         self.index_instruments(now);
+        self.want_brackets(now);
+    }
+
+    /// Asks for brackets where nobody could ask before: with the list, and with the first account whose key is good.
+    pub(super) fn want_brackets(&mut self, now: Timestamp) {
         if P::SHARED && self.brackets.is_empty() {
             self.queue.set(now, Timer::Public(PublicStep::Brackets));
         }
@@ -110,6 +115,7 @@ impl<P: Shape> Connector<P> {
                 if let Some(bracket) = self.brackets.get(&instrument.symbol) {
                     instrument.leverage_max = bracket.leverage_max;
                     instrument.maintenance = bracket.maintenance;
+                    instrument.brackets = bracket.brackets;
                 }
                 instrument
             })

@@ -1,5 +1,6 @@
 //! What an account is and has, its settings, and its key.
 
+use engine::core::fixed::Money;
 use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
@@ -7,6 +8,7 @@ use super::context::{Answer, Context};
 use super::errors::ApiError;
 use super::limits::{ORDERS_1M_MAX, ORDERS_10S_MAX};
 use super::render;
+use crate::paper::rules;
 
 impl Context<'_, '_> {
     fn positions(&self, v2: bool) -> Result<Vec<Value>, ApiError> {
@@ -103,7 +105,7 @@ impl Context<'_, '_> {
                 "marginType": if settings.isolated { "ISOLATED" } else { "CROSSED" },
                 "isAutoAddMargin": false,
                 "leverage": settings.leverage,
-                "maxNotionalValue": crate::paper::NOTIONAL_MAX.to_string(),
+                "maxNotionalValue": rules::notional_max(&instrument, settings.leverage).to_string(),
             })
         });
         Ok(Value::Array(told.collect()).to_string())
@@ -113,13 +115,17 @@ impl Context<'_, '_> {
     pub(super) fn leverage_bracket(&mut self) -> Answer {
         let one = self.params.text("symbol").is_some();
         let told = self.asked()?.into_iter().map(|instrument| {
-            format!(
-                r#"{{"symbol":"{}","notionalCoef":1.00,"brackets":[{{"bracket":1,"initialLeverage":{},"notionalCap":{},"notionalFloor":0,"maintMarginRatio":{},"cum":0.0}}]}}"#,
-                instrument.symbol,
-                instrument.leverage_max,
-                crate::paper::NOTIONAL_MAX,
-                instrument.maintenance,
-            )
+            let mut floor = Money::ZERO;
+            let rows = rules::brackets(&instrument).into_iter().zip(1..).map(|(row, number)| {
+                let from = std::mem::replace(&mut floor, row.notional_max);
+                format!(
+                    r#"{{"bracket":{number},"initialLeverage":{},"notionalCap":{},"notionalFloor":{from},"maintMarginRatio":{},"cum":{}}}"#,
+                    row.leverage_max, row.notional_max, row.maintenance, row.deduction,
+                )
+            });
+            let rows: Vec<_> = rows.collect();
+            let (symbol, rows) = (instrument.symbol, rows.join(","));
+            format!(r#"{{"symbol":"{symbol}","notionalCoef":1.00,"brackets":[{rows}]}}"#)
         });
         let told: Vec<_> = told.collect();
         Ok(if one { told.concat() } else { format!("[{}]", told.join(",")) })
@@ -146,7 +152,7 @@ impl Context<'_, '_> {
         }
         Ok(json!({
             "leverage": leverage,
-            "maxNotionalValue": crate::paper::NOTIONAL_MAX.to_string(),
+            "maxNotionalValue": rules::notional_max(&instrument, leverage).to_string(),
             "symbol": instrument.symbol.as_str(),
         })
         .to_string())

@@ -9,6 +9,7 @@ use super::super::accounts::{Account, AccountNo, Funds, Income, IncomeKind, Posi
 use super::super::orders::{
     EndReason, Execution, Kind, Life, Order, PositionSide, Role, State, Trigger, Watched,
 };
+use crate::paper::rules;
 
 /// The settlement asset: one for all symbols.
 pub(super) const ASSET: &str = "USDT";
@@ -264,7 +265,7 @@ pub(super) fn position(
         let notional = position.notional(mark);
         if position.side == Side::Sell { notional.negated() } else { notional }
     });
-    let kept = crate::paper::rules::fee(notional.abs(), instrument.maintenance).unwrap_or_default();
+    let kept = rules::maintenance(notional.abs(), instrument).unwrap_or_default();
     let entry = text(position.map(Position::entry));
     let liquidation = text(position.and_then(|position| position.liquidation(instrument)));
     let isolated_margin = if settings.isolated { margin } else { zero };
@@ -286,7 +287,7 @@ pub(super) fn position(
         json!({
             "leverage": settings.leverage.to_string(),
             "marginType": if settings.isolated { "isolated" } else { "cross" },
-            "maxNotionalValue": crate::paper::NOTIONAL_MAX.to_string(),
+            "maxNotionalValue": rules::notional_max(instrument, settings.leverage).to_string(),
             "isAutoAddMargin": "false",
             "adlQuantile": 0,
         })
@@ -323,7 +324,7 @@ pub(super) fn account_position(
             json!({
                 "leverage": settings.leverage.to_string(),
                 "isolated": settings.isolated,
-                "maxNotional": crate::paper::NOTIONAL_MAX.to_string(),
+                "maxNotional": rules::notional_max(instrument, settings.leverage).to_string(),
             }),
         );
     }

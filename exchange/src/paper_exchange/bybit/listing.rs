@@ -1,6 +1,6 @@
 //! Instruments and prices as Bybit V5 writes them: instruments-info, tickers, kline, orderbook, risk-limit, funding/history.
 
-use engine::core::fixed::{Money, Price, Quantity, Rate};
+use engine::core::fixed::{Price, Quantity, Rate};
 use engine::core::ids::Timestamp;
 use engine::core::instrument::{Instrument, InstrumentStatus};
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::kline::Bar;
 use super::objects::{COIN, millis};
 use super::wish::most_price;
+use crate::paper::rules;
 
 /// Minutes between two fundings.
 pub const FUNDING_MINUTES: u64 = 8 * 60;
@@ -193,19 +194,20 @@ pub fn kline_event(candle: &Bar, interval: &str, span_ms: u64, at_ms: u64) -> Va
     })
 }
 
-/// The one risk limit of an instrument.
-#[must_use]
-pub fn risk_limit(instrument: &Instrument) -> Value {
-    let limit: Money = crate::paper::NOTIONAL_MAX;
-    let initial = Rate::from_units(Rate::from_whole(1).units() / i64::from(instrument.leverage_max.max(1)));
-    json!({
-        "id": 1,
-        "symbol": instrument.symbol.as_str(),
-        "riskLimitValue": limit.to_string(),
-        "maintenanceMargin": instrument.maintenance.to_string(),
-        "initialMargin": initial.to_string(),
-        "isLowestRisk": 1,
-        "maxLeverage": instrument.leverage_max.to_string(),
-        "mmDeduction": "",
+/// The risk limits of an instrument, the lowest first.
+pub fn risk_limits(instrument: &Instrument) -> impl Iterator<Item = Value> {
+    rules::brackets(instrument).into_iter().zip(1..).map(|(row, id)| {
+        let initial = Rate::from_units(Rate::from_whole(1).units() / i64::from(row.leverage_max.max(1)));
+        let deduction = if row.deduction.is_zero() { String::new() } else { row.deduction.to_string() };
+        json!({
+            "id": id,
+            "symbol": instrument.symbol.as_str(),
+            "riskLimitValue": row.notional_max.to_string(),
+            "maintenanceMargin": row.maintenance.to_string(),
+            "initialMargin": initial.to_string(),
+            "isLowestRisk": i32::from(id == 1),
+            "maxLeverage": row.leverage_max.to_string(),
+            "mmDeduction": deduction,
+        })
     })
 }

@@ -166,7 +166,7 @@ pub fn risk_limit(core: &Core, fields: &Fields) -> Result<Value, Refusal> {
     }
     linear(fields)?;
     let (list, next) = page(asked(core, fields)?, fields, fields.limit(15, 1_000)?)?;
-    let list: Vec<_> = list.into_iter().map(listing::risk_limit).collect();
+    let list: Vec<_> = list.into_iter().flat_map(listing::risk_limits).collect();
     Ok(json!({ "category": "linear", "list": list, "nextPageCursor": next }))
 }
 

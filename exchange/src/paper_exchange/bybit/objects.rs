@@ -10,6 +10,7 @@ use engine::core::order::{Liquidity, Side};
 use serde_json::{Map, Value, json};
 
 use super::wish::side_word;
+use crate::paper::rules;
 use crate::paper_exchange::accounts::{Funds, Income, IncomeKind, Position};
 use crate::paper_exchange::orders::{
     EndReason, Execution, Life, Order, OrderNo, Origin, PositionSide, Role, State, Watched,
@@ -333,8 +334,8 @@ pub fn position(position: Option<&Position>, of: OfPosition<'_>, stream: bool) -
     let mut out = object(json!({
         "positionIdx": index(of.side),
         "tradeMode": 0,
-        "riskId": 1,
-        "riskLimitValue": crate::paper::NOTIONAL_MAX.to_string(),
+        "riskId": rules::brackets(instrument).iter().filter(|row| row.leverage_max >= of.leverage).count(),
+        "riskLimitValue": rules::notional_max(instrument, of.leverage).to_string(),
         "symbol": instrument.symbol.as_str(),
         "leverage": of.leverage.to_string(),
         "autoAddMargin": 0,
@@ -367,13 +368,8 @@ pub fn position(position: Option<&Position>, of: OfPosition<'_>, stream: bool) -
     };
     let maintenance = maintenance(held, of.mark, instrument);
     let realised = held.realised.to_string();
-    let bust = crate::paper::rules::bankruptcy_price(
-        held.side,
-        held.entry_cost,
-        held.quantity,
-        held.leverage,
-        instrument.tick,
-    );
+    let bust =
+        rules::bankruptcy_price(held.side, held.entry_cost, held.quantity, held.leverage, instrument.tick);
     let trigger = |told: Option<(Price, OrderNo)>| text_or(told.map(|(price, _)| price), "");
     for (name, value) in [
         ("side", side_word(held.side).to_owned()),
@@ -404,7 +400,7 @@ pub fn position(position: Option<&Position>, of: OfPosition<'_>, stream: bool) -
 
 /// Maintenance margin at a mark.
 fn maintenance(held: &Position, mark: Price, instrument: &Instrument) -> Money {
-    held.notional(mark).times(instrument.maintenance, Rounding::HalfEven).unwrap_or(Money::ZERO)
+    rules::maintenance(held.notional(mark), instrument).unwrap_or(Money::ZERO)
 }
 
 /// The wallet: one account with one coin.
