@@ -194,6 +194,8 @@ fn case_l4_case_l6_a_setting_that_is_refused_concerns_its_symbol_and_nothing_els
 fn small<P: Spoken>(seed: u64) -> World<P> {
     let mut start = Start::usual(seed);
     start.margins = vec![2_000];
+    // With names the account comes after the list, which nobody could ask brackets with.
+    start.symbols = vec![BTC];
     start.prepare = |core, no, _| core.set_leverage(no, symbol(BTC), 5, false).unwrap();
     let listings = &mut start.settings.venue.listings;
     let listed = &mut listings.iter_mut().find(|l| l.instrument.symbol == symbol(BTC)).unwrap().instrument;
