@@ -516,7 +516,8 @@ impl Core {
         match instrument.status {
             InstrumentStatus::Trading => Ok(()),
             InstrumentStatus::CloseOnly if closes => Ok(()),
-            InstrumentStatus::CloseOnly | InstrumentStatus::Halted => Err(Refusal::SymbolClosed),
+            InstrumentStatus::CloseOnly => Err(Refusal::SymbolOnlyReduces),
+            InstrumentStatus::Halted => Err(Refusal::SymbolClosed),
         }
     }
 }
