@@ -464,3 +464,157 @@ fn the_command_line_makes_a_master_key_and_wants_one() {
     let open_to_others = told.contains("chmod 600");
     assert!(open_to_others && !told.contains(texts[0].trim()), "{told}");
 }
+
+/// What a run of the command gave.
+struct Ran {
+    ok: bool,
+    out: String,
+    err: String,
+}
+
+/// Runs `coinbitclub keys` against a server. Nothing of `HIDDEN` may be seen by others or be printed.
+fn keys(server: &Server, token: &Path, arguments: &[&str], environment: &[(&str, &str)], piped: &str) -> Ran {
+    const HIDDEN: [&str; 5] =
+        ["nameOfCleosKey1234", "CleosSecret-xyzzy", "nameOfNextKey5678", "NextSecret-plugh", ED25519_PART];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
+    command.arg("keys").args(arguments).arg("--server").arg(format!("http://{}", server.address));
+    command.arg("--token-file").arg(token).env_remove("COINBITCLUB_TOKEN");
+    let pipe = std::process::Stdio::piped;
+    command.envs(environment.iter().copied()).stdin(pipe()).stdout(pipe()).stderr(pipe());
+    let mut child = command.spawn().expect("runs");
+    // While it waits for its input: as everybody on this machine sees it.
+    let seen = std::fs::read(format!("/proc/{}/cmdline", child.id())).expect("it runs");
+    // One that refuses before it reads closes its end.
+    let _ = child.stdin.take().expect("piped").write_all(piped.as_bytes());
+    let ended = child.wait_with_output().expect("ends");
+    for (place, bytes) in [("arguments", &seen), ("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
+        for hidden in HIDDEN {
+            assert!(!holds(bytes, hidden.as_bytes()), "{hidden} is in {place} of {arguments:?}");
+        }
+    }
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ran { ok: ended.status.success(), out: text(ended.stdout), err: text(ended.stderr) }
+}
+
+fn private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("set");
+}
+
+#[test]
+fn the_command_line_enters_shows_replaces_and_removes_keys() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = start(&dir.path().join("data"), 2);
+    let cleo = sign_up(&mut client(&server), "cleo@command.example.com");
+    let place = |name: &str| dir.path().join(name);
+    let (token, name, secret) = (place("token"), place("name"), place("secret"));
+    private(&token, &format!("{}\n", cleo.token));
+    private(&name, "nameOfCleosKey1234\n");
+    private(&secret, "CleosSecret-xyzzy\n");
+    let path = |path: &Path| path.to_str().expect("text").to_owned();
+    let (name_at, secret_at) = (path(&name), path(&secret));
+    let files = ["--key-type", "hmac", "--api-key-file", &name_at, "--secret-file", &secret_at];
+    let run = |arguments: &[&str]| keys(&server, &token, arguments, &[], "");
+    assert_eq!(run(&["list"]).out, "no accounts\n");
+
+    let added = run(&[&["add", "bybit:mainnet", "--egress", "203.0.113.7"], &files[..]].concat());
+    assert!(added.ok && added.out.starts_with("account 0: "), "{} {}", added.out, added.err);
+    let listed = run(&["list"]);
+    assert_eq!(listed.out, "  0  bybit:mainnet    hmac …1234     pending\n");
+    let told: Value = serde_json::from_str(&run(&["list", "--json"]).out).expect("JSON");
+    assert_eq!(told["accounts"][0]["egress"], "203.0.113.7");
+    assert_eq!(told["accounts"][0]["key"]["last4"], "1234");
+
+    // Another name from the environment, another secret from standard input, of another kind.
+    let next = [("COINBITCLUB_API_KEY", "nameOfNextKey5678")];
+    let piped = ["--key-type", "ed25519", "--secret-file", "-"];
+    let added = keys(&server, &token, &[&["add", "binance:testnet"], &piped[..]].concat(), &next, ED25519);
+    assert!(added.ok, "{}", added.err);
+    let piped = ["replace", "0", "--key-type", "hmac", "--secret-file", "-", "--json"];
+    let replaced = keys(&server, &token, &piped, &next, "NextSecret-plugh");
+    assert!(replaced.ok && serde_json::from_str::<Value>(&replaced.out).is_ok(), "{}", replaced.err);
+    let listed = run(&["list"]).out;
+    assert!(listed.contains("hmac …5678") && listed.contains("ed25519 …5678"), "{listed}");
+
+    // What is refused is said with what and where, by the server ...
+    let port = server.address.port().to_string();
+    let removed = run(&["remove", "7"]);
+    assert!(!removed.ok && removed.out.is_empty());
+    for part in ["DELETE", &port, "/api/accounts/7/key", "404", "unknown_account"] {
+        assert!(removed.err.contains(part), "{part}: {}", removed.err);
+    }
+    let refused = run(&[&["add", "bybit:testnet"], &files[..]].concat());
+    assert!(!refused.ok && refused.err.contains("venue_unavailable"), "{}", refused.err);
+    // ... and before it is asked.
+    for (arguments, environment, part) in [
+        (&["add", "bybit"][..], &next[..0], "bybit:testnet"),
+        (&["replace", "0"], &[("COINBITCLUB_API_SECRET", "NextSecret-plugh")], "give one of them"),
+    ] {
+        let ran = keys(&server, &token, &[arguments, &files[..]].concat(), environment, "");
+        assert!(!ran.ok && ran.err.contains(part), "{part}: {}", ran.err);
+    }
+    let both = ["replace", "0", "--key-type", "hmac", "--api-key-file", "-", "--secret-file", "-"];
+    let ran = run(&both);
+    assert!(!ran.ok && ran.err.contains("more than one"), "{}", ran.err);
+    let ran = run(&["replace", "0", "--key-type", "hmac", "--api-key-file", &name_at]);
+    assert!(!ran.ok && ran.err.contains("COINBITCLUB_API_SECRET"), "{}", ran.err);
+    for file in [&secret, &token] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640)).expect("set");
+        let ran = run(&[&["replace", "0"], &files[..]].concat());
+        assert!(!ran.ok && ran.err.contains("0640") && ran.err.contains("chmod 600"), "{}", ran.err);
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("set");
+    }
+    assert!(run(&["list"]).out.contains("hmac …5678"), "nothing was entered meanwhile");
+
+    let removed = run(&["remove", "0"]);
+    assert!(removed.ok && removed.out.contains("no key any more"), "{}", removed.err);
+    assert!(run(&["list"]).out.contains("no key         missing"));
+    private(&token, "nonsense");
+    let ran = run(&["list"]);
+    assert!(!ran.ok && ran.err.contains("401 unauthorized"), "{}", ran.err);
+    server.stop().expect("ends");
+}
+
+#[test]
+fn a_key_does_not_leave_this_machine_in_the_clear_and_is_not_told_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("token");
+    private(&at, "nonsense");
+    let run = |server: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
+        command
+            .args(["keys", "replace", "0", "--key-type", "hmac", "--server", server, "--token-file"])
+            .arg(&at);
+        command
+            .env("COINBITCLUB_API_KEY", "nameOfCleosKey1234")
+            .env("COINBITCLUB_API_SECRET", "CleosSecret-xyzzy");
+        let ended = command.output().expect("runs");
+        assert!(!ended.status.success() && ended.stdout.is_empty());
+        String::from_utf8(ended.stderr).expect("text")
+    };
+    let told = run("http://203.0.113.9:3000");
+    assert!(told.contains("in the clear") && told.contains("https://"), "{told}");
+    let told = run("ftp://127.0.0.1");
+    assert!(told.contains("--server ftp://127.0.0.1"), "{told}");
+    // What answers there is another program, which sends back what it got.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let echo = std::thread::spawn(move || {
+        use std::io::Read;
+        let (mut socket, _) = listener.accept().expect("somebody comes");
+        let mut got = vec![0; 4_096];
+        let mut length = 0;
+        while !holds(&got[..length], b"}") {
+            length += socket.read(&mut got[length..]).expect("a request");
+        }
+        let head = format!("HTTP/1.1 500 X\r\nContent-Length: {length}\r\n\r\n");
+        socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(&got[..length])).expect("answered");
+        got.truncate(length);
+        got
+    });
+    let told = run(&format!("http://{address}"));
+    assert!(holds(&echo.join().expect("no panic"), b"CleosSecret-xyzzy"), "it was there to be told back");
+    assert!(told.contains("500") && !told.contains("xyzzy") && !told.contains("nonsense"), "{told}");
+}

@@ -221,4 +221,14 @@ fn the_blocking_client_speaks_with_the_server_that_it_trusts_and_with_no_other()
         assert!(matches!(failed, Err(ClientError::Transfer { .. })), "{failed:?}");
     }
     assert!(matches!(ask(&trusted, "no/name"), Err(ClientError::Name(_))));
+    // The commands about keys believe whom they are told to believe.
+    let keys = |authority: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
+        command.args(["keys", "list", "--server", &served.https, "--ca-file"]).arg(authority);
+        let output = command.env("COINBITCLUB_TOKEN", "nonsense").output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let (told, untrusted) = (keys(&trusted), keys(&other));
+    assert!(told.contains("401 unauthorized"), "{told}");
+    assert!(untrusted.contains("certificate") && !untrusted.contains("401"), "{untrusted}");
 }

@@ -5,6 +5,7 @@ mod http;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -162,6 +163,22 @@ fn a_signal_trades_on_both_exchanges_and_survives_a_restart() {
         if rows.len() == 2 && rows.iter().all(tells) { Ok(()) } else { Err(status.to_string()) }
     });
 
+    // The key of an account with an open position stays, and the command says why.
+    let token = house.dir.path().join("token");
+    let remove = |house: &House, person: &Person| {
+        std::fs::write(&token, &person.token).expect("written");
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).expect("set");
+        let ran = Command::new(env!("CARGO_BIN_EXE_coinbitclub"))
+            .args(["keys", "remove", "0", "--server", &format!("http://{}", house.server().address)])
+            .arg("--token-file")
+            .arg(&token)
+            .output()
+            .expect("runs");
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    let (done, told) = remove(&house, &people[0]);
+    assert!(!done && told.contains("409 key_in_use"), "{told}");
+
     // A restart: what is open at the exchange is what the server knows, and it can be closed.
     drop(client);
     house.server.take().expect("running").stop().expect("stops");
@@ -180,5 +197,9 @@ fn a_signal_trades_on_both_exchanges_and_survives_a_restart() {
         });
         let told = positions(&mut client, &person);
         assert_eq!(told["recent"][0]["close_reason"], "SIGNAL", "{told}");
+        until("nothing is open, and the key can go", || {
+            let (done, told) = remove(&house, &person);
+            if done { Ok(()) } else { Err(told) }
+        });
     }
 }

@@ -27,7 +27,8 @@ pub fn new_master() -> Result<(), String> {
     Ok(())
 }
 
-fn place(word: &str) -> Option<(VenueKind, Environment)> {
+/// Reads `bybit:testnet`.
+pub(super) fn place(word: &str) -> Option<(VenueKind, Environment)> {
     let (venue, environment) = word.split_once(':')?;
     let venue = match venue {
         "binance" => VenueKind::Binance,
@@ -47,23 +48,29 @@ pub(super) fn live(words: &[String]) -> Result<LiveVenues, String> {
     })
 }
 
+/// A server by its URL: `http://127.0.0.1:4000`, without a path.
+pub(super) fn address(url: &str) -> Option<(Security, String, u16)> {
+    let (security, authority) = match url.split_once("://")? {
+        ("http", rest) => (Security::Plain, rest),
+        ("https", rest) => (Security::Tls, rest),
+        _ => return None,
+    };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let default = if security == Security::Tls { 443 } else { 80 };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, port.parse().ok()?),
+        _ => (authority, default),
+    };
+    let usable = !host.is_empty() && !host.contains('/');
+    usable.then(|| (security, host.to_owned(), port))
+}
+
 /// Reads `bybit:testnet=http://127.0.0.1:4000`.
 pub(super) fn live_at(word: &str) -> Result<LiveAt, String> {
     let parsed = word.split_once('=').and_then(|(named, url)| {
         let (venue, environment) = place(named)?;
-        let (security, authority) = match url.split_once("://")? {
-            ("http", rest) => (Security::Plain, rest),
-            ("https", rest) => (Security::Tls, rest),
-            _ => return None,
-        };
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let default = if security == Security::Tls { 443 } else { 80 };
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !authority.ends_with(']') => (host, port.parse().ok()?),
-            _ => (authority, default),
-        };
-        let usable = !host.is_empty() && !host.contains('/');
-        usable.then(|| LiveAt { venue, environment, host: host.to_owned(), port, security })
+        let (security, host, port) = address(url)?;
+        Some(LiveAt { venue, environment, host, port, security })
     });
     parsed.ok_or_else(|| {
         format!("--live-at {word}: an exchange, an equals sign and http:// or https:// with host and port, such as bybit:testnet=http://127.0.0.1:4000")

@@ -20,6 +20,7 @@ pub mod rules_file;
 pub mod serve;
 pub mod sim;
 pub mod tune;
+pub mod user_keys;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Makes a data directory from a backup, whole or up to a point in time.
     Restore(restore::RestoreArgs),
-    /// Master keys, under which users' exchange keys are sealed.
+    /// A user's exchange keys at a running server, and master keys, under which servers seal them.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -200,6 +201,14 @@ enum LogCommand {
 enum KeysCommand {
     /// Prints a fresh master key to standard output, and its id to standard error.
     NewMaster,
+    /// Prints the accounts of a user, and of their keys type, last four characters, health and days left.
+    List(user_keys::ListArgs),
+    /// Opens an account on an exchange by entering its key.
+    Add(user_keys::AddArgs),
+    /// Enters another key for an account.
+    Replace(user_keys::ReplaceArgs),
+    /// Takes an account's key away; refused while a position is open or an order is live.
+    Remove(user_keys::RemoveArgs),
 }
 
 #[derive(Subcommand)]
@@ -249,7 +258,13 @@ pub fn main() -> ExitCode {
         Command::Log { command: LogCommand::Digest { dir } } => log::digest(&dir),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => restore::restore(&args),
-        Command::Keys { command: KeysCommand::NewMaster } => keys::new_master(),
+        Command::Keys { command } => match command {
+            KeysCommand::NewMaster => keys::new_master(),
+            KeysCommand::List(args) => user_keys::list(&args),
+            KeysCommand::Add(args) => user_keys::add(&args),
+            KeysCommand::Replace(args) => user_keys::replace(&args),
+            KeysCommand::Remove(args) => user_keys::remove(&args),
+        },
         Command::Market { command: MarketCommand::Fetch(args) } => fetch::fetch(&args),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
         Command::Paper(args) => paper::paper(&args),

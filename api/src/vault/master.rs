@@ -8,8 +8,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -17,6 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use engine::seam::Entropy;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use super::private_file::{self, FileError};
 
 /// The variable that holds master keys.
 pub const VARIABLE: &str = "COINBITCLUB_MASTER_KEY";
@@ -260,15 +260,8 @@ impl MasterKeys {
 
 /// Reads a file of master keys; with `private`, only when nobody else can.
 fn read(path: &Path, private: bool) -> Result<Zeroizing<String>, MasterError> {
-    let unreadable = |source| MasterError::Unreadable { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    // Of the file that was opened, not of whatever has its name by now.
-    let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
-    if private && mode & 0o077 != 0 {
-        return Err(MasterError::Open { path: path.to_owned(), mode });
-    }
-    // One that grows is not followed: a byte more than the bound is enough to refuse it.
-    let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES_MAX + 2));
-    file.take(TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
+    private_file::read(path, TEXT_BYTES_MAX, private).map_err(|error| match error {
+        FileError::Unreadable { path, source } => MasterError::Unreadable { path, source },
+        FileError::Open { path, mode } => MasterError::Open { path, mode },
+    })
 }

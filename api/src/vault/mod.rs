@@ -15,6 +15,7 @@
 //! **Never**: writes plaintext anywhere, or opens what it cannot authenticate.
 
 pub mod master;
+pub mod private_file;
 pub mod secret;
 
 use engine::core::ids::{AccountId, UserId};

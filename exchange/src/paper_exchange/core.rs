@@ -165,8 +165,13 @@ impl Core {
 
     /// Sets the time and returns the exchange's. Every call of a face happens at this time.
     pub fn set_time(&mut self, now: Timestamp) -> Timestamp {
+        self.set_time_off(now, 0)
+    }
+
+    /// The same by a clock that is off by so many milliseconds more, until the time is set again.
+    pub(super) fn set_time_off(&mut self, now: Timestamp, ms: i64) -> Timestamp {
         let real = self.clock.standing.unwrap_or(now);
-        let skew = i128::from(self.clock.skew_ms) * 1_000;
+        let skew = (i128::from(self.clock.skew_ms) + i128::from(ms)) * 1_000;
         let told = i128::from(real.0).saturating_add(skew).max(1);
         self.now = Timestamp(u64::try_from(told).unwrap_or(u64::MAX));
         self.now
@@ -511,7 +516,8 @@ impl Core {
         match instrument.status {
             InstrumentStatus::Trading => Ok(()),
             InstrumentStatus::CloseOnly if closes => Ok(()),
-            InstrumentStatus::CloseOnly | InstrumentStatus::Halted => Err(Refusal::SymbolClosed),
+            InstrumentStatus::CloseOnly => Err(Refusal::SymbolOnlyReduces),
+            InstrumentStatus::Halted => Err(Refusal::SymbolClosed),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use engine::core::ids::Timestamp;
 
-use super::accounts::FaceKind;
+use super::accounts::{AccountNo, FaceKind};
 use super::binance::Binance;
 use super::bybit::Bybit;
 use super::core::{Core, CoreSettings};
@@ -94,9 +94,11 @@ impl PaperExchange {
         let (executed, delay_ms) = match &fault {
             Some(RequestFault::Answer { executed, .. } | RequestFault::Lost { executed }) => (*executed, 0),
             Some(RequestFault::Latency { ms }) => (true, *ms),
-            None => (true, 0),
+            Some(RequestFault::Skew { .. } | RequestFault::ExpireListenKey) | None => (true, 0),
         };
+        self.disturb(now, account, fault.as_ref());
         let answer = executed.then(|| with_face!(self, kind, now, |face, desk| face.http(desk, from, call)));
+        self.core.set_time(now);
         self.settle(now);
         let what = match (fault, answer) {
             (Some(RequestFault::Lost { .. }), _) => Outcome::Drop,
@@ -152,11 +154,13 @@ impl PaperExchange {
                 self.out.delay_micros = ms.saturating_mul(1_000);
                 true
             }
-            None => true,
+            Some(RequestFault::Skew { .. } | RequestFault::ExpireListenKey) | None => true,
         };
+        self.disturb(now, account, fault.as_ref());
         if executed {
             with_face!(self, kind, now, |face, desk| face.socket_message(desk, from, conn, text));
         }
+        self.core.set_time(now);
         self.out.muted = None;
         self.out.delay_micros = 0;
         match fault {
@@ -167,9 +171,25 @@ impl PaperExchange {
                     self.out.answer(conn, answer);
                 }
             }
-            Some(RequestFault::Latency { .. }) | None => {}
+            Some(
+                RequestFault::Latency { .. } | RequestFault::Skew { .. } | RequestFault::ExpireListenKey,
+            )
+            | None => {}
         }
         self.settle(now);
+    }
+
+    /// What a rule does to the exchange before a request of this account is worked off. A skewed clock lasts until the time is set
+    /// again.
+    fn disturb(&mut self, now: Timestamp, account: Option<AccountNo>, fault: Option<&RequestFault>) {
+        match (fault, account) {
+            (Some(RequestFault::Skew { ms }), _) => drop(self.core.set_time_off(now, *ms)),
+            (Some(RequestFault::ExpireListenKey), Some(account)) => {
+                let PaperExchange { core, faults, binance, out, .. } = self;
+                binance.expire_listen_key(&mut Desk { core, out, faults, now }, account);
+            }
+            _ => {}
+        }
     }
 
     /// A WebSocket has ended, in whatever way.
@@ -231,6 +251,15 @@ impl PaperExchange {
         match of {
             FaceKind::Binance => self.binance.ban(now, from, micros),
             FaceKind::Bybit => self.bybit.ban(now, from, micros),
+        }
+    }
+
+    /// Takes all that an account may order within its window, as another program of its user would: 300 orders of 10 s on Binance, each
+    /// second's orders on Bybit. What it asks then is refused (-1015, 10006) until the moment that is returned.
+    pub fn exhaust(&mut self, now: Timestamp, of: FaceKind, account: AccountNo) -> Timestamp {
+        match of {
+            FaceKind::Binance => self.binance.exhaust(now, account),
+            FaceKind::Bybit => self.bybit.exhaust(now, account),
         }
     }
 

@@ -78,7 +78,8 @@ impl Outbox {
     fn event(&mut self, conn: ConnNo, text: String, fault: Option<StreamFault>) {
         match fault {
             None => self.put(conn, 0, SocketOut::Text(text)),
-            Some(StreamFault::Lose) => {}
+            // The end of the key is told instead.
+            Some(StreamFault::Lose | StreamFault::ExpireListenKey) => {}
             Some(StreamFault::Duplicate) => {
                 self.put(conn, 0, SocketOut::Text(text.clone()));
                 self.put(conn, 0, SocketOut::Text(text));

@@ -95,6 +95,15 @@ pub enum Fault {
     Lose,
     /// The stream breaks off instead of telling an event.
     Drop,
+    /// The request is judged and stamped by a clock that is off by so much more than the exchange's own: what is refused for its
+    /// time is refused by the check itself.
+    Skew {
+        /// Milliseconds; the clock is ahead when it is above zero.
+        ms: i64,
+    },
+    /// The listenKey of the account ends before the request, or instead of the event, and its streams are told. Bybit has none:
+    /// there the rule meets nothing.
+    ExpireListenKey,
 }
 
 /// A rule.
@@ -122,6 +131,8 @@ pub(super) enum RequestFault {
     Latency { ms: u64 },
     Answer { with: FaultAnswer, executed: bool },
     Lost { executed: bool },
+    Skew { ms: i64 },
+    ExpireListenKey,
 }
 
 /// What a rule does to an event of a stream.
@@ -132,7 +143,11 @@ pub(super) enum StreamFault {
     Withhold { ms: u64 },
     Lose,
     Drop,
+    ExpireListenKey,
 }
+
+/// The event that tells the end of a listenKey: no rule makes another end of it.
+pub(super) const LISTEN_KEY_EXPIRED: &str = "listenKeyExpired";
 
 /// The rules in force.
 #[derive(Debug, Default)]
@@ -142,6 +157,8 @@ pub struct Faults {
     looks: u64,
     next_id: u64,
     struck: VecDeque<Struck>,
+    /// Accounts whose listenKey ends by a rule that met an event. They are taken after each event.
+    expiring: Vec<AccountNo>,
 }
 
 impl Faults {
@@ -191,11 +208,18 @@ impl Faults {
 
     fn decide(&mut self, kind: &str, whose: Whose, of_stream: bool) -> Option<Fault> {
         for active in &mut self.rules {
-            let wanted = matches!(
-                active.rule.fault,
-                Fault::Duplicate | Fault::Reorder | Fault::Withhold { .. } | Fault::Lose | Fault::Drop
-            );
-            if wanted != of_stream || !matches(&active.rule.on, kind) {
+            let meets = match active.rule.fault {
+                Fault::Duplicate | Fault::Reorder | Fault::Withhold { .. } | Fault::Lose | Fault::Drop => {
+                    of_stream
+                }
+                Fault::ExpireListenKey => {
+                    whose.face == FaceKind::Binance
+                        && whose.account.is_some()
+                        && kind.strip_prefix("stream ") != Some(LISTEN_KEY_EXPIRED)
+                }
+                _ => !of_stream,
+            };
+            if !meets || !matches(&active.rule.on, kind) {
                 continue;
             }
             active.matched += 1;
@@ -231,6 +255,8 @@ impl Faults {
             Fault::Overload { executed } => answer(FaultAnswer::Overload, executed),
             Fault::Code { code, executed } => answer(FaultAnswer::Code(code), executed),
             Fault::Lost { executed } => Some(RequestFault::Lost { executed }),
+            Fault::Skew { ms } => Some(RequestFault::Skew { ms }),
+            Fault::ExpireListenKey => Some(RequestFault::ExpireListenKey),
             _ => None,
         }
     }
@@ -245,8 +271,17 @@ impl Faults {
             Fault::Withhold { ms } => Some(StreamFault::Withhold { ms }),
             Fault::Lose => Some(StreamFault::Lose),
             Fault::Drop => Some(StreamFault::Drop),
+            Fault::ExpireListenKey => {
+                self.expiring.extend(whose.account);
+                Some(StreamFault::ExpireListenKey)
+            }
             _ => None,
         }
+    }
+
+    /// An account whose listenKey is to end now.
+    pub(super) fn take_expiring(&mut self) -> Option<AccountNo> {
+        self.expiring.pop()
     }
 }
 

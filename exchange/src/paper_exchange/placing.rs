@@ -74,7 +74,6 @@ impl Core {
         if takes && spec.life == Life::PostOnly && !spec.accept_first {
             return Err(Refusal::WouldTake);
         }
-        let order = self.number(no, &mut spec);
         let ends = match spec.life {
             Life::PostOnly if takes => Some(EndReason::WouldTake),
             Life::FillOrKill if !takes || self.venue.depth(spec.symbol) < Some(spec.quantity) => {
@@ -82,6 +81,10 @@ impl Core {
             }
             _ => None,
         };
+        if ends == Some(EndReason::Immediate) && !spec.accept_first {
+            return Err(Refusal::NotFilledAtOnce);
+        }
+        let order = self.number(no, &mut spec);
         if let Some(reason) = ends {
             self.file(order, no, spec, State::New);
             self.tell_order(order, Change::New);

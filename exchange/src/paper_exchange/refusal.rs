@@ -15,6 +15,9 @@ pub enum Refusal {
     /// The symbol takes no orders (of this kind) now.
     #[error("the symbol takes no such orders now")]
     SymbolClosed,
+    /// The symbol takes orders that close only.
+    #[error("the symbol takes closing orders only")]
+    SymbolOnlyReduces,
     /// A price of zero or less.
     #[error("price not above zero")]
     PriceZero,
@@ -57,6 +60,9 @@ pub enum Refusal {
     /// Post-only, and it would take.
     #[error("the post-only order would take")]
     WouldTake,
+    /// Fill or kill, and it could not be filled at once.
+    #[error("the fill-or-kill order could not be filled at once")]
+    NotFilledAtOnce,
     /// The client's id is in use.
     #[error("the client's id is in use")]
     DuplicateId,

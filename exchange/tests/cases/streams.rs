@@ -3,7 +3,6 @@
 use engine::core::ids::Leg;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
-use exchange::paper_exchange::FaceKind;
 use exchange::paper_exchange::faults::{Fault, When};
 
 use super::*;
@@ -332,22 +331,61 @@ fn an_event_of_a_shared_stream_reaches_its_own_account_at_once() {
 
 #[test]
 fn case_r2_while_the_address_is_banned_nothing_is_asked_or_opened_and_exits_go_right_after() {
-    fn on<P: Spoken>(face: FaceKind, span: u64) {
+    fn on<P: Spoken>(span: u64) {
         let mut world = opened::<P>(50, 1);
-        world.ban(face, span);
+        world.ban(span);
         // What is open ends meanwhile, and an exit is wanted.
         world.cut_sockets();
         world.signal(SignalKind::CloseAll, BTC);
         world.step(5 * SECOND);
-        let asked = world.exchange.breaches(face).while_banned;
+        let asked = world.exchange.breaches(P::FACE).while_banned;
         assert!(asked > 0, "it was told: {}", world.picture());
         world.step(span - 6 * SECOND);
-        let on = world.exchange.breaches(face).while_banned - asked;
+        let on = world.exchange.breaches(P::FACE).while_banned - asked;
         assert_eq!(on, 0, "asked on: {}", world.picture());
         assert!(held(&world, 0) != 0, "nothing gets there");
         world.until("flat there", 10 * SECOND, |w| held(w, 0) == 0);
         settled(&mut world);
     }
-    on::<Binance>(FaceKind::Binance, 60 * SECOND);
-    on::<Bybit>(FaceKind::Bybit, 600 * SECOND);
+    on::<Binance>(60 * SECOND);
+    on::<Bybit>(600 * SECOND);
+}
+
+#[test]
+fn case_t1_case_t3_what_the_exchange_judges_or_stamps_by_a_wrong_clock_is_done_once() {
+    fn on<P: Spoken>() {
+        // Refused for being ahead or too old, and taken with the time of another clock.
+        for ms in [-3_000, 7_000, -900, 3_000] {
+            let mut world = ready::<P>(51, 1);
+            rule_on_orders(&mut world, When::Next(1), &Fault::Skew { ms });
+            world.signal(LONG, BTC);
+            world.until("open", 30 * SECOND, World::is_open);
+            assert!(world.exchange.faults.rules().any(|(.., applied)| applied > 0), "{}", world.picture());
+            assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{ms}: {}", world.picture());
+            closed(&mut world);
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn case_s1_a_key_that_ends_in_the_middle_of_an_order_or_of_what_is_told_hides_nothing() {
+    for on in [
+        "order.place",
+        "algoOrder.place",
+        "stream ORDER_TRADE_UPDATE",
+        "stream ACCOUNT_UPDATE",
+        "stream ALGO_UPDATE",
+    ] {
+        let mut world = ready::<Binance>(52, 2);
+        rule(&mut world, on, When::Next(1), Fault::ExpireListenKey);
+        world.signal(LONG, BTC);
+        world.until("open", 30 * SECOND, World::is_open);
+        let met: Vec<u64> = world.exchange.faults.rules().map(|(.., applied)| applied).collect();
+        assert_eq!(met, [1], "{on}: {}", world.picture());
+        let bare = world.traders.iter().map(|t| t.bare_longest).max().unwrap();
+        assert!(bare < 5 * SECOND, "{on}: {bare} µs; {}", world.picture());
+        closed(&mut world);
+    }
 }

@@ -250,7 +250,8 @@ fn lives_end_as_they_say() {
     let until = limit("50000", Life::Until(bench.now.plus_micros(1_500_000)));
     let core = &mut bench.core;
     let far = core.place(bench.account, far).unwrap();
-    let kill = core.place(bench.account, kill).unwrap();
+    assert_eq!(core.place(bench.account, kill.clone()), Err(Refusal::NotFilledAtOnce));
+    let kill = core.place(bench.account, OrderSpec { accept_first: true, ..kill }).unwrap();
     assert_eq!(core.place(bench.account, post.clone()), Err(Refusal::WouldTake));
     let post = core.place(bench.account, OrderSpec { accept_first: true, ..post }).unwrap();
     let until = core.place(bench.account, until).unwrap();

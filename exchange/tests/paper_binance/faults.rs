@@ -174,3 +174,106 @@ fn case_r1_the_weight_of_an_address_is_shared_by_its_accounts() {
     paper.from = crate::support::ELSEWHERE;
     paper.ok("GET", "/fapi/v1/time", &[]);
 }
+
+#[test]
+fn case_t1_a_request_is_judged_and_stamped_by_a_clock_that_is_off() {
+    for (ms, expected) in [(-3_000, Some(-1021)), (-999, None), (4_000, None), (5_001, Some(-1021))] {
+        let mut paper = Paper::new();
+        paper.exchange.faults.add(rule("POST /fapi/v1/order", Fault::Skew { ms })).unwrap();
+        let answer = paper.signed("POST", "/fapi/v1/order", &ORDER);
+        let taken = (answer.status != 200).then(|| code(&answer));
+        assert_eq!(taken, expected, "{ms}: {}", answer.body);
+        assert_eq!(position(&mut paper), if expected.is_none() { "0.01" } else { "0" }, "{ms}");
+        if expected.is_none() {
+            let named = [("symbol", "BTCUSDT"), ("origClientOrderId", "intent")];
+            let order = paper.ok("GET", "/fapi/v1/order", &named);
+            let off = order["time"].as_i64().unwrap() - i64::try_from(paper.now.millis()).unwrap();
+            assert_eq!(off, ms, "the order has the time of that clock");
+        } else if ms < 0 {
+            assert!(answer.body.contains("ahead of the server's time"), "{}", answer.body);
+        }
+        // The clock is right again.
+        let told = paper.ok("GET", "/fapi/v1/time", &[])["serverTime"].as_u64();
+        assert_eq!(told, Some(paper.now.millis()));
+    }
+    // Over a socket alike.
+    let mut paper = Paper::new();
+    paper.open(9, "/ws-fapi/v1");
+    paper.exchange.faults.add(rule("time", Fault::Skew { ms: -2_500 })).unwrap();
+    let time = |paper: &mut Paper| {
+        paper.say(9, r#"{"id":5,"method":"time"}"#);
+        paper.texts(9)[0]["result"]["serverTime"].as_i64().unwrap()
+    };
+    let now = i64::try_from(paper.now.millis()).unwrap();
+    assert_eq!((time(&mut paper), time(&mut paper)), (now - 2_500, now));
+}
+
+#[test]
+fn case_s1_a_listen_key_ends_at_a_request_or_an_event_and_only_that_accounts() {
+    let run = |on: &str| {
+        let mut paper = Paper::new();
+        let mut keys = Vec::new();
+        for (conn, name) in [(1, "ana"), (2, "bob")] {
+            paper.credential = crate::support::credential(name);
+            let made = paper.ok("POST", "/fapi/v1/listenKey", &[]);
+            keys.push(made["listenKey"].as_str().unwrap().to_owned());
+            paper.open(conn, &format!("/private/ws?listenKey={}", keys[keys.len() - 1]));
+        }
+        paper.credential = crate::support::credential("ana");
+        let rule = rule(on, Fault::ExpireListenKey);
+        paper.exchange.faults.add(rule).unwrap();
+        let placed = paper.ok("POST", "/fapi/v1/order", &ORDER);
+        assert_eq!(placed["clientOrderId"], "intent", "the request is worked off");
+        let told = paper.texts(1);
+        let names: Vec<String> = told.iter().map(|event| event["e"].as_str().unwrap().to_owned()).collect();
+        let end = told.last().unwrap();
+        assert_eq!(end["listenKey"].as_str(), Some(keys[0].as_str()), "{told:?}");
+        assert!(paper.texts(2).is_empty(), "the other account's lives");
+        assert_eq!(paper.code("PUT", "/fapi/v1/listenKey", &[]), -1125);
+        let next = paper.ok("POST", "/fapi/v1/listenKey", &[])["listenKey"].as_str().unwrap().to_owned();
+        assert_ne!(next, keys[0]);
+        paper.credential = crate::support::credential("bob");
+        assert_eq!(paper.ok("PUT", "/fapi/v1/listenKey", &[])["listenKey"].as_str(), Some(keys[1].as_str()));
+        names
+    };
+    const END: &str = "listenKeyExpired";
+    assert_eq!(run("POST /fapi/v1/order"), [END], "before the request: what it causes is not told");
+    assert_eq!(run("stream ORDER_TRADE_UPDATE"), [END], "instead of the event");
+    assert_eq!(run("stream ACCOUNT_UPDATE"), ["ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE", END]);
+    assert_eq!(run("stream *"), [END], "its own end does not end it again");
+    // What is nobody's ends nothing.
+    let mut paper = Paper::new();
+    paper.ok("POST", "/fapi/v1/listenKey", &[]);
+    paper.exchange.faults.add(rule("GET /fapi/v1/time", Fault::ExpireListenKey)).unwrap();
+    answer(paper.raw("GET", "/fapi/v1/time", "", ""));
+    assert_eq!(
+        paper.exchange.faults.rules().map(|(.., matched, applied)| (matched, applied)).collect::<Vec<_>>(),
+        [(0, 0)]
+    );
+    paper.ok("PUT", "/fapi/v1/listenKey", &[]);
+}
+
+#[test]
+fn the_new_faults_are_planted_by_route_as_they_are_written() {
+    let mut paper = Paper::new();
+    for fault in [r#"{"kind":"skew","ms":-3000}"#, r#"{"kind":"expire_listen_key"}"#] {
+        let rule = format!(r#"{{"on":"POST /fapi/v1/order","when":{{"next":1}},"fault":{fault}}}"#);
+        let answer = answer(paper.raw("POST", "/paper/faults", "", &rule));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let planted: Vec<_> = paper.exchange.faults.rules().map(|(_, rule, ..)| rule.fault.clone()).collect();
+    assert_eq!(planted, [Fault::Skew { ms: -3_000 }, Fault::ExpireListenKey]);
+}
+
+#[test]
+fn an_account_whose_orders_are_used_up_is_refused_until_the_window_ends() {
+    let mut paper = Paper::new();
+    let until = paper.exchange.exhaust(paper.now, exchange::paper_exchange::FaceKind::Binance, paper.account);
+    let answer = paper.signed("POST", "/fapi/v1/order", &ORDER);
+    assert_eq!((answer.status, code(&answer)), (429, -1015));
+    paper.credential = crate::support::credential("bob");
+    paper.market("BUY", "0.01");
+    paper.credential = crate::support::credential("ana");
+    paper.wait_ms(until.micros_since(paper.now).div_ceil(1_000));
+    paper.market("BUY", "0.01");
+}

@@ -1,6 +1,7 @@
 //! Orders over Binance's REST: every filter has its code, and queries tell what streams and the venue tell.
 
 use crate::support::Paper;
+use engine::core::instrument::{Instrument, InstrumentStatus};
 
 const ORDER: &str = "/fapi/v1/order";
 const ALGO: &str = "/fapi/v1/algoOrder";
@@ -26,6 +27,8 @@ fn case_x1_x2_x5_every_filter_has_its_code() {
     for (changes, code) in [
         (&[("price", "59000.123")][..], -1111),
         (&[("price", "59000.05")], -4014),
+        (&[("price", "0.05")], -4013),
+        (&[("side", "SELL"), ("price", "1000000.1")], -4002),
         (&[("price", "5.9e4")], -1100),
         (&[("price", "0")], -4001),
         (&[("price", "")], -1102),
@@ -44,6 +47,7 @@ fn case_x1_x2_x5_every_filter_has_its_code() {
         (&[("timeInForce", "NEVER")], -1115),
         (&[("timeInForce", "")], -1102),
         (&[("timeInForce", "GTX"), ("price", "60000")], -5022),
+        (&[("timeInForce", "FOK")], -5021),
         (&[("timeInForce", "GTD"), ("goodTillDate", "1700000100000")], -4209),
         (&[("newClientOrderId", "a b")], -4015),
         (&[("newClientOrderId", "1234567890123456789012345678901234567")], -4015),
@@ -54,6 +58,60 @@ fn case_x1_x2_x5_every_filter_has_its_code() {
         assert_eq!(paper.code("POST", ORDER, &with(&LIMIT, changes)), code, "{changes:?}");
     }
     assert!(paper.ok("GET", "/fapi/v1/openOrders", &[]).as_array().unwrap().is_empty());
+    let all = paper.ok("GET", "/fapi/v1/allOrders", &[("symbol", "BTCUSDT")]);
+    assert!(all.as_array().unwrap().is_empty(), "what was refused is in no history: {all}");
+}
+
+#[test]
+fn what_a_listing_does_not_take_has_its_code() {
+    let mut venue = exchange::paper_exchange::CoreSettings::venue();
+    let mut listed = |symbol: &str, change: fn(&mut Instrument)| {
+        let found = venue.listings.iter_mut().find(|l| l.instrument.symbol.as_str() == symbol).unwrap();
+        change(&mut found.instrument);
+    };
+    listed("BTCUSDT", |btc| btc.status = InstrumentStatus::CloseOnly);
+    listed("ETHUSDT", |eth| eth.status = InstrumentStatus::Halted);
+    listed("SOLUSDT", |sol| {
+        sol.step = "0.05".parse().unwrap();
+        sol.quantity_min = "0.25".parse().unwrap();
+    });
+    let mut paper = Paper::with(venue);
+    paper.price("SOLUSDT", "150");
+    let sol = [("symbol", "SOLUSDT"), ("price", "149")];
+    for (changes, code) in [
+        (vec![], -4140),
+        (vec![("reduceOnly", "true")], -2022),
+        (vec![("symbol", "ETHUSDT"), ("price", "2999")], -4141),
+        (with(&sol, &[("quantity", "0.2")]), -4004),
+        (with(&sol, &[("quantity", "0.28")]), -4023),
+    ] {
+        assert_eq!(paper.code("POST", ORDER, &with(&LIMIT, &changes)), code, "{changes:?}");
+    }
+    paper.ok("POST", ORDER, &with(&LIMIT, &with(&sol, &[("quantity", "0.25")])));
+}
+
+#[test]
+fn a_symbol_has_two_hundred_orders_and_an_account_two_hundred_triggers() {
+    let mut paper = Paper::new();
+    paper.market("BUY", "0.1");
+    let order = with(&LIMIT, &[("quantity", "0.002"), ("price", "57000")]);
+    let stop = [
+        ("algoType", "CONDITIONAL"),
+        ("symbol", "BTCUSDT"),
+        ("side", "SELL"),
+        ("type", "STOP_MARKET"),
+        ("triggerPrice", "50000"),
+        ("quantity", "0.002"),
+        ("reduceOnly", "true"),
+    ];
+    for (path, values, code) in [(ORDER, &order[..], -2025), (ALGO, &stop[..], -4045)] {
+        for _ in 0..200 {
+            // Ten seconds have room for 300.
+            paper.wait_ms(50);
+            paper.ok("POST", path, values);
+        }
+        assert_eq!(paper.code("POST", path, values), code);
+    }
 }
 
 #[test]
@@ -219,6 +277,11 @@ fn case_l1_settings_have_their_codes() {
     assert_eq!(set(&mut paper, "/fapi/v1/marginType", ("marginType", "CROSSED")), -4048);
     assert_eq!(set(&mut paper, "/fapi/v1/positionSide/dual", ("dualSidePosition", "true")), -4068);
     assert_eq!(set(&mut paper, "/fapi/v1/leverage", ("leverage", "5")), -4161);
+    // With cross margin it may go down as far as the wallet goes.
+    let eth = [("symbol", "ETHUSDT"), ("side", "BUY"), ("type", "MARKET"), ("quantity", "5")];
+    paper.ok("POST", ORDER, &eth);
+    assert_eq!(paper.code("POST", "/fapi/v1/leverage", &[("symbol", "ETHUSDT"), ("leverage", "1")]), -2028);
+    paper.ok("POST", ORDER, &with(&eth, &[("side", "SELL")]));
     paper.market("SELL", "0.01");
     assert_eq!(set(&mut paper, "/fapi/v1/positionSide/dual", ("dualSidePosition", "true")), 0);
     assert_eq!(paper.ok("GET", "/fapi/v1/accountConfig", &[])["dualSidePosition"].as_bool(), Some(true));

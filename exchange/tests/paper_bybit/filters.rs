@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::*;
+use engine::core::instrument::InstrumentStatus;
+use exchange::paper::PaperSettings;
 
 #[test]
 fn each_check_has_its_code() {
@@ -54,6 +56,20 @@ fn each_check_has_its_code() {
     assert_eq!(bench.position(&client)["size"], "0", "nothing of it was executed");
     let open = bench.get(&client, "/v5/order/realtime", "category=linear&settleCoin=USDT&openOnly=1");
     assert_eq!(open["result"]["list"], json!([]), "nothing of it left an order");
+}
+
+#[test]
+fn a_symbol_that_only_closes_or_does_not_trade_says_so() {
+    let mut venue = PaperSettings::default();
+    for (symbol, status) in [("BTCUSDT", InstrumentStatus::CloseOnly), ("ETHUSDT", InstrumentStatus::Halted)]
+    {
+        let found = venue.listings.iter_mut().find(|l| l.instrument.symbol.as_str() == symbol).unwrap();
+        found.instrument.status = status;
+    }
+    let mut bench = Bench::with(venue);
+    let client = bench.client("10000");
+    assert_eq!(code(&bench.create(&client, &json!({}))), 110_023);
+    assert_eq!(code(&bench.create(&client, &json!({ "symbol": "ETHUSDT" }))), 110_074);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::*;
+use exchange::paper_exchange::FaceKind;
+use exchange::paper_exchange::faults::{Fault, Rule, When};
 use exchange::paper_exchange::transport::{HttpAnswer, HttpIn};
 
 fn time() -> HttpIn {
@@ -145,4 +147,54 @@ fn an_address_opens_500_sockets_in_5_minutes() {
     bench.open(THERE, "/v5/trade");
     bench.pass(300_000);
     bench.open(HERE, "/v5/private");
+}
+
+#[test]
+fn case_t1_a_request_is_judged_and_stamped_by_a_clock_that_is_off() {
+    for (ms, expected) in [(-3_000, 10002), (-999, 0), (4_000, 0), (5_001, 10002)] {
+        let mut bench = Bench::new();
+        let client = bench.client("10000");
+        let skew = |on: &str| Rule { on: on.to_owned(), when: When::Next(1), fault: Fault::Skew { ms } };
+        bench.exchange.faults.add(skew("POST /v5/order/create")).unwrap();
+        let told = bench.create(&client, &json!({ "orderLinkId": "l" }));
+        assert_eq!(code(&told), expected, "{ms}: {told}");
+        let by = i64::try_from(bench.ms()).unwrap() + ms;
+        assert_eq!(told["time"].as_i64(), Some(by), "the answer has the time of that clock");
+        assert_eq!(bench.position(&client)["size"], if expected == 0 { "0.1" } else { "0" }, "{ms}");
+        // And over the trade socket; the clock was right in between.
+        let conn = bench.trade(&client);
+        bench.exchange.faults.add(skew("order.create")).unwrap();
+        let header = json!({ "X-BAPI-TIMESTAMP": bench.ms() });
+        let asked =
+            json!({ "reqId": "1", "header": header, "op": "order.create", "args": [order(&json!({}))] });
+        let told = bench.say(conn, &asked);
+        assert_eq!((told.len(), code(&told[0])), (1, expected), "{ms}: {told:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_listen_key_is_nothing_that_can_happen_here() {
+    let mut bench = Bench::new();
+    let client = bench.client("10000");
+    let stream = bench.private(&client, &["order"]);
+    let rule = Rule { on: "*".to_owned(), when: When::Every(1), fault: Fault::ExpireListenKey };
+    bench.exchange.faults.add(rule).unwrap();
+    bench.placed(&client, &json!({}));
+    assert_eq!(column(&bench.heard(stream), "order", "orderStatus"), ["New", "Filled"]);
+    assert_eq!(
+        bench.exchange.faults.rules().map(|(.., matched, applied)| (matched, applied)).collect::<Vec<_>>(),
+        [(0, 0)]
+    );
+}
+
+#[test]
+fn an_account_whose_orders_are_used_up_is_refused_until_the_window_ends() {
+    let mut bench = Bench::new();
+    let (client, other) = (bench.client("10000"), bench.client("10000"));
+    let until = bench.exchange.exhaust(bench.now, FaceKind::Bybit, client.no);
+    assert_eq!(code(&bench.create(&client, &json!({}))), 10006);
+    bench.placed(&other, &json!({}));
+    let span = until.micros_since(bench.now).div_ceil(1_000);
+    bench.pass(span);
+    bench.placed(&client, &json!({}));
 }

@@ -1,17 +1,10 @@
 //! What a test does to sockets, to what streams tell and to keys.
 
-use exchange::paper_exchange::FaceKind;
 use exchange::paper_exchange::keys::KeySpec;
 
 use super::{Spoken, Trader, World};
 
 impl<P: Spoken> World<P> {
-    /// The exchange shuts our address out for so long.
-    pub fn ban(&mut self, face: FaceKind, span: u64) {
-        let now = self.now;
-        self.exchange.ban(now, face, super::network::HERE, span);
-    }
-
     /// From now on no socket for orders opens; every socket that is open breaks, and the others may be opened again.
     pub fn without_order_entry(&mut self) {
         self.network.without_order_entry = true;

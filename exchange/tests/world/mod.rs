@@ -9,6 +9,7 @@
 mod gateway;
 mod meddling;
 mod network;
+mod shut;
 mod start;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ use gateway::LiveGateway;
 use network::Network;
 pub use network::Weather;
 use ringbuf::mesh::mesh;
+use shut::Shut;
 pub use start::Start;
 
 pub const SECOND: u64 = 1_000_000;
@@ -118,8 +120,10 @@ pub struct Trader {
     pub account: AccountId,
     pub no: AccountNo,
     key: (String, String),
-    /// When it was first seen open without a live stop, and the longest such span, in microseconds.
-    bare_since: BTreeMap<Symbol, Timestamp>,
+    /// What is open without a live stop: when it was seen so last, and for how long it has been, in microseconds. The time in which
+    /// the exchange takes nothing from us is left out.
+    bare: BTreeMap<Symbol, (Timestamp, u64)>,
+    /// The longest such span.
     pub bare_longest: u64,
 }
 
@@ -144,6 +148,8 @@ pub struct World<P: Shape> {
     environment: Environment,
     limits: VenueLimits,
     rules: Rules,
+    /// What the exchange takes nothing for.
+    shut: Shut,
 }
 
 pub trait Spoken: Shape {
@@ -192,6 +198,7 @@ impl<P: Spoken> World<P> {
             calls: BTreeMap::new(),
             environment,
             limits: limits.unwrap_or(P::PACING),
+            shut: Shut::default(),
             rules: Rules { live, cooldown: 0, daily_loss_max: Rate::from_whole(1), ..Rules::default() },
         };
         world.boot(State::default(), Memory::default());
@@ -223,7 +230,7 @@ impl<P: Spoken> World<P> {
             account,
             no,
             key: (api_key.clone(), secret),
-            bare_since: BTreeMap::new(),
+            bare: BTreeMap::new(),
             bare_longest: 0,
         });
         let key = self.traders[n].key.clone();
@@ -494,6 +501,7 @@ impl<P: Spoken> World<P> {
                 break;
             }
         }
+        self.watch_limits();
         self.watch_protection();
     }
 
@@ -502,7 +510,7 @@ impl<P: Spoken> World<P> {
         for trader in &mut self.traders {
             let Some(account) = self.exchange.core.account(trader.no) else { continue };
             let open: Vec<(Symbol, Side)> = account.positions.iter().map(|(s, p)| (*s, p.side)).collect();
-            trader.bare_since.retain(|symbol, _| open.iter().any(|(s, _)| s == symbol));
+            trader.bare.retain(|symbol, _| open.iter().any(|(s, _)| s == symbol));
             for (symbol, side) in open {
                 let covered = self.exchange.core.open_orders(trader.no).any(|order| {
                     order.spec.symbol == symbol
@@ -511,10 +519,12 @@ impl<P: Spoken> World<P> {
                         && !order.state.is_final()
                 });
                 if covered {
-                    trader.bare_since.remove(&symbol);
+                    trader.bare.remove(&symbol);
                 } else {
-                    let since = *trader.bare_since.entry(symbol).or_insert(self.now);
-                    trader.bare_longest = trader.bare_longest.max(self.now.micros_since(since));
+                    let (looked, span) = trader.bare.entry(symbol).or_insert((self.now, 0));
+                    *span += self.now.micros_since((*looked).max(self.shut.until()));
+                    *looked = self.now;
+                    trader.bare_longest = trader.bare_longest.max(*span);
                 }
             }
         }

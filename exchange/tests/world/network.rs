@@ -68,6 +68,8 @@ pub struct Network {
     pub rewrites: Vec<(String, String)>,
     /// Sockets that were dialled, by their path.
     pub dialled: BTreeMap<String, u64>,
+    /// What was sent and dialled; that a socket is alive is no request.
+    pub sent: u64,
     tracing: bool,
 }
 
@@ -89,6 +91,7 @@ impl Network {
             without_order_entry: false,
             rewrites: Vec::new(),
             dialled: BTreeMap::new(),
+            sent: 0,
             tracing: std::env::var_os("MATRIX_TRACE").is_some(),
         }
     }
@@ -145,6 +148,11 @@ impl Network {
     /// What the connector sends.
     pub fn send(&mut self, now: Timestamp, dice: &mut Dice, outgoing: Outgoing) {
         let there = now.plus_micros(self.delay(dice));
+        self.sent += u64::from(match &outgoing {
+            Outgoing::Call { .. } | Outgoing::Open { .. } => true,
+            Outgoing::Send { text, .. } => !text.contains(r#""op":"ping""#),
+            Outgoing::Close { .. } => false,
+        });
         match outgoing {
             Outgoing::Call { tag, call, deadline, .. } => {
                 let path = call.target.split('?').next().unwrap_or_default();

@@ -244,10 +244,14 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<ClientResponse, ClientError> {
-        let request = self.compose(method, target, headers, body);
+        let mut request = self.compose(method, target, headers, body);
         let address = self.address;
         let socket = self.socket.as_mut().ok_or(ClientError::Closed)?;
-        socket.write_all(&request).map_err(|source| ClientError::Transfer { address, source })?;
+        let sent = socket.write_all(&request);
+        // It may hold a key or a session: nothing of it stays in memory that is given back.
+        request.fill(0);
+        std::hint::black_box(&request);
+        sent.map_err(|source| ClientError::Transfer { address, source })?;
         let limits = AnswerLimits {
             head_bytes_max: HEAD_BYTES_MAX,
             body_bytes_max: self.options.body_bytes_max,
@@ -287,7 +291,10 @@ impl Client {
     fn compose(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         let pure = |text: &str| !text.bytes().any(|byte| byte < b' ' || byte == 0x7F);
         assert!(pure(method) && pure(target), "method and target are free of control characters");
-        let mut request = Vec::with_capacity(256 + body.len());
+        // Room for all of it: a request that moved while it grew would leave a copy behind.
+        let fields: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let line = method.len() + target.len() + self.host.len();
+        let mut request = Vec::with_capacity(128 + line + fields + body.len());
         for part in [method, " ", target, " HTTP/1.1\r\nHost: ", &self.host, "\r\n"] {
             request.extend_from_slice(part.as_bytes());
         }

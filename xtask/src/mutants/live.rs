@@ -295,6 +295,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A limit of one account does not stop it.",
     ),
     test(
+        "what_was_under_way_refused_again",
+        ("exchange", "lib", "case_r4_orders_that_left_together"),
+        "Two orders that left together and were refused together stop an account to the end of the minute.",
+    ),
+    test(
         "ban_shortened_by_a_later_limit",
         ("exchange", "lib", "a_ban_is_not_shortened"),
         "A limit that is told during a ban ends the ban with itself.",

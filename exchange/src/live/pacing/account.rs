@@ -9,6 +9,7 @@
 //! **Bounds**: [`super::limits::ACCOUNTS_MAX`]; no allocation but when an account is opened.
 
 use engine::core::ids::Timestamp;
+use planted::planted;
 
 use crate::live::protocol::{AccountUse, Group};
 
@@ -163,14 +164,15 @@ impl Accounts {
         }
     }
 
-    /// The exchange stopped this group of this account, until a time of the shard's clock when it said that.
-    pub(super) fn stopped(&mut self, booking: Booking, at: Moment, told: Option<Timestamp>) {
+    /// The exchange stopped this group of this account by refusing what had been sent at `sent`, until a time of the shard's clock
+    /// when it said that.
+    pub(super) fn stopped(&mut self, booking: Booking, sent: Timestamp, at: Moment, told: Option<Timestamp>) {
         let Some(index) = self.index(booking.slot) else { return };
         let told = told.filter(|told| *told > at.now).map(|told| told.plus_micros(SKEW_MICROS));
         let (stop, guess) = match (&mut self.table, self.limits) {
             (Table::Fixed(accounts), limits) => {
                 let account = &mut accounts[index];
-                let guess = account.refused(limits, at);
+                let guess = account.refused(limits, sent, at);
                 (&mut account.stopped_until[booking.group], guess)
             }
             (Table::Rolling(accounts), _) => {
@@ -204,8 +206,9 @@ struct FixedAccount {
     began: Place,
     heard: u32,
     has_heard_all: bool,
-    /// The long window of the last refusal.
+    /// The long window of the last refusal, and when that was heard, on the shard's clock.
     refused_in: u32,
+    refused_at: Timestamp,
 }
 
 /// The two windows of an account at a moment.
@@ -317,12 +320,14 @@ impl FixedAccount {
     }
 
     /// When to go on after a refusal without a time: with the next short window; after a second one with the
-    /// next long one.
-    fn refused(&mut self, limits: AccountLimits, at: Moment) -> Timestamp {
+    /// next long one. What had left before the first was heard of, such as a stop beside its target, is refused with
+    /// it and says nothing more.
+    fn refused(&mut self, limits: AccountLimits, sent: Timestamp, at: Moment) -> Timestamp {
         let AccountLimits::Fixed { short_micros, long_micros, .. } = limits else { return at.now };
         let long = places(limits, at).1.window;
-        let is_again = self.refused_in == long;
-        self.refused_in = long;
+        let is_later = sent > self.refused_at || planted!("what_was_under_way_refused_again");
+        let is_again = self.refused_in == long && is_later;
+        (self.refused_in, self.refused_at) = (long, at.now);
         let span = if is_again { long_micros } else { short_micros };
         at.now.plus_micros(Place::ends_in(at.venue_micros, span))
     }

@@ -289,7 +289,7 @@ impl Pacer {
                 circuit.answered(pass.probe);
                 let told = self.told(*until);
                 if let Some(booking) = pass.booking.filter(|_| !planted!("limit_of_an_account_not_obeyed")) {
-                    self.accounts.stopped(booking, at, told);
+                    self.accounts.stopped(booking, pass.sent.now, at, told);
                 }
             }
             Some(FailureKind::Clock) => {

@@ -148,6 +148,7 @@ impl Context<'_, '_> {
         let leverage = u8::try_from(leverage).map_err(|_| ApiError::from(Refusal::Leverage))?;
         match self.desk.core.set_leverage(self.account, instrument.symbol, leverage, false) {
             Ok(()) | Err(Refusal::NoChange) => {}
+            Err(Refusal::Margin) => return Err(ApiError::LEVERAGE_MARGIN),
             Err(refusal) => return Err(refusal.into()),
         }
         Ok(json!({

@@ -45,6 +45,10 @@ impl ApiError {
     pub(super) const KEY_FORMAT: Self = with_status(401, -2014, "API-key format invalid.");
     pub(super) const KEY: Self = with_status(401, -2015, "Invalid API-key, IP, or permissions for action.");
     pub(super) const CLIENT_ID: Self = error(-4015, "Client order id is not valid.");
+    pub(super) const PRICE_MOST: Self = error(-4002, "Price greater than max price.");
+    pub(super) const PRICE_LEAST: Self = error(-4013, "Price less than min price.");
+    pub(super) const LEVERAGE_MARGIN: Self =
+        error(-2028, "Leverage is smaller than permitted: insufficient margin balance.");
     pub(super) const PRICE_TOO_HIGH: Self = error(-4016, "Limit price can't be higher than the price limit.");
     pub(super) const PRICE_TOO_LOW: Self = error(-4024, "Limit price can't be lower than the price limit.");
     pub(super) const MARGIN_TYPE_SAME: Self = error(-4046, "No need to change margin type.");
@@ -100,6 +104,11 @@ impl From<Refusal> for ApiError {
             Refusal::UnknownOrder | Refusal::Finished => return Self::NO_SUCH_ORDER,
             Refusal::MayNotTrade => (-4088, "User can not place order currently."),
             Refusal::SymbolClosed => (-4141, "Symbol is closed."),
+            Refusal::SymbolOnlyReduces => (-4140, "Invalid symbol status for opening position."),
+            Refusal::NotFilledAtOnce => (
+                -5021,
+                "Due to the order could not be filled immediately, the FOK order has been rejected. The order will not be recorded in the order history.",
+            ),
             Refusal::PriceZero => (-4001, "Price less than 0."),
             Refusal::PriceTick => (-4014, "Price not increased by tick size."),
             Refusal::QuantityZero => (-4003, "Quantity less than or equal to zero."),

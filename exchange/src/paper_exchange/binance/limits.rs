@@ -150,6 +150,12 @@ impl Limits {
         Ok(OrderCount { ten_seconds: short.used, minute: long.used })
     }
 
+    /// Takes all orders of an account's ten seconds, and says when they are over.
+    pub(super) fn exhaust(&mut self, now: Timestamp, account: AccountNo) -> Timestamp {
+        self.minute.spend(now, &account, ORDERS_10S_MAX);
+        self.ten_seconds.spend(now, &account, ORDERS_10S_MAX).resets_at
+    }
+
     /// What an account has used.
     pub(super) fn orders_used(&mut self, now: Timestamp, account: AccountNo) -> OrderCount {
         OrderCount {

@@ -57,6 +57,15 @@ impl Binance {
         self.streams.expire_keys(desk, true);
     }
 
+    pub(super) fn expire_listen_key(&mut self, desk: &mut Desk<'_>, account: AccountNo) {
+        self.streams.expire_key_of(desk, account);
+    }
+
+    /// See [`super::PaperExchange::exhaust`].
+    pub(super) fn exhaust(&mut self, now: Timestamp, account: AccountNo) -> Timestamp {
+        self.limits.exhaust(now, account)
+    }
+
     /// Works a request off. `proof` is not looked at when a session stands for it. Returns the answer and the weight used.
     fn run(
         &mut self,
@@ -209,6 +218,9 @@ impl Face for Binance {
     fn event(&mut self, desk: &mut Desk<'_>, event: &Event) {
         for (name, message) in events::messages(desk.core, event) {
             self.streams.tell_account(desk, event.account, name, &message);
+            while let Some(account) = desk.faults.take_expiring() {
+                self.streams.expire_key_of(desk, account);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::context::{Answer, Context};
 use super::errors::ApiError;
 use super::limits::{ORDERS_1M_MAX, ORDERS_10S_MAX, WEIGHT_MAX};
 use super::render::ASSET;
-use super::trading::{ORDERS_PER_SYMBOL_MAX, places, price_precision};
+use super::trading::{ORDERS_PER_SYMBOL_MAX, PRICE_MAX, places, price_precision};
 use crate::paper::rules;
 
 /// When nothing is delisted: what Binance tells of perpetuals (2100-12-25).
@@ -74,7 +74,7 @@ fn instrument(told: &Instrument) -> Value {
         "filters": [
             {
                 "filterType": "PRICE_FILTER", "minPrice": told.tick.to_string(),
-                "maxPrice": "1000000", "tickSize": told.tick.to_string(),
+                "maxPrice": PRICE_MAX.to_string(), "tickSize": told.tick.to_string(),
             },
             {
                 "filterType": "LOT_SIZE", "minQty": told.quantity_min.to_string(),

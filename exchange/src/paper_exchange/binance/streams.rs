@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::accounts::{AccountNo, FaceKind};
 use super::super::candles::CANDLE_MS;
 use super::super::face::{ConnNo, Desk};
-use super::super::faults::Whose;
+use super::super::faults::{LISTEN_KEY_EXPIRED, Whose};
 use super::super::orders::mix;
 use super::public::touch;
 use crate::paper::rules;
@@ -135,14 +135,24 @@ impl Streams {
             self.ends.first().cloned().filter(|(until, _)| all || *until <= desk.now)
         {
             self.ends.remove(&(until, key.clone()));
-            let event = json!({
-                "e": "listenKeyExpired", "E": desk.core.now().millis(), "listenKey": key,
-            });
-            let account = self.keys.get(&key).map(|(account, _)| *account);
-            self.tell_key(desk, account, &key, "listenKeyExpired", &event);
-            if let Some((account, _)) = self.keys.remove(&key) {
-                self.of_account.remove(&account);
-            }
+            self.expire_key(desk, &key);
+        }
+    }
+
+    /// Ends the account's key, if it has one, and tells those who listen.
+    pub(super) fn expire_key_of(&mut self, desk: &mut Desk<'_>, account: AccountNo) {
+        if let Some(key) = self.of_account.get(&account).cloned() {
+            self.expire_key(desk, &key);
+        }
+    }
+
+    fn expire_key(&mut self, desk: &mut Desk<'_>, key: &str) {
+        let event = json!({ "e": LISTEN_KEY_EXPIRED, "E": desk.core.now().millis(), "listenKey": key });
+        let account = self.keys.get(key).map(|(account, _)| *account);
+        self.tell_key(desk, account, key, LISTEN_KEY_EXPIRED, &event);
+        if let Some((account, until)) = self.keys.remove(key) {
+            self.ends.remove(&(until, key.to_owned()));
+            self.of_account.remove(&account);
         }
     }
 
@@ -316,7 +326,7 @@ impl Streams {
         for conn in listeners {
             let Some(told) = self.conns.get(conn) else { continue };
             let wanted = told.users.get(key).is_some_and(|events| events.is_empty() || events.contains(name));
-            if wanted || name == "listenKeyExpired" {
+            if wanted || name == LISTEN_KEY_EXPIRED {
                 desk.push(*conn, whose, name, wrap(told.wrapped, key, event));
             }
         }

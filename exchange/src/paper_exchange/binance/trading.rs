@@ -17,6 +17,8 @@ pub(super) const BATCH_MAX: usize = 5;
 const BATCH_CANCEL_MAX: usize = 10;
 /// Live orders of an account on one symbol: the filter MAX_NUM_ORDERS.
 pub(super) const ORDERS_PER_SYMBOL_MAX: usize = 200;
+/// The highest price of the filter PRICE_FILTER.
+pub(super) const PRICE_MAX: i64 = 1_000_000;
 /// How far a limit may be beyond the mark: the filter PERCENT_PRICE, 5 %.
 pub(super) const PERCENT_UP: Rate = Rate::from_units(105_000_000);
 /// The other way.
@@ -40,8 +42,16 @@ pub(super) fn price_precision(instrument: &Instrument) -> u32 {
     (places(instrument.tick.units()) + 1).min(8)
 }
 
+/// The filter PRICE_FILTER but for its step, which the exchange behind this face checks.
 pub(super) fn check_price(price: Price, instrument: &Instrument) -> Result<(), ApiError> {
-    if places(price.units()) > price_precision(instrument) { Err(ApiError::PRECISION) } else { Ok(()) }
+    if places(price.units()) > price_precision(instrument) {
+        return Err(ApiError::PRECISION);
+    }
+    if price > Price::from_whole(PRICE_MAX) {
+        return Err(ApiError::PRICE_MOST);
+    }
+    // The smallest price is the tick; zero has a code of its own.
+    if price.is_positive() && price < instrument.tick { Err(ApiError::PRICE_LEAST) } else { Ok(()) }
 }
 
 fn check_quantity(quantity: Quantity, instrument: &Instrument) -> Result<(), ApiError> {

@@ -115,6 +115,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Takes what is left of every limit of an account that orders and triggers count against, and says when it is over.
+    pub fn exhaust(&mut self, account: AccountNo, now: Timestamp) -> Timestamp {
+        let refused = self.refused;
+        let taken = [Group::Create, Group::Cancel, Group::TradingStop].map(|group| {
+            let (_, told) = self.take(account, group, group.per_second() + 1, now);
+            told.reset_at
+        });
+        // It was not asked by those who are watched.
+        self.refused = refused;
+        taken.into_iter().max().unwrap_or(now).max(now.plus_micros(WINDOW_MICROS))
+    }
+
     /// Takes as much of `count` as the account's limit has, and tells how it stands. All or part: the caller says what
     /// does not fit.
     pub fn take(

@@ -131,6 +131,11 @@ impl Bybit {
         }
     }
 
+    /// See [`crate::paper_exchange::PaperExchange::exhaust`].
+    pub fn exhaust(&mut self, now: Timestamp, account: AccountNo) -> Timestamp {
+        self.usage.exhaust(account, now)
+    }
+
     /// Whether this address may ask now; counts the request.
     fn admits(&mut self, now: Timestamp, from: IpAddr) -> bool {
         if self.bans.until(now, &from).is_some() {

@@ -11,6 +11,7 @@ use engine::core::instrument::Symbol;
 use exchange::live::credential::{Credential, KeyKind};
 use exchange::live::params::Params;
 use exchange::market::{Market, Speed};
+use exchange::paper::PaperSettings;
 use exchange::paper_exchange::keys::KeySpec;
 use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, HttpOut, Outcome, SocketOut};
 use exchange::paper_exchange::{AccountNo, ConnNo, CoreSettings, FaceKind, PaperExchange};
@@ -37,13 +38,13 @@ pub fn credential(name: &str) -> Credential {
 impl Paper {
     /// 10,000 USDT, BTCUSDT at 60000 and ETHUSDT at 3000; no price moves by itself.
     pub fn new() -> Self {
-        let settings = CoreSettings {
-            venue: CoreSettings::venue(),
-            market: Market::new(),
-            market_from: START,
-            now: START,
-            speed: Speed::REAL,
-        };
+        Self::with(CoreSettings::venue())
+    }
+
+    /// The same with other listings.
+    pub fn with(venue: PaperSettings) -> Self {
+        let settings =
+            CoreSettings { venue, market: Market::new(), market_from: START, now: START, speed: Speed::REAL };
         let mut exchange = PaperExchange::new(settings, 1).unwrap();
         let account = exchange.core.open_account(FaceKind::Binance, Money::from_whole(10_000)).unwrap();
         exchange.core.add_key(account, &KeySpec::hmac("ana", "ana-secret")).unwrap();

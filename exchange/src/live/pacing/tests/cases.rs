@@ -132,6 +132,24 @@ fn case_r4_a_limit_of_an_account_stops_only_its_group() {
 }
 
 #[test]
+fn case_r4_orders_that_left_together_are_one_refusal() {
+    let (mut pacer, account) = single(VenueLimits::BINANCE);
+    let order = weightless_order(account, Purpose::Close);
+    // A stop and its target, refused without a time, one after the other.
+    let passes = [0, 0].map(|ms| go(&mut pacer, after(ms), &order));
+    for (pass, ms) in passes.into_iter().zip([20, 21]) {
+        fails(&mut pacer, after(ms), pass, limited(LimitScope::Account, 0));
+    }
+    let until = waits(&mut pacer, after(30), &order);
+    assert_eq!(until, after(5_250), "the ten seconds that may be used up");
+    // What left after that and is refused too: it is the minute.
+    let pass = go(&mut pacer, until, &order);
+    let later = until.plus_micros(20_000);
+    fails(&mut pacer, later, pass, limited(LimitScope::Account, 0));
+    assert_eq!(waits(&mut pacer, later, &order), after(55_250));
+}
+
+#[test]
 fn case_r4_sockets_http_and_accounts_are_three_budgets() {
     let (mut pacer, account) = single(VenueLimits::BYBIT);
     while let Admission::Go(_) = pacer.admit(after(0), &public(1, Purpose::Close)) {}
