@@ -131,8 +131,10 @@ fn late_entry(world: &mut World, dice: &mut Dice, user: UserId) {
     let Some(known) = dice.pick_from(&over) else { return };
     let (mut order, mut number) = (known.new, known.fills + 1);
     match dice.below(12) {
-        0 => (order.id.signal.number, number) = (order.id.signal.number + 5_000, 1 + u32::from(dice.small(2))),
-        1 => number = number.saturating_add(2).saturating_sub(dice.small(4).into()),
+        0 => {
+            (order.id.signal.number, number) = (order.id.signal.number + 5_000, 1 + u32::from(dice.small(2)))
+        }
+        1 => number = number.saturating_add(2).saturating_sub(u32::from(dice.small(4))),
         2 => order.id.leg = dice.pick(&LEGS),
         _ => {}
     }

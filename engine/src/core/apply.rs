@@ -285,18 +285,7 @@ impl User {
             }
             Event::FundingSettled { position, account, symbol, venue_at, amount, .. } => {
                 let currency = self.currency(*account);
-                if self.position(*position, *account).is_none() {
-                    // Its final account is made: what was paid since is a loss carried forward, what was received makes it smaller.
-                    let carried = self.carried_loss(currency).checked_sub(*amount).unwrap_or(Money::MAX);
-                    self.set_carried_loss(currency, carried.max(Money::ZERO));
-                }
-                let closed = &mut self.closed_positions;
-                let is_it = |p: &&mut Position| p.signal == *position && p.account == *account;
-                let open = self.positions.iter_mut().find(is_it);
-                if let Some(p) = open.or_else(|| closed.iter_mut().rev().find(is_it)) {
-                    p.funding = p.funding.checked_add(*amount).expect("funding fits");
-                    p.funded_at = *venue_at;
-                }
+                self.fund(currency, *position, *account, *venue_at, *amount);
                 let lines = [
                     (LedgerAccount::Wallet(*account), *amount),
                     (LedgerAccount::VenueFunding, amount.negated()),
@@ -317,6 +306,40 @@ impl User {
                 }
                 self.positions.retain(|p| p.signal != *position || p.account != *account);
             }
+        }
+    }
+
+    /// Funding of the position that was open when it was settled: a signal may have had two on an account, one after the other, if
+    /// its entry was filled late.
+    fn fund(
+        &mut self,
+        currency: Currency,
+        signal: SignalId,
+        account: u8,
+        venue_at: Timestamp,
+        amount: Money,
+    ) {
+        let is_it = |p: &Position| p.signal == signal && p.account == account;
+        let was_it = |p: &Position| is_it(p) && p.was_open_at(venue_at);
+        let open = self.positions.iter().position(is_it);
+        let closed = || self.closed_positions.iter();
+        let over = match open {
+            Some(place) if was_it(&self.positions[place]) => None,
+            Some(_) => closed().rposition(was_it),
+            None => closed().rposition(was_it).or_else(|| closed().rposition(is_it)),
+        };
+        if over.is_some() || open.is_none() {
+            // Its final account is made: what was paid since is a loss carried forward, what was received makes it smaller.
+            let carried = self.carried_loss(currency).checked_sub(amount).unwrap_or(Money::MAX);
+            self.set_carried_loss(currency, carried.max(Money::ZERO));
+        }
+        let funded = match over {
+            Some(place) => self.closed_positions.get_mut(place),
+            None => open.and_then(|place| self.positions.get_mut(place)),
+        };
+        if let Some(p) = funded {
+            p.funding = p.funding.checked_add(amount).expect("funding fits");
+            p.funded_at = venue_at;
         }
     }
 

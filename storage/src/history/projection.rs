@@ -287,7 +287,15 @@ impl Change<'_> {
                 self.position(*position, order.id.account.index, *opens);
                 self.outcome(order.id.signal);
             }
-            Event::FundingSettled { position, account, .. } => self.position(*position, *account, false),
+            Event::FundingSettled { position, account, .. } => {
+                // It may be that of an earlier position of the same signal, if its entry was filled late.
+                let closed = self.user.closed_positions.iter();
+                let earlier = closed.filter(|p| p.signal == *position && p.account == *account);
+                for held in earlier.chain(self.user.position(*position, *account)) {
+                    let row = rows::position(self.user.id, held, held.state.as_str());
+                    self.batch.put(Table::Positions, held.decided_at, &row, false);
+                }
+            }
             Event::PositionClosed { position, account, net, charge, carried_loss, .. } => {
                 self.position(*position, *account, false);
                 let currency = match self.user.accounts.get(usize::from(*account)) {
