@@ -32,6 +32,8 @@ const API_KEY_VARIABLE: &str = "COINBITCLUB_API_KEY";
 const SECRET_VARIABLE: &str = "COINBITCLUB_API_SECRET";
 /// Of an answer that is not the server's own form, so much is shown, in characters.
 const STRANGE_CHARS_MAX: usize = 300;
+/// So many bytes of a secret in an answer are no accident.
+const PIECE_BYTES: usize = 12;
 
 /// Which server, and as whom.
 #[derive(Args)]
@@ -292,6 +294,8 @@ impl Line {
         let word = |name| error.and_then(|error| error[name].as_str());
         let text = match (word("code"), word("message")) {
             (Some(code), Some(message)) => format!("{code}: {message}"),
+            // Whoever it is may quote a part of what was sent.
+            _ if !hidden.is_empty() => "not this server's answer, which is not shown".to_owned(),
             _ => {
                 let text = answer.text();
                 let shown = text.chars().take(STRANGE_CHARS_MAX);
@@ -299,10 +303,17 @@ impl Line {
                 format!("not this server's answer: {shown}")
             }
         };
-        let repeats = hidden.iter().chain([&&self.token]).any(|secret| text.contains(secret.expose()));
+        let repeats = hidden.iter().chain([&&self.token]).any(|secret| quotes(&text, secret.expose()));
         let text = if repeats { "it repeats what was sent, which is not shown".to_owned() } else { text };
         Err(format!("{place}: {} {text}", answer.status))
     }
+}
+
+/// Whether a text holds a secret or a part of it that is long enough to be no accident.
+fn quotes(text: &str, secret: &str) -> bool {
+    let piece = PIECE_BYTES.min(secret.len());
+    let mut pieces = secret.as_bytes().windows(piece.max(1));
+    pieces.any(|part| text.as_bytes().windows(part.len()).any(|found| found == part))
 }
 
 fn print(lines: &str) -> Result<(), String> {

@@ -454,6 +454,8 @@ fn case_l6_all_brackets_of_a_symbol_are_read() {
     // A cap beyond all numbers limits nothing.
     let last = read(vec![row(1, "5000", "0.01"), row(2, "9223372036854776000", "0.02")]).unwrap();
     assert_eq!(last.cap_at(1), Some(Money::MAX));
+    let strange = read(vec![row(1, "5000", "0.01"), row(2, "9000", "1"), row(3, "7000", "0.03")]).unwrap();
+    assert_eq!((strange.rows().len(), strange.cap_at(1)), (2, Some(money("7000"))), "the others stay");
     for (cap, kept) in [("0", "0.01"), ("-1", "0.01"), ("x", "0.01"), ("5000", "1"), ("5000", "-0.01")] {
         assert!(read(vec![row(1, cap, kept)]).is_err(), "{cap} {kept}");
     }

@@ -356,6 +356,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Sockets are opened while the exchange has shut the address out.",
     ),
     test(
+        "answer_after_the_end_dropped",
+        ("exchange", "lib", "an_answer_to_a_question_of_before_the_end"),
+        "The answer about an entry that ended meanwhile is dropped, though its fills are looked for: its symbol is never quiet again.",
+    ),
+    test(
+        "fill_that_was_made_up_booked_after_a_restart",
+        ("exchange", "lib", "what_was_booked_without_its_name"),
+        "After a restart an entry's fill is booked that was booked as somebody else's trade before.",
+    ),
+    test(
+        "record_of_a_forgotten_entry_taken_for_whole",
+        ("exchange", "lib", "entries_that_never_left"),
+        "The record of an entry that was forgotten between two fills is handed to the next process as if it had all of them.",
+    ),
+    test(
         "second_copy_of_an_exit_refused_for_the_first",
         ("exchange", "live_cases", "case_u2_an_exit_whose_second_copy"),
         "An exit that was sent twice counts as refused when its second copy is, though the first closed the position.",

@@ -391,8 +391,10 @@ impl BracketRow<'_> {
 fn bracket(text: &str) -> Result<Option<BracketView>, Malformed> {
     let row: BracketsRow<'_> = json::read("brackets", text)?;
     let Some(symbol) = orders::symbol(&row.symbol) else { return Ok(None) };
-    let rows = row.brackets.iter().map(BracketRow::read).collect::<Result<Vec<_>, _>>()?;
-    let brackets = Brackets::of(rows);
+    let mut rows = row.brackets.iter().map(BracketRow::read);
+    let lowest = rows.next().transpose()?;
+    // One that cannot be read takes nothing from the others.
+    let brackets = Brackets::of(lowest.into_iter().chain(rows.filter_map(Result::ok)));
     let first = brackets.rows().first().ok_or_else(|| malformed("brackets", "none"))?;
     let (leverage_max, maintenance) = (first.leverage_max, first.maintenance);
     Ok(Some(BracketView { symbol, leverage_max, maintenance, brackets }))

@@ -13,7 +13,9 @@ use engine::core::order::{Fill, NewOrder, OrderState, VenueReason, VenueReport};
 use engine::core::position::Order;
 
 use super::account::Slot;
-use super::limits::{LATE_LOOKS, LATE_LOOKS_SURE, NEVER_ARRIVED_SPAN, QUERY_PAUSES, UNEXPLAINED_PAUSE};
+use super::limits::{
+    LATE_DOUBTED_MAX, LATE_LOOKS, LATE_LOOKS_SURE, NEVER_ARRIVED_SPAN, QUERY_PAUSES, UNEXPLAINED_PAUSE,
+};
 use super::order::{LiveOrder, Phase, fill_of};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
@@ -21,9 +23,16 @@ use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, ExecutionView, FailureKind, Millis};
 
-/// Whether an order that ended in the engine's eyes may be filled all the same: an entry of which something is left.
+/// Whether an order that ended in the engine's eyes may be filled all the same: an entry of which something is left, and which
+/// left this server. Not one that the engine had forgotten when it filled late, for its record lacks what was filled before.
 pub(super) fn may_fill(order: &Order) -> bool {
-    order.new.id.leg == Leg::Entry && order.state != OrderState::Filled && order.filled < order.new.quantity
+    let stayed = matches!(order.reason, Some(VenueReason::NotSent | VenueReason::ForeignPosition));
+    let is_a_part = order.reason == Some(VenueReason::NotReceived) && order.fills > 1;
+    order.new.id.leg == Leg::Entry
+        && order.state != OrderState::Filled
+        && order.filled < order.new.quantity
+        && !stayed
+        && (!is_a_part || planted::planted!("record_of_a_forgotten_entry_taken_for_whole"))
 }
 
 impl<P: Shape> Connector<P> {
@@ -111,13 +120,13 @@ impl<P: Shape> Connector<P> {
         let foreign = account.foreign.get(&symbol).copied().unwrap_or(0);
         let change = held.saturating_sub(account.expected(symbol)).saturating_sub(foreign);
         let may_be_its = |o: &&LiveOrder| {
-            o.may_fill_late()
-                && o.new.symbol == symbol
-                && o.new.side.sign() == change.signum()
-                && o.cleared_at != Some(held)
+            o.may_fill_late() && o.new.symbol == symbol && o.new.side.sign() == change.signum()
         };
-        let entries: Vec<ClientOrderId> =
-            account.orders.values().filter(may_be_its).map(|o| o.new.id).collect();
+        let mut newest: Vec<&LiveOrder> = account.orders.values().filter(may_be_its).collect();
+        newest.sort_by_key(|o| std::cmp::Reverse(o.sent_at));
+        newest.truncate(LATE_DOUBTED_MAX);
+        let fresh = newest.iter().filter(|o| o.cleared_at != Some(held));
+        let entries: Vec<ClientOrderId> = fresh.map(|o| o.new.id).collect();
         for id in &entries {
             self.doubt(now, slot, *id, LATE_LOOKS);
         }
@@ -137,8 +146,15 @@ impl<P: Shape> Connector<P> {
         for execution in rows {
             let Some(sum) = after.checked_add(execution.quantity) else { break };
             after = sum;
-            let Some(order) = self.account(slot).orders.get(&id) else { return };
+            let account = self.account_mut(slot);
+            let Some(order) = account.orders.get_mut(&id) else { return };
             if after <= order.booked || planted::planted!("fill_after_its_orders_end_dropped") {
+                continue;
+            }
+            let is_settled = order.over_before && execution.at < account.views.settled(order.new.symbol);
+            if is_settled && !planted::planted!("fill_that_was_made_up_booked_after_a_restart") {
+                // It was booked without its name, as somebody else's trade, before a restart.
+                order.booked = after;
                 continue;
             }
             if !self.late_fill(now, slot, id, execution, after) {
@@ -169,6 +185,9 @@ impl<P: Shape> Connector<P> {
         let Some(symbol) = account.orders.get(&id).map(|o| o.new.symbol) else { return };
         let held = account.held(symbol);
         let Some(order) = account.orders.get_mut(&id) else { return };
+        if !order.may_fill_late() {
+            order.doubt = 0;
+        }
         if order.doubt > 0 {
             order.asked += 1;
             let pause = order.query_pause();
@@ -204,6 +223,10 @@ impl<P: Shape> Connector<P> {
         }
         let fee = self.fee_in_settlement(execution);
         self.tell_late(slot, &new, execution, after, fee);
+        if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
+            // That is what was looked for. Whatever else is held and not explained has it doubted again.
+            order.doubt = 0;
+        }
         self.queue.set(now.plus_micros(UNEXPLAINED_PAUSE), Timer::Explain(slot, new.symbol));
         true
     }
@@ -286,9 +309,10 @@ mod tests {
     use crate::live::bybit::Bybit;
     use crate::live::connector::queue::Reading;
     use crate::live::connector::{KnownAccount, KnownOrder, KnownPosition};
+    use crate::live::credential::{Credential, KeyKind};
     use crate::live::pacing::limits::VenueLimits;
     use crate::live::pacing::{AddressBudget, Pacer};
-    use crate::live::protocol::Maker;
+    use crate::live::protocol::{Failure, Maker};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
     const ACCOUNT: AccountId = AccountId { user: UserId(1), index: 0 };
@@ -483,5 +507,73 @@ mod tests {
         assert_eq!(looks, LATE_LOOKS);
         assert!(connector.reports.is_empty() && connector.notices.is_empty());
         assert_eq!(connector.accounts[0].orders[&entry.id].cleared_at, Some(0));
+    }
+
+    #[test]
+    fn an_answer_to_a_question_of_before_the_end_is_what_a_doubt_waits_for() {
+        let entry = order(Leg::Entry, Side::Buy);
+        let mut connector = ended(entry, 4);
+        // It was asked about while it was open, and has ended since.
+        connector.accounts[0].orders.get_mut(&entry.id).unwrap().asking = true;
+        connector.doubt(NOW, Slot(0), entry.id, LATE_LOOKS);
+        let not_there = Failure::new(FailureKind::NotFound, -2013, "");
+        connector.queried(NOW, Slot(0), entry.id, Ended::Answered(Err(not_there)));
+        assert!(connector.accounts[0].orders[&entry.id].asking, "its list is asked for");
+        listed(&mut connector, &entry, &[execution(&entry, 1, 4, 4), execution(&entry, 2, 6, 10)]);
+        assert_eq!(connector.reports.len(), 1);
+        assert!(connector.accounts[0].is_quiet(entry.symbol), "nothing is looked for any more");
+    }
+
+    #[test]
+    fn an_entry_that_made_a_position_smaller_is_asked_about_before_others_are() {
+        let entry = order(Leg::Entry, Side::Sell);
+        let mut connector = ended(entry, 10);
+        let account = &mut connector.accounts[0];
+        account.credential = Some(Credential::new(KeyKind::Hmac, "key", "secret").unwrap());
+        account.orders.get_mut(&entry.id).unwrap().venue_id = "1".to_owned();
+        account.views.ask(Millis(NOW.millis()));
+        account.views.read();
+        connector.explain(NOW, Slot(0), entry.symbol);
+        assert!(connector.accounts[0].unexplained.is_empty(), "no list of others' trades");
+        listed(&mut connector, &entry, &[execution(&entry, 1, 4, 4), execution(&entry, 2, 6, 10)]);
+        let reports: Vec<VenueReport> = connector.reports.drain(..).collect();
+        assert!(matches!(reports[..], [VenueReport::LateEntry { .. }]), "{reports:?}");
+        assert_eq!(connector.told_position(ACCOUNT, entry.symbol), Quantity::from_whole(4).units());
+    }
+
+    #[test]
+    fn what_was_booked_without_its_name_is_not_booked_again_after_a_restart() {
+        for is_settled in [true, false] {
+            let entry = order(Leg::Entry, Side::Buy);
+            let mut connector = ended(entry, 0);
+            let account = &mut connector.accounts[0];
+            let known = account.orders.get_mut(&entry.id).unwrap();
+            (known.over_before, known.venue_id) = (true, "1".to_owned());
+            let fitted = if is_settled { NOW.millis() + 60_000 } else { NOW.millis() - 60_000 };
+            account.views.begin(entry.symbol, Millis(fitted));
+            connector.doubt(NOW, Slot(0), entry.id, LATE_LOOKS);
+            listed(&mut connector, &entry, &[execution(&entry, 1, 4, 4), execution(&entry, 2, 6, 10)]);
+            assert_eq!(connector.reports.len(), usize::from(!is_settled));
+            assert_eq!(connector.accounts[0].orders[&entry.id].booked, entry.quantity);
+        }
+    }
+
+    #[test]
+    fn entries_that_never_left_and_records_that_lack_fills_are_not_handed_on() {
+        let of = |state, reason, fills, filled| {
+            let record =
+                Order::pending(order(Leg::Entry, Side::Buy), order(Leg::Entry, Side::Buy).id.signal, NOW);
+            may_fill(&Order { state, reason, fills, filled: Quantity::from_whole(filled), ..record })
+        };
+        let (expired, rejected) = (OrderState::Expired, OrderState::Rejected);
+        assert!(of(expired, Some(VenueReason::NotReceived), 0, 0));
+        assert!(of(expired, Some(VenueReason::NotReceived), 1, 6));
+        assert!(of(rejected, Some(VenueReason::Margin), 0, 0));
+        assert!(of(OrderState::Cancelled, Some(VenueReason::Requested), 2, 6));
+        // The engine had forgotten it when its second fill came: its first is in the books, and not in this record.
+        assert!(!of(expired, Some(VenueReason::NotReceived), 2, 6));
+        assert!(!of(rejected, Some(VenueReason::NotSent), 0, 0));
+        assert!(!of(rejected, Some(VenueReason::ForeignPosition), 0, 0));
+        assert!(!of(OrderState::Filled, None, 1, 10));
     }
 }

@@ -15,6 +15,9 @@ pub const ENDED_KEPT: usize = 64;
 /// How often the fills of an entry that is over are read when something is held that nothing explains: pauses of
 /// [`QUERY_PAUSES`] in between, for lists of fills may be behind those of positions.
 pub const LATE_LOOKS: u8 = 3;
+/// So many entries that are over are asked about when something is held that nothing explains, the newest: each costs the address a
+/// few requests, and a user who trades by hand beside us makes such a difference with every trade.
+pub const LATE_DOUBTED_MAX: usize = 8;
 /// The same when the exchange has told of such a fill: some minutes, then it is seen as what nobody explains.
 pub const LATE_LOOKS_SURE: u8 = 64;
 /// Executions of orders that are not known (yet), per account: a trigger's order may be told before the trigger's end.

@@ -376,14 +376,14 @@ impl<P: Shape> Connector<P> {
                 // It may have been filled while nobody listened.
                 account.funding_since = account.funding_since.min(known.decided_at);
             }
-            order.booked = known.filled;
-            order.fills = known.fills;
+            (order.booked, order.fills) = (known.filled, known.fills);
             order.told_live = was_taken;
             order.attached = P::ATTACHES && known.order.kind.is_trigger() && was_taken;
             // Whether and when it was sent is not known: at the latest just before this process began. A trigger that was
             // live is as old as its decision.
             let is_old = (was_taken && known.order.kind.is_trigger()) || phase == Phase::Ended;
             order.sent_at = Some(if is_old { known.decided_at } else { now });
+            order.over_before = phase == Phase::Ended;
             account.orders.insert(known.order.id, order);
             if phase == Phase::Ended {
                 account.put_away(known.order.id);

@@ -95,6 +95,8 @@ pub(super) struct LiveOrder {
     pub(super) doubt: u8,
     /// What was held when its list showed none.
     pub(super) cleared_at: Option<i64>,
+    /// It was over when this process began: what it did before the last list that fitted is in the books, by whatever name.
+    pub(super) over_before: bool,
 }
 
 /// What became of an execution.
@@ -137,6 +139,7 @@ impl LiveOrder {
             refused_again: false,
             doubt: 0,
             cleared_at: None,
+            over_before: false,
         }
     }
 

@@ -148,6 +148,11 @@ impl<P: Shape> Connector<P> {
             self.note_foreign(now, slot, symbol);
             return;
         }
+        // An entry of the other side that is over may have made the position smaller: its own list tells, and nobody else's word.
+        if self.doubts_an_entry(now, slot, symbol) {
+            return;
+        }
+        let account = self.account_mut(slot);
         let look = account.unexplained.entry(symbol).or_default();
         look.looks = look.looks.saturating_add(1);
         if look.looks > UNEXPLAINED_LOOKS || look.failures > UNEXPLAINED_FAILURES {

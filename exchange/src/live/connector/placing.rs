@@ -463,6 +463,10 @@ impl<P: Shape> Connector<P> {
         let Some(order) = self.account_mut(slot).orders.get_mut(&id) else { return };
         order.asking = false;
         if !order.is_open() {
+            // It ended while this was asked. Who doubts it waits for this answer.
+            if order.doubt > 0 && !planted!("answer_after_the_end_dropped") {
+                self.late_queried(now, slot, id, end);
+            }
             return;
         }
         order.asked += 1;
