@@ -216,6 +216,8 @@ impl World {
                 });
             }
             Step::Late { user, order, permille, slip, forgotten } => {
+                // It comes after the decision that it is late for: the history tells positions of one signal apart by when they began.
+                self.desk.now = self.desk.now.plus_micros(1);
                 self.late(self.users[user], order, permille, slip, forgotten);
             }
             Step::Funding { user, symbol: at, hour, amount } => {

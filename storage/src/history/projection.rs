@@ -279,12 +279,13 @@ impl Change<'_> {
                 }
                 self.position(*position, *account, false);
             }
-            Event::LateEntry { order, fill, position, opens, realised } => {
+            Event::LateEntry { order, fill, position, realised, .. } => {
                 let changed = Order::pending(**order, *position, self.at);
                 let row = rows::fill(self.at, order.id, &changed, fill, *realised);
                 self.batch.put(Table::Fills, self.at, &row, true);
                 self.order(order.id, false);
-                self.position(*position, order.id.account.index, *opens);
+                // Also where it begins one: the same signal may have had a position that was decided on in the same moment.
+                self.position(*position, order.id.account.index, false);
                 self.outcome(order.id.signal);
             }
             Event::FundingSettled { position, account, .. } => {
