@@ -28,23 +28,23 @@ pub fn new_master() -> Result<(), String> {
 }
 
 /// Reads `bybit:testnet`.
-pub(super) fn place(word: &str) -> Option<(VenueKind, Environment)> {
-    let (venue, environment) = word.split_once(':')?;
-    let venue = match venue {
-        "binance" => VenueKind::Binance,
-        "bybit" => VenueKind::Bybit,
-        _ => return None,
+pub(super) fn place(word: &str) -> Result<(VenueKind, Environment), String> {
+    let venue = |venue| match venue {
+        "binance" => Some(VenueKind::Binance),
+        "bybit" => Some(VenueKind::Bybit),
+        _ => None,
     };
-    Some((venue, Environment::parse(environment)?))
+    let parsed = word.split_once(':').and_then(|(v, e)| venue(v).zip(Environment::parse(e)));
+    parsed.ok_or_else(|| {
+        format!("{word}: binance or bybit, a colon, and mainnet, testnet or demo, such as bybit:testnet")
+    })
 }
 
 /// Reads `bybit:testnet` and the like.
 pub(super) fn live(words: &[String]) -> Result<LiveVenues, String> {
     words.iter().try_fold(LiveVenues::default(), |live, word| {
-        let parsed = place(word).map(|(venue, environment)| live.with(venue, environment));
-        parsed.ok_or_else(|| {
-            format!("--live {word}: binance or bybit, a colon, and mainnet, testnet or demo, such as bybit:testnet")
-        })
+        let (venue, environment) = place(word).map_err(|error| format!("--live {error}"))?;
+        Ok(live.with(venue, environment))
     })
 }
 
@@ -68,7 +68,7 @@ pub(super) fn address(url: &str) -> Option<(Security, String, u16)> {
 /// Reads `bybit:testnet=http://127.0.0.1:4000`.
 pub(super) fn live_at(word: &str) -> Result<LiveAt, String> {
     let parsed = word.split_once('=').and_then(|(named, url)| {
-        let (venue, environment) = place(named)?;
+        let (venue, environment) = place(named).ok()?;
         let (security, host, port) = address(url)?;
         Some(LiveAt { venue, environment, host, port, security })
     });

@@ -357,12 +357,7 @@ pub fn list(args: &ListArgs) -> Result<(), String> {
 /// # Errors
 /// As [`list`].
 pub fn add(args: &AddArgs) -> Result<(), String> {
-    let (venue, environment) = keys::place(&args.place).ok_or_else(|| {
-        format!(
-            "{}: binance or bybit, a colon, and mainnet, testnet or demo, such as bybit:testnet",
-            args.place
-        )
-    })?;
+    let (venue, environment) = keys::place(&args.place)?;
     let (api_key, secret) = args.key.read(&args.at)?;
     let body = Body {
         venue: Some(venue.as_str()),

@@ -12,7 +12,7 @@ use super::fixed::{Money, Quantity};
 use super::ids::{ClientOrderId, Leg, SignalId, Timestamp};
 use super::key::{KeyState, StoredKey};
 use super::ledger::{Currency, EntryKey, LedgerAccount};
-use super::order::{Fill, NewOrder, OrderState, VenueReason};
+use super::order::{Fill, OrderState, VenueReason};
 use super::position::{CloseReason, Order, Position, PositionState};
 use super::state::{State, UserIndex};
 use super::user::{
@@ -462,37 +462,19 @@ impl User {
         else {
             return;
         };
-        let NewOrder { id, symbol, side, leverage, .. } = *order;
+        let id = order.id;
         let first = self.note_decided(id.signal, true);
         self.reversals.retain(|s| s.id != id.signal);
         self.orders.push(Order::pending(*order, id.signal, at));
         self.positions.push(Position {
-            signal: id.signal,
-            account: id.account.index,
-            symbol,
-            side,
-            state: PositionState::Opening,
-            leverage,
-            quantity: Quantity::ZERO,
-            entry_cost: Money::ZERO,
-            entry_quantity: Quantity::ZERO,
             reserved: *reserved,
-            realised: Money::ZERO,
-            fees: Money::ZERO,
-            funding: Money::ZERO,
             stop: *stop,
             take_profit: *take_profit,
             liquidation: *liquidation,
             stop_multiplier: *stop_multiplier,
             take_profit_multiplier: *take_profit_multiplier,
             share: *share,
-            opened_venue_at: Timestamp(0),
-            funded_at: Timestamp(0),
-            decided_at: at,
-            opened_at: Timestamp(0),
-            closed_at: Timestamp(0),
-            closing: None,
-            closed: None,
+            ..Position::of_entry(order, at)
         });
         self.set_outcome(id.signal, id.account.index, OutcomeKind::Sent, at, first);
     }

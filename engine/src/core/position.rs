@@ -283,12 +283,18 @@ impl Position {
     /// share.
     #[must_use]
     pub const fn of_late_entry(order: &NewOrder, at: Timestamp) -> Self {
+        Self { state: PositionState::Closing, ..Self::of_entry(order, at) }
+    }
+
+    /// What an entry that was decided on then begins, before anything is set for it.
+    #[must_use]
+    pub const fn of_entry(order: &NewOrder, at: Timestamp) -> Self {
         Self {
             signal: order.id.signal,
             account: order.id.account.index,
             symbol: order.symbol,
             side: order.side,
-            state: PositionState::Closing,
+            state: PositionState::Opening,
             leverage: order.leverage,
             quantity: Quantity::ZERO,
             entry_cost: Money::ZERO,

@@ -43,7 +43,7 @@ impl Turn<'_> {
         if place.is_none() && self.user.place_of_position(id.signal, account).is_some() {
             return Reply::Ignored;
         }
-        let fresh = self.late_position(new);
+        let fresh = Position { state: PositionState::Closing, late: true, ..Position::of(new, self.now) };
         let position = place.map_or(&fresh, |place| &self.user.positions[place]);
         if !holds(position, self.user.wallet(account), fill, worth) {
             return Reply::Ignored;
@@ -113,38 +113,6 @@ impl Turn<'_> {
             filled_at: 0,
             done_at: 0,
             open_then: 0,
-        }
-    }
-
-    fn late_position(&self, new: &NewOrder) -> Position {
-        Position {
-            signal: new.id.signal,
-            account: new.id.account.index,
-            symbol: new.symbol,
-            side: new.side,
-            state: PositionState::Closing,
-            leverage: new.leverage,
-            open: 0,
-            cost: 0,
-            entered: 0,
-            reserved: 0,
-            realised: 0,
-            fees: 0,
-            funding: 0,
-            stop: 0,
-            target: 0,
-            liquidation: 0,
-            stop_percent: 0,
-            target_percent: 0,
-            share: 0,
-            opened_venue_at: 0,
-            funded_at: 0,
-            decided_at: self.now,
-            opened_at: 0,
-            closed_at: 0,
-            closing: None,
-            closed: None,
-            late: true,
         }
     }
 }

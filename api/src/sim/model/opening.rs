@@ -5,7 +5,6 @@ use engine::core::ids::{ClientOrderId, Leg, SignalId};
 use engine::core::instrument::InstrumentStatus;
 use engine::core::ledger::Currency;
 use engine::core::order::{NewOrder, OrderKind, Side};
-use engine::core::position::PositionState;
 use engine::core::signal::Signal;
 use engine::core::user::{OutcomeKind, Skip, VenueKind};
 
@@ -239,33 +238,14 @@ impl Turn<'_> {
         };
         self.order(order, signal.id, 0);
         self.user.positions.push(Position {
-            signal: signal.id,
-            account,
-            symbol: signal.symbol,
-            side,
-            state: PositionState::Opening,
-            leverage: size.leverage,
-            open: 0,
-            cost: 0,
-            entered: 0,
             reserved: size.margin,
-            realised: 0,
-            fees: 0,
-            funding: 0,
             stop: size.levels.stop,
             target: size.levels.target,
             liquidation: size.levels.liquidation,
             stop_percent: size.levels.stop_percent,
             target_percent: size.levels.target_percent,
             share,
-            opened_venue_at: 0,
-            funded_at: 0,
-            decided_at: self.now,
-            opened_at: 0,
-            closed_at: 0,
-            closing: None,
-            closed: None,
-            late: false,
+            ..Position::of(&order, self.now)
         });
         self.receipt(signal.id, account, OutcomeKind::Sent);
     }

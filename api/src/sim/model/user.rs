@@ -195,6 +195,41 @@ pub(super) struct Position {
     pub(super) late: bool,
 }
 
+impl Position {
+    /// What an entry that was decided on then begins, before anything is set for it.
+    pub(super) fn of(new: &NewOrder, now: u64) -> Self {
+        Self {
+            signal: new.id.signal,
+            account: new.id.account.index,
+            symbol: new.symbol,
+            side: new.side,
+            state: PositionState::Opening,
+            leverage: new.leverage,
+            open: 0,
+            cost: 0,
+            entered: 0,
+            reserved: 0,
+            realised: 0,
+            fees: 0,
+            funding: 0,
+            stop: 0,
+            target: 0,
+            liquidation: 0,
+            stop_percent: 0,
+            target_percent: 0,
+            share: 0,
+            opened_venue_at: 0,
+            funded_at: 0,
+            decided_at: now,
+            opened_at: 0,
+            closed_at: 0,
+            closing: None,
+            closed: None,
+            late: false,
+        }
+    }
+}
+
 /// An order.
 #[derive(Clone, Debug)]
 pub(super) struct Order {

@@ -40,6 +40,17 @@ impl WireEvents for Routed<'_> {
     }
 }
 
+/// A transport to one server, which is the test.
+fn transport() -> Transport<Zeroes> {
+    let endpoint = Endpoint {
+        host: "exchange.example".to_owned(),
+        addresses: vec![([192, 0, 2, 1], 443).into()],
+        security: Security::Plain,
+        source: None,
+    };
+    Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap()
+}
+
 /// The other end takes the handshake.
 fn accept(there: &MemoryNetwork, peer: PeerId) {
     let head = String::from_utf8(there.read(peer)).unwrap();
@@ -57,13 +68,7 @@ fn accept(there: &MemoryNetwork, peer: PeerId) {
 fn a_burst_larger_than_the_network_takes_at_once_is_sent_whole_and_in_order() {
     const MESSAGES: usize = 4_000;
     let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
-    let endpoint = Endpoint {
-        host: "exchange.example".to_owned(),
-        addresses: vec![([192, 0, 2, 1], 443).into()],
-        security: Security::Plain,
-        source: None,
-    };
-    let mut transport = Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap();
+    let mut transport = transport();
     let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
     let mut connector = Connector::<Binance>::new(Pacer::new(budget), 1);
     let mut dial = PlainDial;
@@ -112,13 +117,7 @@ fn a_burst_larger_than_the_network_takes_at_once_is_sent_whole_and_in_order() {
 #[test]
 fn an_exit_by_http_finds_a_connection_while_entries_have_all_that_they_may() {
     let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
-    let endpoint = Endpoint {
-        host: "exchange.example".to_owned(),
-        addresses: vec![([192, 0, 2, 1], 443).into()],
-        security: Security::Plain,
-        source: None,
-    };
-    let mut transport = Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap();
+    let mut transport = transport();
     let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
     let mut connector = Connector::<Binance>::new(Pacer::new(budget), 1);
     let mut dial = PlainDial;
@@ -160,13 +159,7 @@ fn an_exit_by_http_finds_a_connection_while_entries_have_all_that_they_may() {
 /// Until when the exchange wants nothing from an address that dialled it once and was answered so.
 fn stopped_after<P: Shape>(limits: VenueLimits, answer: &str) -> Option<Timestamp> {
     let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
-    let endpoint = Endpoint {
-        host: "exchange.example".to_owned(),
-        addresses: vec![([192, 0, 2, 1], 443).into()],
-        security: Security::Plain,
-        source: None,
-    };
-    let mut transport = Transport::new(Endpoints::all_at(&endpoint), Zeroes).unwrap();
+    let mut transport = transport();
     let budget = AddressBudget::new(limits, 1).unwrap();
     let mut connector = Connector::<P>::new(Pacer::new(budget.clone()), 1);
     let mut dial = PlainDial;
