@@ -8,7 +8,7 @@ use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::{ClientOrderId, Leg, UserId};
 use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::order::OrderState;
-use engine::core::position::PositionState;
+use engine::core::position::{Order, Position, PositionState};
 use engine::core::state::State;
 use engine::core::user::User;
 
@@ -153,16 +153,20 @@ impl Audit {
         for (at, p) in user.positions.iter().enumerate() {
             assert!(p.is_active(), "{p:?}");
             assert!(!p.quantity.is_negative() && p.quantity <= p.entry_quantity && !p.reserved.is_negative());
-            assert_eq!(
-                p.quantity.is_zero(),
-                p.entry_cost.is_zero(),
-                "cost without size or size without cost"
-            );
+            assert!(!p.quantity.is_zero() || p.entry_cost.is_zero(), "cost without size");
+            // A part of an entry at a price beyond all sense may be worth less than the smallest amount.
+            let entry = |o: &&Order| {
+                (o.position, o.new.id.account.index, o.new.id.leg) == (p.signal, p.account, Leg::Entry)
+            };
+            let worth = user.orders.iter().chain(&user.final_orders).find(entry).map(|o| units(o.notional));
+            let is_dust = worth.is_some_and(|worth| {
+                worth * i128::from(p.quantity.units()) < i128::from(p.entry_quantity.units())
+            });
+            assert!(p.quantity.is_zero() || !p.entry_cost.is_zero() || is_dust, "size without cost: {p:?}");
             assert!(p.closing.is_none() || p.state == PositionState::Closing, "{p:?}");
-            let same_place =
-                |q: &&engine::core::position::Position| (q.account, q.symbol) == (p.account, p.symbol);
+            let same_place = |q: &&Position| (q.account, q.symbol) == (p.account, p.symbol);
             // Beside what an entry opened that was over, and is being closed, another entry may be on its way.
-            let is_late = |p: &engine::core::position::Position| p.stop.is_zero();
+            let is_late = |p: &Position| p.stop.is_zero();
             let alike = user.positions.iter().filter(same_place).filter(|q| is_late(q) == is_late(p));
             assert_eq!(alike.count(), 1, "position {at}: one per symbol");
             let live = |wanted: &dyn Fn(Leg) -> bool| {
