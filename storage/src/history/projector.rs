@@ -32,12 +32,12 @@ const BACK_OFF_MIN: Nanos = Nanos::from_millis(50);
 const BACK_OFF_MAX: Nanos = Nanos::from_millis(15_000);
 /// How often a database that gets nothing is asked where it stands: it may have been put back by a fail-over.
 const ASK_EVERY: Nanos = Nanos::from_millis(1_000);
-/// Records that are read at once, before other work of the thread goes on (the writing of a batch, readers, other shards): less
-/// than a millisecond.
-const STEP_RECORDS: usize = 128;
-/// The part of the largest batch that is enough to begin with while the database has nothing to do. While it works on that,
-/// more is made.
-const ENOUGH_SHARE: usize = 4;
+/// Records that are read at once, before other work of the thread goes on (the writing of a batch, readers, other shards): a
+/// fraction of a millisecond, because each answer of the database that a batch waits for may wait for that.
+const STEP_RECORDS: usize = 32;
+/// Records that are enough to begin with while the database has nothing to do. While it works on them, more are made than it
+/// works on, so that batches grow by themselves where there is enough.
+const ENOUGH_RECORDS: usize = 4_096;
 /// The part of the largest batch that batches grow by at most, with each that was taken, after they had to be smaller; small ones
 /// are doubled. Doubling large ones would be too much for every second one of a database that is slow all the time.
 const GROWTH_SHARE: usize = 16;
@@ -301,7 +301,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 continue;
             }
             let durable = progress.durable();
-            let enough = (self.records_max / ENOUGH_SHARE).max(1);
+            let enough = self.records_max.min(ENOUGH_RECORDS);
             let (projection, follower) = self.projection.as_mut().expect("it was made before");
             if projection.waiting().records == 0 {
                 waiting_since = self.pause.now();

@@ -10,10 +10,10 @@
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_lite::future::zip;
 use futures_util::SinkExt;
 use sha2::{Digest, Sha256};
 use tokio_postgres::error::SqlState;
@@ -22,7 +22,7 @@ use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 use super::connect::{ConnectError, Connected, Role, connect};
 use super::target::Target;
 use crate::history::tuple::{COPY_HEADER, COPY_TRAILER};
-use crate::history::{Batch, History, HistoryError, Mark, Month, Reached, Standing, Table, TableRows};
+use crate::history::{Batch, History, HistoryError, Mark, Month, Reached, Standing, Table};
 use crate::identity::{Generation, LogIdentity, Lsn, Salt};
 
 /// Nothing the writer waits for takes longer; a connection that has not answered by then is given up.
@@ -173,9 +173,12 @@ impl Writer {
         work: impl AsyncFnOnce(&Session) -> Result<(), tokio_postgres::Error>,
     ) -> Result<(), HistoryError> {
         let client = self.client().await?;
-        client.batch_execute("BEGIN").await.map_err(meaning)?;
+        let begun = client.batch_execute("BEGIN");
         let done = async {
-            let found = standing(client, place, " FOR NO KEY UPDATE").await?;
+            // Sent together.
+            let (begun, found) = zip(begun, standing(client, place, " FOR NO KEY UPDATE")).await;
+            begun.map_err(meaning)?;
+            let found = found?;
             if found != after {
                 return Err(moved(found, after));
             }
@@ -321,51 +324,85 @@ fn staging() -> String {
         .collect()
 }
 
-/// Tuples into a table.
-async fn copy<'a>(
-    client: &Client,
-    statement: &Statement,
-    tuples: impl Iterator<Item = &'a [u8]>,
-) -> Result<(), tokio_postgres::Error> {
-    let sink = client.copy_in::<_, Bytes>(statement).await?;
-    let mut sink = pin!(sink);
-    let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + 1024);
-    chunk.put_slice(COPY_HEADER);
-    for tuple in tuples {
-        chunk.put_slice(tuple);
-        if chunk.len() >= CHUNK_BYTES {
-            sink.feed(chunk.split().freeze()).await?;
-        }
-    }
-    chunk.put_slice(&COPY_TRAILER);
-    sink.send(chunk.freeze()).await?;
-    sink.close().await
+/// One COPY of a batch, and the statement that follows it where its rows may be there already.
+struct Copy<'a> {
+    into: &'a Statement,
+    tuples: Box<dyn Iterator<Item = &'a [u8]> + 'a>,
+    merge: Option<String>,
 }
 
-/// The rows of one table.
-async fn write_table(session: &Session, table: Table, rows: &TableRows) -> Result<(), tokio_postgres::Error> {
+/// The copies of a batch, in the order of their tables.
+fn copies<'a>(session: &'a Session, batch: &'a Batch) -> Vec<Copy<'a>> {
+    let mut copies = Vec::new();
+    for table in Table::ALL {
+        let rows = &batch.tables[table.place()];
+        let [direct, staged] = &session.copies[table.place()];
+        if !rows.appended.is_empty() {
+            let tuples = Box::new(rows.appended.chunks(CHUNK_BYTES));
+            copies.push(Copy { into: direct, tuples, merge: None });
+        }
+        if rows.fresh().next().is_some() {
+            copies.push(Copy { into: direct, tuples: Box::new(rows.fresh()), merge: None });
+        }
+        let changed = rows.changed();
+        if !changed.is_empty() {
+            let tuples = Box::new(changed.into_iter());
+            copies.push(Copy { into: staged, tuples, merge: Some(merge(table)) });
+        }
+    }
+    copies
+}
+
+/// The statement that brings rows from the connection's own table to where they belong.
+fn merge(table: Table) -> String {
     let (name, columns) = (table.name(), table.columns().join(", "));
-    let [direct, staged] = &session.copies[table.place()];
-    if !rows.appended.is_empty() {
-        copy(session, direct, rows.appended.chunks(CHUNK_BYTES)).await?;
-    }
-    if rows.fresh().next().is_some() {
-        copy(session, direct, rows.fresh()).await?;
-    }
-    let changed = rows.changed();
-    if !changed.is_empty() {
-        copy(session, staged, changed.into_iter()).await?;
-        let once = table.once().map(|column| table.columns()[column]);
-        let (key, rest) = table.columns().split_at(table.key());
-        let rest = rest.iter().filter(|column| Some(**column) != once);
-        let rest: Vec<String> = rest.map(|column| format!("{column} = excluded.{column}")).collect();
-        let then =
-            if rest.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", rest.join(", ")) };
-        let key = key.join(", ");
-        let merge = format!(
-            "INSERT INTO coinbitclub.{name} ({columns}) SELECT {columns} FROM stage_{name} ON CONFLICT ({key}) DO {then}"
-        );
-        session.batch_execute(&merge).await?;
+    let once = table.once().map(|column| table.columns()[column]);
+    let (key, rest) = table.columns().split_at(table.key());
+    let rest = rest.iter().filter(|column| Some(**column) != once);
+    let rest: Vec<String> = rest.map(|column| format!("{column} = excluded.{column}")).collect();
+    let then = if rest.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", rest.join(", ")) };
+    let key = key.join(", ");
+    format!(
+        "INSERT INTO coinbitclub.{name} ({columns}) SELECT {columns} FROM stage_{name} ON CONFLICT ({key}) DO {then}"
+    )
+}
+
+/// Writes the rows. The end of a copy, what follows it and the beginning of the next go out together, so that the database does
+/// not wait for us between them; the answer that counts is the first that is an error.
+async fn write_rows(session: &Session, batch: &Batch) -> Result<(), tokio_postgres::Error> {
+    let mut copies = copies(session, batch).into_iter().peekable();
+    let Some(first) = copies.peek() else { return Ok(()) };
+    let mut sink = Box::pin(session.copy_in::<_, Bytes>(first.into).await?);
+    while let Some(Copy { tuples, merge, .. }) = copies.next() {
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + 1024);
+        chunk.put_slice(COPY_HEADER);
+        for tuple in tuples {
+            chunk.put_slice(tuple);
+            if chunk.len() >= CHUNK_BYTES {
+                sink.feed(chunk.split().freeze()).await?;
+            }
+        }
+        chunk.put_slice(&COPY_TRAILER);
+        sink.send(chunk.freeze()).await?;
+        let merged = async {
+            match merge {
+                Some(merge) => session.batch_execute(&merge).await,
+                None => Ok(()),
+            }
+        };
+        let next = async {
+            match copies.peek() {
+                Some(next) => session.copy_in::<_, Bytes>(next.into).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        // Polled in this order, which is the order in which they are sent.
+        let ((ended, merged), next) = zip(zip(sink.close(), merged), next).await;
+        ended.and(merged)?;
+        match next? {
+            Some(next) => sink = Box::pin(next),
+            None => return Ok(()),
+        }
     }
     Ok(())
 }
@@ -388,10 +425,7 @@ impl History for Writer {
             let through = (!batch.partial).then_some(batch.through);
             writer
                 .transaction(batch.place, (batch.after, through), async |client| {
-                    for table in Table::ALL {
-                        write_table(client, table, &batch.tables[table.place()]).await?;
-                    }
-                    Ok(())
+                    write_rows(client, batch).await
                 })
                 .await
         })

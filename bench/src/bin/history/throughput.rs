@@ -1,4 +1,5 @@
-//! The projector beside `psql`'s COPY of the rows that it made, in turn.
+//! The projector beside `psql`'s COPY of the rows that it made, in turn. The partitions are there before either begins: they
+//! come once a month.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -63,25 +64,27 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
     println!("{end} records, PostgreSQL {}", node.psql("SHOW server_version"));
     println!("| run | way | rows | s | rows/s | µs CPU/row: client | PostgreSQL |");
     println!("|---|---|---|---|---|---|---|");
+    let made = |database: &str| {
+        node.psql(&format!("CREATE DATABASE {database}"));
+        let url = format!("postgresql://{}@127.0.0.1:{port}/{database}", cluster::USER);
+        let target = Target::parse(&url, None).map_err(|error| error.to_string())?;
+        run(migrate(&target, MIGRATIONS))?.map_err(|error| error.to_string())?;
+        Ok::<_, String>(target)
+    };
+    project(&home, end, made("first")?)?;
+    let all = Files::export(dir.path(), "first", port)?;
+    node.psql("DROP DATABASE first WITH (FORCE)");
     let mut ratios = Vec::new();
     for repetition in 1..=REPETITIONS {
         let rates = [("projector", true), ("COPY", false)].map(|(way, projects)| {
             let database = format!("{}{repetition}", if projects { "projected" } else { "copied" });
-            node.psql(&format!("CREATE DATABASE {database}"));
-            let url = format!("postgresql://{}@127.0.0.1:{port}/{database}", cluster::USER);
-            let target = Target::parse(&url, None).map_err(|error| error.to_string())?;
-            run(migrate(&target, MIGRATIONS))?.map_err(|error| error.to_string())?;
-            let files = if projects {
-                None
-            } else {
-                let files = Files::export(dir.path(), &format!("projected{repetition}"), port)?;
-                files.make_partitions(&database)?;
-                Some(files)
-            };
+            let target = made(&database)?;
+            all.make_partitions(&database)?;
+            let files = (!projects).then_some(&all);
             node.psql("CHECKPOINT");
             let (begin, cpu) = (Instant::now(), server_cpu(node.process()));
             let own = sys::cpu_ns(std::process::id());
-            let client = match &files {
+            let client = match files {
                 None => {
                     let spent = project(&home, end, target)?;
                     eprintln!("{:.2} s of it in writes", spent.as_secs_f64());
@@ -101,6 +104,7 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
                 micros(client),
                 micros(cpu)
             );
+            node.psql(&format!("DROP DATABASE {database} WITH (FORCE)"));
             Ok::<_, String>(rate)
         });
         let [projector, copy] = rates;
