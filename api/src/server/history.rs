@@ -17,7 +17,7 @@ use storage::postgres::migrate::migrate;
 use storage::postgres::replicas::{Readers, ReadersOptions};
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
-use storage::postgres::{MIGRATIONS, TokioPause};
+use storage::postgres::{MIGRATIONS, TokioPause, runtime};
 use storage::{DataDirectory, ReadOnlyDisk, ShardHome};
 
 use super::inside::Lines;
@@ -74,10 +74,6 @@ pub fn read(reading: Reading, stop: &AtomicBool) -> std::io::Result<()> {
         readers::run(&readers, reading.jobs, &reading.lines, stop).await;
     });
     Ok(())
-}
-
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// How long the history of a set of shards that ends is waited for.

@@ -17,7 +17,7 @@ mod tls;
 pub mod writer;
 
 use migrate::Migration;
-pub use pause::TokioPause;
+pub use pause::{TokioPause, runtime};
 
 /// The schema, step by step.
 pub const MIGRATIONS: &[Migration] = crate::migrations![

@@ -12,7 +12,7 @@ use storage::history::{Batch, History, HistoryError, Progress, Projector, Reache
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
-use storage::postgres::{MIGRATIONS, TokioPause};
+use storage::postgres::{MIGRATIONS, TokioPause, runtime};
 use storage::{LogIdentity, Lsn, ReadOnlyDisk, ShardHome};
 
 use crate::copy::{Files, server_cpu};
@@ -116,8 +116,7 @@ pub(crate) fn measure(span: Duration) -> Result<(), String> {
 }
 
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
+    Ok(runtime().map_err(|error| error.to_string())?.block_on(work))
 }
 
 /// Brings what the database lacks of a log into it; how long the writes took.
