@@ -2,7 +2,7 @@
 //! see it settle.
 //!
 //! **Runs on**: the simulator's thread, one task of the world. **Checks**: a start fails only for a reason that it was given, and
-//! says which; a shard stops only in a life in which its disk failed; no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time; an orderly stop
+//! says which; a shard stops when its log failed in that life, and only then ([`super::disk_check`]); no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time; an orderly stop
 //! loses nothing.
 
 use std::ffi::OsStr;
@@ -21,7 +21,8 @@ use storage::sim_disk::SimRandom;
 use super::bare::{Clocks, Regard};
 use super::client::Client;
 use super::damage::Damage;
-use super::disk::SYNC_LATE_MAX;
+use super::disk::{IO_ERROR, SYNC_LATE_MAX};
+use super::disk_check;
 use super::faults::{Fault, Situation, unreachable};
 use super::history;
 use super::live_check;
@@ -48,8 +49,6 @@ const AGREE_MAX: Nanos = Nanos::from_millis(60_000);
 /// What the end of a process holds up beyond its absence.
 const COME_BACK: Nanos = Nanos::from_millis(4_000);
 
-/// What the simulated disk says of an operation that was made to fail.
-const IO_ERROR: &str = "simulated I/O error";
 /// What a disk without room says, and what is made of it.
 const NO_SPACE: [&str; 2] = ["no storage space", "no space on the disk"];
 
@@ -243,6 +242,7 @@ impl Director {
             self.world.venue.late_micros_max.set(0);
             self.world.venue.twice_one_in.set(0);
         }
+        disk_check::look(&self.world);
         match self.world.stage.get() {
             Stage::Down if now >= self.down_until => {
                 self.no_space = self.full_until.is_some();
@@ -300,7 +300,7 @@ impl Director {
         let named = self.damage.as_ref().is_some_and(|damage| {
             says(damage.path.file_name()) && says(damage.path.parent().map(Path::as_os_str))
         });
-        let failed = self.world.faulted.get() && cause.contains(IO_ERROR);
+        let failed = !self.world.disk.controls.failures.borrow().is_empty() && cause.contains(IO_ERROR);
         let no_space = self.no_space && NO_SPACE.iter().any(|words| cause.contains(words));
         named || failed || no_space
     }
@@ -312,9 +312,6 @@ impl Director {
         if !failed {
             self.failed_until = None;
             return;
-        }
-        if !self.world.faulted.get() {
-            self.world.judge.borrow_mut().violate("a shard stopped without a fault of its disk".to_owned());
         }
         let pause = self.span(1, 3_000);
         let until = *self.failed_until.get_or_insert(self.world.executor.now().plus(pause));

@@ -10,8 +10,7 @@
 //! **Checked**: see `judge` (each decision and state against the [`model`], each answer, page and receipt against the decisions:
 //! all it must show and nothing else; who is served has a session that is alive, and who is turned away has none; nothing
 //! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
-//! (a start fails only for a reason that it was given, a shard stops only when its disk failed in that life, after the faults
-//! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows
+//! (a start fails only for a reason that it was given, after the faults everything settles within a bound, the database gets everything, an orderly stop loses nothing), `disk_check` (a shard stops when its log failed, at once, and for nothing else), `history` (the database's rows
 //! and sums are the engine's), `bare` (a position without a live stop is closed in time; no disturbance sets its clock back), `limit_check`
 //! (we keep within the exchange's limits by ourselves, and stop when we are told to; a restart forgets what was spent, so for as long as
 //! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `executor` (nobody waits for ever, nobody spins).
@@ -65,6 +64,7 @@ mod client;
 mod damage;
 mod director;
 mod disk;
+mod disk_check;
 mod exchange;
 mod executor;
 pub mod faults;

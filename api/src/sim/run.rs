@@ -92,7 +92,6 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         sources: RefCell::default(),
         accepted: RefCell::default(),
         homes: RefCell::default(),
-        faulted: Cell::new(false),
         load_done: Cell::new(0),
         settled: Cell::new(false),
         finished: Cell::new(false),
@@ -101,10 +100,8 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     let on_strike = Rc::new(move |fault: Fault| {
         if let Some(world) = told.upgrade() {
             world.strike(fault);
-            match fault {
-                Fault::SyncFails | Fault::WriteFails => world.faulted.set(true),
-                Fault::SyncLate => world.disturb(SYNC_LATE_MAX),
-                _ => {}
+            if fault == Fault::SyncLate {
+                world.disturb(SYNC_LATE_MAX);
             }
         }
     });

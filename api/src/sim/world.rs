@@ -134,8 +134,6 @@ pub(super) struct World {
     pub(super) accepted: RefCell<Vec<(SignalId, String)>>,
     /// The homes of the last start's shards.
     pub(super) homes: RefCell<Vec<ShardHome>>,
-    /// A write or a sync of this life was made to fail.
-    pub(super) faulted: Cell<bool>,
     /// People who are done with the load and wait for the end.
     pub(super) load_done: Cell<u32>,
     /// Nothing moves any more.
