@@ -50,6 +50,9 @@ pub struct SimArgs {
     /// Go on after this many failing seeds and no further.
     #[arg(long, default_value_t = 1)]
     failures: usize,
+    /// Leave a failing seed as it was found: do not make it smaller.
+    #[arg(long, requires = "seeds")]
+    as_found: bool,
     /// Runs the seeds that standard input names and says on standard output what came of each; for the parent's use.
     #[arg(long, hide = true)]
     worker: bool,
@@ -152,7 +155,12 @@ fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<Exi
         }
     })?;
     bar.finish_and_clear();
-    let smallest = totals.failures.first().map(|failure| fleet.minimise(failure)).transpose()?;
+    let smallest = totals
+        .failures
+        .first()
+        .filter(|_| !args.as_found)
+        .map(|failure| fleet.minimise(failure))
+        .transpose()?;
     let wall_s = began.elapsed().as_secs();
     if args.json {
         println!("{}", totals_json(&totals, smallest.as_ref(), from, to, wall_s));
