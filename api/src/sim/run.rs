@@ -15,6 +15,7 @@ use super::executor::{Executor, Owner, Stopped};
 use super::faults::{Coverage, Fault, Strikes};
 use super::history;
 use super::judge::Judge;
+use super::judged::Judged;
 use super::plan::{Overrides, Plan};
 use super::server;
 use super::venue;
@@ -48,6 +49,8 @@ pub struct Outcome {
     pub bare: BareTime,
     /// The same as the exchange sees it.
     pub bare_there: BareTime,
+    /// What else was held against the product.
+    pub judged: Judged,
     /// Which faults struck in which situations.
     pub coverage: Coverage,
 }
@@ -82,6 +85,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         paper_disturbed: Cell::default(),
         disturbed_until: Cell::new(Nanos(0)),
         compared: Cell::new(0),
+        judged: Cell::default(),
         up_since: Cell::new(Nanos(0)),
         ended_at: Cell::new(None),
         bare: Cell::default(),
@@ -129,6 +133,10 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     }
     let mut judge = judge.borrow_mut();
     let coverage = world.strikes.0.borrow().clone();
+    world.count(|judged| judged.spoilt_states = judge.spoilt);
+    if let Some(exchange) = &world.exchange {
+        world.count(|judged| exchange.count_limits(judged));
+    }
     let exchange_orders = world.exchange.as_ref().map_or(0, |exchange| exchange.finish(&mut judge));
     Outcome {
         seed,
@@ -144,6 +152,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
             .exchange
             .as_ref()
             .map_or_else(BareTime::default, |exchange| exchange.bare.borrow().time()),
+        judged: world.judged.get(),
         coverage,
         trace: std::mem::take(&mut judge.lines),
     }

@@ -8,6 +8,7 @@
 
 mod build;
 mod core;
+mod judge;
 mod live;
 mod outer;
 mod run;
@@ -102,8 +103,8 @@ const fn loom(
     Mutant { name, does, check: Check::Loom { test, filter }, also: None }
 }
 
-const ROOMS: [&[Mutant]; 5] =
-    [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, live::MUTANTS, outer::MUTANTS];
+const ROOMS: [&[Mutant]; 6] =
+    [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, live::MUTANTS, judge::MUTANTS, outer::MUTANTS];
 
 /// Every known bug.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {

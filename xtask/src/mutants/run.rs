@@ -217,7 +217,14 @@ fn perform(programs: &[Program], check: Check, bug: Option<&str>, output: &str) 
                 return Ending::Broken("this build has no simulator".to_owned());
             }
             let mut command = Command::new(root.join(SERVER));
-            command.args(["sim", "--seeds", &format!("0..{seeds_max}"), "--json", "--as-found"]);
+            command.args([
+                "sim",
+                "--seeds",
+                &format!("0..{seeds_max}"),
+                "--json",
+                "--as-found",
+                "--require-judged",
+            ]);
             command.args(live.then_some("--live")).current_dir(&root);
             command
         }
@@ -306,14 +313,14 @@ fn told_by_simulator(text: &str, success: bool, says: &str) -> Ending {
     if success {
         return Ending::Passed;
     }
-    let found = first_failure(text);
-    match found {
-        Some((seed, what)) => {
+    let found = first_failure(text).map(|(seed, what)| (format!("seed {seed}"), what));
+    match found.or_else(|| too_little(text)) {
+        Some((place, what)) => {
             let shown: String = what.chars().take(SHOWN_MAX).collect();
             if what.contains(says) {
-                Ending::Failed(format!("sim: seed {seed}: {shown}"))
+                Ending::Failed(format!("sim: {place}: {shown}"))
             } else {
-                Ending::Broken(format!("sim: seed {seed}: not {says:?}, but: {shown}"))
+                Ending::Broken(format!("sim: {place}: not {says:?}, but: {shown}"))
             }
         }
         None => {
@@ -328,6 +335,12 @@ fn first_failure(text: &str) -> Option<(u64, String)> {
     let seed = &failures[failures.find("\"seed\":")? + 7..];
     let seed: String = seed.chars().take_while(char::is_ascii_digit).collect();
     Some((seed.parse().ok()?, quoted(&failures[failures.find("\"what\":\"")? + 8..])?))
+}
+
+/// All that was judged less than it must be, where nothing was violated.
+fn too_little(text: &str) -> Option<(String, String)> {
+    let all = &text[text.find("\"too_little\":[\"")? + 14..];
+    Some(("all seeds".to_owned(), all[..all.find(']')?].to_owned()))
 }
 
 /// The text that a JSON text begins with, after its first quotation mark.
@@ -377,6 +390,9 @@ mod tests {
         assert_eq!(told("differs"), Ending::Failed("sim: seed 17: page \"a\" differs".to_owned()));
         assert!(matches!(told("a crash took back"), Ending::Broken(_)), "another violation is another bug's");
         assert_eq!(told_by_simulator(text, true, "differs"), Ending::Passed);
+        let little = r#"{"failing_seed":null,"failures":[],"too_little":["too little: 0 pages","2 b"]}"#;
+        let told = told_by_simulator(little, false, "0 pages");
+        assert_eq!(told, Ending::Failed("sim: all seeds: \"too little: 0 pages\",\"2 b\"".to_owned()));
         for wrong in ["error: unexpected argument\n", r#"{"failures":[]}"#] {
             assert!(matches!(told_by_simulator(wrong, false, "differs"), Ending::Broken(_)));
         }
