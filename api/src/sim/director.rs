@@ -37,6 +37,11 @@ const LOOK: Nanos = Nanos::from_millis(50);
 const START_MAX: Nanos = Nanos::from_millis(120_000);
 /// How long an orderly stop may take after the last disturbance: the server's own patience and a flush.
 const STOP_MAX: Nanos = Nanos::from_millis(12_000);
+/// One in so many starts is struck while it is under way, which is over in milliseconds or takes a second.
+const STRUCK_STARTS_ONE_IN: u64 = 3;
+/// Within so many milliseconds of its begin at most, or a half of that, a quarter, and so on.
+const START_MS_MAX: u64 = 512;
+const START_HALVINGS: u64 = 10;
 /// A position without a live stop is being closed after DOMAIN.md's 5 s and what it takes to decide that.
 const UNPROTECTED_MAX: Nanos = Nanos::from_millis(7_000);
 /// How long it may take until everything is settled: a fan-out's 120 s, an unanswered order's 10 s several times, and the
@@ -106,7 +111,8 @@ impl Director {
         people::start(&self.world);
         let load_until = self.now().plus(self.world.plan.load);
         while self.now() < load_until && !self.world.is_over() {
-            self.world.executor.sleep(LOOK).await;
+            let next = self.next_moment();
+            self.world.executor.sleep_until(next).await;
             self.look();
             if self.now() >= self.next_fault {
                 let mean = self.world.plan.between_faults;
@@ -148,6 +154,15 @@ impl Director {
         // The connectors of the last life come to the same.
         self.agree_with_the_exchange().await;
         self.world.finished.set(true);
+    }
+
+    /// When to look again: in a while, or at the moment of the next fault or start, which may be any.
+    fn next_moment(&self) -> Nanos {
+        let of_exchange = self.world.exchange.is_some().then_some(self.next_of_exchange);
+        let start = (self.world.stage.get() == Stage::Down).then_some(self.down_until);
+        let moments = [Some(self.next_fault), of_exchange, start].into_iter().flatten();
+        let now = self.now();
+        moments.fold(now.plus(LOOK), Nanos::min).max(Nanos(now.0 + 1))
     }
 
     /// What is on the exchange is what we say, once what was on its way has arrived.
@@ -248,6 +263,11 @@ impl Director {
                 self.no_space = self.full_until.is_some();
                 self.set_stage();
                 server::begin(&self.world, self.shards);
+                if self.random.one_in(STRUCK_STARTS_ONE_IN) {
+                    // As likely within the first millisecond as within the last quarter of a second.
+                    let within = START_MS_MAX >> self.random.below(START_HALVINGS);
+                    self.next_fault = self.next_fault.min(now.plus(self.span(0, within)));
+                }
             }
             Stage::Down => {}
             Stage::Starting => self.look_at_start(),
