@@ -390,6 +390,8 @@ impl Director {
         let situations = self.world.situations();
         let may = |fault: Fault| {
             let out_of_place = match situations[0] {
+                // What is not there when a start asks for it was taken away before.
+                Situation::Down if matches!(fault, Fault::DatabaseDown | Fault::DatabaseAnswer) => false,
                 Situation::Down | Situation::Starting | Situation::Stopping => {
                     unreachable(fault, situations[0]).is_some()
                 }
@@ -406,6 +408,7 @@ impl Director {
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);
         let now = self.now();
+        world.judge.borrow_mut().note(|| format!("{} ARMED {}", now.0, fault.name()));
         match fault {
             Fault::Kill => {
                 world.strike(fault);
@@ -439,7 +442,7 @@ impl Director {
                     }
                 }
             }
-            // Counted when they strike.
+            // These and whatever else is in force until it is felt is counted then.
             Fault::SyncFails => world.disk.controls.sync_fails.set(true),
             Fault::WriteFails => world.disk.controls.write_fails.set(true),
             Fault::SyncLate => {
@@ -448,25 +451,24 @@ impl Director {
             }
             Fault::DiskFull => {
                 let span = self.span(200, 8_000);
-                world.strike(fault);
                 self.no_space = true;
                 self.full_until = Some(now.plus(span));
+                world.disk.controls.fill();
                 world.disk.inner.set_capacity(world.disk.inner.used_bytes());
                 world.disturb(span);
             }
             Fault::DiskStalls => {
                 let span = self.span(20, 6_000);
-                world.strike(fault);
-                world.disk.controls.stalled_until.set(now.plus(span));
+                world.disk.controls.stall(now.plus(span));
                 world.disturb(span);
             }
             Fault::Reset => world.resets.set(world.resets.get() + 1),
             Fault::StalledReader => world.stalled_readers.set(world.stalled_readers.get() + 1),
             Fault::Resent => world.resends.set(world.resends.get() + 1),
             Fault::SlowNetwork => {
-                world.strike(fault);
                 let span = self.span(100, 3_000);
                 world.slow_until.set(now.plus(span));
+                world.slow_unfelt.set(true);
             }
             // The stranger's own.
             Fault::Hostile => {}
@@ -488,24 +490,20 @@ impl Director {
             Fault::OrderLost => world.venue.orders_lost.set(1 + count(&mut self.random)),
             Fault::Refused => world.venue.refused.set(1 + count(&mut self.random)),
             Fault::AnswerLate => {
-                world.strike(fault);
-                world.venue.late_micros_max.set(1_000 + self.random.below(8_000_000));
+                world.venue.answer_late(1_000 + self.random.below(8_000_000));
                 self.venue_until = Some(now.plus(self.span(500, 6_000)));
             }
             Fault::AnswerTwice => {
-                world.strike(fault);
-                world.venue.twice_one_in.set(1 + self.random.below(3));
+                world.venue.answer_twice(1 + self.random.below(3));
                 self.venue_until = Some(now.plus(self.span(500, 6_000)));
             }
             Fault::DatabaseDown | Fault::DatabaseAnswer | Fault::DatabaseFailOver => {
-                world.strike(fault);
                 self.disturb_database(fault);
             }
             Fault::VenueBusy => {
                 let span = self.span(50, 6_000);
-                world.strike(fault);
                 let wall = Timestamp(EPOCH_MICROS + now.plus(span).as_micros());
-                world.venue.busy_until.set(wall);
+                world.venue.be_busy(wall);
                 world.disturb_paper(span.plus(Nanos::from_millis(8_000)));
             }
             Fault::RequestLost
@@ -534,6 +532,7 @@ impl Director {
         match fault {
             Fault::DatabaseDown => {
                 let span = self.span(50, 8_000);
+                self.world.database_unfelt.set(true);
                 // It answers nothing, or too late; drawn from the same number, so that what else a seed draws stays as it is.
                 if span.as_micros().is_multiple_of(3) {
                     let executor = Rc::clone(&self.world.executor);
@@ -551,6 +550,7 @@ impl Director {
             Fault::DatabaseAnswer => database.set_fault(WriteFault::LostBefore),
             _ => {
                 let missing = usize::try_from(self.random.below(4)).expect("small");
+                self.world.strike(fault);
                 database.replicate(missing);
                 database.fail_over();
             }

@@ -72,7 +72,11 @@ pub(super) struct Controls {
     /// The next write, creation or renaming fails.
     pub(super) write_fails: Cell<bool>,
     /// Every operation waits until then.
-    pub(super) stalled_until: Cell<Nanos>,
+    stalled_until: Cell<Nanos>,
+    /// Nobody has waited for that yet.
+    stall_unfelt: Cell<bool>,
+    /// The disk is full, and nobody was refused for it yet.
+    full_unfelt: Cell<bool>,
     under_way: [Cell<u32>; KINDS],
     /// What was made to fail since the last start began.
     pub(super) failures: RefCell<Vec<Failure>>,
@@ -107,6 +111,25 @@ impl Controls {
         Err(io::Error::other(format!("{IO_ERROR} of a {what}")))
     }
 
+    /// Every operation waits until then.
+    pub(super) fn stall(&self, until: Nanos) {
+        self.stalled_until.set(until);
+        self.stall_unfelt.set(true);
+    }
+
+    /// Nothing more fits on the disk within: who is refused first is counted.
+    pub(super) fn fill(&self) {
+        self.full_unfelt.set(true);
+    }
+
+    /// Counts the first who was refused for room.
+    fn refused<T>(&self, result: &io::Result<T>) {
+        let refused = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        if refused && self.full_unfelt.replace(false) {
+            self.strike(Fault::DiskFull);
+        }
+    }
+
     pub(super) fn is_under_way(&self, kind: Kind) -> bool {
         self.under_way[kind as usize].get() > 0
     }
@@ -117,12 +140,17 @@ impl Controls {
         self.sync_late.set(None);
         self.write_fails.set(false);
         self.stalled_until.set(Nanos(0));
+        self.stall_unfelt.set(false);
+        self.full_unfelt.set(false);
     }
 
     async fn take_time(&self) {
         let span = Nanos(self.random.borrow_mut().below(self.operation_ns_max) + 10_000);
         self.executor.sleep(span).await;
         while self.executor.now() < self.stalled_until.get() {
+            if self.stall_unfelt.replace(false) {
+                self.strike(Fault::DiskStalls);
+            }
             self.executor.sleep_until(self.stalled_until.get()).await;
         }
     }
@@ -168,6 +196,8 @@ impl FaultyDisk {
                 sync_late: Cell::new(None),
                 write_fails: Cell::new(false),
                 stalled_until: Cell::new(Nanos(0)),
+                stall_unfelt: Cell::new(false),
+                full_unfelt: Cell::new(false),
                 under_way: Default::default(),
                 failures: RefCell::default(),
                 on_strike: RefCell::new(None),
@@ -209,7 +239,9 @@ impl Disk for FaultyDisk {
         let _under_way = UnderWay::new(&self.controls, kind_of(path));
         self.controls.take_time().await;
         self.controls.refuse(Fault::WriteFails, "creation", kind_of(path), shard_of(path))?;
-        let file = self.file(path, self.inner.create_new(path).await?);
+        let created = self.inner.create_new(path).await;
+        self.controls.refused(&created);
+        let file = self.file(path, created?);
         self.made.borrow_mut().insert(path.to_owned(), Rc::clone(&file.kind));
         Ok(file)
     }
@@ -276,6 +308,7 @@ impl DiskFile for FaultyFile {
             self.disk.fail_next_write();
         }
         let written = self.inner.write_at(buffer, len, offset).await;
+        self.controls.refused(&written);
         // The disk may have been full, or the next operation somebody else's.
         if written.as_ref().is_err_and(|error| error.to_string() == IO_ERROR) {
             self.controls.fail(Fault::WriteFails, "write", self.kind.get(), self.shard);

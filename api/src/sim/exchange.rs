@@ -249,12 +249,12 @@ impl Exchange {
             Fault::ExchangeSlow => {
                 let until = now.plus(within(random, 200, 6_000));
                 internet.weather.slow = Some((1_000_000 * (50 + random.below(2_500)), until));
-                world.strike(fault);
+                internet.weather.slow_unfelt = true;
             }
             Fault::ExchangeCut => {
                 internet.weather.cut_until = now.plus(within(random, 1, 5_000));
+                internet.weather.cut_unfelt = true;
                 internet.cut(&self.far);
-                world.strike(fault);
             }
             Fault::ExchangeUnknown => rule(of_requests, next, Rule::Unknown { executed }),
             Fault::ExchangeRefuses if executed => {
@@ -287,8 +287,10 @@ impl Exchange {
                 self.cut_off(now, &FACES, Nanos(0));
             }
             Fault::ListenKeys => {
-                server.exchange_mut().expire_listen_keys(wall(now));
-                world.strike(fault);
+                // Whoever has no account on Binance has none.
+                if server.exchange_mut().expire_listen_keys(wall(now)) > 0 {
+                    world.strike(fault);
+                }
                 self.cut_off(now, &[FaceKind::Binance], Nanos(0));
             }
             // As with limits.

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use engine::seam::Nanos;
+use storage::history::sim_database::Felt;
 
 use super::bare::BareTime;
 use super::director::Director;
@@ -93,6 +94,8 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         stalled_readers: Cell::new(0),
         resends: Cell::new(0),
         slow_until: Cell::new(Nanos(0)),
+        slow_unfelt: Cell::new(false),
+        database_unfelt: Cell::new(false),
         sources: RefCell::default(),
         accepted: RefCell::default(),
         homes: RefCell::default(),
@@ -111,6 +114,18 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     });
     *world.disk.controls.on_strike.borrow_mut() = Some(on_strike.clone());
     *world.venue.on_strike.borrow_mut() = Some(on_strike);
+    if let Some(database) = &world.database {
+        let told = Rc::downgrade(&world);
+        database.set_told(Rc::new(move |felt| {
+            if let Some(world) = told.upgrade() {
+                match felt {
+                    Felt::Down if world.database_unfelt.replace(false) => world.strike(Fault::DatabaseDown),
+                    Felt::Down => {}
+                    Felt::Lost => world.strike(Fault::DatabaseAnswer),
+                }
+            }
+        }));
+    }
     if world.exchange.is_some() {
         executor.spawn(Owner::World, exchange::serve(Rc::clone(&world)));
     }

@@ -131,6 +131,10 @@ pub(super) struct World {
     pub(super) stalled_readers: Cell<u32>,
     pub(super) resends: Cell<u32>,
     pub(super) slow_until: Cell<Nanos>,
+    /// No client has been slow for that yet.
+    pub(super) slow_unfelt: Cell<bool>,
+    /// The database is away, and nobody has noticed yet.
+    pub(super) database_unfelt: Cell<bool>,
     /// What publishers have published so far.
     pub(super) sources: RefCell<Vec<Published>>,
     /// Signals that were accepted, with the secret that reads their receipts.
