@@ -42,7 +42,7 @@
 //!   or twice; requests are not taken for up to 6 s. *Never*: reports of one account out of order; a report lost of an order
 //!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues), cancels and answers to questions.
 //!
-//! - **Exchange** (in a third of the seeds: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
+//! - **Exchange** (in a third of the seeds, a third of which have a single life until the load is over: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
 //!   way and break or fall silent, all of them break and none is made for up to 5 s, the way takes up to 2.5 s; requests are
 //!   answered with "unknown" (done or not), refused as overloaded or unavailable, for a limit of the account or the address, or
 //!   answered up to 9.5 s later; events of streams are lost, late, twice or out of order, streams break off; listen keys end; the
