@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::sim::faults::{Coverage, Fault, Situation, unreachable};
 use crate::sim::fleet::{Failure, Fleet, Totals};
-use crate::sim::{BareTime, Outcome, Overrides, run};
+use crate::sim::{BareTime, Judged, Outcome, Overrides, run};
 
 /// `sim`.
 #[derive(Args)]
@@ -47,9 +47,16 @@ pub struct SimArgs {
     /// Exit with 1 when a fault never struck in a situation that it can strike in.
     #[arg(long, requires = "seeds")]
     require_coverage: bool,
+    /// Exit with 1 when less was held against the product than so many seeds must come to: a judge that excuses or agrees with
+    /// everything finds nothing.
+    #[arg(long, requires = "seeds")]
+    require_judged: bool,
     /// Go on after this many failing seeds and no further.
     #[arg(long, default_value_t = 1)]
     failures: usize,
+    /// Leave a failing seed as it was found: do not make it smaller.
+    #[arg(long, requires = "seeds")]
+    as_found: bool,
     /// Runs the seeds that standard input names and says on standard output what came of each; for the parent's use.
     #[arg(long, hide = true)]
     worker: bool,
@@ -124,6 +131,7 @@ fn outcome_json(outcome: &Outcome) -> serde_json::Value {
         "lives": outcome.lives,
         "exchange_orders": outcome.exchange_orders,
         "without_stop": { "decided": bare_json(&outcome.bare), "on_exchanges": bare_json(&outcome.bare_there) },
+        "judged": judged_json(&outcome.judged),
         "digest": format!("{:016x}", outcome.digest),
     })
 }
@@ -152,7 +160,12 @@ fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<Exi
         }
     })?;
     bar.finish_and_clear();
-    let smallest = totals.failures.first().map(|failure| fleet.minimise(failure)).transpose()?;
+    let smallest = totals
+        .failures
+        .first()
+        .filter(|_| !args.as_found)
+        .map(|failure| fleet.minimise(failure))
+        .transpose()?;
     let wall_s = began.elapsed().as_secs();
     if args.json {
         println!("{}", totals_json(&totals, smallest.as_ref(), from, to, wall_s));
@@ -163,12 +176,17 @@ fn many(args: &SimArgs, from: u64, to: u64, overrides: &Overrides) -> Result<Exi
         eprintln!("to repeat it at its smallest: {}", smallest.command());
         eprintln!("there: {}", smallest.what);
     }
+    let too_little = totals.too_little();
+    let unjudged = args.require_judged && !too_little.is_empty();
+    if unjudged {
+        eprintln!("{}", too_little.join("\n"));
+    }
     let missing = missing(&totals.coverage);
     let lacks = args.require_coverage && !missing.is_empty();
     if lacks {
         eprintln!("these never struck: {}", missing.join(", "));
     }
-    Ok(if totals.failures.is_empty() && !lacks { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if totals.failures.is_empty() && !lacks && !unjudged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The reachable pairs that never struck, in words.
@@ -195,6 +213,32 @@ fn print_bare(of: &str, bare: &BareTime) {
         bare.excused_ms / 1_000,
         bare.longest_ms,
         bare.longest_capped_ms
+    );
+}
+
+fn judged_json(judged: &Judged) -> serde_json::Value {
+    json!({
+        "pages": judged.pages,
+        "spoilt_pages": judged.spoilt_pages,
+        "spoilt_states": judged.spoilt_states,
+        "accounts": judged.accounts,
+        "requests_ms": judged.requests_ms,
+        "sockets_ms": judged.sockets_ms,
+        "banned_ms": judged.banned_ms,
+    })
+}
+
+/// What else was held against the server, in two lines.
+fn print_judged(judged: &Judged) {
+    println!(
+        "{} pages compared, and {} accounts with the exchanges; {} spoilt pages and {} spoilt states, all refused",
+        judged.pages, judged.accounts, judged.spoilt_pages, judged.spoilt_states
+    );
+    println!(
+        "limits of exchanges judged: {} s of requests, {} s of sockets, {} s of bans",
+        judged.requests_ms / 1_000,
+        judged.sockets_ms / 1_000,
+        judged.banned_ms / 1_000
     );
 }
 
@@ -232,6 +276,8 @@ fn totals_json(
         "exchange_orders": totals.exchange_orders,
         "digest": format!("{:016x}", totals.digest),
         "without_stop": { "decided": bare_json(&totals.bare), "on_exchanges": bare_json(&totals.bare_there) },
+        "judged": judged_json(&totals.judged),
+        "too_little": totals.too_little(),
         "coverage": coverage,
         "missing": missing(&totals.coverage),
         "wall_s": wall_s,
@@ -250,6 +296,7 @@ fn print_totals(totals: &Totals, from: u64, to: u64, wall_s: u64) {
     );
     print_bare("by our books", &totals.bare);
     print_bare("on the exchanges", &totals.bare_there);
+    print_judged(&totals.judged);
     print_coverage(&totals.coverage);
     println!("digest of all runs: {:016x}", totals.digest);
 }

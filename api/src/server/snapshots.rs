@@ -207,6 +207,10 @@ impl<D: Disk> Snapshots<D> {
                 self.step = Step::Idle;
             }
             Brought::Failed(error) => {
+                if planted::planted!("failed_snapshot_stops_the_shard") {
+                    gauges.failed.store(true, Ordering::Relaxed);
+                    shard.journal_failed(&error.to_string());
+                }
                 tracing::error!(%error, at = now.wall.0, "no snapshot was taken; log and older snapshots are not affected");
                 self.step = Step::Idle;
             }

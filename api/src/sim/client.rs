@@ -171,6 +171,9 @@ impl Client {
         let mut left = &bytes[..];
         while !left.is_empty() {
             let slow = world.executor.now() < world.slow_until.get();
+            if slow && world.slow_unfelt.replace(false) {
+                world.strike(Fault::SlowNetwork);
+            }
             let piece = if slow { 1 + self.random.below(200) } else { left.len() as u64 };
             let delay =
                 if slow { self.random.below(30_000_000) } else { 20_000 + self.random.below(200_000) };

@@ -2,7 +2,7 @@
 //! see it settle.
 //!
 //! **Runs on**: the simulator's thread, one task of the world. **Checks**: a start fails only for a reason that it was given, and
-//! says which; a shard stops only in a life in which its disk failed; no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time; an orderly stop
+//! says which; a shard stops when its log failed in that life, and only then ([`super::disk_check`]); no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time; an orderly stop
 //! loses nothing.
 
 use std::ffi::OsStr;
@@ -21,7 +21,8 @@ use storage::sim_disk::SimRandom;
 use super::bare::{Clocks, Regard};
 use super::client::Client;
 use super::damage::Damage;
-use super::disk::SYNC_LATE_MAX;
+use super::disk::{IO_ERROR, SYNC_LATE_MAX};
+use super::disk_check;
 use super::faults::{Fault, Situation, unreachable};
 use super::history;
 use super::live_check;
@@ -36,6 +37,11 @@ const LOOK: Nanos = Nanos::from_millis(50);
 const START_MAX: Nanos = Nanos::from_millis(120_000);
 /// How long an orderly stop may take after the last disturbance: the server's own patience and a flush.
 const STOP_MAX: Nanos = Nanos::from_millis(12_000);
+/// One in so many starts is struck while it is under way, which is over in milliseconds or takes a second.
+const STRUCK_STARTS_ONE_IN: u64 = 3;
+/// Within so many milliseconds of its begin at most, or a half of that, a quarter, and so on.
+const START_MS_MAX: u64 = 512;
+const START_HALVINGS: u64 = 10;
 /// A position without a live stop is being closed after DOMAIN.md's 5 s and what it takes to decide that.
 const UNPROTECTED_MAX: Nanos = Nanos::from_millis(7_000);
 /// How long it may take until everything is settled: a fan-out's 120 s, an unanswered order's 10 s several times, and the
@@ -48,8 +54,6 @@ const AGREE_MAX: Nanos = Nanos::from_millis(60_000);
 /// What the end of a process holds up beyond its absence.
 const COME_BACK: Nanos = Nanos::from_millis(4_000);
 
-/// What the simulated disk says of an operation that was made to fail.
-const IO_ERROR: &str = "simulated I/O error";
 /// What a disk without room says, and what is made of it.
 const NO_SPACE: [&str; 2] = ["no storage space", "no space on the disk"];
 
@@ -107,7 +111,8 @@ impl Director {
         people::start(&self.world);
         let load_until = self.now().plus(self.world.plan.load);
         while self.now() < load_until && !self.world.is_over() {
-            self.world.executor.sleep(LOOK).await;
+            let next = self.next_moment();
+            self.world.executor.sleep_until(next).await;
             self.look();
             if self.now() >= self.next_fault {
                 let mean = self.world.plan.between_faults;
@@ -149,6 +154,15 @@ impl Director {
         // The connectors of the last life come to the same.
         self.agree_with_the_exchange().await;
         self.world.finished.set(true);
+    }
+
+    /// When to look again: in a while, or at the moment of the next fault or start, which may be any.
+    fn next_moment(&self) -> Nanos {
+        let of_exchange = self.world.exchange.is_some().then_some(self.next_of_exchange);
+        let start = (self.world.stage.get() == Stage::Down).then_some(self.down_until);
+        let moments = [Some(self.next_fault), of_exchange, start].into_iter().flatten();
+        let now = self.now();
+        moments.fold(now.plus(LOOK), Nanos::min).max(Nanos(now.0 + 1))
     }
 
     /// What is on the exchange is what we say, once what was on its way has arrived.
@@ -243,11 +257,17 @@ impl Director {
             self.world.venue.late_micros_max.set(0);
             self.world.venue.twice_one_in.set(0);
         }
+        disk_check::look(&self.world);
         match self.world.stage.get() {
             Stage::Down if now >= self.down_until => {
                 self.no_space = self.full_until.is_some();
                 self.set_stage();
                 server::begin(&self.world, self.shards);
+                if self.random.one_in(STRUCK_STARTS_ONE_IN) {
+                    // As likely within the first millisecond as within the last quarter of a second.
+                    let within = START_MS_MAX >> self.random.below(START_HALVINGS);
+                    self.next_fault = self.next_fault.min(now.plus(self.span(0, within)));
+                }
             }
             Stage::Down => {}
             Stage::Starting => self.look_at_start(),
@@ -300,7 +320,7 @@ impl Director {
         let named = self.damage.as_ref().is_some_and(|damage| {
             says(damage.path.file_name()) && says(damage.path.parent().map(Path::as_os_str))
         });
-        let failed = self.world.faulted.get() && cause.contains(IO_ERROR);
+        let failed = !self.world.disk.controls.failures.borrow().is_empty() && cause.contains(IO_ERROR);
         let no_space = self.no_space && NO_SPACE.iter().any(|words| cause.contains(words));
         named || failed || no_space
     }
@@ -312,9 +332,6 @@ impl Director {
         if !failed {
             self.failed_until = None;
             return;
-        }
-        if !self.world.faulted.get() {
-            self.world.judge.borrow_mut().violate("a shard stopped without a fault of its disk".to_owned());
         }
         let pause = self.span(1, 3_000);
         let until = *self.failed_until.get_or_insert(self.world.executor.now().plus(pause));
@@ -373,6 +390,8 @@ impl Director {
         let situations = self.world.situations();
         let may = |fault: Fault| {
             let out_of_place = match situations[0] {
+                // What is not there when a start asks for it was taken away before.
+                Situation::Down if matches!(fault, Fault::DatabaseDown | Fault::DatabaseAnswer) => false,
                 Situation::Down | Situation::Starting | Situation::Stopping => {
                     unreachable(fault, situations[0]).is_some()
                 }
@@ -389,6 +408,7 @@ impl Director {
         let Some(fault) = mix.pick(&mut self.random, may) else { return };
         let world = Rc::clone(&self.world);
         let now = self.now();
+        world.judge.borrow_mut().note(|| format!("{} ARMED {}", now.0, fault.name()));
         match fault {
             Fault::Kill => {
                 world.strike(fault);
@@ -422,7 +442,7 @@ impl Director {
                     }
                 }
             }
-            // Counted when they strike.
+            // These and whatever else is in force until it is felt is counted then.
             Fault::SyncFails => world.disk.controls.sync_fails.set(true),
             Fault::WriteFails => world.disk.controls.write_fails.set(true),
             Fault::SyncLate => {
@@ -431,25 +451,24 @@ impl Director {
             }
             Fault::DiskFull => {
                 let span = self.span(200, 8_000);
-                world.strike(fault);
                 self.no_space = true;
                 self.full_until = Some(now.plus(span));
+                world.disk.controls.fill();
                 world.disk.inner.set_capacity(world.disk.inner.used_bytes());
                 world.disturb(span);
             }
             Fault::DiskStalls => {
                 let span = self.span(20, 6_000);
-                world.strike(fault);
-                world.disk.controls.stalled_until.set(now.plus(span));
+                world.disk.controls.stall(now.plus(span));
                 world.disturb(span);
             }
             Fault::Reset => world.resets.set(world.resets.get() + 1),
             Fault::StalledReader => world.stalled_readers.set(world.stalled_readers.get() + 1),
             Fault::Resent => world.resends.set(world.resends.get() + 1),
             Fault::SlowNetwork => {
-                world.strike(fault);
                 let span = self.span(100, 3_000);
                 world.slow_until.set(now.plus(span));
+                world.slow_unfelt.set(true);
             }
             // The stranger's own.
             Fault::Hostile => {}
@@ -471,24 +490,20 @@ impl Director {
             Fault::OrderLost => world.venue.orders_lost.set(1 + count(&mut self.random)),
             Fault::Refused => world.venue.refused.set(1 + count(&mut self.random)),
             Fault::AnswerLate => {
-                world.strike(fault);
-                world.venue.late_micros_max.set(1_000 + self.random.below(8_000_000));
+                world.venue.answer_late(1_000 + self.random.below(8_000_000));
                 self.venue_until = Some(now.plus(self.span(500, 6_000)));
             }
             Fault::AnswerTwice => {
-                world.strike(fault);
-                world.venue.twice_one_in.set(1 + self.random.below(3));
+                world.venue.answer_twice(1 + self.random.below(3));
                 self.venue_until = Some(now.plus(self.span(500, 6_000)));
             }
             Fault::DatabaseDown | Fault::DatabaseAnswer | Fault::DatabaseFailOver => {
-                world.strike(fault);
                 self.disturb_database(fault);
             }
             Fault::VenueBusy => {
                 let span = self.span(50, 6_000);
-                world.strike(fault);
                 let wall = Timestamp(EPOCH_MICROS + now.plus(span).as_micros());
-                world.venue.busy_until.set(wall);
+                world.venue.be_busy(wall);
                 world.disturb_paper(span.plus(Nanos::from_millis(8_000)));
             }
             Fault::RequestLost
@@ -517,6 +532,7 @@ impl Director {
         match fault {
             Fault::DatabaseDown => {
                 let span = self.span(50, 8_000);
+                self.world.database_unfelt.set(true);
                 // It answers nothing, or too late; drawn from the same number, so that what else a seed draws stays as it is.
                 if span.as_micros().is_multiple_of(3) {
                     let executor = Rc::clone(&self.world.executor);
@@ -534,6 +550,7 @@ impl Director {
             Fault::DatabaseAnswer => database.set_fault(WriteFault::LostBefore),
             _ => {
                 let missing = usize::try_from(self.random.below(4)).expect("small");
+                self.world.strike(fault);
                 database.replicate(missing);
                 database.fail_over();
             }

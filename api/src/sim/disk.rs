@@ -1,6 +1,6 @@
 //! The simulated disk under the server: takes time, stalls, fills up, fails.
 //!
-//! **Runs on**: the simulator's thread. **Owns**: what is under way on it, by kind of file.
+//! **Runs on**: the simulator's thread. **Owns**: what is under way on it, by kind of file, and what was made to fail in this life.
 //! **Invariants**: what the inner disk keeps and loses in a crash is its own fault model (`storage::sim_disk`); here are time and
 //! errors. A failed sync has synced nothing, a late one has.
 
@@ -13,6 +13,7 @@ use std::rc::Rc;
 use engine::seam::{Disk, DiskFile, Nanos};
 use storage::sim_disk::{SimDisk, SimFile, SimRandom};
 
+use super::disk_check::Failure;
 use super::executor::Executor;
 use super::faults::Fault;
 
@@ -31,6 +32,18 @@ pub(super) enum Kind {
 
 const KINDS: usize = 4;
 
+impl Kind {
+    /// Whether a shard's log ends with a failed write or sync of such a file.
+    pub(super) const fn is_of_log(self) -> bool {
+        matches!(self, Self::Log | Self::Segment)
+    }
+}
+
+/// Whose directory a path is in.
+fn shard_of(path: &Path) -> Option<u16> {
+    path.iter().find_map(|part| part.to_str()?.strip_prefix("shard-")?.parse().ok())
+}
+
 fn kind_of(path: &Path) -> Kind {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     match (name.starts_with("seg-"), name.starts_with("snap-"), name.ends_with(".tmp")) {
@@ -41,6 +54,8 @@ fn kind_of(path: &Path) -> Kind {
     }
 }
 
+/// What the disk says of an operation that was made to fail; the disk within says the same.
+pub(super) const IO_ERROR: &str = "simulated I/O error";
 /// The longest that a late sync takes.
 pub(super) const SYNC_LATE_MAX: Nanos = Nanos::from_millis(4_000);
 
@@ -57,8 +72,14 @@ pub(super) struct Controls {
     /// The next write, creation or renaming fails.
     pub(super) write_fails: Cell<bool>,
     /// Every operation waits until then.
-    pub(super) stalled_until: Cell<Nanos>,
+    stalled_until: Cell<Nanos>,
+    /// Nobody has waited for that yet.
+    stall_unfelt: Cell<bool>,
+    /// The disk is full, and nobody was refused for it yet.
+    full_unfelt: Cell<bool>,
     under_way: [Cell<u32>; KINDS],
+    /// What was made to fail since the last start began.
+    pub(super) failures: RefCell<Vec<Failure>>,
     /// Is told of a fault when it strikes.
     pub(super) on_strike: RefCell<Option<OnStrike>>,
 }
@@ -74,13 +95,39 @@ impl Controls {
         }
     }
 
+    /// An operation on a file of this kind in this directory fails.
+    fn fail(&self, fault: Fault, what: &'static str, kind: Kind, shard: Option<u16>) {
+        self.failures.borrow_mut().push(Failure { at: self.executor.now(), what, kind, shard });
+        self.strike(fault);
+    }
+
     /// Strikes with an armed fault: the operation is not done.
-    fn refuse(&self, armed: &Cell<bool>, fault: Fault, of: &str) -> io::Result<()> {
+    fn refuse(&self, fault: Fault, what: &'static str, kind: Kind, shard: Option<u16>) -> io::Result<()> {
+        let armed = if fault == Fault::SyncFails { &self.sync_fails } else { &self.write_fails };
         if !armed.replace(false) {
             return Ok(());
         }
-        self.strike(fault);
-        Err(io::Error::other(format!("simulated I/O error of a {of}")))
+        self.fail(fault, what, kind, shard);
+        Err(io::Error::other(format!("{IO_ERROR} of a {what}")))
+    }
+
+    /// Every operation waits until then.
+    pub(super) fn stall(&self, until: Nanos) {
+        self.stalled_until.set(until);
+        self.stall_unfelt.set(true);
+    }
+
+    /// Nothing more fits on the disk within: who is refused first is counted.
+    pub(super) fn fill(&self) {
+        self.full_unfelt.set(true);
+    }
+
+    /// Counts the first who was refused for room.
+    fn refused<T>(&self, result: &io::Result<T>) {
+        let refused = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        if refused && self.full_unfelt.replace(false) {
+            self.strike(Fault::DiskFull);
+        }
     }
 
     pub(super) fn is_under_way(&self, kind: Kind) -> bool {
@@ -93,12 +140,17 @@ impl Controls {
         self.sync_late.set(None);
         self.write_fails.set(false);
         self.stalled_until.set(Nanos(0));
+        self.stall_unfelt.set(false);
+        self.full_unfelt.set(false);
     }
 
     async fn take_time(&self) {
         let span = Nanos(self.random.borrow_mut().below(self.operation_ns_max) + 10_000);
         self.executor.sleep(span).await;
         while self.executor.now() < self.stalled_until.get() {
+            if self.stall_unfelt.replace(false) {
+                self.strike(Fault::DiskStalls);
+            }
             self.executor.sleep_until(self.stalled_until.get()).await;
         }
     }
@@ -128,6 +180,8 @@ pub(super) struct FaultyDisk {
     pub(super) controls: Rc<Controls>,
     /// What files that were made are now, by the name they were made under.
     made: Rc<RefCell<BTreeMap<PathBuf, Rc<Cell<Kind>>>>>,
+    /// What got its name last in each directory, until the directory is synced: that sync is part of its making.
+    named: Rc<RefCell<BTreeMap<PathBuf, Kind>>>,
 }
 
 impl FaultyDisk {
@@ -142,10 +196,14 @@ impl FaultyDisk {
                 sync_late: Cell::new(None),
                 write_fails: Cell::new(false),
                 stalled_until: Cell::new(Nanos(0)),
+                stall_unfelt: Cell::new(false),
+                full_unfelt: Cell::new(false),
                 under_way: Default::default(),
+                failures: RefCell::default(),
                 on_strike: RefCell::new(None),
             }),
             made: Rc::default(),
+            named: Rc::default(),
         }
     }
 
@@ -155,6 +213,7 @@ impl FaultyDisk {
             disk: self.inner.clone(),
             controls: Rc::clone(&self.controls),
             kind: Rc::new(Cell::new(kind_of(path))),
+            shard: shard_of(path),
         }
     }
 }
@@ -165,6 +224,7 @@ pub(super) struct FaultyFile {
     disk: SimDisk,
     controls: Rc<Controls>,
     kind: Rc<Cell<Kind>>,
+    shard: Option<u16>,
 }
 
 impl Disk for FaultyDisk {
@@ -178,8 +238,10 @@ impl Disk for FaultyDisk {
     async fn create_new(&self, path: &Path) -> io::Result<FaultyFile> {
         let _under_way = UnderWay::new(&self.controls, kind_of(path));
         self.controls.take_time().await;
-        self.controls.refuse(&self.controls.write_fails, Fault::WriteFails, "creation")?;
-        let file = self.file(path, self.inner.create_new(path).await?);
+        self.controls.refuse(Fault::WriteFails, "creation", kind_of(path), shard_of(path))?;
+        let created = self.inner.create_new(path).await;
+        self.controls.refused(&created);
+        let file = self.file(path, created?);
         self.made.borrow_mut().insert(path.to_owned(), Rc::clone(&file.kind));
         Ok(file)
     }
@@ -197,8 +259,11 @@ impl Disk for FaultyDisk {
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let _under_way = UnderWay::new(&self.controls, kind_of(from));
         self.controls.take_time().await;
-        self.controls.refuse(&self.controls.write_fails, Fault::WriteFails, "renaming")?;
+        self.controls.refuse(Fault::WriteFails, "renaming", kind_of(from), shard_of(from))?;
         self.inner.rename(from, to).await?;
+        if let Some(dir) = to.parent() {
+            self.named.borrow_mut().insert(dir.to_owned(), kind_of(from));
+        }
         if let Some(kind) = self.made.borrow_mut().remove(from) {
             kind.set(kind_of(to));
         }
@@ -212,8 +277,10 @@ impl Disk for FaultyDisk {
 
     async fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let _under_way = UnderWay::new(&self.controls, Kind::Other);
+        // Who gives a file its name syncs the directory at once.
+        let of = self.named.borrow_mut().remove(dir).unwrap_or(Kind::Other);
         self.controls.take_time().await;
-        self.controls.refuse(&self.controls.sync_fails, Fault::SyncFails, "sync")?;
+        self.controls.refuse(Fault::SyncFails, "sync of a directory", of, shard_of(dir))?;
         self.inner.sync_dir(dir).await
     }
 }
@@ -238,16 +305,21 @@ impl DiskFile for FaultyFile {
         let _under_way = UnderWay::new(&self.controls, self.kind.get());
         self.controls.take_time().await;
         if self.controls.write_fails.replace(false) {
-            self.controls.strike(Fault::WriteFails);
             self.disk.fail_next_write();
         }
-        self.inner.write_at(buffer, len, offset).await
+        let written = self.inner.write_at(buffer, len, offset).await;
+        self.controls.refused(&written);
+        // The disk may have been full, or the next operation somebody else's.
+        if written.as_ref().is_err_and(|error| error.to_string() == IO_ERROR) {
+            self.controls.fail(Fault::WriteFails, "write", self.kind.get(), self.shard);
+        }
+        written
     }
 
     async fn sync_data(&self) -> io::Result<()> {
         let _under_way = UnderWay::new(&self.controls, self.kind.get());
         self.controls.take_time().await;
-        self.controls.refuse(&self.controls.sync_fails, Fault::SyncFails, "sync")?;
+        self.controls.refuse(Fault::SyncFails, "sync", self.kind.get(), self.shard)?;
         let synced = self.inner.sync_data().await;
         if let Some(span) = self.controls.sync_late.take() {
             self.controls.strike(Fault::SyncLate);

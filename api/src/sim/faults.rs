@@ -1,4 +1,4 @@
-//! The faults, the states they can strike in, and how often each struck in each.
+//! The faults, the states they can strike in, and how often each struck in each: when it was felt first, not when it was armed.
 //!
 //! Which faults there are, how many at once and where they never strike is the contract at the head of [`super`].
 
@@ -180,7 +180,6 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let venue = matches!(fault, AnswerLost | OrderLost | AnswerLate | AnswerTwice | Refused | VenueBusy);
     let process = matches!(fault, Kill | Stop);
     let disk = matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull | DiskStalls);
-    let database = matches!(fault, DatabaseDown | DatabaseAnswer | DatabaseFailOver);
     // The exchange is asked whenever a process runs that has an account there, and goes on when none does.
     let on_its_own =
         matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan | TriggerTaken);
@@ -188,12 +187,15 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let on_arrival = matches!(fault, RequestLost | ExchangeUnknown | ExchangeRefuses | ExchangeLate);
     let client = matches!(fault, Reset | StalledReader | SlowNetwork | Resent | Hostile);
     match situation {
-        Down if at_rest || database || matches!(fault, PowerLoss | ClockSet) => None,
+        Down if at_rest || matches!(fault, PowerLoss | ClockSet | DatabaseFailOver) => None,
+        Down if matches!(fault, DatabaseDown | DatabaseAnswer) => Some("nobody asks the database"),
         Down if on_its_own || on_arrival => None,
         Down if fault.is_of_exchange() => Some("nobody is there to be told"),
         Down => Some("there is no process"),
         _ if at_rest => Some("only while the server is down"),
-        Quiet if matches!(fault, SyncFails | SyncLate | WriteFails) => Some("a write is under way then"),
+        Quiet if matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull) => {
+            Some("a write is under way then")
+        }
         Quiet if matches!(fault, AnswerLost | OrderLost | Refused) => Some("an order is under way then"),
         Starting if fault.is_of_exchange() && !on_its_own => Some("nobody asks the exchange yet"),
         Starting if venue => Some("there is no venue before the shards are back"),

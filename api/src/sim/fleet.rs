@@ -14,6 +14,7 @@ use engine::core::ids::UserId;
 
 use super::bare::BareTime;
 use super::faults::{Coverage, Fault};
+use super::judged::Judged;
 use super::plan::Overrides;
 use super::run::{Outcome, run};
 
@@ -116,6 +117,8 @@ pub struct Totals {
     pub bare: BareTime,
     /// The same as the exchanges see it.
     pub bare_there: BareTime,
+    /// What else was held against the product.
+    pub judged: Judged,
     /// Which faults struck where.
     pub coverage: Coverage,
     /// The seeds that failed, smallest first.
@@ -160,7 +163,17 @@ struct Sum {
     digest: u64,
     bare: BareTime,
     bare_there: BareTime,
+    judged: Judged,
     coverage: Coverage,
+}
+
+impl Totals {
+    /// What was judged less than it must be in so many seeds.
+    #[must_use]
+    pub fn too_little(&self) -> Vec<String> {
+        let bare = (&self.bare, &self.bare_there);
+        self.judged.too_little(self.seeds, self.decisions, self.answers, bare)
+    }
 }
 
 impl Sum {
@@ -174,12 +187,14 @@ impl Sum {
         self.digest = self.digest.wrapping_add(outcome.digest);
         self.bare.add(&outcome.bare);
         self.bare_there.add(&outcome.bare_there);
+        self.judged.add(&outcome.judged);
         self.coverage.add(&outcome.coverage);
     }
 
     fn line(&self) -> String {
         let Self { seeds, virtual_ns, answers, decisions, lives, exchange_orders, digest, .. } = self;
         let bare = [self.bare.numbers(), self.bare_there.numbers()].concat();
+        let bare = [bare, self.judged.numbers().to_vec()].concat();
         let bare: String = bare.iter().map(|number| format!(" {number}")).collect();
         let coverage = self.coverage.to_line();
         format!(
@@ -188,7 +203,7 @@ impl Sum {
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let mut parts = line.splitn(8 + 2 * BareTime::NUMBERS, ' ');
+        let mut parts = line.splitn(8 + 2 * BareTime::NUMBERS + Judged::NUMBERS, ' ');
         let mut number = || parts.next()?.parse::<u64>().ok();
         let mut sum = Self {
             seeds: number()?,
@@ -207,6 +222,11 @@ impl Sum {
             }
             *bare = BareTime::from_numbers(numbers);
         }
+        let mut numbers = [0; Judged::NUMBERS];
+        for each in &mut numbers {
+            *each = number()?;
+        }
+        sum.judged = Judged::from_numbers(numbers);
         sum.coverage = Coverage::from_line(parts.next()?)?;
         Some(sum)
     }
@@ -438,6 +458,7 @@ fn hear(crew: &mut Crew, line: &str, totals: &mut Totals, waiting: &mut VecDeque
         totals.digest = totals.digest.wrapping_add(sum.digest);
         totals.bare.add(&sum.bare);
         totals.bare_there.add(&sum.bare_there);
+        totals.judged.add(&sum.judged);
         totals.coverage.add(&sum.coverage);
         give(crew, waiting);
     }
@@ -489,7 +510,7 @@ mod tests {
     fn what_a_child_came_to_is_read_as_it_was_said() {
         let mut sum = Sum { seeds: 1, virtual_ns: 2, answers: 3, decisions: 4, lives: 5, ..Sum::default() };
         (sum.exchange_orders, sum.digest) = (6, 7);
-        (sum.bare.judged_ms, sum.bare_there.longest_capped_ms) = (8, 9);
+        (sum.bare.judged_ms, sum.bare_there.longest_capped_ms, sum.judged.banned_ms) = (8, 9, 10);
         let line = sum.line();
         let read = line.strip_prefix("sum ").and_then(Sum::parse).expect("it is read");
         assert_eq!(read.line(), line);

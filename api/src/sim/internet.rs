@@ -36,8 +36,12 @@ pub(super) struct Weather {
     pub(super) requests_lost: u32,
     /// So many of the next pieces from the exchange are lost, with their connection.
     pub(super) answers_lost: u32,
+    /// Nothing has been slow for that yet.
+    pub(super) slow_unfelt: bool,
     /// No connection is made before.
     pub(super) cut_until: Nanos,
+    /// No connection was cut or refused for that yet.
+    pub(super) cut_unfelt: bool,
 }
 
 struct Link {
@@ -94,8 +98,17 @@ impl Internet {
     /// Every connection breaks, here and there.
     pub(super) fn cut(&mut self, far: &MemoryNetwork) {
         let all: Vec<u64> = self.links.keys().copied().collect();
+        if !all.is_empty() {
+            self.feel_cut();
+        }
         for link in all {
             self.break_off(link, far);
+        }
+    }
+
+    fn feel_cut(&mut self) {
+        if std::mem::take(&mut self.weather.cut_unfelt) {
+            self.struck.push((Fault::ExchangeCut, None));
         }
     }
 
@@ -128,6 +141,9 @@ impl Internet {
     }
 
     fn at(&mut self, at: u64, link: u64, due: Due) {
+        if self.weather.slow.is_some() && std::mem::take(&mut self.weather.slow_unfelt) {
+            self.struck.push((Fault::ExchangeSlow, None));
+        }
         self.next += 1;
         self.due.insert((at, self.next), (link, due));
     }
@@ -138,6 +154,7 @@ impl Internet {
             while let Some(peer) = line.dialled() {
                 moved = true;
                 if now < self.weather.cut_until {
+                    self.feel_cut();
                     // Refused, or not answered at all.
                     if self.random.one_in(2) {
                         line.reset(peer);

@@ -3,11 +3,13 @@
 //! **Runs on**: the simulator's thread, called by the exchange after each of its turns.
 //! **Checks**: no limit of an exchange is exceeded by a process that knows what was spent. A process that has ended forgets what it
 //! had spent; so after a restart nothing is held against anybody for as long as the exchange counts. Who was told that the address is
-//! shut out asks nothing, and opens nothing, until the end. **Never**: counts what a rule of faults refuses.
+//! shut out asks nothing, and opens nothing, until the end. How much time was judged so is counted. **Never**: counts what a rule of faults refuses.
 
 use engine::seam::Nanos;
 use exchange::paper_exchange::FaceKind;
 use exchange::paper_exchange::limits::Breaches;
+
+use super::judged::Judged;
 
 /// The longest window in which requests are counted (Binance's minute).
 const REQUESTS_SPAN: Nanos = Nanos::from_millis(61_000);
@@ -44,6 +46,27 @@ pub(super) struct LimitCheck {
     seen: Breaches,
     /// The life that was told of a ban, and when.
     told: Option<(u32, Nanos)>,
+    looked: Nanos,
+    /// Time in which something would have been held against us: requests, sockets, what is asked while shut out.
+    judged: [Nanos; 3],
+}
+
+impl Around {
+    /// Whether exceeding a limit that counts so far back is the product's own doing now.
+    fn judges(&self, span: Nanos) -> bool {
+        if planted::planted!("judge_excuses_every_limit") {
+            return false;
+        }
+        let fresh = self.ended.is_some_and(|ended| self.now.since(ended) < span);
+        let held_up = self.now < self.rough_at.plus(HELD_UP_SPAN) && self.rough_at.0 > 0;
+        !fresh && !held_up
+    }
+
+    /// Whether a life that was told of a ban then has no excuse to ask now.
+    fn forbids(&self, told: Nanos) -> bool {
+        let tolerated = self.clocks_differ && self.banned_until.since(self.now) < CLOCKS_SPAN;
+        self.now.since(told) > TOLD_SPAN && self.rough_at < told && !tolerated
+    }
 }
 
 /// What a look found.
@@ -62,20 +85,19 @@ pub(super) enum Finding {
 impl LimitCheck {
     /// Holds what the exchange has counted against what the product could know.
     pub(super) fn look(&mut self, face: FaceKind, counted: Breaches, around: Around) -> Finding {
+        self.pass(&around);
         let seen = std::mem::replace(&mut self.seen, counted);
         if seen == counted {
             return Finding::Nothing;
         }
-        let Around { now, life, ended, rough_at, .. } = around;
-        let fresh = |span: Nanos| ended.is_some_and(|ended| now.since(ended) < span);
-        let held_up = now < rough_at.plus(HELD_UP_SPAN) && rough_at.0 > 0;
+        let Around { now, life, rough_at, .. } = around;
         let over = [
             ("requests of the address", counted.of_addresses - seen.of_addresses, REQUESTS_SPAN),
             ("requests of an account", counted.of_accounts - seen.of_accounts, REQUESTS_SPAN),
             ("sockets of the address", counted.of_sockets - seen.of_sockets, SOCKETS_SPAN),
         ];
         for (what, count, span) in over {
-            if count > 0 && !fresh(span) && !held_up {
+            if count > 0 && around.judges(span) {
                 return Finding::Violation(format!(
                     "{face:?}'s limit for {what} was exceeded, and nothing had ended for {} s",
                     span.as_micros() / 1_000_000
@@ -89,9 +111,8 @@ impl LimitCheck {
             return Finding::ShutOut;
         };
         let told = self.told.filter(|(told, at)| *told == life && *at >= since);
-        let tolerated = around.clocks_differ && around.banned_until.since(now) < CLOCKS_SPAN;
         match told {
-            Some((_, at)) if now.since(at) > TOLD_SPAN && rough_at < at && !tolerated => {
+            Some((_, at)) if around.forbids(at) => {
                 return Finding::Violation(format!(
                     "{face:?} was asked {} ms after it had said that the address is banned",
                     now.since(at).as_micros() / 1_000
@@ -102,6 +123,27 @@ impl LimitCheck {
             _ => self.told = Some((life, now)),
         }
         Finding::ShutOut
+    }
+
+    /// Counts the time since the last look, by what this moment is.
+    fn pass(&mut self, around: &Around) {
+        let passed = around.now.since(self.looked);
+        self.looked = around.now;
+        let Some((life, since)) = around.life else { return };
+        let told = self.told.filter(|(told, at)| *told == life && *at >= since);
+        let banned = around.now < around.banned_until && told.is_some_and(|(_, at)| around.forbids(at));
+        let judged = [around.judges(REQUESTS_SPAN), around.judges(SOCKETS_SPAN), banned];
+        for (time, _) in self.judged.iter_mut().zip(judged).filter(|(_, judged)| *judged) {
+            *time = time.plus(passed);
+        }
+    }
+
+    /// Adds for how long what was judged.
+    pub(super) const fn count(&self, judged: &mut Judged) {
+        let [requests, sockets, banned] = self.judged;
+        judged.requests_ms += requests.0 / 1_000_000;
+        judged.sockets_ms += sockets.0 / 1_000_000;
+        judged.banned_ms += banned.0 / 1_000_000;
     }
 
     /// The ban has ended: the next one is told anew.

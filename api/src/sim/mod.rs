@@ -10,11 +10,10 @@
 //! **Checked**: see `judge` (each decision and state against the [`model`], each answer, page and receipt against the decisions:
 //! all it must show and nothing else; who is served has a session that is alive, and who is turned away has none; nothing
 //! promised is taken back), `client` (every request is answered or its connection lost; without faults, promptly), `director`
-//! (a start fails only for a reason that it was given, a shard stops only when its disk failed in that life, after the faults
-//! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows
+//! (a start fails only for a reason that it was given, after the faults everything settles within a bound, the database gets everything, an orderly stop loses nothing), `disk_check` (a shard stops when its log failed, at once, and for nothing else), `history` (the database's rows
 //! and sums are the engine's), `bare` (a position without a live stop is closed in time; no disturbance sets its clock back), `limit_check`
 //! (we keep within the exchange's limits by ourselves, and stop when we are told to; a restart forgets what was spent, so for as long as
-//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `executor` (nobody waits for ever, nobody spins).
+//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `judged` (of all this enough was judged, and the judge refuses what was spoilt), `executor` (nobody waits for ever, nobody spins).
 //!
 //! Of accounts on exchanges the model predicts every decision too; what the exchange does it takes from the reports, as the product
 //! does. That the reports are true is what `live_check` holds against the exchange itself.
@@ -43,7 +42,7 @@
 //!   or twice; requests are not taken for up to 6 s. *Never*: reports of one account out of order; a report lost of an order
 //!   that was confirmed (the venue's contract; finding those is the reconciliation of real venues), cancels and answers to questions.
 //!
-//! - **Exchange** (in a third of the seeds: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
+//! - **Exchange** (in a third of the seeds, a third of which have a single life until the load is over: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
 //!   way and break or fall silent, all of them break and none is made for up to 5 s, the way takes up to 2.5 s; requests are
 //!   answered with "unknown" (done or not), refused as overloaded or unavailable, for a limit of the account or the address, or
 //!   answered up to 9.5 s later; events of streams are lost, late, twice or out of order, streams break off; listen keys end; the
@@ -65,6 +64,7 @@ mod client;
 mod damage;
 mod director;
 mod disk;
+mod disk_check;
 mod exchange;
 mod executor;
 pub mod faults;
@@ -74,6 +74,7 @@ mod history;
 mod intent;
 mod internet;
 mod judge;
+pub mod judged;
 mod limit_check;
 mod live_check;
 pub mod model;
@@ -83,9 +84,11 @@ mod run;
 mod seams;
 mod server;
 mod situation;
+mod spoil;
 mod venue;
 mod world;
 
 pub use bare::BareTime;
+pub use judged::Judged;
 pub use plan::Overrides;
 pub use run::{Outcome, run};

@@ -25,6 +25,13 @@ pub struct Overrides {
 /// One in so many seeds has accounts on exchanges.
 const LIVE_ONE_IN: u64 = 3;
 
+/// One in so many of those has a single life until the load is over.
+const LASTING_ONE_IN: u64 = 3;
+/// The faults that end a life.
+const ENDS: [Fault; 5] = [Fault::Kill, Fault::PowerLoss, Fault::Stop, Fault::SyncFails, Fault::WriteFails];
+/// How much longer it may be until the next fault of an exchange there.
+const FAIR_WEATHER: u64 = 16;
+
 /// Load of a seed with accounts on exchanges, at least.
 const LIVE_LOAD_MIN: Nanos = Nanos::from_millis(10_000);
 /// Longest pause of its clients.
@@ -108,7 +115,16 @@ impl Plan {
         let rules = Rules { cooldown, ..rules };
         let load = if live { load.max(LIVE_LOAD_MIN) } else { load };
         let think = if live { think.min(LIVE_THINK_MAX) } else { think };
-        let mut mix = Mix::draw(random, (!homes.is_empty()).then_some(of_exchanges));
+        let mut mix = Mix::draw(random, live.then_some(&mut *of_exchanges));
+        // Nothing is held against who forgets in a restart what was spent, for as long as it counts; so some do not restart.
+        let mut between_exchange_faults = between_exchange_faults;
+        if live && of_exchanges.one_in(LASTING_ONE_IN) {
+            ENDS.iter().for_each(|fault| mix.without(*fault));
+            if of_exchanges.one_in(2) {
+                // And in some of them the weather is fair between two faults.
+                between_exchange_faults = Nanos(between_exchange_faults.0 * FAIR_WEATHER);
+            }
+        }
         for fault in &overrides.without {
             mix.without(*fault);
         }

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use engine::seam::Nanos;
+use storage::history::sim_database::Felt;
 
 use super::bare::BareTime;
 use super::director::Director;
@@ -15,6 +16,7 @@ use super::executor::{Executor, Owner, Stopped};
 use super::faults::{Coverage, Fault, Strikes};
 use super::history;
 use super::judge::Judge;
+use super::judged::Judged;
 use super::plan::{Overrides, Plan};
 use super::server;
 use super::venue;
@@ -48,6 +50,8 @@ pub struct Outcome {
     pub bare: BareTime,
     /// The same as the exchange sees it.
     pub bare_there: BareTime,
+    /// What else was held against the product.
+    pub judged: Judged,
     /// Which faults struck in which situations.
     pub coverage: Coverage,
 }
@@ -82,6 +86,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         paper_disturbed: Cell::default(),
         disturbed_until: Cell::new(Nanos(0)),
         compared: Cell::new(0),
+        judged: Cell::default(),
         up_since: Cell::new(Nanos(0)),
         ended_at: Cell::new(None),
         bare: Cell::default(),
@@ -89,10 +94,11 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         stalled_readers: Cell::new(0),
         resends: Cell::new(0),
         slow_until: Cell::new(Nanos(0)),
+        slow_unfelt: Cell::new(false),
+        database_unfelt: Cell::new(false),
         sources: RefCell::default(),
         accepted: RefCell::default(),
         homes: RefCell::default(),
-        faulted: Cell::new(false),
         load_done: Cell::new(0),
         settled: Cell::new(false),
         finished: Cell::new(false),
@@ -101,15 +107,25 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     let on_strike = Rc::new(move |fault: Fault| {
         if let Some(world) = told.upgrade() {
             world.strike(fault);
-            match fault {
-                Fault::SyncFails | Fault::WriteFails => world.faulted.set(true),
-                Fault::SyncLate => world.disturb(SYNC_LATE_MAX),
-                _ => {}
+            if fault == Fault::SyncLate {
+                world.disturb(SYNC_LATE_MAX);
             }
         }
     });
     *world.disk.controls.on_strike.borrow_mut() = Some(on_strike.clone());
     *world.venue.on_strike.borrow_mut() = Some(on_strike);
+    if let Some(database) = &world.database {
+        let told = Rc::downgrade(&world);
+        database.set_told(Rc::new(move |felt| {
+            if let Some(world) = told.upgrade() {
+                match felt {
+                    Felt::Down if world.database_unfelt.replace(false) => world.strike(Fault::DatabaseDown),
+                    Felt::Down => {}
+                    Felt::Lost => world.strike(Fault::DatabaseAnswer),
+                }
+            }
+        }));
+    }
     if world.exchange.is_some() {
         executor.spawn(Owner::World, exchange::serve(Rc::clone(&world)));
     }
@@ -132,6 +148,10 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
     }
     let mut judge = judge.borrow_mut();
     let coverage = world.strikes.0.borrow().clone();
+    world.count(|judged| judged.spoilt_states = judge.spoilt);
+    if let Some(exchange) = &world.exchange {
+        world.count(|judged| exchange.count_limits(judged));
+    }
     let exchange_orders = world.exchange.as_ref().map_or(0, |exchange| exchange.finish(&mut judge));
     Outcome {
         seed,
@@ -147,6 +167,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
             .exchange
             .as_ref()
             .map_or_else(BareTime::default, |exchange| exchange.bare.borrow().time()),
+        judged: world.judged.get(),
         coverage,
         trace: std::mem::take(&mut judge.lines),
     }

@@ -27,6 +27,7 @@ use ringbuf::mesh::mesh;
 use ringbuf::spsc::ring;
 use storage::Salt;
 
+use super::disk_check;
 use super::executor::Owner;
 use super::faults::Fault;
 use super::gateway::WatchedGateway;
@@ -57,7 +58,7 @@ pub(super) fn begin(world: &Rc<World>, shards: u16) {
     world.stage.set(Stage::Starting);
     world.found.borrow_mut().clear();
     *world.start_failed.borrow_mut() = None;
-    world.faulted.set(false);
+    world.disk.controls.failures.borrow_mut().clear();
     let started = Rc::clone(world);
     world.executor.spawn(Owner::Life(number, 0), async move {
         if let Err(cause) = start(&started, number, shards).await {
@@ -199,6 +200,7 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
     if let Some(history) = &gauges.history {
         history::begin(world, life, &history_homes, &history.shards);
     }
+    disk_check::look_at_start(world);
     let want_snapshot = snapshot_asker(inside_senders);
     *world.life.borrow_mut() = Some(Life { number: life, shards, lines, gauges, stop, ended, want_snapshot });
     world.up_since.set(world.executor.now());

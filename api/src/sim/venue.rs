@@ -33,6 +33,10 @@ pub(super) struct Controls {
     pub(super) twice_one_in: Cell<u64>,
     /// Nothing is taken before this moment of the calendar.
     pub(super) busy_until: Cell<Timestamp>,
+    /// Of these, nobody has felt what is in force: late reports, reports told twice, requests that are not taken.
+    late_unfelt: Cell<bool>,
+    twice_unfelt: Cell<bool>,
+    busy_unfelt: Cell<bool>,
     /// Is told of a fault when it strikes.
     pub(super) on_strike: RefCell<Option<OnStrike>>,
 }
@@ -47,6 +51,9 @@ impl Controls {
             late_micros_max: Cell::new(0),
             twice_one_in: Cell::new(0),
             busy_until: Cell::new(Timestamp(0)),
+            late_unfelt: Cell::new(false),
+            twice_unfelt: Cell::new(false),
+            busy_unfelt: Cell::new(false),
             on_strike: RefCell::new(None),
         }
     }
@@ -61,15 +68,52 @@ impl Controls {
         self.busy_until.set(Timestamp(0));
     }
 
+    /// Reports take up to this long from now on.
+    pub(super) fn answer_late(&self, micros_max: u64) {
+        self.late_micros_max.set(micros_max);
+        self.late_unfelt.set(true);
+    }
+
+    /// One in so many reports is told twice from now on.
+    pub(super) fn answer_twice(&self, one_in: u64) {
+        self.twice_one_in.set(one_in);
+        self.twice_unfelt.set(true);
+    }
+
+    /// Nothing is taken before this moment.
+    pub(super) fn be_busy(&self, until: Timestamp) {
+        self.busy_until.set(until);
+        self.busy_unfelt.set(true);
+    }
+
     fn strikes(&self, fault: Fault, count: &Cell<u32>) -> bool {
         let left = count.get();
         count.set(left.saturating_sub(1));
-        if left > 0
-            && let Some(told) = self.on_strike.borrow().clone()
-        {
-            told(fault);
+        if left > 0 {
+            self.strike(fault);
         }
         left > 0
+    }
+
+    fn strike(&self, fault: Fault) {
+        if let Some(told) = self.on_strike.borrow().clone() {
+            told(fault);
+        }
+    }
+
+    /// What is in force for a while counts when somebody feels it first.
+    fn feel(&self, fault: Fault, unfelt: &Cell<bool>) {
+        if unfelt.replace(false) {
+            self.strike(fault);
+        }
+    }
+
+    fn is_busy(&self, now: Timestamp) -> bool {
+        let busy = now < self.busy_until.get();
+        if busy {
+            self.feel(Fault::VenueBusy, &self.busy_unfelt);
+        }
+        busy
     }
 }
 
@@ -127,6 +171,13 @@ impl FaultyVenue {
             0 => 1,
             n => 1 + u64::from(random.one_in(n)),
         };
+        drop(random);
+        if late > 0 {
+            self.controls.feel(Fault::AnswerLate, &self.controls.late_unfelt);
+        }
+        if times > 1 {
+            self.controls.feel(Fault::AnswerTwice, &self.controls.twice_unfelt);
+        }
         let newest = self.newest.entry(report.account()).or_default();
         let at = now.plus_micros(late).max(*newest);
         *newest = at;
@@ -154,7 +205,7 @@ impl Venue for FaultyVenue {
     }
 
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), Busy> {
-        if now < self.controls.busy_until.get() {
+        if self.controls.is_busy(now) {
             return Err(Busy);
         }
         if self.controls.strikes(Fault::OrderLost, &self.controls.orders_lost) {
@@ -174,14 +225,14 @@ impl Venue for FaultyVenue {
     }
 
     fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), Busy> {
-        if now < self.controls.busy_until.get() {
+        if self.controls.is_busy(now) {
             return Err(Busy);
         }
         self.inner.cancel(now, id)
     }
 
     fn query(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), Busy> {
-        if now < self.controls.busy_until.get() {
+        if self.controls.is_busy(now) {
             return Err(Busy);
         }
         self.inner.query(now, id)?;

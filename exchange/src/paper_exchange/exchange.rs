@@ -263,11 +263,11 @@ impl PaperExchange {
         }
     }
 
-    /// Ends all of Binance's listenKeys at once: their streams are told.
-    pub fn expire_listen_keys(&mut self, now: Timestamp) {
+    /// Ends all of Binance's listenKeys at once: their streams are told. How many there were.
+    pub fn expire_listen_keys(&mut self, now: Timestamp) -> usize {
         self.set_time(now);
         let PaperExchange { core, faults, binance, out, .. } = self;
-        binance.expire_listen_keys(&mut Desk { core, out, faults, now });
+        binance.expire_listen_keys(&mut Desk { core, out, faults, now })
     }
 }
 

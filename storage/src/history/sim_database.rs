@@ -40,6 +40,18 @@ pub enum WriteFault {
     LostAfter,
 }
 
+/// What somebody who asked has felt of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Felt {
+    /// It is not there, or lets everybody wait.
+    Down,
+    /// A batch was lost, or the answer to it.
+    Lost,
+}
+
+/// Who is told of that.
+type Told = Rc<dyn Fn(Felt)>;
+
 /// A wait of its caller's clock.
 type Wait = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>>;
 
@@ -57,6 +69,7 @@ struct Inside {
     stall: Option<Wait>,
     /// More rows at once than these take too long.
     rows_in_time: Option<usize>,
+    told: Option<Told>,
 }
 
 /// See the module's head. Cheap to clone; clones are the same database.
@@ -138,9 +151,15 @@ impl SimDatabase {
         self.0.borrow_mut().stall = wait;
     }
 
+    /// Is called whenever somebody who asks feels a fault; not to ask anything here from within.
+    pub fn set_told(&self, told: Told) {
+        self.0.borrow_mut().told = Some(told);
+    }
+
     async fn stalled(&self) {
         loop {
             let Some(wait) = self.0.borrow().stall.clone() else { return };
+            self.0.borrow().feel(Felt::Down);
             wait().await;
         }
     }
@@ -253,8 +272,18 @@ fn moved(found: Option<Reached>, expected: Option<Reached>) -> HistoryError {
 }
 
 impl Inside {
+    fn feel(&self, felt: Felt) {
+        if let Some(told) = &self.told {
+            told(felt);
+        }
+    }
+
     fn up(&self) -> Result<(), HistoryError> {
-        if self.down { Err(HistoryError::Unreachable("it is down".to_owned())) } else { Ok(()) }
+        if !self.down {
+            return Ok(());
+        }
+        self.feel(Felt::Down);
+        Err(HistoryError::Unreachable("it is down".to_owned()))
     }
 }
 
@@ -280,6 +309,9 @@ impl History for SimDatabase {
         let mut inside = self.0.borrow_mut();
         inside.up()?;
         let fault = inside.fault.take();
+        if fault.is_some() {
+            inside.feel(Felt::Lost);
+        }
         if fault == Some(WriteFault::LostBefore) {
             return Err(HistoryError::Unreachable("the connection was lost".to_owned()));
         }

@@ -168,7 +168,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("engine", "core_money", "however_it_is_filled"),
         "The profit of an exit in parts is computed from a rounded average price.",
     ),
-    sim("fee_not_booked", "The fee of a fill is not booked."),
+    sim("fee_not_booked", "balance USDT-PAPER wallet:0: the model has", "The fee of a fill is not booked."),
     test(
         "fee_with_the_wrong_sign",
         ("engine", "core_money", "every_movement_is_a_balanced_entry"),
@@ -186,6 +186,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "only_the_newest_session_is_alive",
+        "was turned away, and the session of",
         "A log-in ends the sessions before it for whoever asks, not in the state.",
     ),
 ];

@@ -8,6 +8,7 @@
 
 mod build;
 mod core;
+mod judge;
 mod live;
 mod outer;
 mod run;
@@ -24,6 +25,27 @@ pub(crate) struct Mutant {
     pub(crate) does: &'static str,
     /// What has to catch it.
     pub(crate) check: Check,
+    /// The simulator, where it has to catch it as well.
+    pub(crate) also: Option<Check>,
+}
+
+impl Mutant {
+    /// The simulator has to find it too, and say so in these words.
+    const fn and_sim(mut self, says: &'static str) -> Self {
+        self.also = Some(Check::Sim { live: false, seeds_max: SEEDS, says });
+        self
+    }
+
+    /// The same with accounts on exchanges in all seeds.
+    const fn and_live_sim(mut self, says: &'static str) -> Self {
+        self.also = Some(Check::Sim { live: true, seeds_max: LIVE_SEEDS, says });
+        self
+    }
+
+    /// All that have to catch it.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = Check> {
+        [self.check].into_iter().chain(self.also)
+    }
 }
 
 /// What has to catch a bug.
@@ -47,24 +69,30 @@ pub(crate) enum Check {
     },
     /// The simulated server, within so many seeds.
     Sim {
+        /// All seeds have accounts on exchanges.
+        live: bool,
         /// Seeds are 0 up to here.
         seeds_max: u32,
+        /// A part of what it says is violated: another violation is another bug's.
+        says: &'static str,
     },
 }
 
 /// How many seeds the simulator gets for a bug.
 const SEEDS: u32 = 200;
+/// The same where all of them have accounts on exchanges, which takes longer.
+const LIVE_SEEDS: u32 = 60;
 
 const fn test(
     name: &'static str,
     (package, test, filter): (&'static str, &'static str, &'static str),
     does: &'static str,
 ) -> Mutant {
-    Mutant { name, does, check: Check::Test { package, test, filter } }
+    Mutant { name, does, check: Check::Test { package, test, filter }, also: None }
 }
 
-const fn sim(name: &'static str, does: &'static str) -> Mutant {
-    Mutant { name, does, check: Check::Sim { seeds_max: SEEDS } }
+const fn sim(name: &'static str, says: &'static str, does: &'static str) -> Mutant {
+    Mutant { name, does, check: Check::Sim { live: false, seeds_max: SEEDS, says }, also: None }
 }
 
 const fn loom(
@@ -72,11 +100,11 @@ const fn loom(
     (test, filter): (&'static str, &'static str),
     does: &'static str,
 ) -> Mutant {
-    Mutant { name, does, check: Check::Loom { test, filter } }
+    Mutant { name, does, check: Check::Loom { test, filter }, also: None }
 }
 
-const ROOMS: [&[Mutant]; 5] =
-    [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, live::MUTANTS, outer::MUTANTS];
+const ROOMS: [&[Mutant]; 6] =
+    [core::MUTANTS, shard::MUTANTS, storage::MUTANTS, live::MUTANTS, judge::MUTANTS, outer::MUTANTS];
 
 /// Every known bug.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutant> {
@@ -91,8 +119,11 @@ mod tests {
     fn nothing_is_left_blank() {
         for mutant in all() {
             assert!(mutant.does.ends_with('.') && !mutant.name.is_empty(), "{}", mutant.name);
-            if let Check::Test { filter, .. } | Check::Loom { filter, .. } = mutant.check {
-                assert!(!filter.is_empty(), "{}", mutant.name);
+            for check in mutant.checks() {
+                let (Check::Test { filter: by, .. }
+                | Check::Loom { filter: by, .. }
+                | Check::Sim { says: by, .. }) = check;
+                assert!(!by.is_empty(), "{}", mutant.name);
             }
         }
     }

@@ -74,19 +74,35 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A change of the number of shards leaves users where they were.",
     ),
     sim(
+        "failed_snapshot_stops_the_shard",
+        "stopped, and nothing of its log was made to fail",
+        "A shard stops when a snapshot fails.",
+    ),
+    sim(
         "account_not_connected_after_a_restart",
+        "the exchange still differs",
         "After a restart nobody looks after the accounts on exchanges.",
     ),
     sim(
         "record_applied_though_the_snapshot_holds_it",
+        "a crash took back what was promised",
         "Recovery applies records that a snapshot's user already holds.",
     ),
-    sim("finished_receipt_not_found", "The receipt of a signal is not found once it is finished."),
-    sim("follower_sees_every_line", "A receipt shows a follower the lines of the others on their shard."),
-    sim("receipt_row_forgotten", "A receipt leaves out the first subscriber of each shard."),
+    sim(
+        "finished_receipt_not_found",
+        "was answered that it is not there, and it is",
+        "The receipt of a signal is not found once it is finished.",
+    ),
+    sim(
+        "follower_sees_every_line",
+        "which is not for this reader",
+        "A receipt shows a follower the lines of the others on their shard.",
+    ),
+    sim("receipt_row_forgotten", ": no line of", "A receipt leaves out the first subscriber of each shard."),
     sim(
         "shards_change_before_their_history_is_kept",
+        "s for the database to get everything",
         "Another number of shards begins while the history of the logs so far is not in the database.",
     ),
-    sim("statement_without_its_oldest", "A statement leaves out its oldest entry."),
+    sim("statement_without_its_oldest", "entries shown: shown", "A statement leaves out its oldest entry."),
 ];

@@ -33,10 +33,8 @@ enum Ending {
     Failed(String),
     /// Not within the limit.
     Hung,
-    /// It cannot be run at all.
+    /// It cannot be run at all, or found something that is not the bug.
     Broken(String),
-    /// The simulator is not part of this build.
-    NoSimulator,
 }
 
 /// What came of a bug.
@@ -44,7 +42,6 @@ enum Ending {
 enum Verdict {
     Caught,
     Survived,
-    LeftOut,
 }
 
 /// The command line.
@@ -101,15 +98,18 @@ fn run(plan: &Plan) -> Result<String, String> {
         .filter(|mutant| plan.names.is_empty() || plan.names.iter().any(|name| name == mutant.name))
         .collect();
     let mut programs = build::product()?;
-    if chosen.iter().any(|mutant| matches!(mutant.check, Check::Loom { .. })) {
+    let pairs: Vec<(&Mutant, Check)> =
+        chosen.iter().flat_map(|mutant| mutant.checks().map(|check| (*mutant, check))).collect();
+    if pairs.iter().any(|(_, check)| matches!(check, Check::Loom { .. })) {
         programs.extend(build::loom()?);
     }
     fs::create_dir_all(repository::root().join(OUTPUTS)).map_err(|error| format!("{OUTPUTS}: {error}"))?;
 
     let mut checks: Vec<Check> = Vec::new();
-    for mutant in &chosen {
-        if !checks.contains(&mutant.check) {
-            checks.push(mutant.check);
+    for (_, check) in &pairs {
+        let check = without_words(*check);
+        if !checks.contains(&check) {
+            checks.push(check);
         }
     }
     let before: Vec<Ending> = side_by_side(plan.jobs, &checks, |place, check| {
@@ -118,7 +118,7 @@ fn run(plan: &Plan) -> Result<String, String> {
     let wrong: Vec<String> = checks
         .iter()
         .zip(&before)
-        .filter(|(_, ending)| !matches!(ending, Ending::Passed | Ending::NoSimulator))
+        .filter(|(_, ending)| **ending != Ending::Passed)
         .map(|(check, ending)| format!("{}: {ending:?}", shown(*check)))
         .collect();
     if !wrong.is_empty() {
@@ -127,34 +127,46 @@ fn run(plan: &Plan) -> Result<String, String> {
     println!("{} checks pass with no bug on", checks.len());
 
     let lines = Mutex::new(());
-    let verdicts = side_by_side(plan.jobs, &chosen, |_, mutant| {
+    let verdicts = side_by_side(plan.jobs, &pairs, |_, (mutant, check)| {
         let started = Instant::now();
-        let ending = perform(&programs, mutant.check, Some(mutant.name), mutant.name);
-        let (verdict, what) = judge(mutant, &ending);
+        let output = match check {
+            Check::Sim { .. } => format!("{}-sim", mutant.name),
+            Check::Test { .. } | Check::Loom { .. } => mutant.name.to_owned(),
+        };
+        let ending = perform(&programs, *check, Some(mutant.name), &output);
+        let (verdict, what) = judge(*check, &ending);
         let _whole = lines.lock();
         println!("{:<50} {:>5.1} s  {what}", mutant.name, started.elapsed().as_secs_f64());
         if verdict == Verdict::Survived {
-            println!("    {} Its output: {OUTPUTS}/{}.txt", mutant.does, mutant.name);
+            println!("    {} Its output: {OUTPUTS}/{output}.txt", mutant.does);
         }
         verdict
     });
-    let count = |verdict| verdicts.iter().filter(|found| **found == verdict).count();
-    let (caught, survived, left) =
-        (count(Verdict::Caught), count(Verdict::Survived), count(Verdict::LeftOut));
-    let mut note = format!("{caught} bugs caught, {survived} survived");
-    if left > 0 {
-        note += &format!(", {left} not tried: this build has no simulator");
-    }
-    if survived > 0 { Err(note) } else { Ok(note) }
+    let survived = |mutant: &Mutant| {
+        let mut of = pairs.iter().zip(&verdicts).filter(|((each, _), _)| each.name == mutant.name);
+        of.any(|(_, verdict)| *verdict == Verdict::Survived)
+    };
+    let survivors = chosen.iter().filter(|mutant| survived(mutant)).count();
+    let twice = chosen.iter().filter(|mutant| mutant.also.is_some()).count();
+    let caught = chosen.len() - survivors;
+    let note = format!("{caught} bugs caught, {survivors} survived ({twice} had two checks to catch them)");
+    if survivors > 0 { Err(note) } else { Ok(note) }
 }
 
-fn judge(mutant: &Mutant, ending: &Ending) -> (Verdict, String) {
+/// What is run of a check: whatever the simulator finds with no bug on is wrong.
+const fn without_words(check: Check) -> Check {
+    match check {
+        Check::Sim { live, seeds_max, .. } => Check::Sim { live, seeds_max, says: "" },
+        Check::Test { .. } | Check::Loom { .. } => check,
+    }
+}
+
+fn judge(check: Check, ending: &Ending) -> (Verdict, String) {
     match ending {
         Ending::Failed(what) => (Verdict::Caught, what.clone()),
-        Ending::Hung => (Verdict::Survived, format!("SURVIVED: {} did not end", shown(mutant.check))),
-        Ending::Passed => (Verdict::Survived, format!("SURVIVED: {} passed", shown(mutant.check))),
+        Ending::Hung => (Verdict::Survived, format!("SURVIVED: {} did not end", shown(check))),
+        Ending::Passed => (Verdict::Survived, format!("SURVIVED: {} passed", shown(check))),
         Ending::Broken(why) => (Verdict::Survived, format!("SURVIVED: {why}")),
-        Ending::NoSimulator => (Verdict::LeftOut, "not tried: no simulator in this build".to_owned()),
     }
 }
 
@@ -162,7 +174,8 @@ fn shown(check: Check) -> String {
     match check {
         Check::Test { package, test, filter } => format!("{package} {test} {filter}"),
         Check::Loom { test, filter } => format!("ringbuf {test} {filter} (loom)"),
-        Check::Sim { seeds_max } => format!("sim, {seeds_max} seeds"),
+        Check::Sim { live: false, seeds_max, .. } => format!("sim, {seeds_max} seeds"),
+        Check::Sim { live: true, seeds_max, .. } => format!("sim --live, {seeds_max} seeds"),
     }
 }
 
@@ -199,12 +212,20 @@ fn perform(programs: &[Program], check: Check, bug: Option<&str>, output: &str) 
             Ok(command) => command,
             Err(why) => return Ending::Broken(why),
         },
-        Check::Sim { seeds_max } => {
+        Check::Sim { live, seeds_max, .. } => {
             if !has_simulator(&root.join(SERVER)) {
-                return Ending::NoSimulator;
+                return Ending::Broken("this build has no simulator".to_owned());
             }
             let mut command = Command::new(root.join(SERVER));
-            command.args(["sim", "--seeds", &format!("0..{seeds_max}"), "--json"]).current_dir(&root);
+            command.args([
+                "sim",
+                "--seeds",
+                &format!("0..{seeds_max}"),
+                "--json",
+                "--as-found",
+                "--require-judged",
+            ]);
+            command.args(live.then_some("--live")).current_dir(&root);
             command
         }
     };
@@ -224,7 +245,7 @@ fn perform(programs: &[Program], check: Check, bug: Option<&str>, output: &str) 
             let text = fs::read(&path).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             match check {
-                Check::Sim { .. } => told_by_simulator(&text, success),
+                Check::Sim { says, .. } => told_by_simulator(&text, success, says),
                 _ => told_by_tests(&text, success, &shown(check)),
             }
         }
@@ -284,21 +305,55 @@ fn told_by_tests(text: &str, success: bool, shown: &str) -> Ending {
     Ending::Failed(failed)
 }
 
-/// What the simulator says: a violation it found, and not an error of the command line.
-fn told_by_simulator(text: &str, success: bool) -> Ending {
+/// How much of what the simulator says is shown.
+const SHOWN_MAX: usize = 160;
+
+/// What the simulator says: the violation that was expected of it, and neither another one nor an error of the command line.
+fn told_by_simulator(text: &str, success: bool, says: &str) -> Ending {
     if success {
         return Ending::Passed;
     }
-    let number = |field: &str| {
-        let rest = &text[text.find(&format!("\"{field}\":"))? + field.len() + 3..];
-        let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u64>().ok()
-    };
-    match (number("failing_seed"), number("seeds_run")) {
-        (Some(seed), Some(run)) => Ending::Failed(format!("sim: seed {seed}, within {run} seeds")),
-        // The whole process ended by an assertion.
-        _ if text.contains("panicked at") => Ending::Failed("sim: panicked".to_owned()),
-        _ => Ending::Broken(format!("sim: {}", text.lines().next_back().unwrap_or("ended without a word"))),
+    let found = first_failure(text).map(|(seed, what)| (format!("seed {seed}"), what));
+    match found.or_else(|| too_little(text)) {
+        Some((place, what)) => {
+            let shown: String = what.chars().take(SHOWN_MAX).collect();
+            if what.contains(says) {
+                Ending::Failed(format!("sim: {place}: {shown}"))
+            } else {
+                Ending::Broken(format!("sim: {place}: not {says:?}, but: {shown}"))
+            }
+        }
+        None => {
+            Ending::Broken(format!("sim: {}", text.lines().next_back().unwrap_or("ended without a word")))
+        }
+    }
+}
+
+/// The first of the failures in the simulator's summary: its seed and what was violated.
+fn first_failure(text: &str) -> Option<(u64, String)> {
+    let failures = &text[text.find("\"failures\":[{")?..];
+    let seed = &failures[failures.find("\"seed\":")? + 7..];
+    let seed: String = seed.chars().take_while(char::is_ascii_digit).collect();
+    Some((seed.parse().ok()?, quoted(&failures[failures.find("\"what\":\"")? + 8..])?))
+}
+
+/// All that was judged less than it must be, where nothing was violated.
+fn too_little(text: &str) -> Option<(String, String)> {
+    let all = &text[text.find("\"too_little\":[\"")? + 14..];
+    Some(("all seeds".to_owned(), all[..all.find(']')?].to_owned()))
+}
+
+/// The text that a JSON text begins with, after its first quotation mark.
+fn quoted(json: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut chars = json.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(text),
+            // Of the escapes, those that are written as letters do not occur in what is looked for.
+            '\\' => text.push(chars.next()?),
+            other => text.push(other),
+        }
     }
 }
 
@@ -328,23 +383,28 @@ mod tests {
     }
 
     #[test]
-    fn the_simulators_seed_is_read_and_its_wrong_use_catches_nothing() {
-        let text = "{\"failing_seed\": 17,\"seeds_run\":18}\n";
-        assert_eq!(
-            told_by_simulator(text, false),
-            Ending::Failed("sim: seed 17, within 18 seeds".to_owned())
-        );
-        assert_eq!(told_by_simulator(text, true), Ending::Passed);
-        assert!(matches!(told_by_simulator("error: unexpected argument\n", false), Ending::Broken(_)));
+    fn what_the_simulator_found_is_read_and_nothing_else_catches_a_bug() {
+        let text =
+            r#"{"failing_seed":17,"failures":[{"seed":17,"what":"page \"a\" differs"}],"seeds_run":18}"#;
+        let told = |says| told_by_simulator(text, false, says);
+        assert_eq!(told("differs"), Ending::Failed("sim: seed 17: page \"a\" differs".to_owned()));
+        assert!(matches!(told("a crash took back"), Ending::Broken(_)), "another violation is another bug's");
+        assert_eq!(told_by_simulator(text, true, "differs"), Ending::Passed);
+        let little = r#"{"failing_seed":null,"failures":[],"too_little":["too little: 0 pages","2 b"]}"#;
+        let told = told_by_simulator(little, false, "0 pages");
+        assert_eq!(told, Ending::Failed("sim: all seeds: \"too little: 0 pages\",\"2 b\"".to_owned()));
+        for wrong in ["error: unexpected argument\n", r#"{"failures":[]}"#] {
+            assert!(matches!(told_by_simulator(wrong, false, "differs"), Ending::Broken(_)));
+        }
     }
 
     #[test]
     fn only_a_check_that_fails_has_caught_a_bug() {
-        let mutant = Mutant { name: "x", does: "x.", check: Check::Sim { seeds_max: 1 } };
+        let check = Check::Sim { live: false, seeds_max: 1, says: "x" };
         for ending in [Ending::Hung, Ending::Passed, Ending::Broken("why".to_owned())] {
-            assert_eq!(judge(&mutant, &ending).0, Verdict::Survived, "{ending:?}");
+            assert_eq!(judge(check, &ending).0, Verdict::Survived, "{ending:?}");
         }
-        assert_eq!(judge(&mutant, &Ending::Failed("what".to_owned())).0, Verdict::Caught);
+        assert_eq!(judge(check, &Ending::Failed("what".to_owned())).0, Verdict::Caught);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "fan_out_done_before_the_flush",
+        "was not decided on",
         "A shard tells that its part of a fan-out is done before that is durable: a crash loses subscribers for good.",
     ),
     test(
@@ -56,7 +57,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "two_commands_of_a_user_swapped",
         ("engine", "lib", "users_take_turns"),
         "A user's newest command goes to the head of the line.",
-    ),
+    )
+    .and_sim("was decided before one that was sent before it"),
     test(
         "lane_place_leaked",
         ("engine", "lib", "a_full_lane_gives_the_task_back"),
@@ -124,10 +126,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "snapshot_as_of_one_too_late",
+        "a crash took back what was promised",
         "A snapshot claims one record more for a user than it holds, so that one is lost.",
     ),
     sim(
         "snapshot_as_of_one_too_early",
+        "a crash took back what was promised",
         "A snapshot claims one record less for a user than it holds, so that one is applied twice.",
     ),
 ];

@@ -47,7 +47,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "failed_sync_ignored",
         ("storage", "log", "failed_write_or_sync_ends_the_log::a_failed_sync"),
         "A block whose sync failed counts as durable.",
-    ),
+    )
+    .and_sim("goes on though its log failed"),
     test(
         "sync_left_out_now_and_then",
         ("storage", "log", "acknowledged_records_survive_any_crash::acknowledged"),

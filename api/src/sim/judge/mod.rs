@@ -27,11 +27,15 @@ use engine::core::instrument::MarketView;
 use engine::core::order::NewOrder;
 use engine::core::rules::Rules;
 use engine::core::signal::Signal;
+use engine::core::user::User;
 use engine::shard::ports::Decided;
 
-use crate::sim::model::{Model, ModelUser, Seen};
+use crate::sim::model::{Expected, Model, ModelUser, Seen};
 use crate::sim::situation::{Flags, flags_of};
 use versions::Lost;
+
+/// One in so many decisions is held against the model once more, spoilt: a judge that agrees with it agrees with anything.
+const SPOILT_ONE_IN: u64 = 32;
 
 /// A decision in the order of all: the point at which a request took effect.
 pub(in crate::sim) type Index = u64;
@@ -99,6 +103,8 @@ pub(in crate::sim) struct Judge {
     /// The closes that were accepted.
     closes: BTreeMap<SignalId, Signal>,
     violation: Option<String>,
+    /// Decisions and states that were spoilt, and refused.
+    pub(in crate::sim) spoilt: u64,
     /// Decisions seen.
     pub(in crate::sim) decided: u64,
     /// What is told for a trace.
@@ -128,6 +134,7 @@ impl Judge {
             finished: BTreeMap::new(),
             closes: BTreeMap::new(),
             violation: None,
+            spoilt: 0,
             decided: 0,
             lines: Vec::new(),
             tracing,
@@ -210,6 +217,9 @@ impl Judge {
             if let Err(broken) = self.model.check_user(id) {
                 return self.violate(format!("after {command:?} at {}: {broken}", now.0));
             }
+            if self.decided.is_multiple_of(SPOILT_ONE_IN) {
+                self.spoil(&expected, events, &outcome, found);
+            }
             self.emails.insert(id);
             self.flags.insert(id, flags_of(found));
             self.undo[usize::from(shard)].push_back(Undo { lsn: lsn.0, index, user: id });
@@ -226,6 +236,20 @@ impl Judge {
             let command = command.clone();
             self.decisions.push(Decision { index, command, outcome, place, claimed: false });
         }
+    }
+
+    /// Holds a decision and a state that nobody made against the model, which must refuse both.
+    fn spoil(&mut self, made: &Expected, events: &[Event], told: &Result<Reply, Refusal>, found: &User) {
+        let mut other = found.clone();
+        other.halted = !other.halted;
+        if self.model.differs(&other).is_none() {
+            self.violate(format!("the judge agrees with a state that was spoilt: of {}", found.id));
+        }
+        // Whatever was decided, something was put on record.
+        if Model::matches(made, &[], told).is_ok() {
+            self.violate(format!("the judge agrees with a decision that was spoilt: not {events:?}"));
+        }
+        self.spoilt += 1;
     }
 
     /// An order went to a venue.

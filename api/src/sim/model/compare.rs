@@ -72,6 +72,9 @@ impl Model {
         events: &[Event],
         outcome: &Result<Reply, Refusal>,
     ) -> Result<(), String> {
+        if planted::planted!("judge_agrees_with_every_decision") {
+            return Ok(());
+        }
         same("the answer", &expected.outcome, outcome)?;
         let (mut submits, mut cancels, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
@@ -98,6 +101,9 @@ impl Model {
         let Some(model) = self.user(actual.id) else {
             return Some(format!("user {}: the model does not know them", actual.id));
         };
+        if planted::planted!("judge_agrees_with_every_state") {
+            return None;
+        }
         same_user(model, actual)
             .err()
             .map(|difference| format!("user {} {}: {difference}", actual.id, actual.email))

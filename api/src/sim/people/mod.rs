@@ -27,6 +27,7 @@ use crate::sim::executor::Owner;
 use crate::sim::intent::{Intent, Known};
 use crate::sim::judge::Session;
 use crate::sim::model::Page;
+use crate::sim::spoil;
 use crate::sim::world::World;
 
 const PASSWORD: &str = "correct horse battery";
@@ -204,6 +205,15 @@ impl Person {
                     judge.read(&asked, self.user, &what, |user| user.page_agrees(page, &found))
                 {
                     judge.violate(format!("{} of {} shows {found}: {difference}", page.path(), self.email));
+                }
+                world.count(|judged| judged.pages += 1);
+                if world.judged.get().pages.is_multiple_of(spoil::ONE_IN)
+                    && let Some(spoilt) = spoil::spoilt(page, &found)
+                {
+                    if judge.read(&asked, self.user, &what, |user| user.page_agrees(page, &spoilt)).is_ok() {
+                        judge.violate(format!("the judge agrees with a page that was spoilt: {spoilt}"));
+                    }
+                    world.count(|judged| judged.spoilt_pages += 1);
                 }
             }
             401 => judge.check_turned_away(&asked, calendar, page.path()),

@@ -53,8 +53,8 @@ impl Binance {
         Self { streams: Streams::new(seed), limits: Limits::default(), calls: BTreeMap::new() }
     }
 
-    pub(super) fn expire_listen_keys(&mut self, desk: &mut Desk<'_>) {
-        self.streams.expire_keys(desk, true);
+    pub(super) fn expire_listen_keys(&mut self, desk: &mut Desk<'_>) -> usize {
+        self.streams.expire_keys(desk, true)
     }
 
     pub(super) fn expire_listen_key(&mut self, desk: &mut Desk<'_>, account: AccountNo) {

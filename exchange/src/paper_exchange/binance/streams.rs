@@ -129,14 +129,17 @@ impl Streams {
         }
     }
 
-    /// Ends the keys whose time is over (or all) and tells those who listen.
-    pub(super) fn expire_keys(&mut self, desk: &mut Desk<'_>, all: bool) {
+    /// Ends the keys whose time is over (or all) and tells those who listen. How many there were.
+    pub(super) fn expire_keys(&mut self, desk: &mut Desk<'_>, all: bool) -> usize {
+        let mut ended = 0;
         while let Some((until, key)) =
             self.ends.first().cloned().filter(|(until, _)| all || *until <= desk.now)
         {
             self.ends.remove(&(until, key.clone()));
             self.expire_key(desk, &key);
+            ended += 1;
         }
+        ended
     }
 
     /// Ends the account's key, if it has one, and tells those who listen.
