@@ -227,6 +227,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A stop that is gone from a position on Bybit is not set again.",
     ),
     test(
+        "expired_stop_taken_for_a_closed_position",
+        ("exchange", "live_cases", "case_o9_a_trigger_that_the_exchange"),
+        "A stop that the exchange took back by itself counts as ended with its position, which is open.",
+    ),
+    test(
         "refused_stop_left_to_the_next_comparison",
         ("exchange", "live_cases", "case_o9_a_lost_stop_whose_price"),
         "A stop that is gone and is refused because its price was passed is not told to the engine.",

@@ -42,7 +42,10 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.counters.orders_unanswered += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Query(*id)));
                 }
-                Event::OrderEnded { id, .. } => self.follow_ended(now, at, *id),
+                Event::OrderEnded { id, .. } => {
+                    self.follow_ended(now, at, *id);
+                    self.watch_protection(now, at, *id);
+                }
                 Event::SignalAccepted { signal, .. } => {
                     self.counters.signals += 1;
                     let source = self.state.source(signal.id.source);
@@ -53,9 +56,13 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                         self.hold(lsn, now, Held::Effect(Effect::FanOut(order)));
                     }
                 }
-                Event::Filled { .. } | Event::Liquidated { .. } | Event::ClosedOutside { .. } => {
+                Event::Filled { id, last, .. } => {
                     self.counters.fills += 1;
+                    if *last {
+                        self.watch_protection(now, at, *id);
+                    }
                 }
+                Event::Liquidated { .. } | Event::ClosedOutside { .. } => self.counters.fills += 1,
                 Event::LateEntry { opens, .. } => {
                     self.counters.fills += 1;
                     self.positions_open += usize::from(*opens);
@@ -74,6 +81,20 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         self.positions_open = self.positions_open.saturating_sub(1);
         for signal in &self.state.user(at).reversals {
             self.internal.push_back(Command::Reconsider { user, signal: signal.id });
+        }
+    }
+
+    /// A stop has ended. Whatever the venue said of it: where its position is open all the same, it has another live one in
+    /// time or is closed.
+    fn watch_protection(&mut self, now: Moment, at: UserIndex, id: ClientOrderId) {
+        let position = self.state.user(at).position(id.signal, id.account.index);
+        let is_bare = |p: &crate::core::position::Position| !p.quantity.is_zero() && p.closing.is_none();
+        if id.leg == Leg::Stop
+            && position.is_some_and(is_bare)
+            && !planted::planted!("end_of_a_stop_not_watched")
+        {
+            let due = now.wall.plus_micros(self.rules.protection_span);
+            self.timers.set(due, Alarm::CheckProtection(id.account, id.signal));
         }
     }
 
