@@ -132,6 +132,42 @@ fn a_stop_that_ended_is_missed_whatever_the_venue_says_of_its_end() {
 }
 
 #[test]
+fn a_close_that_is_refused_for_longer_than_an_hour_is_tried_for_days_and_counted() {
+    let (mut desk, hand, entry, source) = entered();
+    hand.told.borrow_mut().push(filled(&desk, entry));
+    settle(&mut desk, &hand);
+    desk.ask(now(), ask(source.owner, signal(source, SignalKind::CloseAll, 2)), ReplyTo(2));
+    settle(&mut desk, &hand);
+    let mut at = Nanos(0);
+    let mut tried = 1;
+    while at < Nanos::from_millis(6 * 24 * 3_600_000) {
+        let id = *desk.gateway().sent.last().expect("sent");
+        hand.told.borrow_mut().push(VenueReport::Rejected { id, reason: VenueReason::Liquidity });
+        settle_at(&mut desk, &hand, later(at));
+        let closes = |desk: &Desk| {
+            let is_close = |id: &&ClientOrderId| !matches!(id.leg, Leg::Entry | Leg::Stop | Leg::TakeProfit);
+            desk.gateway().sent.iter().filter(is_close).count()
+        };
+        // Never longer than an hour until the next one; within the first hour, than about a minute.
+        let began = at;
+        let step = Nanos::from_millis(if began < Nanos::from_millis(3_600_000) { 1_000 } else { 30_000 });
+        while closes(&desk) == tried {
+            at = at.plus(step);
+            let most = if began < Nanos::from_millis(3_600_000) { 65_000 } else { 3_630_000 };
+            assert!(at.since(began) <= Nanos::from_millis(most), "after {tried} tries, {began:?}");
+            desk.turn(later(at), &Still);
+            flush(&mut desk, &hand);
+        }
+        tried += 1;
+        if tried == 62 {
+            assert_eq!(desk.status().counters.closes_refused_long, 0);
+        }
+    }
+    assert!(desk.status().counters.closes_refused_long > 100);
+    assert!(tried > 300, "{tried}");
+}
+
+#[test]
 fn a_recovered_shard_takes_up_what_was_under_way() {
     // An order that is durable and whose fate is not known goes out again under its id, so at most one exists.
     let (desk, _, entry, _) = entered();
