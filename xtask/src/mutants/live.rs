@@ -227,6 +227,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A stop that is gone from a position on Bybit is not set again.",
     ),
     test(
+        "mistyped_secret_taken_for_a_mistake_of_ours",
+        ("exchange", "live_cases", "a_mistyped_secret_is_named"),
+        "A user whose secret is not that of the key is never told.",
+    ),
+    test(
+        "refused_comparison_asked_again_at_once",
+        ("exchange", "live_cases", "a_question_that_is_refused_for_no_reason"),
+        "A question about an account that is refused is asked again every two seconds for ever.",
+    ),
+    test(
         "expired_stop_taken_for_a_closed_position",
         ("exchange", "live_cases", "case_o9_a_trigger_that_the_exchange"),
         "A stop that the exchange took back by itself counts as ended with its position, which is open.",

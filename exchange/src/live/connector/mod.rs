@@ -321,7 +321,7 @@ impl<P: Shape> Connector<P> {
             account.key_number = known.key_number;
             account.suspended = None;
             account.mending = mending::Mending::default();
-            account.clashed = None;
+            (account.clashed, account.refused_pause) = (None, 0);
             account.key_checked_at = None;
             account.is_judged = false;
             account.views.forget();

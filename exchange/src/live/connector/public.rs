@@ -44,7 +44,8 @@ impl<P: Shape> Connector<P> {
     }
 
     fn any_account(&self) -> Option<super::Slot> {
-        let able = |a: &&super::Account| a.credential.is_some() && a.suspended.is_none();
+        // One that has answered: a key that the exchange does not take would be asked with for ever.
+        let able = |a: &&super::Account| a.credential.is_some() && a.suspended.is_none() && a.is_ready;
         let id = self.accounts.iter().find(able)?.id;
         self.slots.get(&id).copied()
     }
