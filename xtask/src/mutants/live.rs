@@ -227,6 +227,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A stop that is gone from a position on Bybit is not set again.",
     ),
     test(
+        "answer_about_the_clock_paired_with_the_last_question",
+        ("exchange", "live_cases", "case_t1_an_answer_about_the_time"),
+        "An answer about the exchange's clock is measured from a question that was asked after its own.",
+    ),
+    test(
         "mistyped_secret_taken_for_a_mistake_of_ours",
         ("exchange", "live_cases", "a_mistyped_secret_is_named"),
         "A user whose secret is not that of the key is never told.",

@@ -257,7 +257,7 @@ pub struct Connector<P: Shape> {
     metrics: ConnectorMetrics,
     counting: Counting,
     next_number: u64,
-    clock_asked_at: Option<Timestamp>,
+    clock_question: public::ClockQuestion,
     started_at: Option<Timestamp>,
     language: std::marker::PhantomData<P>,
 }
@@ -300,7 +300,7 @@ impl<P: Shape> Connector<P> {
             metrics: ConnectorMetrics::default(),
             counting: Counting::default(),
             next_number: 1,
-            clock_asked_at: None,
+            clock_question: public::ClockQuestion::default(),
             started_at: None,
             language: std::marker::PhantomData,
         }
