@@ -137,11 +137,9 @@ fn a_mistyped_secret_is_named_and_costs_the_others_nothing() {
 #[test]
 fn a_question_that_is_refused_for_no_reason_of_the_users_is_told_once_and_asked_ever_less() {
     fn on<P: Spoken>(question: &str, code: i64) {
-        let mut start = Start::usual(219);
-        start.prepare = |_, _, _| ();
-        let mut world = World::<P>::with(219, 0, CALM, start);
+        let mut world = World::<P>::new(219, 0, CALM);
         rule(&mut world, question, ALWAYS, Fault::Code { code, executed: false });
-        world.trade(0);
+        world.trader_comes();
         world.step(600 * SECOND);
         let told = |n: &Notice| matches!(n, Notice::Bug(..));
         assert_eq!(world.notices().iter().filter(|n| told(n)).count(), 1, "{}", world.picture());
@@ -156,9 +154,11 @@ fn a_question_that_is_refused_for_no_reason_of_the_users_is_told_once_and_asked_
         rule(&mut world, "GET /fapi/v3/positionRisk", ALWAYS, Fault::Code { code, executed: false });
         rule(&mut world, "GET /v5/position/list", ALWAYS, Fault::Code { code, executed: false });
         world.step(900 * SECOND);
+        silence(&mut world);
+        let all = Quantity::from_units(held(&world, 0));
+        by_hand(&mut world, Side::Sell, all, true);
+        world.step(SECOND);
         world.exchange.faults.clear();
-        by_hand(&mut world, Side::Sell, Quantity::from_units(held(&world, 0)), true);
-        world.cut_sockets();
         world.until("found", MEND_PAUSE_HELD_MAX + 15 * SECOND, World::is_flat);
         settled(&mut world);
     }

@@ -227,6 +227,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A stop that is gone from a position on Bybit is not set again.",
     ),
     test(
+        "listen_keys_that_come_alone_stay_alone",
+        ("exchange", "live_cases", "accounts_that_come_one_by_one"),
+        "Each account that is connected by itself has a connection of its own for good.",
+    ),
+    test(
+        "kept_key_gets_a_second_stream",
+        ("exchange", "live_cases", "a_listen_key_that_cannot_be_kept"),
+        "A listen key whose renewal failed gets a second stream beside the one that tells.",
+    ),
+    test(
         "answer_about_the_clock_paired_with_the_last_question",
         ("exchange", "live_cases", "case_t1_an_answer_about_the_time"),
         "An answer about the exchange's clock is measured from a question that was asked after its own.",
