@@ -257,12 +257,12 @@ fn a_listen_key_that_cannot_be_kept_and_still_lives_gets_no_second_stream() {
         world.without_market_streams();
         world.step(60 * SECOND);
         rule(&mut world, "PUT /fapi/v1/listenKey", ALWAYS, fault);
-        let (streams, sockets) = (private_streams(&world), world.dialled("/private"));
+        let (streams, sockets) = (private_streams(&world), world.dialled("/private/stream"));
         let asked = world.calls["POST /fapi/v1/listenKey"];
         world.step(4_000 * SECOND);
         assert!(world.calls["POST /fapi/v1/listenKey"] >= asked + 6, "{:?}", world.calls);
         assert_eq!(private_streams(&world), streams, "{}", world.picture());
-        assert_eq!(world.dialled("/private"), sockets, "{}", world.picture());
+        assert_eq!(world.dialled("/private/stream"), sockets, "{}", world.picture());
     }
 }
 
