@@ -193,7 +193,8 @@ fn on_where_the_daily_loss_limit_lies() {
     }
 }
 
-/// A venue that refuses every close until the close has used up its rounds; another close then takes over.
+/// A venue that refuses every close: it goes on under other ids, by itself and by hand, until all are used up, and a signal after
+/// that closes all the same.
 #[test]
 fn on_a_close_that_is_refused_for_ever() {
     let mut world = World::new();
@@ -201,20 +202,35 @@ fn on_a_close_that_is_refused_for_ever() {
     let position = open(&mut world, "BTCUSDT", 20_000, 1);
     let account = AccountId { user, index: position.account };
     let by_hand = Command::ClosePosition { user, account: position.account, symbol: position.symbol };
+    let drive = Command::DriveClose { account, position: position.signal };
     assert_eq!(world.run(&by_hand), Ok(Reply::Closing));
-    let refuse_all = |world: &mut World| {
-        for round in 0..=ClientOrderId::ROUND_MAX {
-            let close = world.user(user).orders.last().expect("a close is at work").new;
-            assert_eq!(close.id.round, round);
-            tell(world, VenueReport::Rejected { id: close.id, reason: VenueReason::Symbol });
-            world.run(&Command::DriveClose { account, position: position.signal }).expect("known");
-        }
+    let mut used = std::collections::BTreeSet::new();
+    let refuse = |world: &mut World| {
+        let close = world.user(user).orders.last().expect("a close is at work").new.id;
+        tell(world, VenueReport::Rejected { id: close, reason: VenueReason::Symbol });
+        close
     };
-    refuse_all(&mut world);
-    assert_eq!(world.user(user).orders.len(), 2, "its rounds are used up");
-    assert!(world.run(&by_hand).is_err(), "and so are the ids of a close by hand");
+    loop {
+        let id = refuse(&mut world);
+        assert!(used.insert(id), "{id} was used before");
+        let hastened = used.len() % 7 == 0;
+        if hastened {
+            assert!(world.run(&by_hand).is_err(), "it was refused just now");
+            world.now = world.now.plus_micros(64 * world.rules.close_retry_span);
+        }
+        world.run(if hastened { &by_hand } else { &drive }).ok();
+        if world.user(user).orders.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(used.len(), 123 + 248 + 124, "the ids of a position are used up");
+    world.now = world.now.plus_micros(64 * world.rules.close_retry_span);
+    assert!(world.run(&by_hand).is_err());
     assert_eq!(send(&mut world, "BTCUSDT", SignalKind::CloseLong, 2), Reply::Intended);
-    refuse_all(&mut world);
+    for round in 124..=ClientOrderId::ROUND_MAX {
+        assert_eq!(refuse(&mut world).round, round);
+        world.run(&drive).expect("known");
+    }
     assert_eq!(send(&mut world, "BTCUSDT", SignalKind::CloseAll, 3), Reply::Intended);
     let close = world.user(user).orders.last().expect("a close is at work").new;
     let fill = Fill {

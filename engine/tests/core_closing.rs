@@ -267,27 +267,88 @@ fn a_close_that_is_refused_is_tried_again_with_the_next_round() {
     assert_eq!(desk.drive_close(user, &position), Reply::Ignored);
 }
 
+/// Refuses closes until the position has no order left to send; the legs and rounds of them.
+fn refuse_all(desk: &mut Desk, user: UserId, position: &Position) -> Vec<(Leg, u8)> {
+    let mut used = Vec::new();
+    while let Some(close) = desk.user(user).orders.iter().find(|o| desk::is_close(o.new.id.leg)) {
+        let id = close.new.id;
+        used.push((id.leg, id.round));
+        desk.venue_rejects(id, VenueReason::Symbol);
+        desk.drive_close(user, position);
+    }
+    used
+}
+
 #[test]
-fn a_close_that_used_up_its_rounds_gives_way_to_a_new_one() {
+fn a_close_that_is_refused_for_days_goes_on_under_other_ids() {
+    let rounds = |leg: Leg, from: u8, to: u8| (from..=to).map(move |round| (leg, round));
+    let carried = || {
+        let hand = rounds(Leg::ManualClose, 124, ClientOrderId::ROUND_MAX);
+        rounds(Leg::UnprotectedClose, 0, ClientOrderId::ROUND_MAX).chain(hand)
+    };
+    for leg in [Leg::SignalClose, Leg::ManualClose, Leg::UnprotectedClose] {
+        let (mut desk, user, position) = opened(LONG);
+        let reason = match leg {
+            Leg::SignalClose => {
+                desk.send(SignalKind::CloseLong, "BTCUSDT");
+                CloseReason::Signal
+            }
+            Leg::ManualClose => {
+                desk.close_by_hand(user, "BTCUSDT").unwrap();
+                CloseReason::Manual
+            }
+            _ => {
+                let stop = desk.order(user, Leg::Stop).new.id;
+                desk.venue_cancels(stop, VenueReason::WouldTrigger);
+                CloseReason::StopLoss
+            }
+        };
+        let asked = rounds(leg, 0, 122).filter(|_| leg != Leg::UnprotectedClose);
+        assert_eq!(refuse_all(&mut desk, user, &position), asked.chain(carried()).collect::<Vec<_>>());
+        // A restart finds it as it is; only a signal has ids of its own now.
+        desk.wait(3600 * SECOND);
+        assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Err(Refusal::AlreadyClosing));
+        for _ in 0..2 {
+            desk.send(SignalKind::CloseAll, "BTCUSDT");
+            let last = rounds(Leg::SignalClose, 124, ClientOrderId::ROUND_MAX).collect::<Vec<_>>();
+            assert_eq!(refuse_all(&mut desk, user, &position), last);
+        }
+        desk.send(SignalKind::CloseAll, "BTCUSDT");
+        let closed = desk.exit(user, "20000").closed;
+        assert_eq!(closed, Some(CloseReason::Signal), "{reason:?} was asked for first");
+        assert!(desk.is_flat(user));
+        desk.check_replay();
+    }
+}
+
+#[test]
+fn the_reason_of_a_close_stays_when_it_goes_on_under_other_ids() {
     let (mut desk, user, position) = opened(LONG);
-    desk.send(SignalKind::CloseLong, "BTCUSDT");
-    for _ in 0..=ClientOrderId::ROUND_MAX {
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    while desk.close_order(user).id.leg == Leg::ManualClose {
         let close = desk.close_order(user).id;
         desk.venue_rejects(close, VenueReason::Symbol);
         desk.drive_close(user, &position);
     }
-    assert!(desk.user(user).orders.iter().all(|o| !desk::is_close(o.new.id.leg)), "62 ids, 62 orders");
-    desk.send(SignalKind::CloseAll, "BTCUSDT");
-    let close = desk.close_order(user).id;
-    assert_eq!((close.leg, close.round), (Leg::SignalClose, 0));
-    for _ in 0..=ClientOrderId::ROUND_MAX {
+    assert_eq!(desk.exit(user, "20000").closed, Some(CloseReason::Manual));
+}
+
+#[test]
+fn the_user_may_ask_for_the_next_try_of_a_close_that_waits_long() {
+    let (mut desk, user, _) = opened(LONG);
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    for round in 0..3 {
         let close = desk.close_order(user).id;
+        assert_eq!(close.round, round);
+        desk.wait(64 * SECOND);
+        assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Err(Refusal::AlreadyClosing), "one is at work");
         desk.venue_rejects(close, VenueReason::Symbol);
-        desk.drive_close(user, &position);
+        desk.wait(64 * SECOND - 1);
+        assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Err(Refusal::AlreadyClosing), "it goes on by itself");
+        desk.wait(1);
+        assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Ok(Reply::Closing));
     }
-    assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Ok(Reply::Closing));
-    desk.exit(user, "20000");
-    assert!(desk.is_flat(user));
+    assert_eq!(desk.exit(user, "20000").closed, Some(CloseReason::Manual));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod hand;
 
-use engine::core::fixed::{Money, Price};
+use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{ClientOrderId, Leg};
 use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport};
 use engine::core::rules::Rules;
@@ -96,6 +96,75 @@ fn a_refused_close_is_tried_again_after_a_while() {
     assert_eq!(closes(&desk), [0], "no venue is hammered");
     settle_at(&mut desk, &hand, later(Nanos::from_micros(Rules::default().close_retry_span)));
     assert_eq!(closes(&desk), [0, 1]);
+}
+
+#[test]
+fn a_stop_that_ended_is_missed_whatever_the_venue_says_of_its_end() {
+    let span = Nanos::from_micros(Rules::default().protection_span);
+    for end in [None, Some(VenueReason::PositionClosed)] {
+        let (mut desk, hand, entry, _) = entered();
+        hand.told.borrow_mut().push(filled(&desk, entry));
+        settle(&mut desk, &hand);
+        let stop = *desk.gateway().sent.iter().find(|id| id.leg == Leg::Stop).expect("it is protected");
+        hand.told.borrow_mut().push(VenueReport::Accepted { id: stop, sent_at: now().wall });
+        settle_at(&mut desk, &hand, later(span));
+        let forced =
+            |desk: &Desk| desk.gateway().sent.iter().filter(|id| id.leg == Leg::UnprotectedClose).count();
+        assert_eq!(forced(&desk), 0, "it is live");
+        let told = match end {
+            Some(reason) => VenueReport::Ended { id: stop, state: OrderState::Expired, reason },
+            // It fills, and what it closed is not all that is open.
+            None => match filled(&desk, stop) {
+                VenueReport::Filled { id, fill, .. } => {
+                    let quantity = Quantity::from_units(1);
+                    VenueReport::Filled { id, fill: Fill { quantity, ..fill }, last: true }
+                }
+                _ => unreachable!("a fill"),
+            },
+        };
+        hand.told.borrow_mut().push(told);
+        settle_at(&mut desk, &hand, later(span));
+        settle_at(&mut desk, &hand, later(Nanos(span.0 * 2 - 1)));
+        assert_eq!(forced(&desk), 0, "the fills that closed it may be on their way");
+        settle_at(&mut desk, &hand, later(Nanos(span.0 * 2)));
+        assert_eq!(forced(&desk), 1, "{end:?}: open, and without a stop");
+    }
+}
+
+#[test]
+fn a_close_that_is_refused_for_longer_than_an_hour_is_tried_for_days_and_counted() {
+    let (mut desk, hand, entry, source) = entered();
+    hand.told.borrow_mut().push(filled(&desk, entry));
+    settle(&mut desk, &hand);
+    desk.ask(now(), ask(source.owner, signal(source, SignalKind::CloseAll, 2)), ReplyTo(2));
+    settle(&mut desk, &hand);
+    let mut at = Nanos(0);
+    let mut tried = 1;
+    while at < Nanos::from_millis(6 * 24 * 3_600_000) {
+        let id = *desk.gateway().sent.last().expect("sent");
+        hand.told.borrow_mut().push(VenueReport::Rejected { id, reason: VenueReason::Liquidity });
+        settle_at(&mut desk, &hand, later(at));
+        let closes = |desk: &Desk| {
+            let is_close = |id: &&ClientOrderId| !matches!(id.leg, Leg::Entry | Leg::Stop | Leg::TakeProfit);
+            desk.gateway().sent.iter().filter(is_close).count()
+        };
+        // Never longer than an hour until the next one; within the first hour, than about a minute.
+        let began = at;
+        let step = Nanos::from_millis(if began < Nanos::from_millis(3_600_000) { 1_000 } else { 30_000 });
+        while closes(&desk) == tried {
+            at = at.plus(step);
+            let most = if began < Nanos::from_millis(3_600_000) { 65_000 } else { 3_630_000 };
+            assert!(at.since(began) <= Nanos::from_millis(most), "after {tried} tries, {began:?}");
+            desk.turn(later(at), &Still);
+            flush(&mut desk, &hand);
+        }
+        tried += 1;
+        if tried == 62 {
+            assert_eq!(desk.status().counters.closes_refused_long, 0);
+        }
+    }
+    assert!(desk.status().counters.closes_refused_long > 100);
+    assert!(tried > 300, "{tried}");
 }
 
 #[test]

@@ -329,8 +329,11 @@ impl Exchange {
                     self.accounts.values().flat_map(|held| of(held.no).map(|order| (held.no, order.no)));
                 let live: Vec<_> = live.collect();
                 let drawn = live.get(usize::try_from(random.below(live.len().max(1) as u64)).expect("small"));
+                // By its user, or by the exchange itself, which tells it as if the position were gone.
+                let mut take =
+                    |no, order| if executed { core.cancel(no, order) } else { core.expire(no, order) };
                 if let Some((account, order)) = drawn
-                    && core.cancel(*account, *order).is_ok()
+                    && take(*account, *order).is_ok()
                 {
                     world.strike(fault);
                 }

@@ -126,7 +126,7 @@ named! {
         ListenKeys = "listen-keys",
         /// The exchange shuts our address out: 418 and its end on Binance, 403 for ten minutes on Bybit.
         ExchangeBan = "exchange-ban",
-        /// A trigger is taken away at the exchange, by its user or by the exchange.
+        /// A trigger is taken away at the exchange, by its user or by the exchange, which calls its position gone.
         TriggerTaken = "trigger-taken",
     }
 }

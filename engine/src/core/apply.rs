@@ -228,6 +228,8 @@ impl User {
                 if let Some(p) = self.position_mut(*position, order.id.account.index)
                     && let Some(closing) = &mut p.closing
                 {
+                    // Whose ids are used up goes on with those of another leg.
+                    (closing.leg, closing.signal) = (order.id.leg, order.id.signal);
                     closing.round = order.id.round.saturating_add(1);
                 }
             }

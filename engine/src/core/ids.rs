@@ -213,14 +213,15 @@ pub enum Leg {
 }
 
 impl Leg {
-    const ALL: [(Leg, u8); 7] = [
-        (Leg::Entry, b'E'),
-        (Leg::Stop, b'S'),
-        (Leg::TakeProfit, b'T'),
-        (Leg::SignalClose, b'C'),
-        (Leg::ManualClose, b'M'),
-        (Leg::UnprotectedClose, b'U'),
-        (Leg::ReversalClose, b'R'),
+    /// Each with its letters: the first for rounds up to 61, the next for the 62 after them, and so on. All differ.
+    const ALL: [(Leg, [u8; 4]); 7] = [
+        (Leg::Entry, *b"Ee0A"),
+        (Leg::Stop, *b"Ss1B"),
+        (Leg::TakeProfit, *b"Tt2D"),
+        (Leg::SignalClose, *b"Cc3F"),
+        (Leg::ManualClose, *b"Mm4G"),
+        (Leg::UnprotectedClose, *b"Uu5H"),
+        (Leg::ReversalClose, *b"Rr6I"),
     ];
 
     /// A stable machine word.
@@ -237,8 +238,17 @@ impl Leg {
         }
     }
 
-    fn letter(self) -> u8 {
-        Self::ALL.iter().find(|(leg, _)| *leg == self).map_or(b'?', |(_, letter)| *letter)
+    fn letter(self, round: u8) -> u8 {
+        let letters = Self::ALL.iter().find(|(leg, _)| *leg == self).map(|(_, letters)| letters);
+        letters.and_then(|letters| letters.get(usize::from(round / 62))).copied().unwrap_or(b'?')
+    }
+
+    /// The leg of a letter, and the first round that it stands for.
+    fn of_letter(letter: u8) -> Option<(Self, u8)> {
+        let found = |(leg, letters): &(Self, [u8; 4])| {
+            letters.iter().zip([0, 62, 124, 186]).find(|(l, _)| **l == letter).map(|(_, first)| (*leg, first))
+        };
+        Self::ALL.iter().find_map(found)
     }
 }
 
@@ -252,7 +262,7 @@ pub struct ClientOrderId {
     pub account: AccountId,
     /// The part it plays.
     pub leg: Leg,
-    /// Which try at this leg, 0 to 61. Above 0 only for exits whose earlier order is known to be dead (rejected,
+    /// Which try at this leg, 0 to [`Self::ROUND_MAX`]. Above 0 only for exits whose earlier order is known to be dead (rejected,
     /// cancelled, expired): an exit is tried until the position is flat. An entry is always 0.
     pub round: u8,
 }
@@ -260,8 +270,8 @@ pub struct ClientOrderId {
 impl ClientOrderId {
     /// Width of the text form: within Binance's 36 and Bybit's 36, and the 32 of DOMAIN.md.
     pub const WIDTH: usize = SignalId::WIDTH + AccountId::WIDTH + 1 + 1;
-    /// The highest `round`.
-    pub const ROUND_MAX: u8 = 61;
+    /// The highest `round`: four letters of a leg, and 62 digits with each.
+    pub const ROUND_MAX: u8 = 247;
 
     /// The first order of a leg.
     #[must_use]
@@ -277,15 +287,15 @@ impl ClientOrderId {
         }
         let (signal, rest) = text.split_at(SignalId::WIDTH);
         let (user, rest) = rest.split_at(UserId::WIDTH);
-        let letter = rest.as_bytes()[1];
+        let (leg, first) = Leg::of_letter(rest.as_bytes()[1])?;
         Some(Self {
             signal: SignalId::parse(signal)?,
             account: AccountId {
                 user: UserId::parse(user)?,
                 index: u8::try_from(parse_base62(&rest[..1])?).ok()?,
             },
-            leg: Leg::ALL.iter().find(|(_, l)| *l == letter)?.0,
-            round: u8::try_from(parse_base62(&rest[2..])?).ok()?,
+            leg,
+            round: first + u8::try_from(parse_base62(&rest[2..])?).ok()?,
         })
     }
 }
@@ -296,7 +306,7 @@ impl fmt::Display for ClientOrderId {
         self.signal.put(&mut text[..SignalId::WIDTH]);
         let (account, rest) = text[SignalId::WIDTH..].split_at_mut(AccountId::WIDTH);
         self.account.put(account);
-        rest.copy_from_slice(&[self.leg.letter(), ALPHABET[usize::from(self.round % 62)]]);
+        rest.copy_from_slice(&[self.leg.letter(self.round), ALPHABET[usize::from(self.round % 62)]]);
         write_ascii(f, &text)
     }
 }
@@ -339,7 +349,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn client_order_ids_round_trip(owner: u64, s in 0_u8..62, number in 1_u32.., user: u64, a in 0_u8..62, leg in 0_usize..7, round in 0_u8..62) {
+        fn client_order_ids_round_trip(owner: u64, s in 0_u8..62, number in 1_u32.., user: u64, a in 0_u8..62, leg in 0_usize..7, round in 0..=ClientOrderId::ROUND_MAX) {
             let id = ClientOrderId {
                 signal: SignalId { source: SourceId { owner: UserId(owner), index: s }, number },
                 account: AccountId { user: UserId(user), index: a },
@@ -350,6 +360,16 @@ mod tests {
             prop_assert_eq!(text.len(), ClientOrderId::WIDTH);
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric()));
             prop_assert_eq!(ClientOrderId::parse(&text), Some(id));
+        }
+
+        #[test]
+        fn two_rounds_of_any_two_legs_differ(one in (0_usize..7, 0..=ClientOrderId::ROUND_MAX), other in (0_usize..7, 0..=ClientOrderId::ROUND_MAX)) {
+            let id = |(leg, round): (usize, u8)| {
+                let signal = SignalId { source: SourceId { owner: UserId(1), index: 0 }, number: 1 };
+                let first = ClientOrderId::first(signal, AccountId { user: UserId(2), index: 0 }, Leg::ALL[leg].0);
+                ClientOrderId { round, ..first }.to_string()
+            };
+            prop_assert_eq!(id(one) == id(other), one == other);
         }
 
         #[test]

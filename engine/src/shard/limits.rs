@@ -50,6 +50,10 @@ pub const JOURNAL_ROOM_MIN: usize = 1 << 20;
 /// A sent order without any answer for this long is queried. EXCHANGES.md §2.8.
 pub const ORDER_ANSWER_MAX_MICROS: u64 = 10_000_000;
 
+/// From this round on a close was refused for an hour: 1 + 2 + … + 32 retry spans, and 64 after each of the others. It is tried
+/// less often then: every 5 minutes, 15 minutes and at last every hour, with the default span.
+pub const CLOSE_SLOW_ROUND: u8 = 62;
+
 /// How often sent orders are looked over for that.
 pub const ORDER_SWEEP_SPAN: Nanos = Nanos::from_millis(1_000);
 

@@ -211,6 +211,8 @@ counters! {
     venue_busy,
     /// Orders without an answer in time.
     orders_unanswered,
+    /// Closes that a venue has refused for an hour or longer, counted again at each further refusal.
+    closes_refused_long,
     /// Snapshots completed.
     snapshots,
 }

@@ -1,6 +1,8 @@
 //! A key of an exchange account and what it signs with. The kind of key is said, never guessed (CASES.md, T9).
 //!
-//! **Invariants**: secrets are wiped when dropped and appear in no output; signing costs no allocation but its result.
+//! **Invariants**: secrets appear in no output; signing costs no allocation but its result. What HMAC and Ed25519 keys sign with is in
+//! one place of the heap for as long as the key is there, and overwritten when it is dropped. The numbers of an RSA key are `ring`'s, which
+//! gives their memory back as it is; so is what a key is made of on the stack while it is made.
 
 use std::fmt;
 
@@ -33,10 +35,37 @@ pub enum CredentialError {
     Ed25519,
 }
 
+/// Each in its box, so that moving a credential copies no secret.
 enum Signer {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Rsa(Box<RsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
+}
+
+impl Signer {
+    /// Overwrites what it signs with, as far as `ring` lets it: its keys have no way to be wiped, but can be set to another key.
+    fn wipe(&mut self) {
+        match self {
+            Self::Hmac(key) => {
+                **key = hmac::Key::new(hmac::HMAC_SHA256, &[]);
+                // Looked at, so that it is not left out for being of no use.
+                std::hint::black_box(&**key);
+            }
+            Self::Ed25519(pair) => {
+                if let Ok(nobodys) = Ed25519KeyPair::from_seed_unchecked(&[0; 32]) {
+                    **pair = nobodys;
+                }
+                std::hint::black_box(&**pair);
+            }
+            Self::Rsa(_) => {}
+        }
+    }
+}
+
+impl Drop for Signer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
 }
 
 /// A key that can sign.
@@ -68,7 +97,7 @@ impl Credential {
                 if secret.is_empty() || secret.len() > 256 || !printable || secret.starts_with("-----") {
                     return Err(CredentialError::Hmac);
                 }
-                Signer::Hmac(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
+                Signer::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
             }
             KeyKind::Rsa => {
                 let der = der(secret).ok_or(CredentialError::Rsa)?;
@@ -165,6 +194,20 @@ mod tests {
         let pair = Credential::new(KeyKind::Ed25519, "key", ED25519).unwrap();
         assert_eq!(pair.kind(), KeyKind::Ed25519);
         assert_eq!(STANDARD.decode(pair.sign(b"x")).unwrap().len(), 64);
+    }
+
+    #[test]
+    fn a_key_that_is_dropped_is_overwritten() {
+        let rests = |kind, secret: &str| {
+            let mut credential = Credential::new(kind, "key", secret).unwrap();
+            let signed = credential.sign(b"x");
+            credential.signer.wipe();
+            assert_ne!(credential.sign(b"x"), signed, "{kind:?}");
+            credential.sign(b"x")
+        };
+        // Nothing of the secret is left in it: it signs the same whatever the secret was.
+        assert_eq!(rests(KeyKind::Hmac, "hidden"), rests(KeyKind::Hmac, "another"));
+        rests(KeyKind::Ed25519, ED25519);
     }
 
     #[test]

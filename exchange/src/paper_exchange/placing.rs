@@ -159,6 +159,20 @@ impl Core {
         Ok(())
     }
 
+    /// Takes back a trigger that waits, as an exchange may by itself, with its position open or not (Binance: `EXPIRED`).
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownOrder`], [`Refusal::Finished`] when it waits no more.
+    pub fn expire(&mut self, account: AccountNo, no: OrderNo) -> Result<(), Refusal> {
+        let order = self.order(account, no).ok_or(Refusal::UnknownOrder)?;
+        if order.state != State::Untriggered {
+            return Err(Refusal::Finished);
+        }
+        self.end_order(no, EndReason::PositionClosed);
+        self.follow_up();
+        Ok(())
+    }
+
     /// Ends an order, wherever it waits.
     pub(super) fn end_order(&mut self, no: OrderNo, reason: EndReason) {
         if self.forget_waiting(no) {

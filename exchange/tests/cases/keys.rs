@@ -98,6 +98,74 @@ fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
     on::<Bybit>();
 }
 
+#[test]
+fn a_mistyped_secret_is_named_and_costs_the_others_nothing() {
+    const MISTYPED: u32 = 20;
+    fn on<P: Spoken>() {
+        let mut start = Start::usual(218);
+        // With the list read before, nobody but these could be asked with for the brackets.
+        start.symbols = vec![BTC];
+        start.prepare = |core, no, n| {
+            if n < MISTYPED as usize {
+                core.remove_key(&format!("key{n}"));
+                core.add_key(no, &KeySpec::hmac(&format!("key{n}"), "what its user did not type")).unwrap();
+            }
+        };
+        let good = MISTYPED as usize;
+        let mut world = World::<P>::with(218, good + 1, CALM, start);
+        world.until("ready", 60 * SECOND, |w| w.connector().standing(w.traders[good].account).0);
+        for n in 0..good {
+            assert_eq!(state(&world, n), KeyState::Unhealthy(KeyFault::Rejected), "{}", world.picture());
+        }
+        world.step(60 * SECOND);
+        let there = world.exchange.core.instrument(symbol(BTC)).unwrap().leverage_max;
+        let here = world.connector().instrument(symbol(BTC)).unwrap().leverage_max;
+        assert_eq!(here, there, "the brackets were asked with a key that is not taken");
+        let asked = questions(&world);
+        world.step(600 * SECOND);
+        let asked = questions(&world) - asked;
+        assert!(asked <= MISTYPED * 6 + 40, "{asked} requests: {}", world.picture());
+        // Typed right, it works at once.
+        let no = world.traders[0].no;
+        world.enter_key(0, 0, no);
+        world.until("judged", 20 * SECOND, |w| state(w, 0).is_good());
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
+#[test]
+fn a_question_that_is_refused_for_no_reason_of_the_users_is_told_once_and_asked_ever_less() {
+    fn on<P: Spoken>(question: &str, code: i64) {
+        let mut world = World::<P>::new(219, 0, CALM);
+        rule(&mut world, question, ALWAYS, Fault::Code { code, executed: false });
+        world.trader_comes();
+        world.step(600 * SECOND);
+        let told = |n: &Notice| matches!(n, Notice::Bug(..));
+        assert_eq!(world.notices().iter().filter(|n| told(n)).count(), 1, "{}", world.picture());
+        assert_eq!(fault(&world, 0), None, "nothing that its user could mend");
+        let asked = world.calls[question];
+        assert!((5..=20).contains(&asked), "{asked} requests: {}", world.picture());
+        world.exchange.faults.clear();
+        world.until("ready", 310 * SECOND, World::is_ready);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        // With something open it is asked more often.
+        rule(&mut world, "GET /fapi/v3/positionRisk", ALWAYS, Fault::Code { code, executed: false });
+        rule(&mut world, "GET /v5/position/list", ALWAYS, Fault::Code { code, executed: false });
+        world.step(900 * SECOND);
+        silence(&mut world);
+        let all = Quantity::from_units(held(&world, 0));
+        by_hand(&mut world, Side::Sell, all, true);
+        world.step(SECOND);
+        world.exchange.faults.clear();
+        world.until("found", MEND_PAUSE_HELD_MAX + 15 * SECOND, World::is_flat);
+        settled(&mut world);
+    }
+    on::<Binance>("GET /fapi/v1/accountConfig", -1102);
+    on::<Bybit>("GET /v5/account/info", 10_001);
+}
+
 /// Breaks something before the account is connected, sees it named and not cleared by time, mends it, and trades.
 fn mends<P: Spoken>(
     seed: u64,

@@ -112,6 +112,47 @@ fn case_o9_an_open_position_gets_its_stop_back_or_is_closed() {
     on::<Bybit>();
 }
 
+/// Binance calls a trigger that its system took back `EXPIRED`, and gives a closed position as an example of why. With the position
+/// open it is one like any other that is gone.
+#[test]
+fn case_o9_a_trigger_that_the_exchange_takes_back_by_itself_is_set_again() {
+    fn on<P: Spoken>() {
+        for restart in [false, true] {
+            let mut world = opened::<P>(217, 1);
+            for round in 1..=2 {
+                if restart {
+                    world.cut();
+                    world.step(SECOND);
+                }
+                let no = world.traders[0].no;
+                let waiting: Vec<_> = world
+                    .exchange
+                    .core
+                    .open_orders(no)
+                    .filter(|o| o.spec.trigger.is_some())
+                    .map(|o| o.no)
+                    .collect();
+                for order in waiting {
+                    world.exchange.core.expire(no, order).unwrap();
+                }
+                if restart {
+                    world.kill();
+                    world.weather(CALM);
+                }
+                let protected = |w: &World<P>| triggers(w, 0) == (1, 1) && w.is_open();
+                world.until("protected", 12 * SECOND, protected);
+                world.step(8 * SECOND);
+                assert!(protected(&world), "closed though it could be protected: {}", world.picture());
+                assert!(P::ATTACHES || at_exchange(&world, 0, Leg::Stop).len() == round + 1);
+            }
+            closed(&mut world);
+            assert_eq!(triggers(&world, 0), (0, 0), "{}", world.picture());
+        }
+    }
+    on::<Binance>();
+    on::<Bybit>();
+}
+
 #[test]
 fn case_o10_no_stop_of_an_old_position_meets_a_new_one() {
     fn on<P: Spoken>() {

@@ -1,6 +1,7 @@
 //! S and T: streams that end, break or fall silent, and clocks that are wrong.
 
 use engine::core::ids::Leg;
+use engine::core::position::CloseReason;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::paper_exchange::faults::{Fault, When};
@@ -209,6 +210,60 @@ fn a_demo_without_order_entry_by_socket_trades_by_requests_and_opens_none() {
     assert_eq!(world.dialled("/v5/trade"), 0, "{}", world.picture());
     assert!(world.dialled("/v5/private") >= 4, "streams are there: {}", world.picture());
     closed(&mut world);
+}
+
+/// The private streams that are open, by what the exchange has of them.
+fn private_streams(world: &World<Binance>) -> usize {
+    world.connector().private_streams()
+}
+
+#[test]
+fn accounts_that_come_one_by_one_share_few_streams_and_nothing_told_meanwhile_is_lost() {
+    const COMING: usize = 70;
+    let mut world = opened::<Binance>(222, 1);
+    let mut most = 0;
+    for n in 1..=COMING {
+        world.trader_comes();
+        world.step(3 * SECOND);
+        most = most.max(private_streams(&world));
+        assert!(private_streams(&world) <= 2 * n / 32 + 9, "after {n}: {}", world.picture());
+        if n % 8 == 3 {
+            // While streams are joined, a position ends at the exchange, and another is opened.
+            price_by(&mut world, -3);
+            world.until("ended", 20 * SECOND, World::is_flat);
+            assert_eq!(world.user(0).closed_positions.back().unwrap().closed, Some(CloseReason::StopLoss));
+            world.signal(LONG, BTC);
+        }
+    }
+    assert!(most >= 3, "{most}: nothing was joined");
+    let metrics = world.connector().metrics();
+    let moves = metrics.comparisons / (COMING as u64 + 1);
+    assert!(moves <= 12, "each account was compared {moves} times");
+    world.step(20 * SECOND);
+    let gaps = metrics.gaps;
+    closed(&mut world);
+    world.signal(SHORT, BTC);
+    world.until("all open", 30 * SECOND, World::is_open);
+    closed(&mut world);
+    assert!(world.connector().metrics().gaps <= gaps + 2, "streams that do not tell: {}", world.picture());
+    // Whoever comes last is on a stream that tells as well as those of the first.
+    assert!(private_streams(&world) <= 8, "{}", private_streams(&world));
+}
+
+#[test]
+fn a_listen_key_that_cannot_be_kept_and_still_lives_gets_no_second_stream() {
+    for fault in [Fault::Unknown { executed: true }, Fault::Lost { executed: true }] {
+        let mut world = ready::<Binance>(223, 3);
+        world.without_market_streams();
+        world.step(60 * SECOND);
+        rule(&mut world, "PUT /fapi/v1/listenKey", ALWAYS, fault);
+        let (streams, sockets) = (private_streams(&world), world.dialled("/private/stream"));
+        let asked = world.calls["POST /fapi/v1/listenKey"];
+        world.step(4_000 * SECOND);
+        assert!(world.calls["POST /fapi/v1/listenKey"] >= asked + 6, "{:?}", world.calls);
+        assert_eq!(private_streams(&world), streams, "{}", world.picture());
+        assert_eq!(world.dialled("/private/stream"), sockets, "{}", world.picture());
+    }
 }
 
 #[test]

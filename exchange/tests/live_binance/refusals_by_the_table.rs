@@ -222,6 +222,10 @@ fn mistakes_of_ours() {
     check(&[-1022, -1100, -1102, -1106, -4015, -4120], FailureKind::Bug);
     let limit = place(order(Side::Buy, OrderKind::Limit(price("1")), false), PositionMode::OneWay);
     assert_eq!(code(&limit, -1106), FailureKind::Bug);
+    // Of a question: the user's secret is another one than the key's.
+    for ask in [Ask::Account, Ask::Balances, Ask::Key] {
+        assert_eq!(code(&ask, -1022), FailureKind::UserMustAct);
+    }
 }
 
 #[test]

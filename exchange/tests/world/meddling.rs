@@ -31,6 +31,11 @@ impl<P: Spoken> World<P> {
         self.network.rewrites.clear();
     }
 
+    /// A trader comes who was not there at the beginning.
+    pub fn trader_comes(&mut self) {
+        self.join(self.traders.len(), 100, &[], |_, _, _| {});
+    }
+
     /// Deletes a trader's key at the exchange, or makes it again as it was.
     pub fn delete_key(&mut self, n: usize) {
         assert!(self.exchange.core.remove_key(&self.traders[n].key.0), "there is one");

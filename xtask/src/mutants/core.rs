@@ -19,6 +19,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A closing signal closes what another source opened.",
     ),
     test(
+        "close_given_up_when_its_rounds_are_used_up",
+        ("engine", "core_closing", "a_close_that_is_refused_for_days"),
+        "A forced close that was refused for days is never tried again.",
+    ),
+    test(
         "second_close_beside_the_first",
         ("engine", "core_closing", "stop_and_close_share"),
         "A close is sent while another is at work.",

@@ -227,6 +227,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A stop that is gone from a position on Bybit is not set again.",
     ),
     test(
+        "listen_keys_that_come_alone_stay_alone",
+        ("exchange", "live_cases", "accounts_that_come_one_by_one"),
+        "Each account that is connected by itself has a connection of its own for good.",
+    ),
+    test(
+        "kept_key_gets_a_second_stream",
+        ("exchange", "live_cases", "a_listen_key_that_cannot_be_kept"),
+        "A listen key whose renewal failed gets a second stream beside the one that tells.",
+    ),
+    test(
+        "answer_about_the_clock_paired_with_the_last_question",
+        ("exchange", "live_cases", "case_t1_an_answer_about_the_time"),
+        "An answer about the exchange's clock is measured from a question that was asked after its own.",
+    ),
+    test(
+        "mistyped_secret_taken_for_a_mistake_of_ours",
+        ("exchange", "live_cases", "a_mistyped_secret_is_named"),
+        "A user whose secret is not that of the key is never told.",
+    ),
+    test(
+        "refused_comparison_asked_again_at_once",
+        ("exchange", "live_cases", "a_question_that_is_refused_for_no_reason"),
+        "A question about an account that is refused is asked again every two seconds for ever.",
+    ),
+    test(
+        "expired_stop_taken_for_a_closed_position",
+        ("exchange", "live_cases", "case_o9_a_trigger_that_the_exchange"),
+        "A stop that the exchange took back by itself counts as ended with its position, which is open.",
+    ),
+    test(
         "refused_stop_left_to_the_next_comparison",
         ("exchange", "live_cases", "case_o9_a_lost_stop_whose_price"),
         "A stop that is gone and is refused because its price was passed is not told to the engine.",

@@ -105,6 +105,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An order without an answer is sent again under another id.",
     ),
     test(
+        "end_of_a_stop_not_watched",
+        ("engine", "shard_orders", "a_stop_that_ended_is_missed"),
+        "A stop that ended with its position open is not looked for, where the venue says that the position is gone.",
+    ),
+    test(
         "refused_close_not_tried_again",
         ("engine", "shard_orders", "a_refused_close_is_tried_again"),
         "A close that the venue refused is given up.",

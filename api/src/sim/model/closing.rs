@@ -26,9 +26,22 @@ pub(super) fn closes_at_market(leg: Leg) -> bool {
     !matches!(leg, Leg::Entry | Leg::Stop | Leg::TakeProfit)
 }
 
+/// The leg, signal and round of the next order of a close, while there is one. Requests have rounds 0 to 122, behind them come 0
+/// to 247 of a forced close and 124 to 247 of one by hand; those of a signal that comes after all that are 124 to 247.
+fn next_try(position: &Position) -> Option<(Leg, SignalId, u8)> {
+    let closing = position.closing?;
+    let forced = closing.leg == Leg::UnprotectedClose;
+    match (forced, closing.round) {
+        (true, 248..) => Some((Leg::ManualClose, position.signal, 124)),
+        (false, 248..) => None,
+        (false, 123) => Some((Leg::UnprotectedClose, position.signal, 0)),
+        (_, round) => Some((closing.leg, closing.signal, round)),
+    }
+}
+
 /// Whether a close is under way that has rounds left.
 fn under_way(position: &Position) -> bool {
-    position.closing.is_some_and(|closing| closing.round <= ClientOrderId::ROUND_MAX)
+    next_try(position).is_some()
 }
 
 /// A close of our own making: neither the user nor a signal asked for it.
@@ -58,8 +71,9 @@ impl Turn<'_> {
                 skip = Skip::Expired;
             } else {
                 let (leg, reason) = (Leg::SignalClose, CloseReason::Signal);
+                let round = if position.closing.is_none() { 0 } else { 124 };
                 let account = position.account;
-                self.begin(place, Closing { reason, leg, signal: signal.id, round: 0 });
+                self.begin(place, Closing { reason, leg, signal: signal.id, round });
                 self.decided_on(signal.id, false);
                 self.receipt(signal.id, account, OutcomeKind::Sent);
                 self.drive(place);
@@ -83,10 +97,18 @@ impl Turn<'_> {
     pub(super) fn close_by_hand(&mut self, account: u8, symbol: Symbol) -> Result<Reply, Refusal> {
         let place = self.user.place_on_symbol(account, symbol).ok_or(Refusal::UnknownPosition)?;
         let position = &self.user.positions[place];
-        // The ids of a close by hand are used up with its rounds: it cannot be asked for twice.
-        let by_hand = position.closing.is_some_and(|closing| closing.leg == Leg::ManualClose);
-        if by_hand || under_way(position) {
-            return Err(Refusal::AlreadyClosing);
+        if position.closing.is_some() {
+            // All it can do is to hasten the next order, 64 retry spans after the end of the last.
+            let of_it = |o: &&Order| {
+                o.position == position.signal
+                    && o.new.id.account.index == account
+                    && closes_at_market(o.new.id.leg)
+            };
+            let last = self.user.final_orders.iter().rfind(of_it).map_or(0, |o| o.done_at);
+            if self.now.saturating_sub(last) >= 64 * self.rules.close_retry_span {
+                self.drive(place);
+            }
+            return if self.changed { Ok(Reply::Closing) } else { Err(Refusal::AlreadyClosing) };
         }
         let (leg, reason) = (Leg::ManualClose, CloseReason::Manual);
         self.begin(place, Closing { reason, leg, signal: position.signal, round: 0 });
@@ -149,9 +171,9 @@ impl Turn<'_> {
         let Some(closing) = position.closing else { return };
         self.take_back(&position, |order| order.new.id.leg == Leg::Entry);
         let at_work = self.orders_of(&position).any(|order| closes_at_market(order.new.id.leg));
-        if at_work || position.open == 0 || closing.round > ClientOrderId::ROUND_MAX {
+        let Some((leg, signal, round)) = next_try(&position).filter(|_| !at_work && position.open > 0) else {
             return;
-        }
+        };
         let mut size = position.open;
         if let Some(instrument) = self.instrument_on(position.account, position.symbol) {
             let step = Units::from(instrument.step.units()).max(1);
@@ -163,10 +185,10 @@ impl Turn<'_> {
             }
         }
         let id = ClientOrderId {
-            signal: closing.signal,
+            signal,
             account: self.user.account_id(position.account),
-            leg: closing.leg,
-            round: closing.round,
+            leg,
+            round,
         };
         let order = NewOrder {
             id,
@@ -177,7 +199,7 @@ impl Turn<'_> {
             reduce_only: true,
             leverage: position.leverage,
         };
-        self.user.positions[place].closing = Some(Closing { round: closing.round + 1, ..closing });
+        self.user.positions[place].closing = Some(Closing { leg, signal, round: round + 1, ..closing });
         self.order(order, position.signal, position.open);
     }
 

@@ -1,5 +1,9 @@
 //! Closing: whatever asked for it, a position is driven to flat by reduce-only market orders, one at a time, each with a
 //! new round of its leg, until nothing is open. Nothing here looks at market filters, cool-downs, plans or debts.
+//!
+//! **Invariants**: no id is used twice. What was asked for uses the first half of the rounds of its leg, then a venue has
+//! refused it for hours: it goes on with all of [`Leg::UnprotectedClose`], and then with the second half of
+//! [`Leg::ManualClose`]. After that, which is after a week, only a signal closes it, with the second half of its own.
 
 use super::Context;
 use crate::core::command::{Refusal, Reply};
@@ -17,9 +21,35 @@ pub(super) const fn is_close_leg(leg: Leg) -> bool {
     matches!(leg, Leg::SignalClose | Leg::ManualClose | Leg::UnprotectedClose | Leg::ReversalClose)
 }
 
-/// Whether a close is at work that can still send an order: one that has used up its rounds gives way to a new one.
+/// The first round of the second half. The one before it is not used: it says that the first half is used up.
+const SECOND_HALF: u8 = 124;
+
+/// How the close goes on that has come to `closing`; `None` when no id is left.
+fn carried_on(position: &Position, closing: Closing) -> Option<Closing> {
+    let own = |leg, round| Closing { leg, signal: position.signal, round, ..closing };
+    let over = closing.round > ClientOrderId::ROUND_MAX;
+    match closing.leg {
+        _ if over && planted::planted!("close_given_up_when_its_rounds_are_used_up") => None,
+        Leg::UnprotectedClose if over => Some(own(Leg::ManualClose, SECOND_HALF)),
+        Leg::UnprotectedClose => Some(closing),
+        _ if closing.round == SECOND_HALF - 1 => Some(own(Leg::UnprotectedClose, 0)),
+        _ if over => None,
+        _ => Some(closing),
+    }
+}
+
+/// Whether a close is at work that can still send an order: one that has used up all rounds gives way to a new one.
 fn is_closing(position: &Position) -> bool {
-    position.closing.is_some_and(|closing| closing.round <= ClientOrderId::ROUND_MAX)
+    position.closing.is_some_and(|closing| carried_on(position, closing).is_some())
+}
+
+/// Whether the last try at closing it ended so long ago that the user may ask for the next one: as long as the quick pauses.
+fn has_rested<M, C>(user: &User, cx: &Context<'_, M, C>, position: &Position) -> bool {
+    let mut closes = user.final_orders.iter().rev().filter(|o| {
+        (o.position, o.new.id.account.index) == (position.signal, position.account)
+            && is_close_leg(o.new.id.leg)
+    });
+    closes.next().is_none_or(|o| cx.now.micros_since(o.done_at) >= cx.rules.close_retry_span.saturating_mul(64))
 }
 
 /// A closing signal reaches a subscriber: it closes what its source opened on the symbol before it, on whichever account
@@ -46,8 +76,9 @@ pub(super) fn by_signal<M: MarketView, C>(
         } else if signal.signal_at.is_some_and(|at| at.plus_micros(age_tolerance) < position.decided_at) {
             result = result.or(Err(Skip::Expired));
         } else {
+            let round = if position.closing.is_some() { SECOND_HALF } else { 0 };
             let closing =
-                Closing { reason: CloseReason::Signal, leg: Leg::SignalClose, signal: signal.id, round: 0 };
+                Closing { reason: CloseReason::Signal, leg: Leg::SignalClose, signal: signal.id, round };
             request(user, cx, position, closing, None, out);
             result = Ok(());
         }
@@ -55,7 +86,7 @@ pub(super) fn by_signal<M: MarketView, C>(
     result
 }
 
-/// The user closes a position.
+/// The user closes a position. One that is being closed already gets its next try now, if it waits long for that.
 pub(super) fn manual<M: MarketView, C>(
     user: &User,
     cx: &Context<'_, M, C>,
@@ -64,8 +95,11 @@ pub(super) fn manual<M: MarketView, C>(
     out: &mut Vec<Event>,
 ) -> Result<Reply, Refusal> {
     let position = user.position_on(account, symbol).ok_or(Refusal::UnknownPosition)?;
-    if is_closing(position) || position.closing.is_some_and(|closing| closing.leg == Leg::ManualClose) {
-        return Err(Refusal::AlreadyClosing);
+    if position.closing.is_some() {
+        if has_rested(user, cx, position) {
+            drive(user, cx, position, None, out);
+        }
+        return if out.is_empty() { Err(Refusal::AlreadyClosing) } else { Ok(Reply::Closing) };
     }
     let closing =
         Closing { reason: CloseReason::Manual, leg: Leg::ManualClose, signal: position.signal, round: 0 };
@@ -156,9 +190,10 @@ pub(super) fn drive<M: MarketView, C>(
         close_at_work |=
             is_close_leg(order.new.id.leg) && !planted::planted!("second_close_beside_the_first");
     }
-    if close_at_work || position.quantity.is_zero() || closing.round > ClientOrderId::ROUND_MAX {
+    if close_at_work || position.quantity.is_zero() {
         return;
     }
+    let Some(closing) = carried_on(position, closing) else { return };
     let quantity = match cx.instrument(user, position.account, position.symbol) {
         Some(instrument) => {
             let most = position.quantity.min(instrument.quantity_max_market);

@@ -1,6 +1,8 @@
 //! What follows from a decision: it is held until its record is durable, then answers are given and effects begin.
 
 use super::*;
+use crate::core::key::KeyState;
+use crate::shard::limits::CLOSE_SLOW_ROUND;
 
 impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     /// Effects, timers and counts of what was just decided.
@@ -15,6 +17,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 | Event::CredentialRemoved { account }
                 | Event::KeyHealth { account, .. } => {
                     let account = AccountId { user, index: *account };
+                    self.close_with_the_key(now, at, account);
                     self.hold(lsn, now, Held::Effect(Effect::Key(account)));
                     self.hold(lsn, now, Held::Effect(Effect::Expect(user)));
                 }
@@ -42,7 +45,10 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                     self.counters.orders_unanswered += 1;
                     self.hold(lsn, now, Held::Effect(Effect::Query(*id)));
                 }
-                Event::OrderEnded { id, .. } => self.follow_ended(now, at, *id),
+                Event::OrderEnded { id, .. } => {
+                    self.follow_ended(now, at, *id);
+                    self.watch_protection(now, at, *id);
+                }
                 Event::SignalAccepted { signal, .. } => {
                     self.counters.signals += 1;
                     let source = self.state.source(signal.id.source);
@@ -53,9 +59,13 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                         self.hold(lsn, now, Held::Effect(Effect::FanOut(order)));
                     }
                 }
-                Event::Filled { .. } | Event::Liquidated { .. } | Event::ClosedOutside { .. } => {
+                Event::Filled { id, last, .. } => {
                     self.counters.fills += 1;
+                    if *last {
+                        self.watch_protection(now, at, *id);
+                    }
                 }
+                Event::Liquidated { .. } | Event::ClosedOutside { .. } => self.counters.fills += 1,
                 Event::LateEntry { opens, .. } => {
                     self.counters.fills += 1;
                     self.positions_open += usize::from(*opens);
@@ -77,6 +87,20 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         }
     }
 
+    /// A stop has ended. Whatever the venue said of it: where its position is open all the same, it has another live one in
+    /// time or is closed.
+    fn watch_protection(&mut self, now: Moment, at: UserIndex, id: ClientOrderId) {
+        let position = self.state.user(at).position(id.signal, id.account.index);
+        let is_bare = |p: &crate::core::position::Position| !p.quantity.is_zero() && p.closing.is_none();
+        if id.leg == Leg::Stop
+            && position.is_some_and(is_bare)
+            && !planted::planted!("end_of_a_stop_not_watched")
+        {
+            let due = now.wall.plus_micros(self.rules.protection_span);
+            self.timers.set(due, Alarm::CheckProtection(id.account, id.signal));
+        }
+    }
+
     /// A close order that ended unfilled is followed by another after a while, so that no venue is hammered.
     pub(super) fn follow_ended(&mut self, now: Moment, at: UserIndex, id: ClientOrderId) {
         let user = self.state.user(at);
@@ -91,13 +115,36 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 })
         };
         if let Some(position) = user.positions.iter().find(closing) {
-            // Twice as long after each further refusal, up to a minute or so: the rounds of a leg are few.
-            let span = self.rules.close_retry_span.saturating_mul(1 << id.round.min(6));
+            // Twice as long after each further refusal, up to a minute; once that has gone on for an hour, longer: the rounds of a
+            // leg are few, and are to last for days.
+            let times = match id.round {
+                round @ 0..CLOSE_SLOW_ROUND => 1_u64 << round.min(6),
+                CLOSE_SLOW_ROUND..124 => 300,
+                124..186 => 900,
+                _ => 3_600,
+            };
+            self.counters.closes_refused_long += u64::from(id.round >= CLOSE_SLOW_ROUND);
+            let span = self.rules.close_retry_span.saturating_mul(times);
             let due = now.wall.plus_micros(span);
             if planted::planted!("refused_close_not_tried_again") {
                 return;
             }
             self.timers.set(due, Alarm::DriveClose(id.account, position.signal));
+        }
+    }
+
+    /// A key that works again, or another one: what waits to be closed with it does not wait out its pause.
+    fn close_with_the_key(&mut self, now: Moment, at: UserIndex, account: AccountId) {
+        let user = self.state.user(at);
+        let is_usable = user
+            .accounts
+            .get(usize::from(account.index))
+            .is_some_and(|a| matches!(a.key_state_at(now.wall), KeyState::Healthy | KeyState::Pending));
+        for position in user.positions.iter().filter(|p| p.account == account.index && p.closing.is_some()) {
+            if is_usable {
+                let due = now.wall.plus_micros(self.rules.close_retry_span);
+                self.timers.set(due, Alarm::DriveClose(account, position.signal));
+            }
         }
     }
 

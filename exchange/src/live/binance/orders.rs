@@ -118,6 +118,7 @@ impl Algo<'_> {
             "FINISHED" if has_fills => (ViewState::Filled, None),
             "FINISHED" => (ViewState::Expired, Some(VenueReason::Liquidity)),
             "CANCELED" => (ViewState::Cancelled, Some(VenueReason::Requested)),
+            // "Canceled by the system", of which a closed position is the maker's example: whether it is one is seen in what is held.
             "EXPIRED" => (ViewState::Expired, Some(VenueReason::PositionClosed)),
             "REJECTED" => (ViewState::Rejected, rejection(self.cause)),
             _ => return Err(malformed("algo status", json::cut(self.status))),

@@ -144,6 +144,8 @@ pub(super) struct Account {
     pub(super) compare_again: bool,
     pub(super) compared_at: Option<Timestamp>,
     pub(super) compared: u64,
+    /// The pause after a comparison that was refused; zero: the last one was not.
+    pub(super) refused_pause: u64,
     /// Grows with everything that moves money or positions: a balance that was asked for before is not believed after.
     pub(super) moves: u64,
     pub(super) moves_asked: u64,
@@ -250,6 +252,7 @@ impl Account {
             compare_again: false,
             compared_at: None,
             compared: 0,
+            refused_pause: 0,
             moves: 0,
             moves_asked: 0,
             views: Views::default(),

@@ -15,6 +15,9 @@ impl<P: Shape> Connector<P> {
         let Some(flight) = self.in_flight.remove(&tag) else { return };
         let job = flight.job;
         self.call_ended(job.purpose);
+        if let Why::Public(step) = job.why {
+            self.public_ended(step, flight.sent_at);
+        }
         let end = match end {
             CallEnd::NotSent => {
                 self.pacer.withdrawn(now, flight.pass);

@@ -15,7 +15,8 @@ use engine::core::order::VenueReport;
 
 use super::account::{Comparing, Slot, Unexplained, signed};
 use super::limits::{
-    FUNDING_PAUSE_MAX, KEY_SPAN, LOOK_BACK_MS, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN, UNEXPLAINED_PAUSE,
+    FUNDING_PAUSE_MAX, KEY_SPAN, LOOK_BACK_MS, MEND_PAUSE_HELD_MAX, PAGES_MAX, ROTATION_SPAN, SUSPECT_SPAN,
+    UNEXPLAINED_PAUSE,
 };
 use super::order::{Cancel, LiveOrder, Phase};
 use super::placing::Ended;
@@ -23,7 +24,7 @@ use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{
-    Answer, Ask, BalanceView, FailureKind, Millis, PositionMode, PositionView, SettingsView,
+    Answer, Ask, BalanceView, Failure, FailureKind, Millis, PositionMode, PositionView, SettingsView,
 };
 
 /// A balance is looked at in every so manyth comparison: it costs as much as the positions.
@@ -254,7 +255,7 @@ impl<P: Shape> Connector<P> {
                 if failure.kind == FailureKind::UserMustAct {
                     self.user_must_act(slot, &failure);
                 }
-                self.comparison_failed(now, slot);
+                self.comparison_refused(now, slot, &failure);
                 return;
             }
             Ended::NotSent | Ended::NoAnswer => {
@@ -328,11 +329,42 @@ impl<P: Shape> Connector<P> {
     }
 
     fn comparison_failed(&mut self, now: Timestamp, slot: Slot) {
+        self.comparison_ended(now, slot, FAILED_PAUSE);
+    }
+
+    fn comparison_ended(&mut self, now: Timestamp, slot: Slot, pause: u64) {
         let account = self.account_mut(slot);
         account.comparing = Comparing::No;
         account.questions = 0;
         account.wallet_read = None;
-        self.queue.set(now.plus_micros(FAILED_PAUSE), Timer::Compare(slot));
+        self.queue.set(now.plus_micros(pause), Timer::Compare(slot));
+    }
+
+    /// A step was refused. What waiting is not known to mend is told once, and asked again after pauses that double: were each such
+    /// account to ask every 2 s, a dozen of them would use up what all of the address have for comparing.
+    fn comparison_refused(&mut self, now: Timestamp, slot: Slot, failure: &Failure) {
+        let passes = matches!(
+            failure.kind,
+            FailureKind::Unknown
+                | FailureKind::Retry
+                | FailureKind::Clock
+                | FailureKind::Limited { .. }
+                | FailureKind::Banned { .. }
+                | FailureKind::UserMustAct
+        );
+        if passes || planted::planted!("refused_comparison_asked_again_at_once") {
+            self.comparison_failed(now, slot);
+            return;
+        }
+        let account = self.account_mut(slot);
+        let most = if account.holds() { MEND_PAUSE_HELD_MAX } else { ROTATION_SPAN };
+        let is_first = account.refused_pause == 0;
+        account.refused_pause = (account.refused_pause * 2).clamp(FAILED_PAUSE, most);
+        let (id, pause) = (account.id, account.refused_pause);
+        if is_first && failure.kind != FailureKind::Unreadable {
+            self.notice(Notice::Bug(id, failure.text.clone()));
+        }
+        self.comparison_ended(now, slot, pause);
     }
 
     fn positions_read(&mut self, now: Timestamp, slot: Slot, rows: Vec<PositionView>, next: Option<String>) {
@@ -460,6 +492,7 @@ impl<P: Shape> Connector<P> {
         self.metrics.comparisons += 1;
         let account = self.account_mut(slot);
         account.comparing = Comparing::No;
+        account.refused_pause = 0;
         account.compared += 1;
         account.compared_at = Some(now);
         if account.compare_again {

@@ -167,8 +167,15 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         let Some(order) = account.orders.get_mut(&id) else { return };
         let told_last = order.end.is_some_and(|end| end.state == ViewState::Filled);
-        let exit = order.new.reduce_only;
-        let Some((state, reason)) = order.finish() else { return };
+        let (exit, symbol) = (order.new.reduce_only, order.new.symbol);
+        let Some((state, mut reason)) = order.finish() else { return };
+        if reason == VenueReason::PositionClosed
+            && account.held(symbol) != 0
+            && !planted::planted!("expired_stop_taken_for_a_closed_position")
+        {
+            // Its position is there: the exchange took the trigger back by itself, and for the engine it is missing.
+            reason = VenueReason::NothingToReduce;
+        }
         account.put_away(id);
         match state {
             OrderState::Rejected => self.reports.push_back(VenueReport::Rejected { id, reason }),

@@ -129,8 +129,8 @@ impl<P: Shape> Connector<P> {
 /// What a user has to do about an exchange's code (EXCHANGES.md §2.8, §3.6).
 pub(super) const fn fault_of(code: i64) -> KeyFault {
     match code {
-        // Binance: the key's format or the key, its address or its rights; Bybit: invalid key or signature.
-        -2014 | -2015 | 10003 | 10004 => KeyFault::Rejected,
+        // Binance: the signature, the key's format or the key, its address or its rights; Bybit: invalid key or signature.
+        -1022 | -2014 | -2015 | 10003 | 10004 => KeyFault::Rejected,
         10010 => KeyFault::AddressNotAllowed,
         10005 => KeyFault::TradingRightMissing,
         33004 => KeyFault::Expired,

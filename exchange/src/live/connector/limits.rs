@@ -34,6 +34,9 @@ pub const PAGES_MAX: u32 = 64;
 /// Listen keys on one private connection (EXCHANGES.md §2.3: at most 1,024 streams): they are named in its target, and servers
 /// take about 8 KiB of one.
 pub const KEYS_PER_SOCKET: usize = 32;
+/// So many private streams of a size are joined into one: accounts that come one by one then have few connections, and each of them
+/// moves, and is compared for that, once for each time that its stream becomes four times as large.
+pub const STREAMS_ALIKE: usize = 4;
 /// Listen keys are collected for so long before a connection for them is opened.
 pub const KEYS_SPAN: u64 = SECOND / 2;
 

@@ -11,7 +11,7 @@
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `filling`: their fills. `late`: those after an end. `protecting`: triggers that are a position's own.
 //!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's.
-//!   `others`: what is not ours. `streams`: sockets. `watching`: whether they live and tell. `public`: instruments, clock.
+//!   `others`: what is not ours. `streams`: sockets. `listening`: listen keys. `watching`: whether they live and tell. `public`: instruments, clock.
 //!   `feed`: prices. `keys`: what a key may do. `mending`: what only users can mend. `answers`: who gets which answer. [`census`]: what there is now, for status.
 
 mod account;
@@ -23,6 +23,7 @@ mod filling;
 mod keys;
 mod late;
 pub mod limits;
+mod listening;
 mod mending;
 mod order;
 mod others;
@@ -257,7 +258,7 @@ pub struct Connector<P: Shape> {
     metrics: ConnectorMetrics,
     counting: Counting,
     next_number: u64,
-    clock_asked_at: Option<Timestamp>,
+    clock_question: public::ClockQuestion,
     started_at: Option<Timestamp>,
     language: std::marker::PhantomData<P>,
 }
@@ -300,7 +301,7 @@ impl<P: Shape> Connector<P> {
             metrics: ConnectorMetrics::default(),
             counting: Counting::default(),
             next_number: 1,
-            clock_asked_at: None,
+            clock_question: public::ClockQuestion::default(),
             started_at: None,
             language: std::marker::PhantomData,
         }
@@ -319,9 +320,8 @@ impl<P: Shape> Connector<P> {
             }
             account.credential = known.credential;
             account.key_number = known.key_number;
-            account.suspended = None;
-            account.mending = mending::Mending::default();
-            account.clashed = None;
+            (account.suspended, account.mending) = (None, mending::Mending::default());
+            (account.clashed, account.refused_pause) = (None, 0);
             account.key_checked_at = None;
             account.is_judged = false;
             account.views.forget();

@@ -13,6 +13,18 @@ use crate::live::protocol::{Answer, Ask, InstrumentView};
 /// For how long a symbol that the exchange refused takes no opens: its state comes with the next list.
 const GATE_SPAN: u64 = 600_000_000;
 
+/// The question for the exchange's clock: one at a time, and its answer counts from when that one was sent. Were it paired with a
+/// later one, it would look like a short way, and be the best of all that is known.
+#[derive(Debug, Default)]
+pub(super) struct ClockQuestion {
+    /// It is queued or under way.
+    is_asked: bool,
+    /// It is wanted again after that.
+    again: bool,
+    /// When the bytes left of the one that was answered.
+    sent_at: Option<Timestamp>,
+}
+
 impl<P: Shape> Connector<P> {
     pub(super) fn start_public(&mut self, now: Timestamp) {
         for step in [PublicStep::Clock, PublicStep::Instruments] {
@@ -33,7 +45,14 @@ impl<P: Shape> Connector<P> {
             PublicStep::Marks => return,
         };
         if step == PublicStep::Clock {
-            self.clock_asked_at = Some(now);
+            if std::mem::replace(&mut self.clock_question.is_asked, true) {
+                self.clock_question.again = true;
+                if planted::planted!("answer_about_the_clock_paired_with_the_last_question") {
+                    self.clock_question.sent_at = Some(now);
+                }
+                return;
+            }
+            self.clock_question.again = false;
         }
         // Brackets are the same for all, but only a key is told them.
         let slot = (step == PublicStep::Brackets).then(|| self.any_account()).flatten();
@@ -44,15 +63,31 @@ impl<P: Shape> Connector<P> {
     }
 
     fn any_account(&self) -> Option<super::Slot> {
-        let able = |a: &&super::Account| a.credential.is_some() && a.suspended.is_none();
+        // One that has answered: a key that the exchange does not take would be asked with for ever.
+        let able = |a: &&super::Account| a.credential.is_some() && a.suspended.is_none() && a.is_ready;
         let id = self.accounts.iter().find(able)?.id;
         self.slots.get(&id).copied()
     }
 
+    /// When a public question was sent that has just ended.
+    pub(super) fn public_ended(&mut self, step: PublicStep, sent_at: Timestamp) {
+        if step == PublicStep::Clock {
+            let later = planted::planted!("answer_about_the_clock_paired_with_the_last_question")
+                .then_some(self.clock_question.sent_at)
+                .flatten();
+            self.clock_question.sent_at = Some(later.unwrap_or(sent_at));
+        }
+    }
+
     pub(super) fn public_done(&mut self, now: Timestamp, step: PublicStep, end: Ended) {
+        if step == PublicStep::Clock {
+            self.clock_question.is_asked = false;
+            let span = if self.clock_question.again { 0 } else { CLOCK_SPAN };
+            self.queue.set(now.plus_micros(span), Timer::Public(step));
+        }
         match (step, end) {
             (PublicStep::Clock, Ended::Answered(Ok(Answer::Time(server)))) => {
-                if let Some(sent) = self.clock_asked_at.take() {
+                if let Some(sent) = self.clock_question.sent_at.take() {
                     let sample =
                         crate::live::pacing::clock::ClockSample { sent, received: now, venue: server };
                     if self.pacer.clock_mut().measured(sample).is_err() {

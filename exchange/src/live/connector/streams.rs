@@ -11,8 +11,7 @@ use planted::planted;
 
 use super::account::{Account, Slot};
 use super::limits::{
-    HEARTBEAT_SPAN, KEYS_PER_SOCKET, KEYS_SPAN, LISTEN_KEY_SPAN, LOGIN_SPAN, REFUSED_PAUSE_MAX,
-    REOPEN_PAUSE_MAX, SOCKET_AGE_MAX, SUCCESSOR_SPAN,
+    HEARTBEAT_SPAN, LOGIN_SPAN, REFUSED_PAUSE_MAX, REOPEN_PAUSE_MAX, SOCKET_AGE_MAX, SUCCESSOR_SPAN,
 };
 use super::outgoing::{Outgoing, Server, SocketId, Tag};
 use super::placing::Ended;
@@ -56,8 +55,8 @@ pub(super) struct Socket {
     pub(super) opened_at: Timestamp,
     /// When the last sign of life came over it.
     pub(super) heard_at: Timestamp,
-    /// The private stream that it takes the place of once it tells.
-    pub(super) succeeds: Option<SocketId>,
+    /// The private streams that it takes the place of once it tells.
+    pub(super) succeeds: Vec<SocketId>,
 }
 
 impl Socket {
@@ -117,16 +116,14 @@ impl<P: Shape> Connector<P> {
         account.listen_key.clear();
         for socket in sockets.into_iter().flatten() {
             if shared {
-                if let Some(socket) = self.sockets.get_mut(&socket) {
-                    socket.keys.retain(|(_, of)| *of != slot);
-                }
+                self.leave_stream(socket, slot);
             } else {
                 self.close(socket);
             }
         }
     }
 
-    fn open(&mut self, kind: Kind, slot: Option<Slot>) -> SocketId {
+    pub(super) fn open(&mut self, kind: Kind, slot: Option<Slot>) -> SocketId {
         let socket = SocketId(self.number());
         let never = Timestamp(0);
         let phase = Phase::Opening;
@@ -140,7 +137,7 @@ impl<P: Shape> Connector<P> {
                 dialled_at: never,
                 opened_at: never,
                 heard_at: never,
-                succeeds: None,
+                succeeds: Vec::new(),
             },
         );
         // Streams before order entry: without the latter orders go by HTTP.
@@ -207,64 +204,7 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    /// An account has its listen key: it goes onto a private socket with room.
-    pub(super) fn listen_key(&mut self, now: Timestamp, slot: Slot, key: String) {
-        if key.is_empty() || self.account(slot).credential.is_none() {
-            return;
-        }
-        self.account_mut(slot).listen_key.clone_from(&key);
-        if !planted!("listen_key_not_kept") {
-            self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
-        }
-        if self.collected.is_empty() {
-            self.queue.set(now.plus_micros(KEYS_SPAN), Timer::OpenStreams);
-        }
-        self.collected.retain(|(_, of)| *of != slot);
-        self.collected.push((key, slot));
-    }
-
-    /// Opens private streams for the listen keys that were collected.
-    pub(super) fn open_streams(&mut self) {
-        let collected = std::mem::take(&mut self.collected);
-        for keys in collected.chunks(KEYS_PER_SOCKET) {
-            let socket = self.open(Kind::Private, None);
-            for (_, slot) in keys {
-                self.account_mut(*slot).private = Some(socket);
-            }
-            if let Some(known) = self.sockets.get_mut(&socket) {
-                known.keys = keys.to_vec();
-            }
-        }
-    }
-
-    pub(super) fn keep_key(&mut self, now: Timestamp, slot: Slot) {
-        let account = self.account(slot);
-        if account.credential.is_some() && !account.listen_key.is_empty() {
-            self.ask(Some(slot), Ask::KeepListenKey, Why::KeepKey, Purpose::Reconcile);
-            self.queue.set(now.plus_micros(LISTEN_KEY_SPAN), Timer::KeepKey(slot));
-        }
-    }
-
-    /// What came of opening or keeping a listen key.
-    pub(super) fn key_done(&mut self, now: Timestamp, slot: Slot, why: &Why, end: Ended) {
-        use crate::live::protocol::{Answer, FailureKind};
-        match (why, end) {
-            (Why::OpenKey, Ended::Answered(Ok(Answer::ListenKey(key)))) => self.listen_key(now, slot, key),
-            (Why::KeepKey, Ended::Answered(Ok(_))) => {}
-            (Why::OpenKey, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
-                self.stream_was_refused(now, slot, &failure);
-                self.reopen_later(now, slot);
-            }
-            (Why::KeepKey, Ended::Answered(Err(failure))) if failure.kind == FailureKind::UserMustAct => {
-                self.doubt_key(now, slot);
-            }
-            // A key that cannot be kept is opened again: the same one, if it still lives.
-            (Why::KeepKey, _) => self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile),
-            _ => self.reopen_later(now, slot),
-        }
-    }
-
-    fn reopen_later(&mut self, now: Timestamp, slot: Slot) {
+    pub(super) fn reopen_later(&mut self, now: Timestamp, slot: Slot) {
         let account = self.account_mut(slot);
         if account.mending.is_mute {
             // With the next look that finds its questions answered.
@@ -287,7 +227,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// An account's stream was refused to it. Whether that is the key's fault say its questions by HTTP.
-    fn stream_was_refused(&mut self, now: Timestamp, slot: Slot, failure: &Failure) {
+    pub(super) fn stream_was_refused(&mut self, now: Timestamp, slot: Slot, failure: &Failure) {
         let account = self.account_mut(slot);
         if !std::mem::replace(&mut account.stream_refused, true) {
             let id = account.id;
@@ -307,7 +247,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// What the key may do is asked for anew, and what is held.
-    fn doubt_key(&mut self, now: Timestamp, slot: Slot) {
+    pub(super) fn doubt_key(&mut self, now: Timestamp, slot: Slot) {
         self.account_mut(slot).key_checked_at = None;
         self.want_comparison(now, slot);
     }
@@ -354,34 +294,36 @@ impl<P: Shape> Connector<P> {
             }
             return;
         }
-        if let Some(old) = known.succeeds.take() {
-            self.take_over(old, socket);
+        let succeeds = std::mem::take(&mut known.succeeds);
+        if !succeeds.is_empty() {
+            self.take_over(&succeeds, socket);
         }
         for slot in self.slots_of(socket) {
             self.stream_begins(now, slot);
         }
     }
 
-    /// A stream takes the accounts that are still on the one before it, which ends.
-    fn take_over(&mut self, old: SocketId, new: SocketId) {
-        let there = self.slots_of(old);
+    /// A stream takes the accounts that are still on those before it, which end. What else it carries is its own already.
+    fn take_over(&mut self, olds: &[SocketId], new: SocketId) {
+        let there: Vec<Slot> = olds.iter().flat_map(|old| self.slots_of(*old)).collect();
         let Self { accounts, sockets, .. } = self;
         let mut moves = |slot: Slot| {
             let account = &mut accounts[slot.0 as usize];
-            let is_there = there.contains(&slot) && account.private == Some(old);
-            if is_there {
+            if there.contains(&slot) && account.private.is_some_and(|socket| olds.contains(&socket)) {
                 account.private = Some(new);
             }
-            is_there
+            account.private == Some(new)
         };
         if let Some(known) = sockets.get_mut(&new) {
             known.keys.retain(|(_, slot)| moves(*slot));
             known.slot = known.slot.filter(|slot| moves(*slot));
         }
-        if let Some(known) = sockets.get_mut(&old) {
-            known.keys.clear();
-            known.slot = None;
-            self.close(old);
+        for old in olds {
+            if let Some(known) = self.sockets.get_mut(old) {
+                known.keys.clear();
+                known.slot = None;
+                self.close(*old);
+            }
         }
         if self.slots_of(new).is_empty() {
             // They have got another stream meanwhile.
@@ -585,9 +527,7 @@ impl<P: Shape> Connector<P> {
                 if let Some(slot) = slot {
                     self.account_mut(slot).listen_key.clear();
                     self.stream_gone(slot);
-                    if let Some(known) = self.sockets.get_mut(&socket) {
-                        known.keys.retain(|(_, of)| *of != slot);
-                    }
+                    self.leave_stream(socket, slot);
                     self.ask(Some(slot), Ask::OpenListenKey, Why::OpenKey, Purpose::Reconcile);
                 }
             }
@@ -661,7 +601,7 @@ impl<P: Shape> Connector<P> {
                 let next = self.open(Kind::Private, slot);
                 if let Some(known) = self.sockets.get_mut(&next) {
                     known.keys = keys;
-                    known.succeeds = Some(socket);
+                    known.succeeds = vec![socket];
                 }
                 self.queue.set(now.plus_micros(SUCCESSOR_SPAN), Timer::Replace(socket));
                 return;
