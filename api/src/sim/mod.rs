@@ -63,6 +63,7 @@
 mod bare;
 mod client;
 mod damage;
+mod decimals;
 mod director;
 mod disk;
 mod exchange;

@@ -91,6 +91,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         slow_until: Cell::new(Nanos(0)),
         sources: RefCell::default(),
         accepted: RefCell::default(),
+        signal_keys: RefCell::default(),
         homes: RefCell::default(),
         faulted: Cell::new(false),
         load_done: Cell::new(0),

@@ -88,5 +88,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "shards_change_before_their_history_is_kept",
         "Another number of shards begins while the history of the logs so far is not in the database.",
     ),
+    sim("reverse_not_read", "What a subscription says of reversals is not read."),
+    sim("short_read_as_long", "One of the words for a short is read as a long."),
     sim("statement_without_its_oldest", "A statement leaves out its oldest entry."),
+    sim(
+        "two_signals_of_a_second_are_one",
+        "Of two signals without an id that carry the same second, the second counts as a repeat.",
+    ),
 ];

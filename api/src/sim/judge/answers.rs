@@ -6,7 +6,7 @@ use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 
 use super::sessions::Session;
-use super::{Index, Judge};
+use super::{Decision, Index, Judge};
 use crate::sim::model::ModelUser;
 
 /// A request under way, as far as its answer is held against what happens meanwhile.
@@ -70,10 +70,10 @@ impl Judge {
         })
     }
 
-    /// The outcome of the decision with this index.
-    pub(in crate::sim) fn outcome_at(&self, index: Index) -> Option<Result<Reply, Refusal>> {
+    /// The decision with this index.
+    pub(in crate::sim) fn decision_at(&self, index: Index) -> Option<&Decision> {
         let at = self.decisions.binary_search_by_key(&index, |decision| decision.index).ok()?;
-        Some(self.decisions[at].outcome)
+        self.decisions.get(at)
     }
 
     /// Whether something of this kind was decided since the request left and nobody has claimed it.

@@ -6,10 +6,12 @@
 
 mod publisher;
 mod receipt;
+mod signal;
 mod stranger;
 mod trader;
 
 pub(in crate::sim) use receipt::{Reader, check_receipt};
+pub(in crate::sim) use signal::Sent;
 
 use std::rc::Rc;
 
@@ -21,6 +23,7 @@ use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper::listings;
 use serde_json::json;
+use storage::sim_disk::SimRandom;
 
 use crate::sim::client::{Client, Lost, Response, request};
 use crate::sim::executor::Owner;
@@ -29,7 +32,10 @@ use crate::sim::judge::Session;
 use crate::sim::model::Page;
 use crate::sim::world::World;
 
-const PASSWORD: &str = "correct horse battery";
+/// Everybody's password.
+pub(in crate::sim) const PASSWORD: &str = "correct horse battery";
+/// Where everybody lives.
+pub(in crate::sim) const ZONE: &str = "America/Sao_Paulo";
 /// Tokens that a person remembers: more than sessions there can be.
 const TOKENS: usize = 6;
 
@@ -72,6 +78,8 @@ struct Person {
     home: VenueKind,
     /// Makes names and amounts that nobody else has.
     unique: u64,
+    /// In which of several ways that mean the same something is sent; a stream of its own, so that it moves nothing else.
+    ways: SimRandom,
 }
 
 impl Person {
@@ -82,7 +90,8 @@ impl Person {
         let trader = number.checked_sub(world.plan.publishers).and_then(|n| usize::try_from(n).ok());
         let home = trader.and_then(|n| world.plan.homes.get(n)).copied().unwrap_or(VenueKind::Paper);
         let (token, tokens) = (String::new(), Vec::new());
-        Self { client: Client::new(world, number), email, user, token, tokens, home, unique }
+        let ways = world.plan.random(7_000 + u64::from(number));
+        Self { client: Client::new(world, number), email, user, token, tokens, home, unique, ways }
     }
 
     fn world(&self) -> &Rc<World> {
@@ -133,12 +142,15 @@ impl Person {
 
     /// Signs up and logs in; false when the run is over before.
     async fn arrive(&mut self) -> bool {
-        let who = json!({ "email": self.email, "password": PASSWORD, "zone": "America/Sao_Paulo" });
+        let who = json!({ "email": self.email, "password": PASSWORD, "zone": ZONE });
         loop {
             if self.world().is_over() {
                 return false;
             }
-            match self.change(Intent::SignUp(self.user), "POST", "/api/auth/signup", who.clone()).await {
+            match self
+                .change(Intent::SignUp(self.email.clone()), "POST", "/api/auth/signup", who.clone())
+                .await
+            {
                 Known::Done(..) => break,
                 Known::Refused(code) if code == "email_taken" => break,
                 _ => self.client.pause(Nanos::from_millis(300)).await,

@@ -3,14 +3,17 @@
 use std::rc::Rc;
 
 use engine::core::event::Latch;
-use engine::core::fixed::Money;
+use engine::core::fixed::{Money, Rate};
+use engine::core::rules::{Settings, Sizing};
 use engine::core::user::VenueKind;
 use engine::seam::Nanos;
+use exchange::paper::listings;
 use serde_json::json;
 
 use super::{Person, Reader, check_receipt, leave, symbol};
 use crate::sim::client::request;
-use crate::sim::intent::{Intent, Known};
+use crate::sim::decimals::decimal;
+use crate::sim::intent::{Intent, Known, Subscription};
 use crate::sim::model::Page;
 
 /// Signals whose receipts a trader looks at.
@@ -119,28 +122,89 @@ async fn open_account(person: &mut Person) -> bool {
     matches!(known, Known::Done(..))
 }
 
+/// An amount as text, or as a number.
+fn amount(units: i128, person: &mut Person) -> serde_json::Value {
+    let text = decimal(units);
+    let as_number = units < 100_000 * ONE && person.ways.one_in(3);
+    if as_number { serde_json::from_str(&text).expect("a decimal") } else { json!(text) }
+}
+
+/// One whole, in units of 1e-8.
+const ONE: i128 = 100_000_000;
+
+fn money(units: i128) -> Money {
+    Money::from_units(i64::try_from(units).expect("a small amount"))
+}
+
+fn rate(units: i128) -> Rate {
+    Rate::from_units(i64::try_from(units).expect("a small rate"))
+}
+
+/// How a position is sized, and how that is written.
+fn sizing(person: &mut Person) -> (Sizing, &'static str, i128) {
+    match person.client.below(5) {
+        0 => (Sizing::FixedMargin(money(25_050_000_000)), "fixed_margin", 25_050_000_000),
+        1 => (Sizing::FixedNotional(money(1_000 * ONE)), "fixed_notional", 1_000 * ONE),
+        2 => (Sizing::RiskToStop(money(3_333_000_000)), "risk_to_stop", 3_333_000_000),
+        _ => {
+            let percent = 10 + i128::from(person.client.below(41));
+            (Sizing::PercentOfBalance(rate(percent * ONE / 100)), "percent_of_balance", percent * ONE)
+        }
+    }
+}
+
+/// A subscription: what is meant, field by field, and its body. What the body leaves out has the default of DOMAIN.md §2.
 fn subscription(person: &mut Person) -> Option<(Intent, serde_json::Value)> {
     let source = person.any_source()?;
-    let units = i64::try_from(person.next_unique()).expect("small");
-    let most = Money::from_units(50_000 * 100_000_000 + units);
+    let most = 50_000 * ONE + i128::from(person.next_unique());
+    let leverage = 1 + u8::try_from(person.client.below(10)).expect("small");
+    let reverse = person.client.one_in(2);
+    let account = u8::from(person.client.one_in(8));
+    let (sizing, mode, value) = sizing(person);
+    let mut settings = Settings {
+        sizing,
+        leverage,
+        stop_multiplier: rate(2 * ONE),
+        take_profit_multiplier: rate(3 * ONE),
+        trade_max: Some(money(most)),
+        exposure_max: None,
+        symbols: Vec::new(),
+        reverse,
+    };
     let mut body = json!({
         "source": source.id.to_string(),
-        "leverage": 1 + person.client.below(10),
-        "trade_max": most.to_string(),
-        "reverse": person.client.one_in(2),
-        "account": u8::from(person.client.one_in(8)),
+        "trade_max": decimal(most),
+        "sizing": { "mode": mode, "value": amount(value, person) },
     });
-    match person.client.below(5) {
-        0 => body["sizing"] = json!({ "mode": "fixed_margin", "value": "250.5" }),
-        1 => body["sizing"] = json!({ "mode": "fixed_notional", "value": 1_000 }),
-        2 => body["sizing"] = json!({ "mode": "risk_to_stop", "value": "33.33" }),
-        _ => body["sizing"] = json!({ "mode": "percent_of_balance", "value": 10 + person.client.below(41) }),
+    if person.ways.one_in(8) {
+        settings.leverage = 5;
+    } else {
+        body["leverage"] = json!(leverage);
+    }
+    if reverse || person.ways.one_in(2) {
+        body["reverse"] = json!(reverse);
+    }
+    if account > 0 || person.ways.one_in(2) {
+        body["account"] = json!(account);
     }
     if person.client.one_in(3) {
-        body["stop_multiplier"] = json!("2.5");
-        body["take_profit_multiplier"] = json!("4.25");
+        settings.stop_multiplier = rate(ONE * 5 / 2);
+        settings.take_profit_multiplier = rate(ONE * 17 / 4);
+        body["stop_multiplier"] = amount(ONE * 5 / 2, person);
+        body["take_profit_multiplier"] = amount(ONE * 17 / 4, person);
     }
-    Some((Intent::Subscribe(person.user, source.id, most), body))
+    if person.ways.one_in(8) {
+        let most = 4_000 * ONE + ONE / 4;
+        settings.exposure_max = Some(money(most));
+        body["exposure_max"] = amount(most, person);
+    }
+    if person.ways.one_in(8) {
+        let listed = &listings()[0].instrument.symbol;
+        settings.symbols = vec![*listed];
+        body["symbols"] = json!([listed.to_string()]);
+    }
+    let wanted = Subscription { source: source.id, account, settings };
+    Some((Intent::Subscribe(person.user, Box::new(wanted)), body))
 }
 
 async fn subscribe(person: &mut Person) {
