@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::client::{Lost, Response};
 use super::judge::{Asked, Index};
 use super::people::{PASSWORD, Sent, ZONE};
+use super::unavailable::Queue;
 use super::world::World;
 
 /// A subscription as it was sent.
@@ -143,9 +144,19 @@ impl Intent {
         }
     }
 
-    /// Whether every request of this kind differs from every other, so that "nothing happened" can be checked.
-    const fn is_unique(&self) -> bool {
-        matches!(self, Self::Account(..) | Self::Source(..) | Self::Subscribe(..))
+    /// Where it waits.
+    fn queue(&self) -> Queue {
+        match self {
+            Self::Close(..) => Queue::Closes,
+            Self::Signal(sent) if sent.closes() => Queue::Closes,
+            Self::SignUp(_) | Self::LogIn(_) | Self::Connect(..) => Queue::Passwords,
+            _ => Queue::Lanes,
+        }
+    }
+
+    /// It may be decided for a request that nobody waits for any more, or for another that asks for the same.
+    pub(super) fn doubt(&self, world: &World) {
+        world.unavailable.lost(world.executor.now(), format!("{self:?}"));
     }
 
     /// Whether it is asked for in a session.
@@ -158,17 +169,24 @@ impl Intent {
         let calendar = world.calendar_since(asked.at);
         let mut judge = world.judge.borrow_mut();
         judge.over(asked);
-        let Ok(response) = answer else { return Known::Again };
+        let Ok(response) = answer else {
+            self.doubt(world);
+            return Known::Again;
+        };
         let (status, body) = (response.status, response.json());
         let code = response.code();
         judge.note(|| format!("answer {status} {code} to {}", self.word()));
         match (status, code.as_str(), self) {
-            (503, "shard_stopped", _) => return Known::Again,
             (503, ..) if code != Refusal::ListsIncomplete.code() => {
-                if self.is_unique() && judge.was_decided(asked, |command| self.is_of(command)) {
-                    judge.violate(format!(
-                        "{self:?} was answered {code}, nothing happened, and it was decided"
-                    ));
+                let what = format!("{self:?}");
+                let may_be = world.may_be_unavailable(asked, judge.under_way(), self.queue(), &code);
+                if let Err(why) = may_be {
+                    judge.violate(format!("{what} was answered {code}: {why}"));
+                }
+                let alone = !world.unavailable.is_in_doubt(asked.at, &what);
+                if alone && judge.was_decided(asked, |command| self.is_of(command)) {
+                    judge
+                        .violate(format!("{what} was answered {code}, nothing happened, and it was decided"));
                 }
                 return Known::Again;
             }

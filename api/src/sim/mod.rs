@@ -84,6 +84,7 @@ mod run;
 mod seams;
 mod server;
 mod situation;
+mod unavailable;
 mod venue;
 mod world;
 

@@ -17,6 +17,7 @@ use super::history;
 use super::judge::Judge;
 use super::plan::{Overrides, Plan};
 use super::server;
+use super::unavailable::Unavailable;
 use super::venue;
 use super::world::{SHARDS_MAX, Stage, World};
 
@@ -91,6 +92,7 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         slow_until: Cell::new(Nanos(0)),
         sources: RefCell::default(),
         accepted: RefCell::default(),
+        unavailable: Unavailable::default(),
         signal_keys: RefCell::default(),
         homes: RefCell::default(),
         faulted: Cell::new(false),

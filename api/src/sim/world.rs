@@ -22,6 +22,7 @@ use super::judge::{Asked, Calendar, Judge, Session};
 use super::people::Published;
 use super::plan::Plan;
 use super::seams::{EPOCH_MICROS, Line};
+use super::unavailable::Unavailable;
 use super::venue;
 use crate::web::gauges::Gauges;
 use storage::ShardHome;
@@ -133,6 +134,8 @@ pub(super) struct World {
     pub(super) sources: RefCell<Vec<Published>>,
     /// Signals that were accepted, with the secret that reads their receipts.
     pub(super) accepted: RefCell<Vec<(SignalId, String)>>,
+    /// When the server could not answer.
+    pub(super) unavailable: Unavailable,
     /// What signals were recognised by, with the tag of the one that was first.
     pub(super) signal_keys: RefCell<BTreeMap<[u8; 16], String>>,
     /// The homes of the last start's shards.

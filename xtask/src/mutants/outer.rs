@@ -81,6 +81,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "record_applied_though_the_snapshot_holds_it",
         "Recovery applies records that a snapshot's user already holds.",
     ),
+    sim(
+        "close_refused_beside_others",
+        "A close is answered busy while anything else is under way on its shard.",
+    ),
     sim("finished_receipt_not_found", "The receipt of a signal is not found once it is finished."),
     sim("follower_sees_every_line", "A receipt shows a follower the lines of the others on their shard."),
     sim("receipt_row_forgotten", "A receipt leaves out the first subscriber of each shard."),

@@ -37,6 +37,11 @@ impl Judge {
         }
     }
 
+    /// Requests that wait for an answer.
+    pub(in crate::sim) fn under_way(&self) -> usize {
+        self.waiting.values().sum::<u32>() as usize
+    }
+
     /// Finds the decision that an answer speaks of: one of the right kind since the request left that `agrees`. It is then
     /// promised. Gives its index, or what was found instead.
     pub(in crate::sim) fn claim(

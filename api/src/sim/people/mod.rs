@@ -30,6 +30,7 @@ use crate::sim::executor::Owner;
 use crate::sim::intent::{Intent, Known};
 use crate::sim::judge::Session;
 use crate::sim::model::Page;
+use crate::sim::unavailable::Queue;
 use crate::sim::world::World;
 
 /// Everybody's password.
@@ -219,7 +220,13 @@ impl Person {
                 }
             }
             401 => judge.check_turned_away(&asked, calendar, page.path()),
-            503 => {}
+            503 => {
+                let code = response.code();
+                let may_be = world.may_be_unavailable(&asked, judge.under_way(), Queue::Lanes, &code);
+                if let Err(why) = may_be {
+                    judge.violate(format!("{} was answered {code}: {why}", page.path()));
+                }
+            }
             status => judge.violate(format!("{} was answered {status}", page.path())),
         }
     }

@@ -87,6 +87,7 @@ async fn signal(person: &mut Person) {
         person.world().strike(Fault::Resent);
         let (world, intent) = (Rc::clone(person.world()), intent.clone());
         let bytes = sent.request(&body, &source.secret, &mut person.ways);
+        intent.doubt(&world);
         let number = u32::try_from(10_000 + person.unique % 10_000).expect("small");
         world.clients_left.set(world.clients_left.get() + 1);
         let mut other = Client::new(&world, number);
