@@ -11,7 +11,7 @@ use engine::core::event::Latch;
 use engine::core::fixed::Money;
 use engine::core::ids::{SourceId, UserId};
 use engine::core::instrument::Symbol;
-use engine::core::key::KeyKind;
+use engine::core::key::{KeyKind, NewKey};
 use engine::core::rules::Settings;
 use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, VenuePlace};
@@ -41,6 +41,9 @@ pub(super) enum Intent {
     Account(UserId, Money),
     /// An account on an exchange.
     Connect(UserId, VenueKind),
+    /// Another key for an account on an exchange.
+    SetKey(UserId, u8),
+    RemoveKey(UserId, u8),
     Source(UserId, String),
     /// Recognised by its unique largest trade.
     Subscribe(UserId, Box<Subscription>),
@@ -75,6 +78,10 @@ impl Intent {
             }
             (Self::Connect(mine, venue), Command::ConnectAccount { user, place, .. }) => {
                 user == mine && place.venue == *venue
+            }
+            (Self::SetKey(mine, place), Command::SetKey { user, account, .. })
+            | (Self::RemoveKey(mine, place), Command::RemoveKey { user, account }) => {
+                user == mine && account == place
             }
             (Self::Source(mine, wanted), Command::CreateSource { user, name, .. }) => {
                 user == mine && name == wanted
@@ -123,8 +130,9 @@ impl Intent {
             (Self::Connect(_, venue), Command::ConnectAccount { place, key, .. }) => {
                 let environment = Environment::Testnet;
                 same("place", place, &VenuePlace { venue: *venue, environment, ..VenuePlace::PAPER })?;
-                same("kind of the key", &key.kind, &KeyKind::Hmac)
+                check_key(key)
             }
+            (Self::SetKey(..), Command::SetKey { key, .. }) => check_key(key),
             (Self::Source(..), Command::CreateSource { secret, .. }) => {
                 hidden("secret").map_or(Ok(()), |told| same("secret", secret, &told))
             }
@@ -149,7 +157,7 @@ impl Intent {
         match self {
             Self::Close(..) => Queue::Closes,
             Self::Signal(sent) if sent.closes() => Queue::Closes,
-            Self::SignUp(_) | Self::LogIn(_) | Self::Connect(..) => Queue::Passwords,
+            Self::SignUp(_) | Self::LogIn(_) | Self::Connect(..) | Self::SetKey(..) => Queue::Passwords,
             _ => Queue::Lanes,
         }
     }
@@ -197,6 +205,13 @@ impl Intent {
                 judge.check_turned_away(asked, calendar, &format!("{self:?}"));
                 return Known::Refused(code);
             }
+            // Told before the key is looked at: there is no such account on an exchange.
+            (404, "unknown_account", Self::SetKey(user, account))
+            | (400, "invalid", Self::SetKey(user, account)) => {
+                world.compared();
+                judge.check_not_on_exchange(asked, *user, *account);
+                return Known::Refused(code);
+            }
             (401, "wrong_credentials", Self::LogIn(user)) => {
                 world.compared();
                 judge.check_unknown(asked, *user);
@@ -240,6 +255,12 @@ impl Intent {
         let text = format!("{self:?}");
         text.split(['(', ' ']).next().unwrap_or_default().to_owned()
     }
+}
+
+/// Of a key, what was said of it, and that so short a name shows nothing.
+fn check_key(key: &NewKey) -> Result<(), String> {
+    same("kind of the key", &key.kind, &KeyKind::Hmac)?;
+    same("what is shown of the key", key.hint.text().as_str(), "****")
 }
 
 fn same<T: PartialEq + Debug + ?Sized>(what: &str, decided: &T, sent: &T) -> Result<(), String> {

@@ -81,6 +81,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "record_applied_though_the_snapshot_holds_it",
         "Recovery applies records that a snapshot's user already holds.",
     ),
+    sim("available_with_what_is_bound", "A page of balances calls the margin of positions available."),
     sim(
         "close_refused_beside_others",
         "A close is answered busy while anything else is under way on its shard.",
@@ -92,8 +93,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "shards_change_before_their_history_is_kept",
         "Another number of shards begins while the history of the logs so far is not in the database.",
     ),
+    sim(
+        "reversal_told_as_the_signals_price",
+        "What closed the position before a reversal counts among the prices of the reversing signal.",
+    ),
     sim("reverse_not_read", "What a subscription says of reversals is not read."),
     sim("short_read_as_long", "One of the words for a short is read as a long."),
+    sim(
+        "spread_since_the_signals_own_time",
+        "The spreads of a receipt are counted from the time that the signal carries, not from its acceptance.",
+    ),
     sim("statement_without_its_oldest", "A statement leaves out its oldest entry."),
     sim(
         "two_signals_of_a_second_are_one",

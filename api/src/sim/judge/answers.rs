@@ -92,6 +92,13 @@ impl Judge {
         self.model.user(user)
     }
 
+    /// A key was refused because there is no account on an exchange to have it: there was none at some moment.
+    pub(in crate::sim) fn check_not_on_exchange(&mut self, asked: &Asked, user: UserId, account: u8) {
+        if self.during(asked, user).all(|then| then.is_some_and(|then| then.is_on_exchange(account))) {
+            self.violate(format!("account {account} of {user} was called none on an exchange, and is one"));
+        }
+    }
+
     /// Whether a user has an account on an exchange, as far as is decided.
     pub(in crate::sim) fn has_account_on(&self, user: UserId, venue: VenueKind) -> bool {
         self.model.user(user).is_some_and(|user| user.has_account_on(venue))

@@ -22,14 +22,14 @@ use engine::core::instrument::Symbol;
 use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper::listings;
-use serde_json::json;
+use serde_json::{Value, json};
 use storage::sim_disk::SimRandom;
 
 use crate::sim::client::{Client, Lost, Response, request};
 use crate::sim::executor::Owner;
 use crate::sim::intent::{Intent, Known};
-use crate::sim::judge::Session;
-use crate::sim::model::Page;
+use crate::sim::judge::{Calendar, Session};
+use crate::sim::model::{History, ModelUser, Page};
 use crate::sim::unavailable::Queue;
 use crate::sim::world::World;
 
@@ -120,7 +120,8 @@ impl Person {
 
     /// Sends a change and says what is known after it, and what was answered.
     async fn ask(&mut self, intent: &Intent, bytes: &[u8]) -> (Known, Result<Response, Lost>) {
-        self.client.hashes = matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..));
+        self.client.hashes =
+            matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..) | Intent::SetKey(..));
         let asked = self.world().sends(self.session_of(intent));
         let answer = self.client.call(bytes).await;
         (intent.check(self.world(), &asked, &answer), answer)
@@ -135,7 +136,7 @@ impl Person {
         Session { user: self.user, token: digest(token.as_bytes()) }
     }
 
-    async fn change(&mut self, intent: Intent, method: &str, path: &str, body: serde_json::Value) -> Known {
+    async fn change(&mut self, intent: Intent, method: &str, path: &str, body: Value) -> Known {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let bytes = request(method, path, &self.token, &body);
         self.ask(&intent, &bytes).await.0
@@ -187,6 +188,20 @@ impl Person {
         }
     }
 
+    /// Reads a history, page by page, to its end or for so many pages, and holds each page against the model.
+    async fn read_history(&mut self, what: History, limit: usize, pages: usize) {
+        let mut cursor = String::new();
+        for _ in 0..pages {
+            let after = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+            let path = format!("{}?limit={limit}{after}", what.path());
+            let place = cursor.split_once('-').and_then(|(at, id)| Some((at.parse().ok()?, id)));
+            let agrees = |user: &ModelUser, found: &Value, _| user.history_agrees(what, limit, place, found);
+            let Some(found) = self.look_at(&path, &self.token.clone(), agrees).await else { return };
+            let Some(next) = found["next"].as_str() else { return };
+            next.clone_into(&mut cursor);
+        }
+    }
+
     /// Reads a page and holds it against the model.
     async fn read(&mut self, page: Page) {
         let token = self.token.clone();
@@ -195,7 +210,20 @@ impl Person {
 
     /// The same in the session of this token.
     async fn read_in(&mut self, page: Page, token: &str) {
-        let bytes = request("GET", page.path(), token, "");
+        let agrees = |user: &ModelUser, found: &Value, calendar: Calendar| {
+            user.page_agrees(page, found, (calendar.earliest, calendar.latest))
+        };
+        self.look_at(page.path(), token, agrees).await;
+    }
+
+    /// Reads what is at a path in the session of a token, and looks that it is as this user was meanwhile. Gives what was shown.
+    async fn look_at(
+        &mut self,
+        path: &str,
+        token: &str,
+        agrees: impl Fn(&ModelUser, &Value, Calendar) -> Result<(), String>,
+    ) -> Option<Value> {
+        let bytes = request("GET", path, token, "");
         self.client.hashes = false;
         let asked = self.world().sends(Some(self.session(token)));
         let answer = self.client.call(&bytes).await;
@@ -203,32 +231,34 @@ impl Person {
         let calendar = world.calendar_since(asked.at);
         let mut judge = world.judge.borrow_mut();
         judge.over(&asked);
-        let Ok(response) = answer else { return };
-        judge.note(|| format!("page {} {} {}", page.path(), response.status, response.body.len()));
+        let response = answer.ok()?;
+        judge.note(|| format!("page {path} {} {}", response.status, response.body.len()));
         if matches!(response.status, 200 | 401) {
             world.compared();
         }
         match response.status {
             200 => {
                 let found = response.json();
-                let what = format!("{} was shown", page.path());
-                judge.check_served(&asked, calendar, page.path());
-                if let Err(difference) =
-                    judge.read(&asked, self.user, &what, |user| user.page_agrees(page, &found))
-                {
-                    judge.violate(format!("{} of {} shows {found}: {difference}", page.path(), self.email));
+                judge.check_served(&asked, calendar, path);
+                let shown = judge.read(&asked, self.user, &format!("{path} was shown"), |user| {
+                    agrees(user, &found, calendar)
+                });
+                if let Err(difference) = shown {
+                    judge.violate(format!("{path} of {} shows {found}: {difference}", self.email));
                 }
+                return Some(found);
             }
-            401 => judge.check_turned_away(&asked, calendar, page.path()),
+            401 => judge.check_turned_away(&asked, calendar, path),
             503 => {
                 let code = response.code();
                 let may_be = world.may_be_unavailable(&asked, judge.under_way(), Queue::Lanes, &code);
                 if let Err(why) = may_be {
-                    judge.violate(format!("{} was answered {code}: {why}", page.path()));
+                    judge.violate(format!("{path} was answered {code}: {why}"));
                 }
             }
-            status => judge.violate(format!("{} was answered {status}", page.path())),
+            status => judge.violate(format!("{path} was answered {status}")),
         }
+        None
     }
 }
 

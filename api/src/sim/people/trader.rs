@@ -8,13 +8,13 @@ use engine::core::rules::{Settings, Sizing};
 use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper::listings;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Person, Reader, check_receipt, leave, symbol};
 use crate::sim::client::request;
 use crate::sim::decimals::decimal;
 use crate::sim::intent::{Intent, Known, Subscription};
-use crate::sim::model::Page;
+use crate::sim::model::{History, Page};
 
 /// Signals whose receipts a trader looks at.
 const RECENT: usize = 8;
@@ -35,14 +35,19 @@ pub(super) async fn trade(mut person: Person) {
                 8..=10 => close(&mut person).await,
                 11 => accounts += u8::from(accounts < 3 && open_account(&mut person).await),
                 12 => log_out(&mut person).await,
+                13 if person.home != VenueKind::Paper && person.ways.one_in(3) => {
+                    another_key(&mut person).await;
+                }
                 13 => in_a_row(&mut person).await,
                 14 => wrong_password(&mut person).await,
                 15..=16 => person.read(Page::Positions).await,
                 17..=18 => person.read(Page::Orders).await,
+                19 if person.ways.one_in(2) => history(&mut person).await,
                 19 => person.read(Page::Ledger).await,
                 20 => person.read(Page::Subscriptions).await,
                 21 => person.read(Page::Profile).await,
                 22 => receipt(&mut person).await,
+                _ if person.ways.one_in(2) => person.read(Page::Accounts).await,
                 _ => person.read(Page::Balances).await,
             }
         }
@@ -71,6 +76,11 @@ async fn settle(person: &mut Person) {
     for page in Page::ALL {
         person.read(*page).await;
     }
+    // Every history to its end.
+    for what in History::ALL {
+        let limit = 5 + usize::try_from(person.ways.below(30)).expect("small");
+        person.read_history(*what, limit, usize::MAX).await;
+    }
     // Of sessions that ended, were replaced, or are still alive.
     for token in person.tokens.clone() {
         person.read_in(Page::Profile, &token).await;
@@ -80,6 +90,13 @@ async fn settle(person: &mut Person) {
         let reader = Reader::user(person.user, &person.token);
         check_receipt(&mut person.client, id, &reader, false).await;
     }
+}
+
+/// Some pages of a history.
+async fn history(person: &mut Person) {
+    let at = usize::try_from(person.ways.below(History::ALL.len() as u64)).expect("below a length");
+    let limit = 1 + usize::try_from(person.ways.below(40)).expect("small");
+    person.read_history(History::ALL[at], limit, 3).await;
 }
 
 /// What became of one of the newest signals, for this trader.
@@ -112,6 +129,35 @@ async fn first_account(person: &mut Person) -> bool {
     matches!(known, Known::Done(..))
 }
 
+/// The account on an exchange, which is the first, gets its key again; or has it taken away before, where nothing is open.
+async fn another_key(person: &mut Person) {
+    let Some(exchange) = person.world().exchange.clone() else { return };
+    let Some((api_key, secret)) = exchange.key_of(person.user) else { return };
+    if person.ways.one_in(3) {
+        let intent = Intent::RemoveKey(person.user, 0);
+        let known = person.change(intent, "DELETE", "/api/accounts/0/key", Value::Null).await;
+        person.after(&known).await;
+        // Without an answer it may be gone.
+        if matches!(known, Known::Refused(_)) {
+            return;
+        }
+    }
+    let body = json!({ "key_type": "hmac", "api_key": api_key, "secret": secret });
+    // An account without a key could not be looked after: it gets one, whatever comes between.
+    while !person.world().is_over() {
+        let intent = Intent::SetKey(person.user, 0);
+        let known = person.change(intent, "PUT", "/api/accounts/0/key", body.clone()).await;
+        person.after(&known).await;
+        match known {
+            Known::Again => {}
+            Known::Refused(code) if code == "unauthorized" => {}
+            // Also where a crash took the account back, which nobody had been promised.
+            Known::Done(..) | Known::Refused(_) => return,
+        }
+        person.client.pause(Nanos::from_millis(300)).await;
+    }
+}
+
 async fn open_account(person: &mut Person) -> bool {
     let units = i64::try_from(person.next_unique()).expect("small");
     let wallet = Money::from_units((3_000 + units % 7_000) * 100_000_000 + units);
@@ -123,7 +169,7 @@ async fn open_account(person: &mut Person) -> bool {
 }
 
 /// An amount as text, or as a number.
-fn amount(units: i128, person: &mut Person) -> serde_json::Value {
+fn amount(units: i128, person: &mut Person) -> Value {
     let text = decimal(units);
     let as_number = units < 100_000 * ONE && person.ways.one_in(3);
     if as_number { serde_json::from_str(&text).expect("a decimal") } else { json!(text) }
@@ -154,7 +200,7 @@ fn sizing(person: &mut Person) -> (Sizing, &'static str, i128) {
 }
 
 /// A subscription: what is meant, field by field, and its body. What the body leaves out has the default of DOMAIN.md §2.
-fn subscription(person: &mut Person) -> Option<(Intent, serde_json::Value)> {
+fn subscription(person: &mut Person) -> Option<(Intent, Value)> {
     let source = person.any_source()?;
     let most = 50_000 * ONE + i128::from(person.next_unique());
     let leverage = 1 + u8::try_from(person.client.below(10)).expect("small");
@@ -217,7 +263,7 @@ async fn unsubscribe(person: &mut Person) {
     let Some(source) = person.any_source() else { return };
     let intent = Intent::Unsubscribe(person.user, source.id);
     let path = format!("/api/subscriptions/{}", source.id);
-    let known = person.change(intent, "DELETE", &path, serde_json::Value::Null).await;
+    let known = person.change(intent, "DELETE", &path, Value::Null).await;
     person.after(&known).await;
 }
 
@@ -239,7 +285,7 @@ async fn close(person: &mut Person) {
 
 async fn log_out(person: &mut Person) {
     let intent = Intent::LogOut(person.user);
-    let known = person.change(intent, "POST", "/api/auth/logout", serde_json::Value::Null).await;
+    let known = person.change(intent, "POST", "/api/auth/logout", Value::Null).await;
     if let Known::Done(..) = known {
         person.read(Page::Profile).await;
     }
