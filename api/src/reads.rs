@@ -562,7 +562,11 @@ fn balances(user: &User) -> Vec<u8> {
             venue: account.venue.as_str(),
             currency: account.currency().as_str(),
             wallet: user.wallet(index).to_string(),
-            available: user.available(index).to_string(),
+            available: if planted::planted!("available_with_what_is_bound") {
+                user.wallet(index).to_string()
+            } else {
+                user.available(index).to_string()
+            },
             enabled: account.enabled,
             day_ends_at: at(account.day_ends_at),
             day_equity: account.day_equity.to_string(),

@@ -24,6 +24,7 @@ pub fn kind_of_text(text: &str) -> Option<SignalKind> {
         len += 1;
     }
     match &buffer[..len] {
+        b"SHORT" if planted::planted!("short_read_as_long") => Some(SignalKind::OpenLong { strong: false }),
         b"BUY" | b"LONG" | b"OPEN_LONG" | b"SINAL_LONG" => Some(SignalKind::OpenLong { strong: false }),
         b"STRONG_BUY" | b"SINAL_LONG_FORTE" => Some(SignalKind::OpenLong { strong: true }),
         b"SELL" | b"SHORT" | b"OPEN_SHORT" | b"SINAL_SHORT" => Some(SignalKind::OpenShort { strong: false }),

@@ -304,14 +304,22 @@ fn parse(buffer: &mut Vec<u8>, heads: bool) -> Result<Option<Response>, &'static
     Ok(Some(Response { status, body }))
 }
 
-/// A request as bytes.
+/// A request as bytes, its body JSON.
 pub(super) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
+    request_as(method, path, token, "application/json", body)
+}
+
+/// A request as bytes, its body of this type, or of one that is not told.
+pub(super) fn request_as(method: &str, path: &str, token: &str, content_type: &str, body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: sim\r\n");
     if !token.is_empty() {
         text.push_str(&format!("Authorization: Bearer {token}\r\n"));
     }
     if !body.is_empty() {
-        text.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        if !content_type.is_empty() {
+            text.push_str(&format!("Content-Type: {content_type}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
     } else if method == "POST" {
         text.push_str("Content-Length: 0\r\n");
     }

@@ -1,34 +1,57 @@
-//! What a client wants done, which decision does it, and whether an answer is that decision's.
+//! What a client wants done, which decision does it, whether that is what was sent, and whether an answer is that decision's.
+//!
+//! **Invariants**: an intent is made from what its client sends and by the client's own hand: a field that the server reads
+//! otherwise, or forgets, is a difference between the two.
 
+use std::fmt::Debug;
+
+use engine::core::auth::digest;
 use engine::core::command::{Command, Refusal, Reply};
 use engine::core::event::Latch;
 use engine::core::fixed::Money;
 use engine::core::ids::{SourceId, UserId};
 use engine::core::instrument::Symbol;
+use engine::core::key::{KeyKind, NewKey};
+use engine::core::rules::Settings;
 use engine::core::user::VenueKind;
+use engine::core::venue_account::{Environment, VenuePlace};
 use serde_json::{Value, json};
 
 use super::client::{Lost, Response};
 use super::judge::{Asked, Index};
+use super::people::{PASSWORD, Sent, ZONE};
+use super::unavailable::Queue;
 use super::world::World;
+
+/// A subscription as it was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Subscription {
+    pub(super) source: SourceId,
+    pub(super) account: u8,
+    pub(super) settings: Settings,
+}
 
 /// A change that a client asks for.
 #[derive(Clone, Debug)]
 pub(super) enum Intent {
-    SignUp(UserId),
+    /// With this address.
+    SignUp(String),
     LogIn(UserId),
     LogOut(UserId),
     Account(UserId, Money),
     /// An account on an exchange.
     Connect(UserId, VenueKind),
+    /// Another key for an account on an exchange.
+    SetKey(UserId, u8),
+    RemoveKey(UserId, u8),
     Source(UserId, String),
     /// Recognised by its unique largest trade.
-    Subscribe(UserId, SourceId, Money),
+    Subscribe(UserId, Box<Subscription>),
     Unsubscribe(UserId, SourceId),
     Halt(UserId, Latch, bool),
     Close(UserId, u8, Symbol),
     /// Recognised by its unique tag in the body.
-    Signal(UserId, String),
+    Signal(Box<Sent>),
 }
 
 /// What is known after an answer.
@@ -45,7 +68,9 @@ pub(super) enum Known {
 impl Intent {
     fn is_of(&self, command: &Command) -> bool {
         match (self, command) {
-            (Self::SignUp(user), Command::SignUp { email, .. }) => UserId::from_email(email) == *user,
+            (Self::SignUp(mine), Command::SignUp { email, .. }) => {
+                UserId::from_email(email) == UserId::from_email(mine)
+            }
             (Self::LogIn(mine), Command::OpenSession { user, .. })
             | (Self::LogOut(mine), Command::CloseSession { user, .. }) => user == mine,
             (Self::Account(mine, amount), Command::OpenAccount { user, wallet, .. }) => {
@@ -54,11 +79,15 @@ impl Intent {
             (Self::Connect(mine, venue), Command::ConnectAccount { user, place, .. }) => {
                 user == mine && place.venue == *venue
             }
+            (Self::SetKey(mine, place), Command::SetKey { user, account, .. })
+            | (Self::RemoveKey(mine, place), Command::RemoveKey { user, account }) => {
+                user == mine && account == place
+            }
             (Self::Source(mine, wanted), Command::CreateSource { user, name, .. }) => {
                 user == mine && name == wanted
             }
-            (Self::Subscribe(mine, from, most), Command::Subscribe { user, source, settings, .. }) => {
-                user == mine && source == from && settings.trade_max == Some(*most)
+            (Self::Subscribe(mine, wanted), Command::Subscribe { user, settings, .. }) => {
+                user == mine && settings.trade_max == wanted.settings.trade_max
             }
             (Self::Unsubscribe(mine, from), Command::Unsubscribe { user, source }) => {
                 user == mine && source == from
@@ -69,21 +98,78 @@ impl Intent {
             (Self::Close(mine, place, what), Command::ClosePosition { user, account, symbol }) => {
                 user == mine && account == place && symbol == what
             }
-            (Self::Signal(owner, tag), Command::Signal { source, draft }) => {
-                source.owner == *owner && draft.body.contains(tag.as_str())
-            }
+            (Self::Signal(sent), command) => sent.is_in(command),
             _ => false,
         }
     }
 
-    /// Whether every request of this kind differs from every other, so that "nothing happened" can be checked.
-    const fn is_unique(&self) -> bool {
-        matches!(self, Self::Account(..) | Self::Source(..) | Self::Subscribe(..))
+    /// Whether the decision that an answer speaks of is about what was sent, in each field that it has.
+    fn check_as_sent(
+        &self,
+        world: &World,
+        asked: &Asked,
+        command: &Command,
+        body: &Value,
+    ) -> Result<(), String> {
+        let hidden = |field: &str| body[field].as_str().map(|text| digest(text.as_bytes()));
+        match (self, command) {
+            (Self::SignUp(mine), Command::SignUp { email, password, zone }) => {
+                same("email", email, mine)?;
+                same("password", password, &format!("hash of {PASSWORD}"))?;
+                same("zone", zone.as_str(), ZONE)
+            }
+            (Self::LogIn(_), Command::OpenSession { token, .. }) => {
+                hidden("token").map_or(Ok(()), |told| same("token", token, &told))
+            }
+            (Self::LogOut(_), Command::CloseSession { token, .. }) => {
+                asked.session.map_or(Ok(()), |session| same("token", token, &session.token))
+            }
+            (Self::Account(..), Command::OpenAccount { venue, .. }) => {
+                same("venue", venue, &VenueKind::Paper)
+            }
+            (Self::Connect(_, venue), Command::ConnectAccount { place, key, .. }) => {
+                let environment = Environment::Testnet;
+                same("place", place, &VenuePlace { venue: *venue, environment, ..VenuePlace::PAPER })?;
+                check_key(key)
+            }
+            (Self::SetKey(..), Command::SetKey { key, .. }) => check_key(key),
+            (Self::Source(..), Command::CreateSource { secret, .. }) => {
+                hidden("secret").map_or(Ok(()), |told| same("secret", secret, &told))
+            }
+            (Self::Subscribe(_, wanted), Command::Subscribe { source, account, settings, .. }) => {
+                same("source", source, &wanted.source)?;
+                same("account", account, &wanted.account)?;
+                same("settings", settings, &wanted.settings)
+            }
+            (Self::Signal(sent), Command::Signal { source, draft }) => {
+                sent.check(*source, draft)?;
+                let mut known = world.signal_keys.borrow_mut();
+                let first = known.entry(draft.key).or_insert_with(|| sent.tag().to_owned());
+                if first == sent.tag() { Ok(()) } else { Err(format!("it counts as a repeat of {first}")) }
+            }
+            // Recognised by all that was sent.
+            _ => Ok(()),
+        }
+    }
+
+    /// Where it waits.
+    fn queue(&self) -> Queue {
+        match self {
+            Self::Close(..) => Queue::Closes,
+            Self::Signal(sent) if sent.closes() => Queue::Closes,
+            Self::SignUp(_) | Self::LogIn(_) | Self::Connect(..) | Self::SetKey(..) => Queue::Passwords,
+            _ => Queue::Lanes,
+        }
+    }
+
+    /// It may be decided for a request that nobody waits for any more, or for another that asks for the same.
+    pub(super) fn doubt(&self, world: &World) {
+        world.unavailable.lost(world.executor.now(), format!("{self:?}"));
     }
 
     /// Whether it is asked for in a session.
     pub(super) const fn needs_session(&self) -> bool {
-        !matches!(self, Self::SignUp(_) | Self::LogIn(_) | Self::Signal(..))
+        !matches!(self, Self::SignUp(_) | Self::LogIn(_) | Self::Signal(_))
     }
 
     /// Holds the answer to a request against what was decided since it left, and against its session.
@@ -91,25 +177,39 @@ impl Intent {
         let calendar = world.calendar_since(asked.at);
         let mut judge = world.judge.borrow_mut();
         judge.over(asked);
-        let Ok(response) = answer else { return Known::Again };
+        let Ok(response) = answer else {
+            self.doubt(world);
+            return Known::Again;
+        };
         let (status, body) = (response.status, response.json());
         let code = response.code();
         judge.note(|| format!("answer {status} {code} to {}", self.word()));
         match (status, code.as_str(), self) {
-            (503, "shard_stopped", _) => return Known::Again,
-            (503, ..) => {
-                if self.is_unique() && judge.was_decided(asked, |command| self.is_of(command)) {
-                    judge.violate(format!(
-                        "{self:?} was answered {code}, nothing happened, and it was decided"
-                    ));
+            (503, ..) if code != Refusal::ListsIncomplete.code() => {
+                let what = format!("{self:?}");
+                let may_be = world.may_be_unavailable(asked, judge.under_way(), self.queue(), &code);
+                if let Err(why) = may_be {
+                    judge.violate(format!("{what} was answered {code}: {why}"));
+                }
+                let alone = !world.unavailable.is_in_doubt(asked.at, &what);
+                if alone && judge.was_decided(asked, |command| self.is_of(command)) {
+                    judge
+                        .violate(format!("{what} was answered {code}, nothing happened, and it was decided"));
                 }
                 return Known::Again;
             }
             // Not decided by a command: a session that has ended, a log-in. Of a signal it is the secret; its publisher knows.
-            (401, "unauthorized", Self::Signal(..)) => return Known::Refused(code),
+            (401, "unauthorized", Self::Signal(_)) => return Known::Refused(code),
             (401, "unauthorized", _) => {
                 world.compared();
                 judge.check_turned_away(asked, calendar, &format!("{self:?}"));
+                return Known::Refused(code);
+            }
+            // Told before the key is looked at: there is no such account on an exchange.
+            (404, "unknown_account", Self::SetKey(user, account))
+            | (400, "invalid", Self::SetKey(user, account)) => {
+                world.compared();
+                judge.check_not_on_exchange(asked, *user, *account);
                 return Known::Refused(code);
             }
             (401, "wrong_credentials", Self::LogIn(user)) => {
@@ -125,24 +225,29 @@ impl Intent {
             _ => {}
         }
         world.compared();
-        let mut done = None;
         let claimed = judge.claim(
             asked,
             &format!("{status} was answered to {self:?}"),
             |command| self.is_of(command),
             |outcome| agrees(outcome, status, &code, &body),
         );
-        match claimed {
-            Ok(index) => {
-                judge.check_served(asked, calendar, &format!("{self:?}"));
-                done = judge.outcome_at(index).map(|outcome| (outcome, index));
+        let index = match claimed {
+            Ok(index) => index,
+            Err(found) => {
+                judge.violate(format!("{self:?} was answered {status} {body}; {found}"));
+                return Known::Again;
             }
-            Err(found) => judge.violate(format!("{self:?} was answered {status} {body}; {found}")),
+        };
+        judge.check_served(asked, calendar, &format!("{self:?}"));
+        let Some(decision) = judge.decision_at(index) else { return Known::Again };
+        let outcome = decision.outcome;
+        if let Err(difference) = self.check_as_sent(world, asked, &decision.command, &body) {
+            judge.violate(format!("{self:?} was decided otherwise than it was sent: {difference}"));
         }
-        match done {
-            Some((Ok(reply), index)) => Known::Done(reply, index),
-            Some((Err(refusal), _)) => Known::Refused(refusal.code().to_owned()),
-            None => Known::Again,
+        match outcome {
+            Ok(reply) => Known::Done(reply, index),
+            Err(Refusal::ListsIncomplete) => Known::Again,
+            Err(refusal) => Known::Refused(refusal.code().to_owned()),
         }
     }
 
@@ -150,6 +255,16 @@ impl Intent {
         let text = format!("{self:?}");
         text.split(['(', ' ']).next().unwrap_or_default().to_owned()
     }
+}
+
+/// Of a key, what was said of it, and that so short a name shows nothing.
+fn check_key(key: &NewKey) -> Result<(), String> {
+    same("kind of the key", &key.kind, &KeyKind::Hmac)?;
+    same("what is shown of the key", key.hint.text().as_str(), "****")
+}
+
+fn same<T: PartialEq + Debug + ?Sized>(what: &str, decided: &T, sent: &T) -> Result<(), String> {
+    if decided == sent { Ok(()) } else { Err(format!("{what}: decided {decided:?}, sent {sent:?}")) }
 }
 
 /// Whether an answer is what this outcome is answered with.

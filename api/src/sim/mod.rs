@@ -62,6 +62,7 @@
 mod bare;
 mod client;
 mod damage;
+mod decimals;
 mod director;
 mod disk;
 mod disk_check;
@@ -85,6 +86,7 @@ mod seams;
 mod server;
 mod situation;
 mod spoil;
+mod unavailable;
 mod venue;
 mod world;
 

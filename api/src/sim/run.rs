@@ -19,6 +19,7 @@ use super::judge::Judge;
 use super::judged::Judged;
 use super::plan::{Overrides, Plan};
 use super::server;
+use super::unavailable::Unavailable;
 use super::venue;
 use super::world::{SHARDS_MAX, Stage, World};
 
@@ -98,6 +99,8 @@ pub fn run(seed: u64, overrides: &Overrides, tracing: bool) -> Outcome {
         database_unfelt: Cell::new(false),
         sources: RefCell::default(),
         accepted: RefCell::default(),
+        unavailable: Unavailable::default(),
+        signal_keys: RefCell::default(),
         homes: RefCell::default(),
         load_done: Cell::new(0),
         settled: Cell::new(false),

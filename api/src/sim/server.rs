@@ -72,6 +72,9 @@ pub(super) fn end(world: &World) {
     if world.stage.get() != Stage::Down {
         world.ended_at.set(Some(world.executor.now()));
     }
+    if world.life.borrow().as_ref().is_some_and(|life| life.has_failed()) {
+        world.unavailable.failed(world.executor.now());
+    }
     world.executor.kill(world.lives.get());
     world.stage.set(Stage::Down);
     *world.life.borrow_mut() = None;

@@ -3,6 +3,7 @@
 //! **Runs on**: the simulator's thread. **Invariants**: at most one life serves at a time; the disk outlives them all.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +23,7 @@ use super::judged::Judged;
 use super::people::Published;
 use super::plan::Plan;
 use super::seams::{EPOCH_MICROS, Line};
+use super::unavailable::Unavailable;
 use super::venue;
 use crate::web::gauges::Gauges;
 use storage::ShardHome;
@@ -139,6 +141,10 @@ pub(super) struct World {
     pub(super) sources: RefCell<Vec<Published>>,
     /// Signals that were accepted, with the secret that reads their receipts.
     pub(super) accepted: RefCell<Vec<(SignalId, String)>>,
+    /// When the server could not answer.
+    pub(super) unavailable: Unavailable,
+    /// What signals were recognised by, with the tag of the one that was first.
+    pub(super) signal_keys: RefCell<BTreeMap<[u8; 16], String>>,
     /// The homes of the last start's shards.
     pub(super) homes: RefCell<Vec<ShardHome>>,
     /// People who are done with the load and wait for the end.

@@ -170,7 +170,8 @@ impl Subscribe<'_> {
     /// The field and what is wrong with it.
     pub fn settings(&self) -> Result<(SourceId, u8, Settings), BodyError> {
         let source = SourceId::parse(&self.source).ok_or_else(|| invalid("source: not a source id"))?;
-        let mut settings = Settings { reverse: self.reverse, ..Settings::default() };
+        let reverse = self.reverse && !planted::planted!("reverse_not_read");
+        let mut settings = Settings { reverse, ..Settings::default() };
         if let Some(sizing) = &self.sizing {
             settings.sizing = match sizing.mode.as_str() {
                 "percent_of_balance" => {

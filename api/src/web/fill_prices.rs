@@ -35,7 +35,9 @@ pub fn fills_of(user: &User, signal: SignalId) -> [Option<LineFill>; 2] {
     [Side::Buy, Side::Sell].map(|side| {
         fill_of(orders().filter(|order| {
             let id = order.new.id;
-            id.signal == signal && order.new.side == side && matches!(id.leg, Leg::Entry | Leg::SignalClose)
+            let of_it = matches!(id.leg, Leg::Entry | Leg::SignalClose)
+                || (planted::planted!("reversal_told_as_the_signals_price") && id.leg == Leg::ReversalClose);
+            id.signal == signal && order.new.side == side && of_it
         }))
     })
 }

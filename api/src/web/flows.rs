@@ -140,7 +140,10 @@ impl ReceiptFlow {
     /// Takes a page of lines.
     pub fn add(&mut self, lines: Vec<ReceiptLine>) {
         let Some(head) = &self.head else { return };
-        let accepted_at = head.signal.accepted_at;
+        let accepted_at = match head.signal.signal_at {
+            Some(at) if planted::planted!("spread_since_the_signals_own_time") => at,
+            _ => head.signal.accepted_at,
+        };
         for line in lines {
             let (word, reason) = line.outcome.kind.words();
             *self.outcomes.entry((word, reason.unwrap_or(""))).or_default() += 1;

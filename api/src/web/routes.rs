@@ -373,7 +373,9 @@ fn repeat_key(draft: &signal::Draft) -> ([u8; 16], bool) {
         }
         (None, Some(second)) => {
             hasher.update(b"body at");
-            hasher.update(draft.dedup_key);
+            if !planted::planted!("two_signals_of_a_second_are_one") {
+                hasher.update(draft.dedup_key);
+            }
             hasher.update(second.to_le_bytes());
             true
         }

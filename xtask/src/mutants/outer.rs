@@ -100,9 +100,40 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim("receipt_row_forgotten", ": no line of", "A receipt leaves out the first subscriber of each shard."),
     sim(
+        "available_with_what_is_bound",
+        "available",
+        "A page of balances calls the margin of positions available.",
+    ),
+    sim(
+        "close_refused_beside_others",
+        "was answered",
+        "A close is answered busy while anything else is under way on its shard.",
+    ),
+    sim(
         "shards_change_before_their_history_is_kept",
         "s for the database to get everything",
         "Another number of shards begins while the history of the logs so far is not in the database.",
     ),
     sim("statement_without_its_oldest", "entries shown: shown", "A statement leaves out its oldest entry."),
+    sim(
+        "reversal_told_as_the_signals_price",
+        "fill_prices",
+        "What closed the position before a reversal counts among the prices of the reversing signal.",
+    ),
+    sim(
+        "reverse_not_read",
+        "was decided otherwise than it was sent",
+        "What a subscription says of reversals is not read.",
+    ),
+    sim("short_read_as_long", "and means", "One of the words for a short is read as a long."),
+    sim(
+        "spread_since_the_signals_own_time",
+        ": shown",
+        "The spreads of a receipt are counted from the time that the signal carries, not from its acceptance.",
+    ),
+    sim(
+        "two_signals_of_a_second_are_one",
+        "it counts as a repeat",
+        "Of two signals without an id that carry the same second, the second counts as a repeat.",
+    ),
 ];

@@ -139,4 +139,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "a crash took back what was promised",
         "A snapshot claims one record less for a user than it holds, so that one is applied twice.",
     ),
+    sim(
+        "slow_flush_told_as_stopped",
+        "Who asks while a flush takes its time is told that the shard has stopped.",
+    ),
 ];

@@ -6,7 +6,7 @@ use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 
 use super::sessions::Session;
-use super::{Index, Judge};
+use super::{Decision, Index, Judge};
 use crate::sim::model::ModelUser;
 
 /// A request under way, as far as its answer is held against what happens meanwhile.
@@ -35,6 +35,11 @@ impl Judge {
                 self.waiting.remove(&asked.index);
             }
         }
+    }
+
+    /// Requests that wait for an answer.
+    pub(in crate::sim) fn under_way(&self) -> usize {
+        self.waiting.values().sum::<u32>() as usize
     }
 
     /// Finds the decision that an answer speaks of: one of the right kind since the request left that `agrees`. It is then
@@ -70,10 +75,10 @@ impl Judge {
         })
     }
 
-    /// The outcome of the decision with this index.
-    pub(in crate::sim) fn outcome_at(&self, index: Index) -> Option<Result<Reply, Refusal>> {
+    /// The decision with this index.
+    pub(in crate::sim) fn decision_at(&self, index: Index) -> Option<&Decision> {
         let at = self.decisions.binary_search_by_key(&index, |decision| decision.index).ok()?;
-        Some(self.decisions[at].outcome)
+        self.decisions.get(at)
     }
 
     /// Whether something of this kind was decided since the request left and nobody has claimed it.
@@ -85,6 +90,13 @@ impl Judge {
     /// A user as the model has them.
     pub(in crate::sim) fn user(&self, user: UserId) -> Option<&ModelUser> {
         self.model.user(user)
+    }
+
+    /// A key was refused because there is no account on an exchange to have it: there was none at some moment.
+    pub(in crate::sim) fn check_not_on_exchange(&mut self, asked: &Asked, user: UserId, account: u8) {
+        if self.during(asked, user).all(|then| then.is_some_and(|then| then.is_on_exchange(account))) {
+            self.violate(format!("account {account} of {user} was called none on an exchange, and is one"));
+        }
     }
 
     /// Whether a user has an account on an exchange, as far as is decided.

@@ -6,7 +6,7 @@ use engine::core::command::{Refusal, Reply};
 use engine::core::event::Latch;
 use engine::core::fixed::{Money, Rate};
 use engine::core::ids::{SourceId, UserId};
-use engine::core::ledger::{Currency, LedgerAccount};
+use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::rules::{Rules, Settings, Sizing};
 use engine::core::user::VenueKind;
 use engine::core::venue_account::VenuePlace;
@@ -72,6 +72,7 @@ impl Model {
             carried: BTreeMap::new(),
             recharges: 0,
             books: Books::default(),
+            executions: Vec::new(),
             ever_ordered: BTreeSet::new(),
             ordered_twice: None,
         };
@@ -166,9 +167,12 @@ impl Turn<'_> {
         let index = u8::try_from(self.user.accounts.len()).expect("few accounts");
         let prepaid = Units::from(self.rules.paper_prepaid.units());
         self.user.accounts.push(Account::new(VenuePlace::PAPER, amount + prepaid));
-        for (account, amount) in [(LedgerAccount::Wallet(index), amount), (LedgerAccount::Real, prepaid)] {
+        for (account, key, amount) in [
+            (LedgerAccount::Wallet(index), EntryKey::AccountOpened(index), amount),
+            (LedgerAccount::Real, EntryKey::Prepaid(index), prepaid),
+        ] {
             let lines = [(account, amount), (LedgerAccount::Outside, -amount)];
-            self.user.books.book(self.now, Currency::PaperUsdt, &lines);
+            self.user.books.book(self.now, key, Currency::PaperUsdt, &lines);
         }
         let account = self.user.account_id(index);
         self.accounts_opened.push((account, wallet));
@@ -269,9 +273,9 @@ impl Turn<'_> {
         let pays = self.owed(currency).min(amount);
         self.user.recharges = number;
         let came = [(LedgerAccount::Real, amount), (LedgerAccount::Outside, -amount)];
-        self.user.books.book(self.now, currency, &came);
+        self.user.books.book(self.now, EntryKey::Recharge(number), currency, &came);
         let offset = [(LedgerAccount::Real, -pays), (LedgerAccount::Debt, pays)];
-        self.user.books.book(self.now, currency, &offset);
+        self.user.books.book(self.now, EntryKey::DebtOffset(number), currency, &offset);
         self.changed = true;
         Ok(Reply::Done)
     }

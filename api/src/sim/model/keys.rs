@@ -2,7 +2,7 @@
 
 use engine::core::command::{Refusal, Reply};
 use engine::core::key::{KeyFault, KeyFinding, KeyState, NewKey, SEALED_BYTES_MAX};
-use engine::core::ledger::LedgerAccount;
+use engine::core::ledger::{EntryKey, LedgerAccount};
 use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, VenuePlace};
 
@@ -99,7 +99,7 @@ impl Turn<'_> {
         self.user.accounts.push(Account::new(place, prepaid));
         let lines = [(LedgerAccount::Real, prepaid), (LedgerAccount::Outside, -prepaid)];
         let currency = self.user.currency(index);
-        self.user.books.book(self.now, currency, &lines);
+        self.user.books.book(self.now, EntryKey::Prepaid(index), currency, &lines);
         self.give_key(usize::from(index), key);
         Ok(Reply::Account(self.user.account_id(index)))
     }

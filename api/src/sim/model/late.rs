@@ -1,14 +1,14 @@
 //! Entries that were told to be over and were filled all the same: nothing that is open may be without somebody who follows it.
 
 use engine::core::command::Reply;
-use engine::core::ids::Leg;
-use engine::core::ledger::LedgerAccount;
+use engine::core::ids::{ClientOrderId, Leg};
+use engine::core::ledger::{EntryKey, LedgerAccount};
 use engine::core::order::{Fill, NewOrder, OrderState, VenueReason};
 use engine::core::position::{CloseReason, PositionState};
 
 use super::Turn;
 use super::numbers::{Units, fits};
-use super::reports::{holds, plausible};
+use super::reports::{holds, of_order, plausible};
 use super::user::{Order, Position};
 
 impl Turn<'_> {
@@ -65,22 +65,22 @@ impl Turn<'_> {
         let Some(place) = place else {
             self.user.positions.push(fresh);
             let place = self.user.positions.len() - 1;
-            self.added(place, fill, worth);
+            self.added(place, id, fill, worth);
             self.close_late(place);
             return Reply::Done;
         };
         if self.user.positions[place].side == new.side {
-            self.added(place, fill, worth);
+            self.added(place, id, fill, worth);
             self.conclude(place, CloseReason::Signal);
         } else {
-            self.left(place, fill);
+            self.left(place, fill, of_order(id, fill));
             self.conclude(place, CloseReason::External);
         }
         Reply::Done
     }
 
     /// More of a position, from an entry that is not its own.
-    fn added(&mut self, place: usize, fill: &Fill, worth: Units) {
+    fn added(&mut self, place: usize, id: ClientOrderId, fill: &Fill, worth: Units) {
         let now = self.now;
         let (size, fee) = (Units::from(fill.quantity.units()), Units::from(fill.fee.units()));
         let position = &mut self.user.positions[place];
@@ -93,7 +93,8 @@ impl Turn<'_> {
             position.opened_venue_at = fill.venue_at.0;
         }
         let account = position.account;
-        self.move_wallet(account, -fee, LedgerAccount::VenueFee);
+        self.executed(EntryKey::FillFee(id, fill.number), fill, 0);
+        self.move_wallet(account, -fee, LedgerAccount::VenueFee, EntryKey::FillFee(id, fill.number));
     }
 
     /// An order of which nothing is remembered: all that is known of it is that this comes next.

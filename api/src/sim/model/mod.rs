@@ -6,7 +6,7 @@
 //! model's user at once instead of making events. `desk` has people's commands, `keys` accounts on exchanges, `signals` what a source does,
 //! `opening` and `sizing` the way to an entry, `closing` the way out, `reports` what a venue tells, `late` entries that fill after
 //! their end, `money` the books,
-//! `compare` the comparison with the product, `invariants` what must hold by itself.
+//! `compare` the comparison with the product, `pages`, `receipts` and `histories` what is to be shown of it, `invariants` what must hold by itself.
 //!
 //! **Runs on**: the thread of the simulator. **Owns**: its users. **Invariants**: a refusal changes nothing.
 //! **Never**: reads a clock, a price or a state of the product other than what it is shown.
@@ -14,6 +14,7 @@
 mod closing;
 mod compare;
 mod desk;
+mod histories;
 mod invariants;
 mod keys;
 mod late;
@@ -22,6 +23,7 @@ mod money;
 mod numbers;
 mod opening;
 mod pages;
+mod receipts;
 mod reports;
 mod signals;
 mod sizing;
@@ -38,8 +40,10 @@ use engine::core::rules::Rules;
 use engine::core::user::ExchangeAccount;
 use engine::core::venue_account::VenuePlace;
 
+pub use histories::History;
 pub use live::{LiveAccount, LivePosition};
 pub use pages::Page;
+pub use receipts::FilledSide;
 pub use user::ModelUser;
 
 /// Where the model looks up what a decision could see of the market.

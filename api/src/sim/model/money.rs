@@ -1,18 +1,26 @@
 //! The books: balanced entries, the day's equity, and the final account of a position.
 
+use std::rc::Rc;
+
 use engine::core::instrument::{Instrument, Symbol};
-use engine::core::ledger::{Currency, LedgerAccount};
+use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::order::Side;
 use engine::core::position::{CloseReason, PositionState};
 use jiff::tz::TimeZoneDatabase;
 
 use super::Turn;
 use super::numbers::{ONE, Units, even, margin, notional};
-use super::user::{Account, Booked, Books, ENTRIES, HISTORY, Position, keep};
+use super::user::{Account, Booked, Books, HISTORY, ModelUser, Position, STATEMENT, keep};
 
 impl Books {
     /// Books an entry: lines of zero are left out, and without lines there is no entry.
-    pub(super) fn book(&mut self, at: u64, currency: Currency, lines: &[(LedgerAccount, Units)]) {
+    pub(super) fn book(
+        &mut self,
+        at: u64,
+        key: EntryKey,
+        currency: Currency,
+        lines: &[(LedgerAccount, Units)],
+    ) {
         let lines: Vec<_> = lines.iter().copied().filter(|(_, amount)| *amount != 0).collect();
         if lines.is_empty() {
             return;
@@ -21,8 +29,8 @@ impl Books {
             *self.balances.entry((currency, *account)).or_insert(0) += amount;
         }
         self.entries += 1;
-        let booked = Booked { number: self.entries, at, currency, lines };
-        keep(&mut self.newest, ENTRIES, booked);
+        let booked = Booked { number: self.entries, at, key, currency, lines };
+        keep(&mut self.newest, STATEMENT, Rc::new(booked));
     }
 }
 
@@ -36,11 +44,20 @@ pub(super) fn day_end(zone: &str, now: u64) -> Option<u64> {
 }
 
 /// Profit at a mark of what is open, before fees.
-fn unrealised(position: &Position, mark: Units) -> Units {
+pub(super) fn unrealised(position: &Position, mark: Units) -> Units {
     let worth = notional(mark, position.open);
     match position.side {
         Side::Buy => worth - position.cost,
         Side::Sell => position.cost - worth,
+    }
+}
+
+impl ModelUser {
+    /// Wallet less the margin that positions and entries under way bind.
+    pub(super) fn available(&self, account: u8) -> Units {
+        let of_account = self.positions.iter().filter(|p| p.account == account);
+        let bound: Units = of_account.map(|p| margin(p.cost, p.leverage) + p.reserved).sum();
+        self.wallet(account) - bound
     }
 }
 
@@ -73,13 +90,6 @@ impl Turn<'_> {
         sum
     }
 
-    /// Wallet less the margin that positions and entries under way bind.
-    pub(super) fn available(&self, account: u8) -> Units {
-        let of_account = self.user.positions.iter().filter(|p| p.account == account);
-        let bound: Units = of_account.map(|p| margin(p.cost, p.leverage) + p.reserved).sum();
-        self.user.wallet(account) - bound
-    }
-
     /// The first look at an account in a day of the user's zone notes the equity, before anything moves it.
     pub(super) fn look_at_the_day(&mut self, account: u8) {
         let now = self.now;
@@ -94,10 +104,16 @@ impl Turn<'_> {
     }
 
     /// Money between a wallet and the venue.
-    pub(super) fn move_wallet(&mut self, account: u8, amount: Units, other_side: LedgerAccount) {
+    pub(super) fn move_wallet(
+        &mut self,
+        account: u8,
+        amount: Units,
+        other_side: LedgerAccount,
+        key: EntryKey,
+    ) {
         let currency = self.user.currency(account);
         let lines = [(LedgerAccount::Wallet(account), amount), (other_side, -amount)];
-        self.user.books.book(self.now, currency, &lines);
+        self.user.books.book(self.now, key, currency, &lines);
     }
 
     /// The final account of a flat position: profit share, loss carried forward, cool-down.
@@ -121,7 +137,10 @@ impl Turn<'_> {
             (LedgerAccount::Debt, -owed),
             (LedgerAccount::Revenue, share),
         ];
-        self.user.books.book(self.now, currency, &lines);
+        let key = EntryKey::ProfitShare(position.signal, position.account);
+        self.user.books.book(self.now, key, currency, &lines);
+        position.net_then = net;
+        position.charged = [credit, real, owed];
 
         let (account, symbol, now) = (position.account, position.symbol, self.now);
         self.user.cooldowns.retain(|(a, s, until)| *until > now && !(*a == account && *s == symbol));

@@ -155,7 +155,7 @@ impl Turn<'_> {
             return Err(no(Skip::Cooldown));
         }
         self.check_day(account)?;
-        if self.available(account) <= 0 {
+        if self.user.available(account) <= 0 {
             return Err(no(Skip::InsufficientMargin));
         }
         let mark = self.mark(account, symbol).ok_or(no(Skip::MarketReadingStale))?;

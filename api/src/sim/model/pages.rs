@@ -1,19 +1,33 @@
-//! What a user's pages must show, worked out from the model: every figure that does not depend on the moment's market.
+//! What a user's pages must show, worked out from the model: every field of every row.
 //!
-//! Only the newest of histories are compared where a page shows them all; amounts are compared as numbers.
+//! **Not compared**, for it is of the moment and not of the user: the mark price of an open position (what it makes of the
+//! position is, from the mark that is shown). Where a key ends by the exchange's word, its health and its days left are compared with what
+//! the shards' calendars may have shown. What the secret of a source or the token of a session is, no page shows.
 
-use engine::core::ids::{ClientOrderId, SignalId};
-use engine::core::user::OutcomeKind;
+use engine::core::ids::{AccountId, ClientOrderId, SignalId, SourceId};
+use engine::core::key::{KeyFault, KeyState};
+use engine::core::ledger::EntryKey;
+use engine::core::order::{OrderKind, Side};
+use engine::core::user::VenueKind;
+use engine::core::venue_account::Egress;
 use serde_json::Value;
 
-use super::numbers::Units;
-use super::user::{Accepted, ModelUser, Order, Position, STATEMENT};
+use super::money::unrealised;
+use super::numbers::{ONE, Units, even, margin};
+use super::user::{Accepted, Account, AccountKey, Booked, ModelUser, Order, Position, STATEMENT};
+
+/// Signals that the page of sources shows of each.
+const SIGNALS_SHOWN: usize = 16;
+/// Microseconds in a day.
+const DAY: u64 = 86_400_000_000;
 
 /// A page of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// `/api/me`.
     Profile,
+    /// `/api/accounts`.
+    Accounts,
     /// `/api/orders`.
     Orders,
     /// `/api/positions`.
@@ -32,6 +46,7 @@ impl Page {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::Profile,
+        Self::Accounts,
         Self::Orders,
         Self::Positions,
         Self::Balances,
@@ -45,6 +60,7 @@ impl Page {
     pub const fn path(self) -> &'static str {
         match self {
             Self::Profile => "/api/me",
+            Self::Accounts => "/api/accounts",
             Self::Orders => "/api/orders",
             Self::Positions => "/api/positions",
             Self::Balances => "/api/balances",
@@ -53,11 +69,29 @@ impl Page {
             Self::Subscriptions => "/api/subscriptions",
         }
     }
+
+    /// A text of it, or of each of its rows, that the model knows.
+    #[must_use]
+    pub const fn telling(self) -> &'static str {
+        match self {
+            Self::Profile => "email",
+            Self::Accounts => "venue",
+            Self::Orders | Self::Positions => "state",
+            Self::Balances => "balance",
+            Self::Ledger => "amount",
+            Self::Sources => "name",
+            Self::Subscriptions => "source",
+        }
+    }
 }
 
-type Agrees = Result<(), String>;
+pub(super) type Agrees = Result<(), String>;
 
-fn same<T: PartialEq + std::fmt::Debug>(what: impl std::fmt::Display, shown: &T, model: &T) -> Agrees {
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(
+    what: impl std::fmt::Display,
+    shown: &T,
+    model: &T,
+) -> Agrees {
     if shown == model { Ok(()) } else { Err(format!("{what}: shown {shown:?}, must be {model:?}")) }
 }
 
@@ -78,47 +112,241 @@ fn same_units(what: impl std::fmt::Display, shown: &Value, model: Units) -> Agre
     }
 }
 
+/// An amount that may not be there.
+fn same_amount(what: impl std::fmt::Display, shown: &Value, model: Option<Units>) -> Agrees {
+    match model {
+        Some(model) => same_units(what, shown, model),
+        None => same(what, shown, &Value::Null),
+    }
+}
+
+/// Fields of one thing.
+pub(super) fn same_facts(of: impl std::fmt::Display, shown: &Value, facts: &[(&str, Value)]) -> Agrees {
+    facts.iter().try_for_each(|(name, value)| same(format_args!("{name} of {of}"), &shown[name], value))
+}
+
 fn rows<'a>(page: &'a Value, list: &str) -> Result<&'a Vec<Value>, String> {
     page[list].as_array().ok_or_else(|| format!("no list {list}"))
 }
 
 fn same_rows<T>(page: &Value, list: &str, model: &[T], row: impl Fn(&Value, &T) -> Agrees) -> Agrees {
     let shown = rows(page, list)?;
-    same(format!("rows of {list}"), &shown.len(), &model.len())?;
+    same(format_args!("rows of {list}"), &shown.len(), &model.len())?;
     shown.iter().zip(model).try_for_each(|(shown, model)| row(shown, model))
 }
 
 /// A moment as a page writes it, in microseconds; one that has not come is left out.
-fn time(at: u64) -> Value {
+pub(super) fn time(at: u64) -> Value {
     if at == 0 { Value::Null } else { Value::from(at) }
+}
+
+/// The word of an order's side.
+pub(super) const fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
+    }
+}
+
+/// The word of an order's kind, and its price.
+pub(super) fn kind_word(kind: OrderKind) -> (&'static str, Option<Units>) {
+    match kind {
+        OrderKind::Market => ("market", None),
+        OrderKind::Limit(price) => ("limit", Some(price.units().into())),
+        OrderKind::StopMarket(price) => ("stop_market", Some(price.units().into())),
+        OrderKind::TakeProfitMarket(price) => ("take_profit_market", Some(price.units().into())),
+    }
 }
 
 fn order(shown: &Value, model: &Order) -> Agrees {
     let id = model.new.id;
-    same("order", &shown["id"], &Value::from(id.to_string()))?;
-    same(format!("state of {id}"), &shown["state"], &Value::from(model.state.as_str()))?;
-    same_units(format!("quantity of {id}"), &shown["quantity"], Units::from(model.new.quantity.units()))?;
-    same_units(format!("filled of {id}"), &shown["filled"], model.filled)?;
-    same_units(format!("fees of {id}"), &shown["fees"], model.fees)
+    let (kind, price) = kind_word(model.new.kind);
+    let average = (model.filled != 0).then(|| even(model.notional * ONE, model.filled));
+    same_facts(
+        id,
+        shown,
+        &[
+            ("id", Value::from(id.to_string())),
+            ("account", Value::from(id.account.index)),
+            ("symbol", Value::from(model.new.symbol.to_string())),
+            ("side", Value::from(side_word(model.new.side))),
+            ("kind", Value::from(kind)),
+            ("fills", Value::from(model.fills)),
+            ("reduce_only", Value::from(model.new.reduce_only)),
+            ("state", Value::from(model.state.as_str())),
+            ("reason", Value::from(model.reason.map(|reason| reason.as_str()))),
+            ("position", Value::from(model.position.to_string())),
+            ("decided_at", Value::from(model.decided_at)),
+            ("sent_at", time(model.sent_at)),
+            ("filled_at", time(model.filled_at)),
+            ("done_at", time(model.done_at)),
+        ],
+    )?;
+    let amounts = [
+        ("price", price),
+        ("quantity", Some(model.new.quantity.units().into())),
+        ("filled", Some(model.filled)),
+        ("average_price", average),
+        ("fees", Some(model.fees)),
+    ];
+    amounts
+        .into_iter()
+        .try_for_each(|(name, value)| same_amount(format_args!("{name} of {id}"), &shown[name], value))
 }
 
 fn position(shown: &Value, model: &Position) -> Agrees {
     let id = model.signal;
-    same("position", &shown["id"], &Value::from(id.to_string()))?;
-    same(format!("state of {id}"), &shown["state"], &Value::from(model.state.as_str()))?;
-    let figures = [
-        ("quantity", model.open),
-        ("entry_quantity", model.entered),
-        ("realised", model.realised),
-        ("fees", model.fees),
-        ("funding", model.funding),
-        ("stop", model.stop),
-        ("take_profit", model.target),
-        ("net", model.realised - model.fees + model.funding),
+    let open = model.open > 0;
+    same_facts(
+        id,
+        shown,
+        &[
+            ("id", Value::from(id.to_string())),
+            ("account", Value::from(model.account)),
+            ("symbol", Value::from(model.symbol.to_string())),
+            ("side", Value::from(if model.side == Side::Buy { "long" } else { "short" })),
+            ("state", Value::from(model.state.as_str())),
+            ("leverage", Value::from(model.leverage)),
+            ("close_reason", Value::from(model.closed.map(|reason| reason.as_str()))),
+            ("opened_at", time(model.opened_at)),
+            ("opened_venue_at", time(model.opened_venue_at)),
+            ("closed_at", time(model.closed_at)),
+        ],
+    )?;
+    // Whether there is a mark, and which, is the market's affair; what is made of it is not.
+    let mark = &shown["mark"];
+    if !open {
+        same("the mark of what is flat", mark, &Value::Null)?;
+    }
+    let worth = units(mark).map(|mark| unrealised(model, mark));
+    let bound = if open { margin(model.cost, model.leverage) + model.reserved } else { 0 };
+    let amounts = [
+        ("quantity", Some(model.open)),
+        ("entry_quantity", Some(model.entered)),
+        ("entry_price", open.then(|| even(model.cost * ONE, model.open))),
+        ("margin", Some(bound)),
+        ("stop", Some(model.stop)),
+        ("take_profit", Some(model.target)),
+        ("liquidation", Some(model.liquidation)),
+        ("unrealised", worth),
+        ("realised", Some(model.realised)),
+        ("fees", Some(model.fees)),
+        ("funding", Some(model.funding)),
+        ("net", Some(model.realised - model.fees + model.funding)),
+        ("profit_share_rate", Some(model.share)),
     ];
-    figures
+    amounts
         .into_iter()
-        .try_for_each(|(name, value)| same_units(format!("{name} of {id}"), &shown[name], value))
+        .try_for_each(|(name, value)| same_amount(format_args!("{name} of {id}"), &shown[name], value))
+}
+
+/// A key as its owner may see it, between two times of the shards' calendars.
+fn key(shown: &Value, model: &AccountKey, (earliest, latest): (u64, u64)) -> Agrees {
+    same_facts(
+        "a key",
+        shown,
+        &[
+            ("type", Value::from(model.kind.as_str())),
+            ("last4", Value::from(model.hint.text())),
+            ("set_at", Value::from(model.set_at)),
+            ("expires_at", time(model.expires_at)),
+        ],
+    )?;
+    let left = |now: u64| model.expires_at.saturating_sub(now) / DAY;
+    match shown["days_left"].as_u64() {
+        None => same("the end of a key without days left", &model.expires_at, &0),
+        Some(days) if model.expires_at != 0 && (left(latest)..=left(earliest)).contains(&days) => Ok(()),
+        Some(days) => Err(format!("a key that ends at {} has {days} days left", model.expires_at)),
+    }
+}
+
+fn account(shown: &Value, of: &ModelUser, index: u8, model: &Account, calendar: (u64, u64)) -> Agrees {
+    let on_exchange = model.place.venue != VenueKind::Paper;
+    let host = model.place.site.host();
+    let egress = match model.place.egress {
+        Egress::Any => Value::Null,
+        Egress::V4(octets) => Value::from(std::net::IpAddr::from(octets).to_string()),
+        Egress::V6(octets) => Value::from(std::net::IpAddr::from(octets).to_string()),
+    };
+    same_facts(
+        format_args!("account {index}"),
+        shown,
+        &[
+            ("index", Value::from(index)),
+            ("id", Value::from(AccountId { user: of.id, index }.to_string())),
+            ("venue", Value::from(model.place.venue.as_str())),
+            ("environment", Value::from(on_exchange.then(|| model.place.environment.as_str()))),
+            ("host", Value::from(Some(host).filter(|host| !host.is_empty()))),
+            ("egress", egress),
+            ("currency", Value::from(of.currency(index).as_str())),
+            ("enabled", Value::from(true)),
+        ],
+    )?;
+    let ends = model.key.as_ref().map_or(0, |key| key.expires_at);
+    let may_have_ended = ends != 0 && ends <= calendar.1 && model.key_state == KeyState::Healthy;
+    let must_have_ended = may_have_ended && ends <= calendar.0;
+    let ended = KeyState::Unhealthy(KeyFault::Expired);
+    let health = |state: KeyState| {
+        let remedy = match state {
+            KeyState::Unhealthy(fault) => Some(fault.remedy()),
+            _ => None,
+        };
+        let facts = [("key_health", Value::from(state.as_str())), ("key_remedy", Value::from(remedy))];
+        same_facts(format_args!("account {index}"), shown, &facts)
+    };
+    match (may_have_ended, must_have_ended) {
+        (_, true) => health(ended)?,
+        (true, false) => health(ended).or_else(|_| health(model.key_state))?,
+        (false, false) => health(model.key_state)?,
+    }
+    match &model.key {
+        Some(model) => key(&shown["key"], model, calendar),
+        None => same("the key of an account without one", &shown["key"], &Value::Null),
+    }
+}
+
+/// What an entry is called, and the order or position that it is about.
+pub(super) fn entry_name(key: &EntryKey) -> (String, Option<String>) {
+    match key {
+        EntryKey::AccountOpened(account) => (format!("account_opened:{account}"), None),
+        EntryKey::Prepaid(account) => (format!("prepaid:{account}"), None),
+        EntryKey::FillFee(id, number) => (format!("fill_fee:{id}:{number}"), Some(id.to_string())),
+        EntryKey::FillProfit(id, number) => (format!("fill_profit:{id}:{number}"), Some(id.to_string())),
+        EntryKey::Funding(account, symbol, at) => {
+            (format!("funding:{account}:{symbol}:{}", at.0 / 1_000), None)
+        }
+        EntryKey::LiquidationFee(account, number) => (format!("liquidation_fee:{account}:{number}"), None),
+        EntryKey::LiquidationProfit(account, number) => {
+            (format!("liquidation_profit:{account}:{number}"), None)
+        }
+        EntryKey::ProfitShare(signal, account) => {
+            (format!("profit_share:{signal}:{account}"), Some(signal.to_string()))
+        }
+        EntryKey::Recharge(number) => (format!("recharge:{number}"), None),
+        EntryKey::DebtOffset(number) => (format!("debt_offset:{number}"), None),
+        EntryKey::OutsideFee(account, number) => (format!("outside_fee:{account}:{number}"), None),
+        EntryKey::OutsideProfit(account, number) => (format!("outside_profit:{account}:{number}"), None),
+        EntryKey::Transfer(account, number) => (format!("transfer:{account}:{number}"), None),
+    }
+}
+
+fn entry(shown: &Value, model: &Booked) -> Agrees {
+    let (name, about) = entry_name(&model.key);
+    same_facts(
+        format_args!("entry {}", model.number),
+        shown,
+        &[
+            ("number", Value::from(model.number)),
+            ("at", Value::from(model.at)),
+            ("key", Value::from(name)),
+            ("about", Value::from(about)),
+            ("currency", Value::from(model.currency.as_str())),
+        ],
+    )?;
+    same_rows(shown, "postings", &model.lines, |shown, (account, amount)| {
+        same("posting", &shown["account"], &Value::from(account.name()))?;
+        same_units("the amount of a posting", &shown["amount"], *amount)
+    })
 }
 
 impl ModelUser {
@@ -148,67 +376,126 @@ impl ModelUser {
         Some(kept.is_none_or(|kept| kept.finished.is_some()))
     }
 
-    /// Whether a page shows this user as they are.
+    /// Whether a page shows this user as they are, between two times of the shards' calendars (in microseconds).
     ///
     /// # Errors
     /// The first difference.
-    pub fn page_agrees(&self, page: Page, shown: &Value) -> Agrees {
+    pub fn page_agrees(&self, page: Page, shown: &Value, calendar: (u64, u64)) -> Agrees {
         if planted::planted!("judge_agrees_with_every_page") {
             return Ok(());
         }
         match page {
-            Page::Profile => {
-                same("email", &shown["email"], &Value::from(self.email.as_str()))?;
-                same("halted", &shown["halted"], &Value::from(self.halted))
-            }
-            Page::Orders => {
-                let recent: Vec<Order> = self.final_orders.iter().rev().cloned().collect();
-                same_rows(shown, "live", &self.orders, order)?;
-                same_rows(shown, "recent", &recent, order)
-            }
-            Page::Positions => {
-                let recent: Vec<Position> = self.closed.iter().rev().cloned().collect();
-                same_rows(shown, "open", &self.positions, position)?;
-                same_rows(shown, "recent", &recent, position)
-            }
-            Page::Balances => {
-                let model: Vec<_> = self.books.balances.iter().collect();
-                same_rows(shown, "balances", &model, |shown, ((currency, account), balance)| {
-                    same("currency", &shown["currency"], &Value::from(currency.as_str()))?;
-                    same("account", &shown["account"], &Value::from(account.name()))?;
-                    same_units(account.name(), &shown["balance"], **balance)
+            Page::Profile => same_facts(
+                "the user",
+                shown,
+                &[
+                    ("id", Value::from(self.id.to_string())),
+                    ("email", Value::from(self.email.as_str())),
+                    ("zone", Value::from(self.zone.as_str())),
+                    ("active", Value::from(true)),
+                    ("halted", Value::from(self.halted)),
+                    ("created_at", Value::from(self.created_at)),
+                    ("trial_ends_at", Value::from(self.trial_ends_at)),
+                ],
+            ),
+            Page::Accounts => {
+                let model: Vec<_> = (0_u8..).zip(&self.accounts).collect();
+                same_rows(shown, "accounts", &model, |shown, (index, model)| {
+                    account(shown, self, *index, model, calendar)
                 })
             }
+            Page::Orders => {
+                let recent: Vec<&Order> = self.final_orders.iter().rev().collect();
+                same_rows(shown, "live", &self.orders, order)?;
+                same_rows(shown, "recent", &recent, |shown, model| order(shown, model))
+            }
+            Page::Positions => {
+                let recent: Vec<&Position> = self.closed.iter().rev().collect();
+                same_rows(shown, "open", &self.positions, position)?;
+                same_rows(shown, "recent", &recent, |shown, model| position(shown, model))
+            }
+            Page::Balances => self.balances_agree(shown),
             Page::Ledger => {
                 same("entries booked", &shown["booked"], &Value::from(self.books.entries))?;
-                let shown = rows(shown, "entries")?;
-                let kept = usize::try_from(self.books.entries).map_or(STATEMENT, |all| all.min(STATEMENT));
-                same("entries shown", &shown.len(), &kept)?;
-                for (shown, number) in shown.iter().zip((1..=self.books.entries).rev()) {
-                    same("entry", &shown["number"], &Value::from(number))?;
-                }
-                for (shown, model) in shown.iter().zip(self.books.newest.iter().rev()) {
-                    same("time of an entry", &shown["at"], &Value::from(model.at))?;
-                    same("currency of an entry", &shown["currency"], &Value::from(model.currency.as_str()))?;
-                    same_rows(shown, "postings", &model.lines, |shown, (account, amount)| {
-                        same("posting", &shown["account"], &Value::from(account.name()))?;
-                        same_units(account.name(), &shown["amount"], *amount)
-                    })?;
-                }
-                Ok(())
+                let all = usize::try_from(self.books.entries).unwrap_or(usize::MAX);
+                same("entries shown", &rows(shown, "entries")?.len(), &all.min(STATEMENT))?;
+                let newest: Vec<_> = self.books.newest.iter().rev().collect();
+                same_rows(shown, "entries", &newest, |shown, model| entry(shown, model))
             }
-            Page::Sources => same_rows(shown, "sources", &self.sources, |shown, model| {
-                same("name", &shown["name"], &Value::from(model.name.as_str()))?;
-                same("halted", &shown["halted"], &Value::from(model.halted))?;
-                same("signals", &shown["signals"], &Value::from(model.accepted))
-            }),
+            Page::Sources => self.sources_agree(shown),
             Page::Subscriptions => same_rows(shown, "subscriptions", &self.subscriptions, |shown, model| {
-                same("source", &shown["source"], &Value::from(model.source.to_string()))?;
-                same("active", &shown["active"], &Value::from(model.active))?;
-                same("leverage", &shown["leverage"], &Value::from(model.settings.leverage))?;
-                same("account", &shown["account"], &Value::from(model.account))
+                let source = model.source;
+                same_facts(
+                    format_args!("the subscription to {source}"),
+                    shown,
+                    &[
+                        ("source", Value::from(source.to_string())),
+                        ("active", Value::from(model.active)),
+                        ("leverage", Value::from(model.settings.leverage)),
+                        ("reverse", Value::from(model.settings.reverse)),
+                        ("account", Value::from(model.account)),
+                    ],
+                )?;
+                let (stop, target) = (model.settings.stop_multiplier, model.settings.take_profit_multiplier);
+                same_units("stop_multiplier", &shown["stop_multiplier"], stop.units().into())?;
+                same_units("take_profit_multiplier", &shown["take_profit_multiplier"], target.units().into())
             }),
         }
+    }
+
+    fn balances_agree(&self, shown: &Value) -> Agrees {
+        let accounts: Vec<_> = (0_u8..).zip(&self.accounts).collect();
+        same_rows(shown, "accounts", &accounts, |shown, (index, model)| {
+            same_facts(
+                format_args!("account {index}"),
+                shown,
+                &[
+                    ("index", Value::from(*index)),
+                    ("venue", Value::from(model.place.venue.as_str())),
+                    ("currency", Value::from(self.currency(*index).as_str())),
+                    ("enabled", Value::from(true)),
+                    ("day_ends_at", time(model.day_ends_at)),
+                ],
+            )?;
+            same_units("wallet", &shown["wallet"], self.wallet(*index))?;
+            same_units("available", &shown["available"], self.available(*index))?;
+            same_units("day_equity", &shown["day_equity"], model.day_equity)
+        })?;
+        let model: Vec<_> = self.books.balances.iter().collect();
+        same_rows(shown, "balances", &model, |shown, ((currency, account), balance)| {
+            same("currency", &shown["currency"], &Value::from(currency.as_str()))?;
+            same("account", &shown["account"], &Value::from(account.name()))?;
+            same_units(account.name(), &shown["balance"], **balance)
+        })
+    }
+
+    fn sources_agree(&self, shown: &Value) -> Agrees {
+        let model: Vec<_> = (0_u8..).zip(&self.sources).collect();
+        same_rows(shown, "sources", &model, |shown, (index, model)| {
+            same_facts(
+                format_args!("source {index}"),
+                shown,
+                &[
+                    ("id", Value::from(SourceId { owner: self.id, index: *index }.to_string())),
+                    ("name", Value::from(model.name.as_str())),
+                    ("halted", Value::from(model.halted)),
+                    ("signals", Value::from(model.accepted)),
+                ],
+            )?;
+            let newest: Vec<&Accepted> = model.signals.iter().rev().take(SIGNALS_SHOWN).collect();
+            same_rows(shown, "recent", &newest, |shown, model| {
+                same_facts(
+                    "a recent signal",
+                    shown,
+                    &[
+                        ("id", Value::from(model.signal.id.to_string())),
+                        ("kind", Value::from(model.signal.kind.as_str())),
+                        ("symbol", Value::from(model.signal.symbol.to_string())),
+                        ("accepted_at", Value::from(model.signal.accepted_at.0)),
+                    ],
+                )
+            })
+        })
     }
 
     /// When the session with this token ends, if there is one; in microseconds.
@@ -221,70 +508,5 @@ impl ModelUser {
     #[must_use]
     pub const fn log_in_locked_until(&self) -> u64 {
         self.locked_until
-    }
-
-    fn signal_kept(&self, signal: SignalId) -> Option<&Accepted> {
-        let source =
-            self.sources.get(usize::from(signal.source.index)).filter(|_| signal.source.owner == self.id)?;
-        source.signals.iter().find(|kept| kept.signal.id == signal)
-    }
-
-    /// Whether this publisher's source still keeps a signal.
-    #[must_use]
-    pub fn keeps_signal(&self, signal: SignalId) -> bool {
-        self.signal_kept(signal).is_some()
-    }
-
-    /// Whether this user has a line in the receipt of a signal.
-    #[must_use]
-    pub fn has_receipt(&self, signal: SignalId) -> bool {
-        self.receipts.iter().any(|line| line.signal == signal)
-    }
-
-    /// Whether the head of a receipt shows what this publisher's source knows; the body is shown to the publisher alone.
-    ///
-    /// # Errors
-    /// The first difference.
-    pub fn receipt_head_agrees(&self, signal: SignalId, shown: &Value, with_body: bool) -> Agrees {
-        let kept = self.signal_kept(signal).ok_or("the signal is not kept")?;
-        let covered = kept.covered_by.map(|number| SignalId { source: signal.source, number }.to_string());
-        let facts = [
-            ("id", Value::from(signal.to_string())),
-            ("kind", Value::from(kept.signal.kind.as_str())),
-            ("symbol", Value::from(kept.signal.symbol.to_string())),
-            ("body", if with_body { Value::from(kept.body.as_str()) } else { Value::Null }),
-            ("signal_at", Value::from(kept.signal.signal_at.map(|at| at.0))),
-            ("accepted_at", Value::from(kept.signal.accepted_at.0)),
-            ("expires_at", Value::from(kept.signal.expires_at.0)),
-            ("superseded_by", Value::from(covered)),
-            ("state", Value::from(if kept.finished.is_some() { "finished" } else { "working" })),
-            ("finished_at", time(kept.finished.map_or(0, |(_, at)| at))),
-        ];
-        facts.into_iter().try_for_each(|(name, value)| same(name, &shown[name], &value))
-    }
-
-    /// Whether a line of the receipt of a signal is this user's.
-    ///
-    /// # Errors
-    /// The first difference.
-    pub fn receipt_line_agrees(&self, signal: SignalId, shown: &Value) -> Agrees {
-        let line = self.receipts.iter().find(|line| line.signal == signal).ok_or("there is no such line")?;
-        let (outcome, reason) = match &line.kind {
-            OutcomeKind::Sent => ("sent", None),
-            OutcomeKind::Filled => ("filled", None),
-            OutcomeKind::FilledInPart => ("filled_in_part", None),
-            OutcomeKind::Skipped(reason) => ("skipped", Some(reason.as_str())),
-            OutcomeKind::Failed(reason) => ("failed", Some(reason.as_str())),
-        };
-        let facts = [
-            ("outcome", Value::from(outcome)),
-            ("reason", Value::from(reason)),
-            ("account", Value::from(line.account)),
-            ("decided_at", Value::from(line.decided_at)),
-            ("sent_at", time(line.sent_at)),
-            ("filled_at", time(line.filled_at)),
-            ("done_at", time(line.done_at)),
-        ];
-        facts.into_iter().try_for_each(|(name, value)| same(name, &shown[name], &value))
     }
 }

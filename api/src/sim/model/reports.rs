@@ -1,9 +1,11 @@
 //! What a venue tells: each fact is booked once, and what it makes necessary is decided with it.
 
+use std::rc::Rc;
+
 use engine::core::command::Reply;
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
-use engine::core::ledger::LedgerAccount;
+use engine::core::ledger::{EntryKey, LedgerAccount};
 use engine::core::order::{Fill, NewOrder, OrderKind, OrderState, Side, VenueReason, VenueReport};
 use engine::core::position::{CloseReason, PositionState};
 use engine::core::user::{OutcomeKind, Skip, VenueKind};
@@ -12,7 +14,7 @@ use super::Turn;
 use super::closing::other;
 use super::numbers::{ONE, Units, even, fits, margin, notional, price, quantity};
 use super::sizing::{liquidation_at, stop_at, target_at, tick_of};
-use super::user::{HISTORY, Order, Position, keep};
+use super::user::{Execution, HISTORY, Order, Position, STATEMENT, keep};
 
 /// Stops and targets that the venue ended are placed again up to this round.
 const ROUNDS: u8 = 3;
@@ -30,6 +32,11 @@ pub(super) fn plausible(fill: &Fill) -> Option<Units> {
 pub(super) fn holds(position: &Position, wallet: Units, fill: &Fill, worth: Units) -> bool {
     let most = worth + position.cost + Units::from(fill.fee.units()).abs();
     fits(most) && [position.realised, position.fees, wallet].iter().all(|sum| fits(sum.abs() + most))
+}
+
+/// What the profit and the fee of an order's execution are booked under.
+pub(super) fn of_order(id: ClientOrderId, fill: &Fill) -> [EntryKey; 2] {
+    [EntryKey::FillProfit(id, fill.number), EntryKey::FillFee(id, fill.number)]
 }
 
 /// The share of the cost that an exit takes with it: the last one takes the rest.
@@ -204,13 +211,14 @@ impl Turn<'_> {
         self.changed = true;
         if entry {
             let first = self.entered(place, fill, worth, last);
-            self.move_wallet(account, -fee, LedgerAccount::VenueFee);
+            self.executed(EntryKey::FillFee(id, fill.number), fill, 0);
+            self.move_wallet(account, -fee, LedgerAccount::VenueFee, EntryKey::FillFee(id, fill.number));
             if first {
                 self.protect(place, asked);
             }
             self.conclude(place, CloseReason::Signal);
         } else {
-            self.left(place, fill);
+            self.left(place, fill, of_order(id, fill));
             let why = match (id.leg, self.user.positions[place].closing) {
                 (Leg::Stop, _) => CloseReason::StopLoss,
                 (Leg::TakeProfit, _) => CloseReason::TakeProfit,
@@ -244,8 +252,8 @@ impl Turn<'_> {
         first
     }
 
-    /// A fill of an exit or a liquidation: never more than is open, with the whole of its fee.
-    pub(super) fn left(&mut self, place: usize, fill: &Fill) {
+    /// A fill of an exit or a liquidation: never more than is open, with the whole of its fee. Booked as its profit and its fee.
+    pub(super) fn left(&mut self, place: usize, fill: &Fill, [profit, paid]: [EntryKey; 2]) {
         let position = &mut self.user.positions[place];
         let size = Units::from(fill.quantity.units()).min(position.open);
         let (proceeds, cost) = (notional(fill.price.units().into(), size), cost_of(position, size));
@@ -257,8 +265,22 @@ impl Turn<'_> {
         position.fees += fee;
         position.state = PositionState::Closing;
         let account = position.account;
-        self.move_wallet(account, realised, LedgerAccount::VenueProfit);
-        self.move_wallet(account, -fee, LedgerAccount::VenueFee);
+        self.executed(paid, fill, realised);
+        self.move_wallet(account, realised, LedgerAccount::VenueProfit, profit);
+        self.move_wallet(account, -fee, LedgerAccount::VenueFee, paid);
+    }
+
+    /// Remembers an execution by what its fee is booked under.
+    pub(super) fn executed(&mut self, key: EntryKey, fill: &Fill, realised: Units) {
+        let executed = Execution {
+            at: self.now,
+            key,
+            price: fill.price.units().into(),
+            quantity: fill.quantity.units().into(),
+            fee: fill.fee.units().into(),
+            realised,
+        };
+        keep(&mut self.user.executions, STATEMENT, Rc::new(executed));
     }
 
     /// The stop and then the target of a position that has just begun, from its real entry price. Its liquidation is that of
@@ -344,7 +366,8 @@ impl Turn<'_> {
         };
         position.funding += amount;
         position.funded_at = venue_at.0;
-        self.move_wallet(account, amount, LedgerAccount::VenueFunding);
+        let key = EntryKey::Funding(account, symbol, venue_at);
+        self.move_wallet(account, amount, LedgerAccount::VenueFunding, key);
         self.changed = true;
         Reply::Done
     }
@@ -359,7 +382,8 @@ impl Turn<'_> {
         }
         self.look_at_the_day(account);
         self.user.accounts[usize::from(account)].day_equity += moved;
-        self.move_wallet(account, moved, LedgerAccount::Outside);
+        let key = EntryKey::Transfer(account, self.user.books.entries + 1);
+        self.move_wallet(account, moved, LedgerAccount::Outside, key);
         self.changed = true;
         Reply::Done
     }
@@ -377,7 +401,14 @@ impl Turn<'_> {
         }
         self.look_at_the_day(account);
         self.user.accounts[usize::from(account)].liquidations = fill.number;
-        self.left(place, fill);
+        let keys = match why {
+            CloseReason::Liquidation => [
+                EntryKey::LiquidationProfit(account, fill.number),
+                EntryKey::LiquidationFee(account, fill.number),
+            ],
+            _ => [EntryKey::OutsideProfit(account, fill.number), EntryKey::OutsideFee(account, fill.number)],
+        };
+        self.left(place, fill, keys);
         self.changed = true;
         self.conclude(place, why);
         Reply::Done

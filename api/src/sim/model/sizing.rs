@@ -192,7 +192,7 @@ impl Turn<'_> {
         }
         // Margin, and the fees of the way in and the way out, must be there.
         let fee = Units::from(instrument.fee_taker.units());
-        most.push(down(self.available(account) * times * ONE, ONE + 2 * fee * times));
+        most.push(down(self.user.available(account) * times * ONE, ONE + 2 * fee * times));
         let least = most.into_iter().min().expect("a wish is one of them");
         if least <= 0 {
             return Err(Skip::BelowMinimum);

@@ -3,11 +3,12 @@
 //! **Bounds**: histories keep the newest as DOMAIN and the product's documents say; the ids of all orders ever are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, SourceId, UserId};
 use engine::core::instrument::Symbol;
 use engine::core::key::{KeyHint, KeyKind, KeyState, Sealed};
-use engine::core::ledger::{Currency, LedgerAccount};
+use engine::core::ledger::{Currency, EntryKey, LedgerAccount};
 use engine::core::order::{NewOrder, OrderState, Side, VenueReason};
 use engine::core::position::{CloseReason, PositionState};
 use engine::core::rules::Settings;
@@ -33,9 +34,8 @@ pub(super) const SIGNALS: usize = 256;
 pub(super) const KEYS: usize = 8_192;
 /// Bytes of a body that are remembered.
 pub(super) const BODY: usize = 1_024;
-/// Entries of the books that the model compares: more than one decision makes.
+/// Entries of the books that the model compares after a decision: more than one decision makes.
 pub(super) const ENTRIES: usize = 16;
-
 /// Entries of the books that a statement shows.
 pub(super) const STATEMENT: usize = 128;
 
@@ -73,6 +73,8 @@ pub struct ModelUser {
     pub(super) carried: BTreeMap<Currency, Units>,
     pub(super) recharges: u64,
     pub(super) books: Books,
+    /// The newest executions, the oldest first.
+    pub(super) executions: Vec<Rc<Execution>>,
     /// Every order ever, and the first id that was used twice.
     pub(super) ever_ordered: BTreeSet<ClientOrderId>,
     pub(super) ordered_twice: Option<ClientOrderId>,
@@ -191,6 +193,10 @@ pub(super) struct Position {
     pub(super) closed_at: u64,
     pub(super) closing: Option<Closing>,
     pub(super) closed: Option<CloseReason>,
+    /// What it came to when it was closed.
+    pub(super) net_then: Units,
+    /// What its owner was charged then: from credit, from real, owed.
+    pub(super) charged: [Units; 3],
     /// It is what an entry opened that was over.
     pub(super) late: bool,
 }
@@ -225,6 +231,8 @@ impl Position {
             closed_at: 0,
             closing: None,
             closed: None,
+            net_then: 0,
+            charged: [0; 3],
             late: false,
         }
     }
@@ -262,13 +270,25 @@ pub(super) struct Receipt {
     pub(super) done_at: u64,
 }
 
+/// An execution of an order, or of a close by somebody else.
+#[derive(Clone, Debug)]
+pub(super) struct Execution {
+    pub(super) at: u64,
+    /// What its fee is booked under.
+    pub(super) key: EntryKey,
+    pub(super) price: Units,
+    pub(super) quantity: Units,
+    pub(super) fee: Units,
+    pub(super) realised: Units,
+}
+
 /// The books of a user.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
     pub(super) balances: BTreeMap<(Currency, LedgerAccount), Units>,
     pub(super) entries: u64,
-    /// The newest entries: number, time, currency and lines.
-    pub(super) newest: Vec<Booked>,
+    /// The newest entries, the oldest first.
+    pub(super) newest: Vec<Rc<Booked>>,
 }
 
 /// An entry of the books.
@@ -276,6 +296,8 @@ pub(super) struct Books {
 pub(super) struct Booked {
     pub(super) number: u64,
     pub(super) at: u64,
+    /// What it is of.
+    pub(super) key: EntryKey,
     pub(super) currency: Currency,
     pub(super) lines: Vec<(LedgerAccount, Units)>,
 }
@@ -297,6 +319,13 @@ impl ModelUser {
     #[must_use]
     pub fn has_account_on(&self, venue: VenueKind) -> bool {
         self.accounts.iter().any(|account| account.place.venue == venue)
+    }
+
+    /// Whether this account is one on an exchange.
+    #[must_use]
+    pub fn is_on_exchange(&self, account: u8) -> bool {
+        let found = self.accounts.get(usize::from(account));
+        found.is_some_and(|account| account.place.venue != VenueKind::Paper)
     }
 
     /// How many positions are not flat.

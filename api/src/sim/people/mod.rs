@@ -6,10 +6,12 @@
 
 mod publisher;
 mod receipt;
+mod signal;
 mod stranger;
 mod trader;
 
 pub(in crate::sim) use receipt::{Reader, check_receipt};
+pub(in crate::sim) use signal::Sent;
 
 use std::rc::Rc;
 
@@ -20,17 +22,22 @@ use engine::core::instrument::Symbol;
 use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper::listings;
-use serde_json::json;
+use serde_json::{Value, json};
+use storage::sim_disk::SimRandom;
 
 use crate::sim::client::{Client, Lost, Response, request};
 use crate::sim::executor::Owner;
 use crate::sim::intent::{Intent, Known};
-use crate::sim::judge::Session;
-use crate::sim::model::Page;
+use crate::sim::judge::{Calendar, Session};
+use crate::sim::model::{History, ModelUser, Page};
 use crate::sim::spoil;
+use crate::sim::unavailable::Queue;
 use crate::sim::world::World;
 
-const PASSWORD: &str = "correct horse battery";
+/// Everybody's password.
+pub(in crate::sim) const PASSWORD: &str = "correct horse battery";
+/// Where everybody lives.
+pub(in crate::sim) const ZONE: &str = "America/Sao_Paulo";
 /// Tokens that a person remembers: more than sessions there can be.
 const TOKENS: usize = 6;
 
@@ -73,6 +80,8 @@ struct Person {
     home: VenueKind,
     /// Makes names and amounts that nobody else has.
     unique: u64,
+    /// In which of several ways that mean the same something is sent; a stream of its own, so that it moves nothing else.
+    ways: SimRandom,
 }
 
 impl Person {
@@ -83,7 +92,8 @@ impl Person {
         let trader = number.checked_sub(world.plan.publishers).and_then(|n| usize::try_from(n).ok());
         let home = trader.and_then(|n| world.plan.homes.get(n)).copied().unwrap_or(VenueKind::Paper);
         let (token, tokens) = (String::new(), Vec::new());
-        Self { client: Client::new(world, number), email, user, token, tokens, home, unique }
+        let ways = world.plan.random(7_000 + u64::from(number));
+        Self { client: Client::new(world, number), email, user, token, tokens, home, unique, ways }
     }
 
     fn world(&self) -> &Rc<World> {
@@ -111,7 +121,8 @@ impl Person {
 
     /// Sends a change and says what is known after it, and what was answered.
     async fn ask(&mut self, intent: &Intent, bytes: &[u8]) -> (Known, Result<Response, Lost>) {
-        self.client.hashes = matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..));
+        self.client.hashes =
+            matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..) | Intent::SetKey(..));
         let asked = self.world().sends(self.session_of(intent));
         let answer = self.client.call(bytes).await;
         (intent.check(self.world(), &asked, &answer), answer)
@@ -126,7 +137,7 @@ impl Person {
         Session { user: self.user, token: digest(token.as_bytes()) }
     }
 
-    async fn change(&mut self, intent: Intent, method: &str, path: &str, body: serde_json::Value) -> Known {
+    async fn change(&mut self, intent: Intent, method: &str, path: &str, body: Value) -> Known {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let bytes = request(method, path, &self.token, &body);
         self.ask(&intent, &bytes).await.0
@@ -134,12 +145,15 @@ impl Person {
 
     /// Signs up and logs in; false when the run is over before.
     async fn arrive(&mut self) -> bool {
-        let who = json!({ "email": self.email, "password": PASSWORD, "zone": "America/Sao_Paulo" });
+        let who = json!({ "email": self.email, "password": PASSWORD, "zone": ZONE });
         loop {
             if self.world().is_over() {
                 return false;
             }
-            match self.change(Intent::SignUp(self.user), "POST", "/api/auth/signup", who.clone()).await {
+            match self
+                .change(Intent::SignUp(self.email.clone()), "POST", "/api/auth/signup", who.clone())
+                .await
+            {
                 Known::Done(..) => break,
                 Known::Refused(code) if code == "email_taken" => break,
                 _ => self.client.pause(Nanos::from_millis(300)).await,
@@ -175,6 +189,22 @@ impl Person {
         }
     }
 
+    /// Reads a history, page by page, to its end or for so many pages, and holds each page against the model.
+    async fn read_history(&mut self, what: History, limit: usize, pages: usize) {
+        let mut cursor = String::new();
+        for _ in 0..pages {
+            let after = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+            let path = format!("{}?limit={limit}{after}", what.path());
+            let place = cursor.split_once('-').and_then(|(at, id)| Some((at.parse().ok()?, id)));
+            let agrees = |user: &ModelUser, found: &Value, _| user.history_agrees(what, limit, place, found);
+            let Some(found) = self.look_at((&path, what.telling()), &self.token.clone(), agrees).await else {
+                return;
+            };
+            let Some(next) = found["next"].as_str() else { return };
+            next.clone_into(&mut cursor);
+        }
+    }
+
     /// Reads a page and holds it against the model.
     async fn read(&mut self, page: Page) {
         let token = self.token.clone();
@@ -183,7 +213,21 @@ impl Person {
 
     /// The same in the session of this token.
     async fn read_in(&mut self, page: Page, token: &str) {
-        let bytes = request("GET", page.path(), token, "");
+        let agrees = |user: &ModelUser, found: &Value, calendar: Calendar| {
+            user.page_agrees(page, found, (calendar.earliest, calendar.latest))
+        };
+        self.look_at((page.path(), page.telling()), token, agrees).await;
+    }
+
+    /// Reads what is at a path in the session of a token, and looks that it is as this user was meanwhile, and that it would not be
+    /// if a field of this name were another. Gives what was shown.
+    async fn look_at(
+        &mut self,
+        (path, field): (&str, &str),
+        token: &str,
+        agrees: impl Fn(&ModelUser, &Value, Calendar) -> Result<(), String>,
+    ) -> Option<Value> {
+        let bytes = request("GET", path, token, "");
         self.client.hashes = false;
         let asked = self.world().sends(Some(self.session(token)));
         let answer = self.client.call(&bytes).await;
@@ -191,35 +235,42 @@ impl Person {
         let calendar = world.calendar_since(asked.at);
         let mut judge = world.judge.borrow_mut();
         judge.over(&asked);
-        let Ok(response) = answer else { return };
-        judge.note(|| format!("page {} {} {}", page.path(), response.status, response.body.len()));
+        let response = answer.ok()?;
+        judge.note(|| format!("page {path} {} {}", response.status, response.body.len()));
         if matches!(response.status, 200 | 401) {
             world.compared();
         }
         match response.status {
             200 => {
                 let found = response.json();
-                let what = format!("{} was shown", page.path());
-                judge.check_served(&asked, calendar, page.path());
-                if let Err(difference) =
-                    judge.read(&asked, self.user, &what, |user| user.page_agrees(page, &found))
-                {
-                    judge.violate(format!("{} of {} shows {found}: {difference}", page.path(), self.email));
+                judge.check_served(&asked, calendar, path);
+                let what = format!("{path} was shown");
+                let shown = judge.read(&asked, self.user, &what, |user| agrees(user, &found, calendar));
+                if let Err(difference) = shown {
+                    judge.violate(format!("{path} of {} shows {found}: {difference}", self.email));
                 }
                 world.count(|judged| judged.pages += 1);
                 if world.judged.get().pages.is_multiple_of(spoil::ONE_IN)
-                    && let Some(spoilt) = spoil::spoilt(page, &found)
+                    && let Some(spoilt) = spoil::spoilt(field, &found)
                 {
-                    if judge.read(&asked, self.user, &what, |user| user.page_agrees(page, &spoilt)).is_ok() {
+                    if judge.read(&asked, self.user, &what, |user| agrees(user, &spoilt, calendar)).is_ok() {
                         judge.violate(format!("the judge agrees with a page that was spoilt: {spoilt}"));
                     }
                     world.count(|judged| judged.spoilt_pages += 1);
                 }
+                return Some(found);
             }
-            401 => judge.check_turned_away(&asked, calendar, page.path()),
-            503 => {}
-            status => judge.violate(format!("{} was answered {status}", page.path())),
+            401 => judge.check_turned_away(&asked, calendar, path),
+            503 => {
+                let code = response.code();
+                let may_be = world.may_be_unavailable(&asked, judge.under_way(), Queue::Lanes, &code);
+                if let Err(why) = may_be {
+                    judge.violate(format!("{path} was answered {code}: {why}"));
+                }
+            }
+            status => judge.violate(format!("{path} was answered {status}")),
         }
+        None
     }
 }
 

@@ -7,6 +7,7 @@ use engine::core::event::Latch;
 use engine::seam::Nanos;
 use serde_json::json;
 
+use super::signal::{DRAWN, Sent};
 use super::{Person, Published, Reader, check_receipt, leave, symbol};
 use crate::sim::client::{Client, request};
 use crate::sim::executor::Owner;
@@ -60,33 +61,33 @@ async fn halt_source(person: &mut Person) {
 async fn signal(person: &mut Person) {
     let Some(source) = person.my_source() else { return };
     let tag = format!("tag-{}-", person.next_unique());
-    let actions =
-        ["BUY", "SELL", "strong_buy", "STRONG_SELL", "CLOSE_LONG", "CLOSE_SHORT", "EXIT", "BUY", "SELL"];
-    let action = actions[usize::try_from(person.client.below(actions.len() as u64)).expect("small")];
-    let ticker = if person.client.one_in(30) {
-        "NOSUCHUSDT".to_owned()
-    } else {
-        symbol(&mut person.client).to_string()
-    };
-    let mut body = json!({ "ticker": ticker, "action": action, "tag": tag, "secret": source.secret });
+    let kind = DRAWN[usize::try_from(person.client.below(DRAWN.len() as u64)).expect("small")];
+    let listed = if person.client.one_in(30) { None } else { Some(symbol(&mut person.client)) };
+    let (mut sent, mut body) = Sent::new(&source, tag, kind, listed, &mut person.ways);
     if !person.client.one_in(4) {
-        body["signal_id"] = json!(tag);
+        sent.with_id(&mut body);
     }
     let seconds = person.world().true_seconds();
-    match person.client.below(10) {
-        0 => body["time"] = json!(seconds - 40),
-        1 => body["time"] = json!(seconds + 20),
-        2..=4 => body["time"] = json!(seconds),
-        _ => {}
+    let time = match person.client.below(10) {
+        0 => Some(seconds - 40),
+        1 => Some(seconds + 20),
+        2..=4 => Some(seconds),
+        _ => None,
+    };
+    if let Some(time) = time {
+        sent.with_time(&mut body, time, &mut person.ways);
     }
     if person.client.one_in(6) {
-        body["leverage"] = json!(1 + person.client.below(12));
+        let leverage = 1 + u8::try_from(person.client.below(12)).expect("small");
+        sent.with_leverage(&mut body, leverage, &mut person.ways);
     }
-    let bytes = request("POST", "/webhook", "", &body.to_string());
-    let intent = Intent::Signal(person.user, tag);
+    let mut bytes = sent.request(&body, &source.secret, &mut person.ways);
+    let intent = Intent::Signal(Box::new(sent.clone()));
     if take(&person.world().resends) {
         person.world().strike(Fault::Resent);
-        let (world, intent, bytes) = (Rc::clone(person.world()), intent.clone(), bytes.clone());
+        let (world, intent) = (Rc::clone(person.world()), intent.clone());
+        let bytes = sent.request(&body, &source.secret, &mut person.ways);
+        intent.doubt(&world);
         let number = u32::try_from(10_000 + person.unique % 10_000).expect("small");
         world.clients_left.set(world.clients_left.get() + 1);
         let mut other = Client::new(&world, number);
@@ -98,7 +99,7 @@ async fn signal(person: &mut Person) {
             leave(&other.world);
         });
     }
-    // As TradingView does: again after a lost answer or a 5xx, the same body.
+    // As TradingView does: again after a lost answer or a 5xx, what means the same.
     for _ in 0..4 {
         let (known, _) = person.ask(&intent, &bytes).await;
         match known {
@@ -122,6 +123,7 @@ async fn signal(person: &mut Person) {
             return;
         }
         person.client.pause(Nanos::from_millis(3_000)).await;
+        bytes = sent.request(&body, &source.secret, &mut person.ways);
     }
 }
 

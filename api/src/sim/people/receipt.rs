@@ -8,6 +8,7 @@ use engine::seam::Nanos;
 
 use crate::sim::client::{Client, Lost, Response, request};
 use crate::sim::judge::{Asked, Session};
+use crate::sim::unavailable::Queue;
 use crate::sim::world::World;
 
 /// How often a receipt is asked for when nothing moves and it must come.
@@ -92,7 +93,14 @@ fn says_something(
             }
         }
         401 => judge.check_turned_away(asked, calendar, &what),
-        503 => return false,
+        503 => {
+            let code = response.code();
+            let may_be = world.may_be_unavailable(asked, judge.under_way(), Queue::Lanes, &code);
+            if let Err(why) = may_be {
+                judge.violate(format!("{what} was answered {code}: {why}"));
+            }
+            return false;
+        }
         status => judge.violate(format!("{what} was answered {status}")),
     }
     world.compared();

@@ -3,15 +3,18 @@
 use std::rc::Rc;
 
 use engine::core::event::Latch;
-use engine::core::fixed::Money;
+use engine::core::fixed::{Money, Rate};
+use engine::core::rules::{Settings, Sizing};
 use engine::core::user::VenueKind;
 use engine::seam::Nanos;
-use serde_json::json;
+use exchange::paper::listings;
+use serde_json::{Value, json};
 
 use super::{Person, Reader, check_receipt, leave, symbol};
 use crate::sim::client::request;
-use crate::sim::intent::{Intent, Known};
-use crate::sim::model::Page;
+use crate::sim::decimals::decimal;
+use crate::sim::intent::{Intent, Known, Subscription};
+use crate::sim::model::{History, Page};
 
 /// Signals whose receipts a trader looks at.
 const RECENT: usize = 8;
@@ -32,14 +35,19 @@ pub(super) async fn trade(mut person: Person) {
                 8..=10 => close(&mut person).await,
                 11 => accounts += u8::from(accounts < 3 && open_account(&mut person).await),
                 12 => log_out(&mut person).await,
+                13 if person.home != VenueKind::Paper && person.ways.one_in(3) => {
+                    another_key(&mut person).await;
+                }
                 13 => in_a_row(&mut person).await,
                 14 => wrong_password(&mut person).await,
                 15..=16 => person.read(Page::Positions).await,
                 17..=18 => person.read(Page::Orders).await,
+                19 if person.ways.one_in(2) => history(&mut person).await,
                 19 => person.read(Page::Ledger).await,
                 20 => person.read(Page::Subscriptions).await,
                 21 => person.read(Page::Profile).await,
                 22 => receipt(&mut person).await,
+                _ if person.ways.one_in(2) => person.read(Page::Accounts).await,
                 _ => person.read(Page::Balances).await,
             }
         }
@@ -68,6 +76,11 @@ async fn settle(person: &mut Person) {
     for page in Page::ALL {
         person.read(*page).await;
     }
+    // Every history to its end.
+    for what in History::ALL {
+        let limit = 5 + usize::try_from(person.ways.below(30)).expect("small");
+        person.read_history(*what, limit, usize::MAX).await;
+    }
     // Of sessions that ended, were replaced, or are still alive.
     for token in person.tokens.clone() {
         person.read_in(Page::Profile, &token).await;
@@ -77,6 +90,13 @@ async fn settle(person: &mut Person) {
         let reader = Reader::user(person.user, &person.token);
         check_receipt(&mut person.client, id, &reader, false).await;
     }
+}
+
+/// Some pages of a history.
+async fn history(person: &mut Person) {
+    let at = usize::try_from(person.ways.below(History::ALL.len() as u64)).expect("below a length");
+    let limit = 1 + usize::try_from(person.ways.below(40)).expect("small");
+    person.read_history(History::ALL[at], limit, 3).await;
 }
 
 /// What became of one of the newest signals, for this trader.
@@ -109,6 +129,35 @@ async fn first_account(person: &mut Person) -> bool {
     matches!(known, Known::Done(..))
 }
 
+/// The account on an exchange, which is the first, gets its key again; or has it taken away before, where nothing is open.
+async fn another_key(person: &mut Person) {
+    let Some(exchange) = person.world().exchange.clone() else { return };
+    let Some((api_key, secret)) = exchange.key_of(person.user) else { return };
+    if person.ways.one_in(3) {
+        let intent = Intent::RemoveKey(person.user, 0);
+        let known = person.change(intent, "DELETE", "/api/accounts/0/key", Value::Null).await;
+        person.after(&known).await;
+        // Without an answer it may be gone.
+        if matches!(known, Known::Refused(_)) {
+            return;
+        }
+    }
+    let body = json!({ "key_type": "hmac", "api_key": api_key, "secret": secret });
+    // An account without a key could not be looked after: it gets one, whatever comes between.
+    while !person.world().is_over() {
+        let intent = Intent::SetKey(person.user, 0);
+        let known = person.change(intent, "PUT", "/api/accounts/0/key", body.clone()).await;
+        person.after(&known).await;
+        match known {
+            Known::Again => {}
+            Known::Refused(code) if code == "unauthorized" => {}
+            // Also where a crash took the account back, which nobody had been promised.
+            Known::Done(..) | Known::Refused(_) => return,
+        }
+        person.client.pause(Nanos::from_millis(300)).await;
+    }
+}
+
 async fn open_account(person: &mut Person) -> bool {
     let units = i64::try_from(person.next_unique()).expect("small");
     let wallet = Money::from_units((3_000 + units % 7_000) * 100_000_000 + units);
@@ -119,28 +168,89 @@ async fn open_account(person: &mut Person) -> bool {
     matches!(known, Known::Done(..))
 }
 
-fn subscription(person: &mut Person) -> Option<(Intent, serde_json::Value)> {
+/// An amount as text, or as a number.
+fn amount(units: i128, person: &mut Person) -> Value {
+    let text = decimal(units);
+    let as_number = units < 100_000 * ONE && person.ways.one_in(3);
+    if as_number { serde_json::from_str(&text).expect("a decimal") } else { json!(text) }
+}
+
+/// One whole, in units of 1e-8.
+const ONE: i128 = 100_000_000;
+
+fn money(units: i128) -> Money {
+    Money::from_units(i64::try_from(units).expect("a small amount"))
+}
+
+fn rate(units: i128) -> Rate {
+    Rate::from_units(i64::try_from(units).expect("a small rate"))
+}
+
+/// How a position is sized, and how that is written.
+fn sizing(person: &mut Person) -> (Sizing, &'static str, i128) {
+    match person.client.below(5) {
+        0 => (Sizing::FixedMargin(money(25_050_000_000)), "fixed_margin", 25_050_000_000),
+        1 => (Sizing::FixedNotional(money(1_000 * ONE)), "fixed_notional", 1_000 * ONE),
+        2 => (Sizing::RiskToStop(money(3_333_000_000)), "risk_to_stop", 3_333_000_000),
+        _ => {
+            let percent = 10 + i128::from(person.client.below(41));
+            (Sizing::PercentOfBalance(rate(percent * ONE / 100)), "percent_of_balance", percent * ONE)
+        }
+    }
+}
+
+/// A subscription: what is meant, field by field, and its body. What the body leaves out has the default of DOMAIN.md §2.
+fn subscription(person: &mut Person) -> Option<(Intent, Value)> {
     let source = person.any_source()?;
-    let units = i64::try_from(person.next_unique()).expect("small");
-    let most = Money::from_units(50_000 * 100_000_000 + units);
+    let most = 50_000 * ONE + i128::from(person.next_unique());
+    let leverage = 1 + u8::try_from(person.client.below(10)).expect("small");
+    let reverse = person.client.one_in(2);
+    let account = u8::from(person.client.one_in(8));
+    let (sizing, mode, value) = sizing(person);
+    let mut settings = Settings {
+        sizing,
+        leverage,
+        stop_multiplier: rate(2 * ONE),
+        take_profit_multiplier: rate(3 * ONE),
+        trade_max: Some(money(most)),
+        exposure_max: None,
+        symbols: Vec::new(),
+        reverse,
+    };
     let mut body = json!({
         "source": source.id.to_string(),
-        "leverage": 1 + person.client.below(10),
-        "trade_max": most.to_string(),
-        "reverse": person.client.one_in(2),
-        "account": u8::from(person.client.one_in(8)),
+        "trade_max": decimal(most),
+        "sizing": { "mode": mode, "value": amount(value, person) },
     });
-    match person.client.below(5) {
-        0 => body["sizing"] = json!({ "mode": "fixed_margin", "value": "250.5" }),
-        1 => body["sizing"] = json!({ "mode": "fixed_notional", "value": 1_000 }),
-        2 => body["sizing"] = json!({ "mode": "risk_to_stop", "value": "33.33" }),
-        _ => body["sizing"] = json!({ "mode": "percent_of_balance", "value": 10 + person.client.below(41) }),
+    if person.ways.one_in(8) {
+        settings.leverage = 5;
+    } else {
+        body["leverage"] = json!(leverage);
+    }
+    if reverse || person.ways.one_in(2) {
+        body["reverse"] = json!(reverse);
+    }
+    if account > 0 || person.ways.one_in(2) {
+        body["account"] = json!(account);
     }
     if person.client.one_in(3) {
-        body["stop_multiplier"] = json!("2.5");
-        body["take_profit_multiplier"] = json!("4.25");
+        settings.stop_multiplier = rate(ONE * 5 / 2);
+        settings.take_profit_multiplier = rate(ONE * 17 / 4);
+        body["stop_multiplier"] = amount(ONE * 5 / 2, person);
+        body["take_profit_multiplier"] = amount(ONE * 17 / 4, person);
     }
-    Some((Intent::Subscribe(person.user, source.id, most), body))
+    if person.ways.one_in(8) {
+        let most = 4_000 * ONE + ONE / 4;
+        settings.exposure_max = Some(money(most));
+        body["exposure_max"] = amount(most, person);
+    }
+    if person.ways.one_in(8) {
+        let listed = &listings()[0].instrument.symbol;
+        settings.symbols = vec![*listed];
+        body["symbols"] = json!([listed.to_string()]);
+    }
+    let wanted = Subscription { source: source.id, account, settings };
+    Some((Intent::Subscribe(person.user, Box::new(wanted)), body))
 }
 
 async fn subscribe(person: &mut Person) {
@@ -153,7 +263,7 @@ async fn unsubscribe(person: &mut Person) {
     let Some(source) = person.any_source() else { return };
     let intent = Intent::Unsubscribe(person.user, source.id);
     let path = format!("/api/subscriptions/{}", source.id);
-    let known = person.change(intent, "DELETE", &path, serde_json::Value::Null).await;
+    let known = person.change(intent, "DELETE", &path, Value::Null).await;
     person.after(&known).await;
 }
 
@@ -175,7 +285,7 @@ async fn close(person: &mut Person) {
 
 async fn log_out(person: &mut Person) {
     let intent = Intent::LogOut(person.user);
-    let known = person.change(intent, "POST", "/api/auth/logout", serde_json::Value::Null).await;
+    let known = person.change(intent, "POST", "/api/auth/logout", Value::Null).await;
     if let Known::Done(..) = known {
         person.read(Page::Profile).await;
     }

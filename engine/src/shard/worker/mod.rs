@@ -286,7 +286,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     }
 
     fn admit(&mut self, now: Moment, mut ask: Ask<R::Question>, origin: Origin) {
-        if self.failure.is_some() {
+        let slow = planted::planted!("slow_flush_told_as_stopped")
+            && self.journal.last().0 > self.journal.durable().0 + 2;
+        if self.failure.is_some() || slow {
             return self.give(origin, Answer::Stopped);
         }
         let allowed = match ask.auth {
