@@ -23,9 +23,9 @@ use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
-use storage::history::{Batch, History, Mark, Projector, Reached, Sizes, Table, tuple};
+use storage::history::{Batch, History, Mark, Projector, Reached, Sizes, Table, Whose, tuple};
 use storage::sim_disk::block_on;
-use storage::{Generation, LogIdentity, Lsn, prune};
+use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber, prune};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -258,6 +258,7 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
         let failing = report.failing.unwrap_or_default();
         assert!(failing.contains(why), "{failing}");
         assert_eq!(report.projected, Lsn(0), "nothing of this log is there");
+        assert_eq!(place.progress.whose(), Whose::Another, "and nobody is told what is");
         assert_eq!(place.progress.hold(Nanos(u64::MAX)), Lsn(0), "all of the log stays");
         assert!(place.database.contents() == contents);
     };
@@ -266,6 +267,7 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
     let mut place = Place::new(7);
     place.database = left_behind.database.clone();
     sign_up(&mut place, "before", 10);
+    assert_eq!(place.progress.whose(), Whose::Unknown);
     let mut running = place.projector();
     refuses(&place, &mut running, "the log ends at");
     sign_up(&mut place, "after", 40);
@@ -284,6 +286,23 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
     drain(&place, &mut running);
     place.database.compare(place.users()).unwrap();
     assert_eq!(place.database.users().len(), place.users().count());
+    assert_eq!(place.progress.whose(), Whose::Ours);
+}
+
+/// A directory with more shards than the database has of another directory's same generation: those that it lacks are no new history.
+#[test]
+fn a_shard_beside_those_of_another_directory_is_not_begun() {
+    let mut place = Place::new(7);
+    place.world.desk.sign_up("new@example.com", "UTC");
+    place.commit();
+    let own = *place.home.identity();
+    let another = LogIdentity { shard: ShardNumber(own.shard.0 + 1), salt: Salt(own.salt.0 + 1), ..own };
+    let reached = Reached { lsn: Lsn(1), mark: Mark::Absent };
+    block_on(place.database.clone().write(&Batch::new(another, None, reached))).unwrap();
+    let contents = place.database.contents();
+    assert!(!turns(&mut place.projector(), 3_000));
+    assert_eq!(place.progress.whose(), Whose::Another);
+    assert!(place.database.contents() == contents);
 }
 
 /// A database that takes only so many rows in the time that a statement has: what piled up while it was away arrives all the same.

@@ -29,13 +29,13 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use steps::step;
 use storage::history::sim_database::SimDatabase;
 use storage::history::tuple;
-use storage::history::{History, Progress, Projector, Sizes, Table};
+use storage::history::{History, Progress, Projector, Sizes, Standing, Table};
 use storage::postgres::connect::{Role, connect};
 use storage::postgres::migrate::migrate;
 use storage::postgres::target::{SessionSettings, Target};
 use storage::postgres::writer::Writer;
 use storage::postgres::{MIGRATIONS, TokioPause};
-use storage::{Generation, LogIdentity, Lsn};
+use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber};
 use tokio_postgres::SimpleQueryMessage;
 
 /// Nothing here takes longer, however busy the machine.
@@ -468,6 +468,13 @@ fn through_what_operators_and_other_programs_do() {
             let earlier = LogIdentity { generation: Generation(0), ..*desk.logged.home.identity() };
             let refused = writer.position(earlier).await.unwrap_err().to_string();
             assert!(refused.contains("it has gone on with generation 1"), "{refused}");
+
+            // A shard that the database has nothing of, beside one of another directory.
+            let beside = LogIdentity { shard: ShardNumber(1), salt: Salt(1), ..*desk.logged.home.identity() };
+            let refused = writer.position(beside).await.unwrap_err().to_string();
+            assert!(refused.contains("generation 1 of another log"), "{refused}");
+            let own = LogIdentity { shard: ShardNumber(1), ..*desk.logged.home.identity() };
+            assert_eq!(writer.position(own).await, Ok(Standing::Nothing));
 
             // The number of shards was changed, and the data directory then put back to before that.
             let next = "INSERT INTO coinbitclub.projector_progress (generation, shard, lsn, salt) VALUES (2, 0, 1, '\\x00')";

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use engine::seam::Nanos;
@@ -20,10 +20,24 @@ pub const FAR_BEHIND: u64 = 500_000;
 /// Between two of the places that are remembered for it.
 const SAMPLE_EVERY: Nanos = Nanos::from_millis(30_000);
 
+/// Whose history the database holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// It was not asked since the start.
+    #[default]
+    Unknown,
+    /// This log's, or there is none.
+    Ours,
+    /// Not this log's: of another data directory, or of another past of this one, which was put back.
+    Another,
+}
+
 /// See the module's head.
 #[derive(Default)]
 pub struct Progress {
     durable: AtomicU64,
+    /// As [`Whose`] counts.
+    whose: AtomicU8,
     /// The last record in the database, as far as is known.
     projected: AtomicU64,
     /// When that record was decided, in microseconds since 1970.
@@ -102,6 +116,17 @@ impl Progress {
     #[must_use]
     pub fn durable(&self) -> Lsn {
         Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Whose history the database held when it was asked last.
+    #[must_use]
+    pub fn whose(&self) -> Whose {
+        let stored = self.whose.load(Ordering::Acquire);
+        [Whose::Ours, Whose::Another].into_iter().find(|whose| *whose as u8 == stored).unwrap_or_default()
+    }
+
+    pub(super) fn set_whose(&self, whose: Whose) {
+        self.whose.store(whose as u8, Ordering::Release);
     }
 
     /// Whether the database was found to have everything up to here, also when that is nothing.

@@ -17,7 +17,7 @@ use engine::seam::{Disk, Nanos};
 use futures_lite::future::{yield_now, zip};
 
 use super::batch::Batch;
-use super::progress::Progress;
+use super::progress::{Progress, Whose};
 use super::projection::Projection;
 use super::seam::{History, HistoryError, Mark, Pause, Reached, Standing};
 use crate::error::StorageError;
@@ -96,6 +96,14 @@ enum Trouble {
     NotToBeTold(Lsn),
 }
 
+impl Trouble {
+    /// Whether the database holds what this log is not known to have told.
+    fn is_another_history(&self) -> bool {
+        let foreign = matches!(self, Self::History(HistoryError::Foreign(_)));
+        foreign || matches!(self, Self::Ahead { .. } | Self::OtherHistory(_) | Self::NotToBeTold(_))
+    }
+}
+
 /// See the module's head.
 pub struct Projector<D: Disk, H, P> {
     disk: D,
@@ -149,6 +157,9 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         while !stop.load(Ordering::Relaxed) {
             let Err(trouble) = self.work(progress, stop).await else { return };
             progress.failed(&trouble.to_string());
+            if trouble.is_another_history() {
+                progress.set_whose(Whose::Another);
+            }
             if !matches!(trouble, Trouble::History(_)) {
                 // Where the follower stands after damage is not where it belongs once that is mended.
                 (self.projection, self.pending) = (None, None);
@@ -187,6 +198,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             }
             own?;
         }
+        progress.set_whose(Whose::Ours);
         progress.stands(found.record().map(|reached| reached.lsn), self.pause.now());
         if self.projection.is_none() {
             self.rebuild(found).await?;

@@ -108,6 +108,12 @@ impl Contents {
     fn stands(&self, place: LogIdentity) -> Result<Option<Reached>, HistoryError> {
         match self.progress.get(&(place.generation.0, place.shard.0)) {
             Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
+            None if self.progress.iter().any(|((of, _), (_, salt))| {
+                *of == place.generation.0 && *salt != place.salt.0
+            }) =>
+            {
+                Err(HistoryError::Foreign("another salt beside it".to_owned()))
+            }
             _ if self.progress.keys().any(|(generation, _)| *generation > place.generation.0) => {
                 Err(HistoryError::Foreign("it has gone on with a later generation".to_owned()))
             }

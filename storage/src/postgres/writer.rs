@@ -256,10 +256,13 @@ fn gone_on(later: &str, generation: Generation) -> HistoryError {
 }
 
 /// Whether the logs are there that a log of this generation, which is not, goes on from.
-async fn earlier(client: &Client, generation: Generation) -> Result<Standing, HistoryError> {
+async fn earlier(client: &Client, place: LogIdentity) -> Result<Standing, HistoryError> {
+    let generation = place.generation;
+    // Of this generation there may be other shards, of the same salt.
     let question = format!(
-        "SELECT generation, bool_and(complete) FROM coinbitclub.projector_progress \
-         WHERE generation <> {generation} GROUP BY generation ORDER BY generation DESC LIMIT 1"
+        "SELECT generation, bool_and(complete), generation = {generation} FROM coinbitclub.projector_progress \
+         WHERE (generation, salt) <> ({generation}, '\\x{}') GROUP BY generation ORDER BY generation DESC LIMIT 1",
+        fingerprint(place.salt)
     );
     let answer = client.simple_query(&question).await.map_err(meaning)?;
     let Some(row) = answer.iter().find_map(|message| match message {
@@ -268,6 +271,9 @@ async fn earlier(client: &Client, generation: Generation) -> Result<Standing, Hi
     }) else {
         return Ok(Standing::Nothing);
     };
+    if row.get(2) == Some("t") {
+        return Err(HistoryError::Foreign(format!("generation {generation} of another log")));
+    }
     let (found, complete) = (row.get(0).unwrap_or_default(), row.get(1) == Some("t"));
     if found.parse().is_ok_and(|found: u32| found > generation.0) {
         return Err(gone_on(found, generation));
@@ -376,7 +382,7 @@ impl History for Writer {
             let client = writer.client().await?;
             match standing(client, place, "").await? {
                 Some(reached) => Ok(Standing::At(reached)),
-                None => earlier(client, place.generation).await,
+                None => earlier(client, place).await,
             }
         })
         .await
