@@ -34,6 +34,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Reads go to a database that holds another history than the server's.",
     ),
     test(
+        "fee_counted_for_each_position",
+        ("api", "history_routes", "with_what_the_database_says"),
+        "Performance by symbol counts a profit for each position that its entry had.",
+    ),
+    test(
         "page_beyond_what_a_connection_queues",
         ("api", "lib", "a_page_ends_at_its_bytes"),
         "A page of history is as large as was asked for, whatever a connection may have queued.",

@@ -328,10 +328,17 @@ fn performance(by: By) -> String {
             "to_char(f.at AT TIME ZONE (SELECT zone FROM coinbitclub.users u WHERE u.user_id = $1), 'YYYY-MM-DD')",
             "",
         ),
-        By::Symbol => (
+        // An entry that was given up and filled late leaves two positions under one id, of one symbol: each fee counts once.
+        By::Symbol if planted::planted!("fee_counted_for_each_position") => (
             "p.symbol",
             "JOIN coinbitclub.positions p \
              ON p.user_id = f.user_id AND p.position_id = f.position_id AND p.account = f.account ",
+        ),
+        By::Symbol => (
+            "p.symbol",
+            "JOIN (SELECT position_id, account, min(symbol) AS symbol FROM coinbitclub.positions \
+             WHERE user_id = $1 GROUP BY position_id, account) p \
+             ON p.position_id = f.position_id AND p.account = f.account ",
         ),
         By::Strategy => ("left(f.position_id, 12)", ""),
     };
