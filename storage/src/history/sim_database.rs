@@ -378,6 +378,15 @@ impl History for SimDatabase {
         Ok(())
     }
 
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        let inside = self.0.borrow();
+        inside.up()?;
+        let (own, is_first) = ((place.generation.0, place.shard.0), place.shard.0 == 0);
+        let of = |place: (u32, u16)| place == own || place.0 < own.0 && is_first;
+        let records = inside.primary.refused.iter().filter(|(generation, shard, _)| of((*generation, *shard)));
+        Ok((records.count() + inside.primary.left_out.len()) as u64)
+    }
+
     async fn leave_out(
         &mut self,
         place: LogIdentity,
