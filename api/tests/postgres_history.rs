@@ -7,7 +7,7 @@ mod crash;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::server::recovery::recover_shard;
 use cluster::{Cluster, Node, may_mount};
@@ -153,9 +153,13 @@ fn a_server_starts_and_trades_without_its_database_and_keeps_its_shards() {
     wait_until("the status says what fails", || {
         let status = get(&mut server.client(), "/api/enterprise/status", "");
         let failing = &status["history"]["shards"][0]["failing"];
-        (!failing.as_str().is_some_and(|why| why.contains("PostgreSQL")))
-            .then(|| status["history"].to_string())
+        (failing != "unreachable").then(|| status["history"].to_string())
     });
+    // Where the database is, nobody is told who has shown no session; whoever runs the server is.
+    let port = cluster.primary().port().to_string();
+    let told = server.client().get("/api/enterprise/status").expect("it answers").text();
+    assert!(!told.contains(&format!(":{port}")), "{told}");
+    assert!(place.logged().contains(&port), "{}", place.logged());
     assert!(server.stop().success());
     cluster.primary().restart();
     let server = place.start(2);
@@ -215,7 +219,8 @@ fn a_promoted_replica_without_the_tail_gets_everything() {
     assert_ne!(replica.psql("SELECT count(*) FROM coinbitclub.fills"), "0", "and trade");
 }
 
-/// Somebody else's transaction that is left open, with its snapshot, while everything is written: nothing waits for it.
+/// Somebody else's transaction that is left open, with its snapshot, while everything is written: nothing waits for it. Where it holds
+/// a table, the history waits and nobody else.
 #[test]
 fn a_foreign_transaction_that_is_left_open_holds_nothing_back() {
     let cluster = Cluster::start(0);
@@ -254,7 +259,66 @@ fn a_foreign_transaction_that_is_left_open_holds_nothing_back() {
     assert_eq!(counted(all), before, "it still sees what was there when it began");
     runtime.block_on(foreign.batch_execute("ROLLBACK")).expect("it ends");
     assert!(counted(all) > before, "everything came meanwhile");
+
+    // A table is locked as an operator's ALTER TABLE does it: what is decided goes on, what waits is shown, also after a restart.
+    let lock = "BEGIN; LOCK TABLE coinbitclub.orders IN ACCESS EXCLUSIVE MODE";
+    runtime.block_on(foreign.batch_execute(lock)).expect("it is locked");
+    let sum = |server: &Server, name: &str| -> u64 {
+        let status = get(&mut server.client(), "/api/enterprise/status", "");
+        list(&status["history"], "shards").iter().map(|shard| shard[name].as_u64().expect("a number")).sum()
+    };
+    let durable = sum(&server, "durable_lsn");
+    let promises = Mutex::new(Promises::default());
+    let load = Load { people: &people, promises: &promises, address: server.address, round: 1, seed: 8 };
+    let mut server = server;
+    load.run(|| {
+        wait_until("orders are acknowledged", || {
+            let count = promises.lock().expect("nobody failed").count;
+            (count < 150).then(|| count.to_string())
+        });
+        wait_until("the status shows what waits", || {
+            let behind = sum(&server, "behind_records");
+            (behind < 100).then(|| behind.to_string())
+        });
+        assert!(sum(&server, "durable_lsn") >= durable + 100);
+        server.kill();
+    });
+    let server = place.start(2);
+    settle(&mut server.client(), &people.traders);
+    assert!(sum(&server, "behind_records") > 0, "it waits still");
+    runtime.block_on(foreign.batch_execute("ROLLBACK")).expect("it ends");
+    wait_until("the database has everything", || missing(&server));
     assert!(server.stop().success(), "{}", place.logged());
+    let server = place.start(2);
+    wait_until("the database has everything", || missing(&server));
+    assert!(server.stop().success(), "{}", place.logged());
+    compare(&place, cluster.primary());
+}
+
+/// How long a server may take to end, less than anything of the database is waited for.
+const END_MAX: Duration = Duration::from_secs(20);
+
+/// The database freezes with a batch on its way: the server ends all the same, and the next one has everything in it once.
+#[test]
+fn a_stop_does_not_wait_for_a_database_that_is_frozen() {
+    let cluster = Cluster::start(0);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut place = Place::new(dir.path(), RULES);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
+    let server = place.start(2);
+    let people = People::gather(&mut server.client());
+    wait_until("the database has everything", || missing(&server));
+    cluster.primary().pause();
+    // A record for each shard: both write.
+    for person in &people.traders {
+        let settings = subscription(0, &people.flood, 7);
+        post(&mut server.client(), "/api/subscriptions", &person.token, &settings, 200);
+    }
+    wait_until("it is behind", || missing(&server).is_none().then(|| "it is not".to_owned()));
+    let began = Instant::now();
+    assert!(server.stop().success(), "{}", place.logged());
+    assert!(began.elapsed() < END_MAX, "it took {:?}", began.elapsed());
+    cluster.primary().resume();
     let server = place.start(2);
     wait_until("the database has everything", || missing(&server));
     assert!(server.stop().success(), "{}", place.logged());

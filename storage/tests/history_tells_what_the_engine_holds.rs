@@ -17,15 +17,17 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
+use engine::core::command::Command;
+use engine::core::ledger::Currency;
 use engine::seam::Nanos;
 use futures_lite::future::yield_now;
 use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
-use storage::history::{Batch, History, Mark, Projector, Reached, Sizes, Table, tuple};
+use storage::history::{Batch, History, Mark, Progress, Projector, Reached, Sizes, Table, Whose, tuple};
 use storage::sim_disk::block_on;
-use storage::{Generation, LogIdentity, Lsn, prune};
+use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber, prune};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -258,6 +260,7 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
         let failing = report.failing.unwrap_or_default();
         assert!(failing.contains(why), "{failing}");
         assert_eq!(report.projected, Lsn(0), "nothing of this log is there");
+        assert_eq!(place.progress.whose(), Whose::Another, "and nobody is told what is");
         assert_eq!(place.progress.hold(Nanos(u64::MAX)), Lsn(0), "all of the log stays");
         assert!(place.database.contents() == contents);
     };
@@ -266,6 +269,7 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
     let mut place = Place::new(7);
     place.database = left_behind.database.clone();
     sign_up(&mut place, "before", 10);
+    assert_eq!(place.progress.whose(), Whose::Unknown);
     let mut running = place.projector();
     refuses(&place, &mut running, "the log ends at");
     sign_up(&mut place, "after", 40);
@@ -284,6 +288,23 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
     drain(&place, &mut running);
     place.database.compare(place.users()).unwrap();
     assert_eq!(place.database.users().len(), place.users().count());
+    assert_eq!(place.progress.whose(), Whose::Ours);
+}
+
+/// A directory with more shards than the database has of another directory's same generation: those that it lacks are no new history.
+#[test]
+fn a_shard_beside_those_of_another_directory_is_not_begun() {
+    let mut place = Place::new(7);
+    place.world.desk.sign_up("new@example.com", "UTC");
+    place.commit();
+    let own = *place.home.identity();
+    let another = LogIdentity { shard: ShardNumber(own.shard.0 + 1), salt: Salt(own.salt.0 + 1), ..own };
+    let reached = Reached { lsn: Lsn(1), mark: Mark::Absent };
+    block_on(place.database.clone().write(&Batch::new(another, None, reached))).unwrap();
+    let contents = place.database.contents();
+    assert!(!turns(&mut place.projector(), 3_000));
+    assert_eq!(place.progress.whose(), Whose::Another);
+    assert!(place.database.contents() == contents);
 }
 
 /// A database that takes only so many rows in the time that a statement has: what piled up while it was away arrives all the same.
@@ -366,6 +387,93 @@ fn a_history_that_began_in_the_middle_is_not_grown_over_either() {
     assert!(place.database.contents() == contents);
 }
 
+/// So many people, and a log that does not reach back to its beginning any more.
+fn crowd(users: usize) -> Place {
+    let mut place = Place::new(10);
+    for n in 0..users {
+        place.world.desk.sign_up(&format!("filler{n}@example.com"), "UTC");
+        place.commit();
+    }
+    place
+}
+
+fn cut(place: &mut Place) {
+    place.snapshot(false);
+    let base = place.snapshots.last().unwrap().clone();
+    block_on(prune(&place.disk, &place.home, &base)).unwrap();
+    assert!(place.disk.read(&rig::segment_path(1)).is_none());
+}
+
+fn recharge(place: &mut Place, times: u64) {
+    let user = place.world.users[0];
+    for _ in 0..times {
+        let number = place.world.desk.user(user).recharges + 1;
+        let (currency, amount) = (Currency::PaperUsdt, desk::money("7"));
+        place.world.desk.run(Command::Recharge { user, number, currency, amount }).unwrap();
+        place.commit();
+    }
+}
+
+/// A beginning in the middle that was given up half-way, and made again from a later snapshot: its balances leave out other entries
+/// than those of the first, whose rows are there.
+#[test]
+fn a_beginning_in_the_middle_that_is_made_again_counts_nothing_twice() {
+    let mut place = crowd(150);
+    recharge(&mut place, 5);
+    cut(&mut place);
+    place.database.set_fault(WriteFault::LostAfter);
+    let mut running = place.projector();
+    while place.database.rows(Table::Users) == 0 {
+        assert!(!turns(&mut running, 1));
+    }
+    place.database.set_down(true);
+    assert!(place.database.rows(Table::Users) < place.users().count(), "a part is there");
+    // More than a statement keeps.
+    recharge(&mut place, 200);
+    cut(&mut place);
+    place.database.set_down(false);
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+    assert_eq!(place.database.users().len(), place.users().count());
+}
+
+/// A user whose rows the database refuses is found, named and left out where a history begins in the middle; everybody else is there,
+/// and what is recorded later.
+#[test]
+fn a_user_who_is_refused_at_the_beginning_is_left_out_alone() {
+    let mut place = crowd(120);
+    let email = "poison@example.com";
+    let poison = place.world.desk.sign_up(email, "UTC");
+    place.commit();
+    cut(&mut place);
+    place.database.set_poison(Some(email.as_bytes()));
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    assert_eq!(place.database.left_out(), [poison]);
+    assert_eq!(place.progress.report().refused, 1);
+    assert_eq!(place.database.users().len(), place.users().count() - 1);
+    recharge(&mut place, 3);
+    drain(&place, &mut running);
+    place.database.compare(place.users().filter(|user| user.id != poison)).unwrap();
+}
+
+/// A beginning of many users takes its turn with others, and holds one batch at a time.
+#[test]
+fn a_beginning_in_the_middle_goes_on_a_batch_a_turn() {
+    let mut place = crowd(450);
+    cut(&mut place);
+    let mut running = place.projector();
+    let mut most = 0;
+    while place.database.stands().is_none() {
+        let before = place.database.rows(Table::Users);
+        assert!(!turns(&mut running, 1));
+        most = most.max(place.database.rows(Table::Users) - before);
+    }
+    assert_eq!(place.database.rows(Table::Users), place.users().count());
+    assert_eq!(most, 100, "users of one turn");
+}
+
 /// A row that the database does not take is found, named by its record, and everything else arrives.
 #[test]
 fn a_record_that_is_refused_is_passed_over_alone() {
@@ -390,5 +498,15 @@ fn a_record_that_is_refused_is_passed_over_alone() {
     drain(&place, &mut running);
     assert_eq!(place.database.refused(), [Lsn(refused.unwrap() as u64 + 1)]);
     assert_eq!(place.progress.report().refused, 1);
+    // The next process counts on.
+    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
+    progress.set_durable(place.log.durable());
+    let (disk, home) = (place.disk.clone(), place.home.clone());
+    let mut next = Projector::new(disk, home, place.database.clone(), Ticks::default(), place.sizes);
+    let mut next: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(next.run(&progress, &stop));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!((0..100).all(|_| next.as_mut().poll(&mut context).is_pending()));
+    assert_eq!(progress.report().refused, 1);
+    drop(next);
     assert_eq!(place.database.rows(Table::Users), place.users().count() - 1);
 }

@@ -1,8 +1,10 @@
-//! What history answers, kind by kind: days in the user's zone, whole exports, what the state tells as the database would.
+//! What history answers, kind by kind: days in the user's zone, whole exports, what the state tells as the database would, what
+//! is not told.
 
 mod days;
 mod exports;
 mod from_the_state;
+mod put_back;
 mod reads_wait_for_no_rebuild;
 
 use serde_json::Value;

@@ -17,7 +17,8 @@ use engine::seam::{Disk, Nanos};
 use futures_lite::future::{yield_now, zip};
 
 use super::batch::Batch;
-use super::progress::Progress;
+use super::middle;
+use super::progress::{Fault, Progress, Whose};
 use super::projection::Projection;
 use super::seam::{History, HistoryError, Mark, Pause, Reached, Standing};
 use crate::error::StorageError;
@@ -41,8 +42,6 @@ const ENOUGH_RECORDS: usize = 4_096;
 /// The part of the largest batch that batches grow by at most, with each that was taken, after they had to be smaller; small ones
 /// are doubled. Doubling large ones would be too much for every second one of a database that is slow all the time.
 const GROWTH_SHARE: usize = 16;
-/// Users of a batch of a history that begins in the middle.
-const USERS_AT_ONCE: usize = 100;
 
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +95,22 @@ enum Trouble {
     NotToBeTold(Lsn),
 }
 
+impl Trouble {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::History(HistoryError::Unreachable(_)) => Fault::Unreachable,
+            Self::History(HistoryError::TooSlow(_)) => Fault::TooSlow,
+            Self::History(HistoryError::Moved { .. }) => Fault::Moved,
+            Self::History(HistoryError::Refused(_)) => Fault::Refused,
+            Self::Log(_) | Self::Record { .. } => Fault::Log,
+            Self::History(HistoryError::Foreign(_))
+            | Self::Ahead { .. }
+            | Self::OtherHistory(_)
+            | Self::NotToBeTold(_) => Fault::AnotherHistory,
+        }
+    }
+}
+
 /// See the module's head.
 pub struct Projector<D: Disk, H, P> {
     disk: D,
@@ -128,7 +143,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             pause,
             sizes,
             records_max,
-            users_at_once: USERS_AT_ONCE,
+            users_at_once: middle::USERS_AT_ONCE,
             projection: None,
             relay: None,
             pending: None,
@@ -148,7 +163,10 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
         while !stop.load(Ordering::Relaxed) {
             let Err(trouble) = self.work(progress, stop).await else { return };
-            progress.failed(&trouble.to_string());
+            progress.failed(trouble.fault(), &trouble.to_string());
+            if trouble.fault() == Fault::AnotherHistory {
+                progress.set_whose(Whose::Another);
+            }
             if !matches!(trouble, Trouble::History(_)) {
                 // Where the follower stands after damage is not where it belongs once that is mended.
                 (self.projection, self.pending) = (None, None);
@@ -187,9 +205,15 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             }
             own?;
         }
+        progress.set_whose(Whose::Ours);
         progress.stands(found.record().map(|reached| reached.lsn), self.pause.now());
         if self.projection.is_none() {
+            progress.set_refused(self.history.refusals(self.place()).await?);
             self.rebuild(found).await?;
+            if found == Standing::Nothing {
+                // Of its beginning.
+                progress.set_refused(self.history.refusals(self.place()).await?);
+            }
         }
         self.follow(progress, stop).await
     }
@@ -267,13 +291,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         projection.begin(Reached { lsn, mark: mark.as_deref().map_or(Mark::Absent, Mark::of) }, found);
         let mut follower = Follower::open(self.disk.clone(), &self.home, start).await?;
         if let (Standing::Nothing, Base::Snapshot(_)) = (standing, &base) {
-            for batch in projection.begin_in_the_middle(self.users_at_once) {
-                let written = self.history.write(&batch).await;
-                if matches!(written, Err(HistoryError::TooSlow(_))) {
-                    self.users_at_once = (self.users_at_once / 2).max(1);
-                }
-                written?;
-            }
+            middle::begin(&mut self.history, &projection, &mut self.users_at_once).await?;
         }
         if found.is_none() {
             // Where the history begins is told even if nothing comes after it.

@@ -29,6 +29,7 @@ struct Contents {
     /// The generations of which everything is here.
     complete: BTreeSet<u32>,
     refused: BTreeSet<(u32, u16, Lsn)>,
+    left_out: BTreeSet<UserId>,
 }
 
 /// What happens to the next write.
@@ -77,8 +78,25 @@ struct Inside {
 pub struct SimDatabase(Rc<RefCell<Inside>>);
 
 impl Contents {
+    /// Takes out what a history that begins in the middle has written of these users.
+    fn without(&mut self, users: &[UserId]) {
+        let whose = |table: Table| {
+            let name = if table == Table::Signals { "owner_id" } else { "user_id" };
+            table.columns().iter().position(|column| *column == name).expect("it has that column")
+        };
+        self.rows.retain(|(table, _), row| {
+            let (fields, _) = tuple::split(row).expect("rows are whole tuples");
+            !Table::OF_A_BEGINNING.contains(table)
+                || users.iter().all(|user| fields[whose(*table)] != Some(&user.0.to_be_bytes()[..]))
+        });
+    }
+
     /// Takes a batch, or says why not.
     fn take(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        let replaced = batch.replaced();
+        if !replaced.is_empty() {
+            self.without(&replaced);
+        }
         let mut next = Vec::new();
         for table in Table::ALL {
             let rows = &batch.tables[table.place()];
@@ -121,6 +139,13 @@ impl Contents {
     fn stands(&self, place: LogIdentity) -> Result<Option<Reached>, HistoryError> {
         match self.progress.get(&(place.generation.0, place.shard.0)) {
             Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
+            None if self
+                .progress
+                .iter()
+                .any(|((of, _), (_, salt))| *of == place.generation.0 && *salt != place.salt.0) =>
+            {
+                Err(HistoryError::Foreign("another salt beside it".to_owned()))
+            }
             _ if self.progress.keys().any(|(generation, _)| *generation > place.generation.0) => {
                 Err(HistoryError::Foreign("it has gone on with a later generation".to_owned()))
             }
@@ -195,6 +220,12 @@ impl SimDatabase {
     #[must_use]
     pub fn refused(&self) -> Vec<Lsn> {
         self.0.borrow().primary.refused.iter().map(|(_, _, lsn)| *lsn).collect()
+    }
+
+    /// Users whose rows the history began without.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<UserId> {
+        self.0.borrow().primary.left_out.iter().copied().collect()
     }
 
     /// Rows of a table.
@@ -377,6 +408,35 @@ impl History for SimDatabase {
         // To the standby it comes as a batch without rows.
         let batch = Batch::new(place, after, refused);
         inside.behind.push_back(batch);
+        Ok(())
+    }
+
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        let inside = self.0.borrow();
+        inside.up()?;
+        let (own, is_first) = ((place.generation.0, place.shard.0), place.shard.0 == 0);
+        let of = |place: (u32, u16)| place == own || place.0 < own.0 && is_first;
+        let records =
+            inside.primary.refused.iter().filter(|(generation, shard, _)| of((*generation, *shard)));
+        Ok((records.count() + inside.primary.left_out.len()) as u64)
+    }
+
+    async fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        _: Reached,
+        user: UserId,
+        _: &str,
+    ) -> Result<(), HistoryError> {
+        let mut inside = self.0.borrow_mut();
+        inside.up()?;
+        let found = inside.primary.stands(place)?;
+        if found.is_some() {
+            return Err(moved(found, None));
+        }
+        // A standby that takes over before the beginning is whole begins anew.
+        inside.primary.without(&[user]);
+        inside.primary.left_out.insert(user);
         Ok(())
     }
 }

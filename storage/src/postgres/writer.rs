@@ -13,6 +13,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use engine::core::ids::UserId;
 use futures_lite::future::zip;
 use futures_util::SinkExt;
 use sha2::{Digest, Sha256};
@@ -259,10 +260,13 @@ fn gone_on(later: &str, generation: Generation) -> HistoryError {
 }
 
 /// Whether the logs are there that a log of this generation, which is not, goes on from.
-async fn earlier(client: &Client, generation: Generation) -> Result<Standing, HistoryError> {
+async fn earlier(client: &Client, place: LogIdentity) -> Result<Standing, HistoryError> {
+    let generation = place.generation;
+    // Of this generation there may be other shards, of the same salt.
     let question = format!(
-        "SELECT generation, bool_and(complete) FROM coinbitclub.projector_progress \
-         WHERE generation <> {generation} GROUP BY generation ORDER BY generation DESC LIMIT 1"
+        "SELECT generation, bool_and(complete), generation = {generation} FROM coinbitclub.projector_progress \
+         WHERE (generation, salt) <> ({generation}, '\\x{}') GROUP BY generation ORDER BY generation DESC LIMIT 1",
+        fingerprint(place.salt)
     );
     let answer = client.simple_query(&question).await.map_err(meaning)?;
     let Some(row) = answer.iter().find_map(|message| match message {
@@ -271,6 +275,9 @@ async fn earlier(client: &Client, generation: Generation) -> Result<Standing, Hi
     }) else {
         return Ok(Standing::Nothing);
     };
+    if row.get(2) == Some("t") {
+        return Err(HistoryError::Foreign(format!("generation {generation} of another log")));
+    }
     let (found, complete) = (row.get(0).unwrap_or_default(), row.get(1) == Some("t"));
     if found.parse().is_ok_and(|found: u32| found > generation.0) {
         return Err(gone_on(found, generation));
@@ -311,6 +318,30 @@ async fn advance(
         return Ok(());
     }
     Err(moved(standing(client, place, "").await?, after))
+}
+
+/// Statements that take out what a history that begins in the middle has written of these users: what is not written again by its
+/// key may be another state's. Their ids are literals, for a plan that goes by the keys.
+fn without(users: &[UserId]) -> String {
+    let ids: Vec<String> = users.iter().map(|user| user.0.cast_signed().to_string()).collect();
+    let whose = |table: Table| if table == Table::Signals { "owner_id" } else { "user_id" };
+    let statement = |table: Table| {
+        let (table, whose) = (table.name(), whose(table));
+        format!("DELETE FROM coinbitclub.{table} WHERE {whose} = ANY('{{{}}}');", ids.join(","))
+    };
+    Table::OF_A_BEGINNING.into_iter().map(statement).collect()
+}
+
+/// The statement that notes what is refused: a record, or a user's rows at the beginning behind it.
+fn note(place: LogIdentity, at: Reached, user: Option<UserId>, why: &str) -> String {
+    let (generation, shard, lsn) = (place.generation, place.shard, at.lsn);
+    let user = user.map_or(0, |user| user.0.cast_signed());
+    // A literal: quotes doubled, NUL is not in a message of the database.
+    let why = why.replace('\'', "''");
+    format!(
+        "INSERT INTO coinbitclub.refused_records (generation, shard, lsn, user_id, error) \
+         VALUES ({generation}, {shard}, {lsn}, {user}, '{why}') ON CONFLICT DO NOTHING"
+    )
 }
 
 /// A table of the connection's own for each table whose rows may be there already.
@@ -413,7 +444,7 @@ impl History for Writer {
             let client = writer.client().await?;
             match standing(client, place, "").await? {
                 Some(reached) => Ok(Standing::At(reached)),
-                None => earlier(client, place.generation).await,
+                None => earlier(client, place).await,
             }
         })
         .await
@@ -425,6 +456,10 @@ impl History for Writer {
             let through = (!batch.partial).then_some(batch.through);
             writer
                 .transaction(batch.place, (batch.after, through), async |client| {
+                    let replaced = batch.replaced();
+                    if !replaced.is_empty() {
+                        client.batch_execute(&without(&replaced)).await?;
+                    }
                     write_rows(client, batch).await
                 })
                 .await
@@ -461,17 +496,42 @@ impl History for Writer {
         refused: Reached,
         why: &str,
     ) -> Result<(), HistoryError> {
-        let (generation, shard, lsn) = (place.generation, place.shard, refused.lsn);
-        // A literal: quotes doubled, NUL is not in a message of the database.
-        let why = why.replace('\'', "''");
-        let text = format!(
-            "INSERT INTO coinbitclub.refused_records (generation, shard, lsn, error) \
-             VALUES ({generation}, {shard}, {lsn}, '{why}') ON CONFLICT DO NOTHING"
-        );
+        let text = note(place, refused, None, why);
         self.bounded(async |writer| {
             writer
                 .transaction(place, (after, Some(refused)), async |client| client.batch_execute(&text).await)
                 .await
+        })
+        .await
+    }
+
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        let (generation, shard) = (place.generation, place.shard);
+        let question = format!(
+            "SELECT count(*) FROM coinbitclub.refused_records WHERE generation = {generation} AND shard = {shard} \
+             OR generation < {generation} AND {shard} = 0"
+        );
+        self.bounded(async |writer| {
+            let answer = writer.client().await?.simple_query(&question).await.map_err(meaning)?;
+            let count = answer.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+                _ => None,
+            });
+            count.ok_or_else(|| HistoryError::Unreachable("a count that is none".to_owned()))
+        })
+        .await
+    }
+
+    async fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        at: Reached,
+        user: UserId,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        let text = without(&[user]) + &note(place, at, Some(user), why);
+        self.bounded(async |writer| {
+            writer.transaction(place, (None, None), async |client| client.batch_execute(&text).await).await
         })
         .await
     }

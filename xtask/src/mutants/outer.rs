@@ -29,6 +29,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The state answers every page of a history with the newest rows.",
     ),
     test(
+        "another_history_is_told",
+        ("api", "history_routes", "rows_that_never_happened_here"),
+        "Reads go to a database that holds another history than the server's.",
+    ),
+    test(
+        "fee_counted_for_each_position",
+        ("api", "history_routes", "with_what_the_database_says"),
+        "Performance by symbol counts a profit for each position that its entry had.",
+    ),
+    test(
         "page_beyond_what_a_connection_queues",
         ("api", "lib", "a_page_ends_at_its_bytes"),
         "A page of history is as large as was asked for, whatever a connection may have queued.",

@@ -3,7 +3,7 @@
 //!
 //! **Runs on**: the desk's shard; statements run and rows are rendered on the readers' thread. The few rows that the state keeps
 //! are asked for only when the database did not answer.
-//! **Invariants**: a stream comes from the database to its end, none of its pages shows less than the one before, and it is
+//! **Invariants**: the database is asked only while it is known to hold this server's history; a stream comes from the database to its end, none of its pages shows less than the one before, and it is
 //! called complete (its last chunk is sent) only when it is: otherwise its connection is aborted.
 //! **Bounds**: [`STREAMS_MAX`] streams a server, two of a user, each ended when its client takes nothing for [`IDLE_MAX`]; of each one page of the database waits here. The next is asked for when all of it
 //! is taken by the connection, which takes what its client takes.
@@ -114,8 +114,16 @@ impl<E: Entropy> Desk<E> {
         }
     }
 
+    /// Why the database is not asked.
+    fn not_to_be_read(&self) -> Option<String> {
+        self.gauges.history.as_ref().and_then(|history| history.not_to_be_read()).map(str::to_owned)
+    }
+
     fn ask_database(&mut self, mut flow: Box<HistoryFlow>, wire: &mut impl Wire) {
         let (Some(readers), user) = (self.history.clone(), flow.question.user) else { return };
+        if let Some(why) = self.not_to_be_read() {
+            return self.ask_state(flow, why);
+        }
         if !flow.question.is_stream() {
             flow.step = Step::Database;
             let question = flow.question.clone();
@@ -197,6 +205,9 @@ impl<E: Entropy> Desk<E> {
         let (Some(readers), Some(token)) = (self.history.clone(), self.token_of(question.user)) else {
             return;
         };
+        if let Some(why) = self.not_to_be_read() {
+            return self.stream_fails(*flow, why, wire);
+        }
         let reply = self.keep(Pending::Stream(flow));
         let part = Part::Stream { first, log: (token.generation, token.shard) };
         let job = HistoryJob { shard: self.shard, key: reply.0, question, part };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_support::sys;
+use engine::core::ids::UserId;
 use engine::shard::runtime::HostClock;
 use storage::history::{Batch, History, HistoryError, Progress, Projector, Reached, Sizes, Standing};
 use storage::postgres::migrate::migrate;
@@ -50,6 +51,20 @@ impl History for Timed {
         why: &str,
     ) -> Result<(), HistoryError> {
         self.writer.pass_over(place, after, refused, why).await
+    }
+
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        self.writer.refusals(place).await
+    }
+
+    async fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        at: Reached,
+        user: UserId,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        self.writer.leave_out(place, at, user, why).await
     }
 }
 
