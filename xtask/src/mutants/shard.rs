@@ -141,6 +141,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "slow_flush_told_as_stopped",
+        "no log has failed",
         "Who asks while a flush takes its time is told that the shard has stopped.",
     ),
 ];
