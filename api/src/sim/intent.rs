@@ -191,6 +191,11 @@ impl Intent {
                 if let Err(why) = may_be {
                     judge.violate(format!("{what} was answered {code}: {why}"));
                 }
+                if code == "shard_stopped" {
+                    // Also what was decided and not durable when the log failed is told so: it may be there after the restart.
+                    self.doubt(world);
+                    return Known::Again;
+                }
                 let alone = !world.unavailable.is_in_doubt(asked.at, &what);
                 if alone && judge.was_decided(asked, |command| self.is_of(command)) {
                     judge
