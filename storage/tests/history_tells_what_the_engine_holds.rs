@@ -17,6 +17,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
+use engine::core::command::Command;
+use engine::core::ledger::Currency;
 use engine::seam::Nanos;
 use futures_lite::future::yield_now;
 use projecting::Logged;
@@ -383,6 +385,92 @@ fn a_history_that_began_in_the_middle_is_not_grown_over_either() {
     assert!(!turns(&mut running, 3_000));
     assert!(place.progress.report().failing.unwrap_or_default().contains("another record"));
     assert!(place.database.contents() == contents);
+}
+
+/// So many people, and a log that does not reach back to its beginning any more.
+fn crowd(users: usize) -> Place {
+    let mut place = Place::new(10);
+    for n in 0..users {
+        place.world.desk.sign_up(&format!("filler{n}@example.com"), "UTC");
+        place.commit();
+    }
+    place
+}
+
+fn cut(place: &mut Place) {
+    place.snapshot(false);
+    let base = place.snapshots.last().unwrap().clone();
+    block_on(prune(&place.disk, &place.home, &base)).unwrap();
+    assert!(place.disk.read(&rig::segment_path(1)).is_none());
+}
+
+fn recharge(place: &mut Place, times: u64) {
+    let user = place.world.users[0];
+    for _ in 0..times {
+        let number = place.world.desk.user(user).recharges + 1;
+        let (currency, amount) = (Currency::PaperUsdt, desk::money("7"));
+        place.world.desk.run(Command::Recharge { user, number, currency, amount }).unwrap();
+        place.commit();
+    }
+}
+
+/// A beginning in the middle that was given up half-way, and made again from a later snapshot: its balances leave out other entries
+/// than those of the first, whose rows are there.
+#[test]
+fn a_beginning_in_the_middle_that_is_made_again_counts_nothing_twice() {
+    let mut place = crowd(150);
+    recharge(&mut place, 5);
+    cut(&mut place);
+    place.database.set_fault(WriteFault::LostAfter);
+    let mut running = place.projector();
+    while place.database.rows(Table::Users) == 0 {
+        assert!(!turns(&mut running, 1));
+    }
+    place.database.set_down(true);
+    assert!(place.database.rows(Table::Users) < place.users().count(), "a part is there");
+    // More than a statement keeps.
+    recharge(&mut place, 200);
+    cut(&mut place);
+    place.database.set_down(false);
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+    assert_eq!(place.database.users().len(), place.users().count());
+}
+
+/// A user whose rows the database refuses is found, named and left out where a history begins in the middle; everybody else is there,
+/// and what is recorded later.
+#[test]
+fn a_user_who_is_refused_at_the_beginning_is_left_out_alone() {
+    let mut place = crowd(120);
+    let email = "poison@example.com";
+    let poison = place.world.desk.sign_up(email, "UTC");
+    place.commit();
+    cut(&mut place);
+    place.database.set_poison(Some(email.as_bytes()));
+    let mut running = place.projector();
+    drain(&place, &mut running);
+    assert_eq!(place.database.left_out(), [poison]);
+    assert_eq!(place.database.users().len(), place.users().count() - 1);
+    recharge(&mut place, 3);
+    drain(&place, &mut running);
+    place.database.compare(place.users().filter(|user| user.id != poison)).unwrap();
+}
+
+/// A beginning of many users takes its turn with others, and holds one batch at a time.
+#[test]
+fn a_beginning_in_the_middle_goes_on_a_batch_a_turn() {
+    let mut place = crowd(450);
+    cut(&mut place);
+    let mut running = place.projector();
+    let mut most = 0;
+    while place.database.stands().is_none() {
+        let before = place.database.rows(Table::Users);
+        assert!(!turns(&mut running, 1));
+        most = most.max(place.database.rows(Table::Users) - before);
+    }
+    assert_eq!(place.database.rows(Table::Users), place.users().count());
+    assert_eq!(most, 100, "users of one turn");
 }
 
 /// A row that the database does not take is found, named by its record, and everything else arrives.

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, DATABASE, Node, Options, USER, may_mount};
+use engine::core::command::Command;
+use engine::core::ledger::Currency;
 use engine::seam::Nanos;
 use engine::shard::runtime::HostClock;
 use futures_util::StreamExt;
@@ -35,7 +37,8 @@ use storage::postgres::migrate::migrate;
 use storage::postgres::target::{SessionSettings, Target};
 use storage::postgres::writer::Writer;
 use storage::postgres::{MIGRATIONS, TokioPause};
-use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber};
+use storage::sim_disk::block_on;
+use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber, prune};
 use tokio_postgres::SimpleQueryMessage;
 
 /// Nothing here takes longer, however busy the machine.
@@ -498,5 +501,74 @@ fn through_what_operators_and_other_programs_do() {
     assert_eq!(noted, format!("{refused}|t"));
     let users = desk.logged.users().count() - 1;
     assert_eq!(primary.psql("SELECT count(*) FROM coinbitclub.users"), users.to_string());
+    sums_are_the_ledgers(&desk, primary);
+}
+
+/// A history that begins in the middle, given up half-way by a full disk and made again from a later snapshot; one user is refused.
+#[test]
+fn through_a_beginning_in_the_middle_that_is_made_again() {
+    let cluster = Cluster::start(0);
+    let primary = cluster.primary();
+    let target = Target::parse(&primary.url_without_password(), None).unwrap();
+    let mut desk = Desk::new();
+    desk.work(100);
+    for n in 0..150 {
+        desk.logged.world.desk.sign_up(&format!("filler{n}@example.com"), "UTC");
+        // Each a block of its own, so that there is more than a segment.
+        desk.logged.commit();
+    }
+    let left_out = desk.logged.world.desk.sign_up("left-out@example.com", "UTC");
+    let cut = |desk: &mut Desk| {
+        desk.logged.commit();
+        desk.logged.snapshot(false);
+        let base = desk.logged.snapshots.last().unwrap();
+        block_on(prune(&desk.logged.disk, &desk.logged.home, base)).unwrap();
+        assert!(desk.logged.disk.read(&rig::segment_path(1)).is_none());
+    };
+    cut(&mut desk);
+    let project = |desk: &Desk| desk.projector(Writer::new(target.clone()), 40);
+    run(async {
+        migrate(&target, MIGRATIONS).await.unwrap();
+        primary.psql("ALTER TABLE coinbitclub.users ADD CHECK (email <> 'left-out@example.com')");
+        primary.psql(
+            "CREATE FUNCTION coinbitclub.no_space() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION USING MESSAGE = $$no space$$, ERRCODE = $$53100$$; END'; \
+             CREATE TRIGGER no_space BEFORE INSERT ON coinbitclub.users FOR EACH ROW \
+             WHEN (NEW.email = 'filler140@example.com') EXECUTE FUNCTION coinbitclub.no_space()",
+        );
+        let (stop, progress) = (AtomicBool::new(false), Rc::clone(&desk.logged.progress));
+        let mut projector = project(&desk);
+        let given_up = async {
+            desk.failing("53100: no space").await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        futures_lite::future::zip(projector.run(&progress, &stop), given_up).await;
+        let there = "SELECT count(*) FROM coinbitclub.users";
+        let part: usize = primary.psql(there).parse().unwrap();
+        assert!((100..150).contains(&part), "{part}");
+
+        // More than a statement keeps, of somebody who is there already.
+        let user = desk.logged.world.users[0];
+        for _ in 0..200 {
+            let number = desk.logged.world.desk.user(user).recharges + 1;
+            let (currency, amount) = (Currency::PaperUsdt, desk::money("7"));
+            desk.logged.world.desk.run(Command::Recharge { user, number, currency, amount }).unwrap();
+        }
+        cut(&mut desk);
+        primary.psql("DROP FUNCTION coinbitclub.no_space CASCADE");
+        stop.store(false, Ordering::Relaxed);
+        let mut projector = project(&desk);
+        let driver = async {
+            desk.work(100);
+            desk.drained().await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        futures_lite::future::zip(projector.run(&progress, &stop), driver).await;
+        let users = desk.logged.users().count() - 1;
+        assert_eq!(primary.psql(there), users.to_string());
+    });
+    let noted =
+        primary.psql("SELECT user_id, error LIKE '%users_email_check%' FROM coinbitclub.refused_records");
+    assert_eq!(noted, format!("{}|t", left_out.0.cast_signed()));
     sums_are_the_ledgers(&desk, primary);
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use engine::core::ids::Timestamp;
+use engine::core::ids::{Timestamp, UserId};
 use hashbrown::HashTable;
 
 use super::month::Month;
@@ -188,6 +188,24 @@ impl Batch {
             self.tables = tables;
         }
         self
+    }
+
+    /// Whose rows a partial batch takes the place of: all of theirs that a history which begins in the middle may have.
+    #[must_use]
+    pub fn replaced(&self) -> Vec<UserId> {
+        let replaces = self.partial && !planted::planted!("beginning_added_to_an_earlier_one");
+        if replaces { self.users() } else { Vec::new() }
+    }
+
+    /// Whose rows of [`Table::Users`] are in it, in their order.
+    ///
+    /// # Panics
+    /// Never: that table's first column is a number of eight bytes.
+    #[must_use]
+    pub fn users(&self) -> Vec<UserId> {
+        let rows = &self.tables[Table::Users.place()];
+        let id = |row: &[u8]| u64::from_be_bytes(row[6..14].try_into().expect("eight bytes"));
+        rows.places.iter().map(|place| UserId(id(rows.tuple(*place)))).collect()
     }
 
     /// Rows in it.

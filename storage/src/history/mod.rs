@@ -7,6 +7,7 @@
 mod batch;
 mod bring_all;
 mod ended_logs;
+mod middle;
 mod month;
 mod progress;
 mod projection;

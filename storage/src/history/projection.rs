@@ -85,16 +85,15 @@ impl Projection {
         self.batch = Batch::new(self.place, database, through);
     }
 
-    /// All that the state holds, for a history that begins here, in batches of so many users. What was before is told by postings of an entry of number 0: the balances, less the entries that are still known.
-    pub fn begin_in_the_middle(&mut self, users: usize) -> Vec<Batch> {
-        let mut batches = Vec::new();
-        for some in self.state.users().chunks(users) {
-            let mut batch = Batch::new(self.place, None, self.reached());
-            (batch.may_repeat, batch.partial) = (true, true);
-            some.iter().for_each(|user| whole_user(&mut batch, user));
-            batches.push(batch);
-        }
-        batches
+    /// All that the state holds of so many users from this one on, for a history that begins here; none behind the last. What was
+    /// before is told by postings of an entry of number 0: the balances, less the entries that are still known.
+    #[must_use]
+    pub fn beginning(&self, from: usize, users: usize) -> Option<Batch> {
+        let rest = self.state.users().get(from..).filter(|rest| !rest.is_empty())?;
+        let mut batch = Batch::new(self.place, None, self.reached());
+        (batch.may_repeat, batch.partial) = (true, true);
+        rest.iter().take(users).for_each(|user| whole_user(&mut batch, user));
+        Some(batch)
     }
 
     /// Takes the batch; the next one goes on after it.

@@ -17,6 +17,7 @@ use engine::seam::{Disk, Nanos};
 use futures_lite::future::{yield_now, zip};
 
 use super::batch::Batch;
+use super::middle;
 use super::progress::{Progress, Whose};
 use super::projection::Projection;
 use super::seam::{History, HistoryError, Mark, Pause, Reached, Standing};
@@ -41,8 +42,6 @@ const ENOUGH_SHARE: usize = 4;
 /// The part of the largest batch that batches grow by at most, with each that was taken, after they had to be smaller; small ones
 /// are doubled. Doubling large ones would be too much for every second one of a database that is slow all the time.
 const GROWTH_SHARE: usize = 16;
-/// Users of a batch of a history that begins in the middle.
-const USERS_AT_ONCE: usize = 100;
 
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +135,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             pause,
             sizes,
             records_max,
-            users_at_once: USERS_AT_ONCE,
+            users_at_once: middle::USERS_AT_ONCE,
             projection: None,
             relay: None,
             pending: None,
@@ -279,13 +278,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         projection.begin(Reached { lsn, mark: mark.as_deref().map_or(Mark::Absent, Mark::of) }, found);
         let mut follower = Follower::open(self.disk.clone(), &self.home, start).await?;
         if let (Standing::Nothing, Base::Snapshot(_)) = (standing, &base) {
-            for batch in projection.begin_in_the_middle(self.users_at_once) {
-                let written = self.history.write(&batch).await;
-                if matches!(written, Err(HistoryError::TooSlow(_))) {
-                    self.users_at_once = (self.users_at_once / 2).max(1);
-                }
-                written?;
-            }
+            middle::begin(&mut self.history, &projection, &mut self.users_at_once).await?;
         }
         if found.is_none() {
             // Where the history begins is told even if nothing comes after it.

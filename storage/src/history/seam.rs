@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use engine::core::ids::UserId;
 use engine::seam::Nanos;
 use sha2::{Digest, Sha256};
 
@@ -97,7 +98,8 @@ pub trait History {
     /// [`HistoryError::Unreachable`] or [`HistoryError::Foreign`].
     fn position(&mut self, place: LogIdentity) -> impl Future<Output = Result<Standing, HistoryError>>;
 
-    /// Writes a batch, and how far the log is with it, in one transaction.
+    /// Writes a batch, and how far the log is with it, in one transaction. A partial one ([`Batch::partial`]) takes the place of all
+    /// that is there of its users, and moves the log nowhere.
     ///
     /// # Errors
     /// [`HistoryError`]; after all but `Unreachable` and `TooSlow` nothing was written.
@@ -119,6 +121,19 @@ pub trait History {
         place: LogIdentity,
         after: Option<Reached>,
         refused: Reached,
+        why: &str,
+    ) -> impl Future<Output = Result<(), HistoryError>>;
+
+    /// Notes that a history which begins in the middle, at this place, begins without the rows of a user, and takes out what is
+    /// there of them.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        at: Reached,
+        user: UserId,
         why: &str,
     ) -> impl Future<Output = Result<(), HistoryError>>;
 }

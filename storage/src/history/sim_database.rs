@@ -29,6 +29,7 @@ struct Contents {
     /// The generations of which everything is here.
     complete: BTreeSet<u32>,
     refused: BTreeSet<(u32, u16, Lsn)>,
+    left_out: BTreeSet<UserId>,
 }
 
 /// What happens to the next write.
@@ -64,8 +65,25 @@ struct Inside {
 pub struct SimDatabase(Rc<RefCell<Inside>>);
 
 impl Contents {
+    /// Takes out what a history that begins in the middle has written of these users.
+    fn without(&mut self, users: &[UserId]) {
+        let whose = |table: Table| {
+            let name = if table == Table::Signals { "owner_id" } else { "user_id" };
+            table.columns().iter().position(|column| *column == name).expect("it has that column")
+        };
+        self.rows.retain(|(table, _), row| {
+            let (fields, _) = tuple::split(row).expect("rows are whole tuples");
+            !Table::OF_A_BEGINNING.contains(table)
+                || users.iter().all(|user| fields[whose(*table)] != Some(&user.0.to_be_bytes()[..]))
+        });
+    }
+
     /// Takes a batch, or says why not.
     fn take(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        let replaced = batch.replaced();
+        if !replaced.is_empty() {
+            self.without(&replaced);
+        }
         let mut next = Vec::new();
         for table in Table::ALL {
             let rows = &batch.tables[table.place()];
@@ -182,6 +200,12 @@ impl SimDatabase {
     #[must_use]
     pub fn refused(&self) -> Vec<Lsn> {
         self.0.borrow().primary.refused.iter().map(|(_, _, lsn)| *lsn).collect()
+    }
+
+    /// Users whose rows the history began without.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<UserId> {
+        self.0.borrow().primary.left_out.iter().copied().collect()
     }
 
     /// Rows of a table.
@@ -351,6 +375,25 @@ impl History for SimDatabase {
         // To the standby it comes as a batch without rows.
         let batch = Batch::new(place, after, refused);
         inside.behind.push_back(batch);
+        Ok(())
+    }
+
+    async fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        _: Reached,
+        user: UserId,
+        _: &str,
+    ) -> Result<(), HistoryError> {
+        let mut inside = self.0.borrow_mut();
+        inside.up()?;
+        let found = inside.primary.stands(place)?;
+        if found.is_some() {
+            return Err(moved(found, None));
+        }
+        // A standby that takes over before the beginning is whole begins anew.
+        inside.primary.without(&[user]);
+        inside.primary.left_out.insert(user);
         Ok(())
     }
 }

@@ -61,6 +61,10 @@ impl Table {
         Self::AuditTrail,
     ];
 
+    /// Those that a history which begins in the middle writes rows of that may not be among those of a later try.
+    pub const OF_A_BEGINNING: [Self; 6] =
+        [Self::Signals, Self::Receipts, Self::Orders, Self::Positions, Self::Entries, Self::Postings];
+
     /// Its place in [`Table::ALL`].
     #[must_use]
     pub const fn place(self) -> usize {

@@ -25,4 +25,5 @@ pub const MIGRATIONS: &[Migration] = crate::migrations![
     (2, "exchange_keys", "0002_exchange_keys.sql"),
     (3, "record_mark", "0003_record_mark.sql"),
     (4, "keys_by_user", "0004_keys_by_user.sql"),
+    (5, "refused_users", "0005_refused_users.sql"),
 ];

@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use engine::core::ids::UserId;
 use futures_util::SinkExt;
 use sha2::{Digest, Sha256};
 use tokio_postgres::error::SqlState;
@@ -316,6 +317,30 @@ async fn advance(
     Err(moved(standing(client, place, "").await?, after))
 }
 
+/// Statements that take out what a history that begins in the middle has written of these users: what is not written again by its
+/// key may be another state's. Their ids are literals, for a plan that goes by the keys.
+fn without(users: &[UserId]) -> String {
+    let ids: Vec<String> = users.iter().map(|user| user.0.cast_signed().to_string()).collect();
+    let whose = |table: Table| if table == Table::Signals { "owner_id" } else { "user_id" };
+    let statement = |table: Table| {
+        let (table, whose) = (table.name(), whose(table));
+        format!("DELETE FROM coinbitclub.{table} WHERE {whose} = ANY('{{{}}}');", ids.join(","))
+    };
+    Table::OF_A_BEGINNING.into_iter().map(statement).collect()
+}
+
+/// The statement that notes what is refused: a record, or a user's rows at the beginning behind it.
+fn note(place: LogIdentity, at: Reached, user: Option<UserId>, why: &str) -> String {
+    let (generation, shard, lsn) = (place.generation, place.shard, at.lsn);
+    let user = user.map_or(0, |user| user.0.cast_signed());
+    // A literal: quotes doubled, NUL is not in a message of the database.
+    let why = why.replace('\'', "''");
+    format!(
+        "INSERT INTO coinbitclub.refused_records (generation, shard, lsn, user_id, error) \
+         VALUES ({generation}, {shard}, {lsn}, {user}, '{why}') ON CONFLICT DO NOTHING"
+    )
+}
+
 /// A table of the connection's own for each table whose rows may be there already.
 fn staging() -> String {
     Table::ALL
@@ -394,6 +419,10 @@ impl History for Writer {
             let through = (!batch.partial).then_some(batch.through);
             writer
                 .transaction(batch.place, (batch.after, through), async |client| {
+                    let replaced = batch.replaced();
+                    if !replaced.is_empty() {
+                        client.batch_execute(&without(&replaced)).await?;
+                    }
                     for table in Table::ALL {
                         write_table(client, table, &batch.tables[table.place()]).await?;
                     }
@@ -433,17 +462,25 @@ impl History for Writer {
         refused: Reached,
         why: &str,
     ) -> Result<(), HistoryError> {
-        let (generation, shard, lsn) = (place.generation, place.shard, refused.lsn);
-        // A literal: quotes doubled, NUL is not in a message of the database.
-        let why = why.replace('\'', "''");
-        let text = format!(
-            "INSERT INTO coinbitclub.refused_records (generation, shard, lsn, error) \
-             VALUES ({generation}, {shard}, {lsn}, '{why}') ON CONFLICT DO NOTHING"
-        );
+        let text = note(place, refused, None, why);
         self.bounded(async |writer| {
             writer
                 .transaction(place, (after, Some(refused)), async |client| client.batch_execute(&text).await)
                 .await
+        })
+        .await
+    }
+
+    async fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        at: Reached,
+        user: UserId,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        let text = without(&[user]) + &note(place, at, Some(user), why);
+        self.bounded(async |writer| {
+            writer.transaction(place, (None, None), async |client| client.batch_execute(&text).await).await
         })
         .await
     }

@@ -109,6 +109,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A projector goes on after the database's place, whatever the record there is.",
     ),
     test(
+        "beginning_added_to_an_earlier_one",
+        ("storage", "history_tells_what_the_engine_holds", "that_is_made_again"),
+        "A history that begins in the middle leaves what an earlier try has written of its users.",
+    ),
+    test(
         "missing_block_not_seen",
         ("storage", "lib", "a_block_is_left_out_when_no_buffer_is_left"),
         "What the log hands over through memory is taken for all of it, though blocks were left out.",

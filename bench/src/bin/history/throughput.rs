@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_support::sys;
+use engine::core::ids::UserId;
 use engine::shard::runtime::HostClock;
 use storage::history::{Batch, History, HistoryError, Progress, Projector, Reached, Sizes, Standing};
 use storage::postgres::migrate::migrate;
@@ -49,6 +50,16 @@ impl History for Timed {
         why: &str,
     ) -> Result<(), HistoryError> {
         self.writer.pass_over(place, after, refused, why).await
+    }
+
+    async fn leave_out(
+        &mut self,
+        place: LogIdentity,
+        at: Reached,
+        user: UserId,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        self.writer.leave_out(place, at, user, why).await
     }
 }
 
