@@ -7,7 +7,7 @@ mod crash;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::server::recovery::recover_shard;
 use cluster::{Cluster, Node, may_mount};
@@ -255,6 +255,36 @@ fn a_foreign_transaction_that_is_left_open_holds_nothing_back() {
     runtime.block_on(foreign.batch_execute("ROLLBACK")).expect("it ends");
     assert!(counted(all) > before, "everything came meanwhile");
     assert!(server.stop().success(), "{}", place.logged());
+    let server = place.start(2);
+    wait_until("the database has everything", || missing(&server));
+    assert!(server.stop().success(), "{}", place.logged());
+    compare(&place, cluster.primary());
+}
+
+/// How long a server may take to end, less than anything of the database is waited for.
+const END_MAX: Duration = Duration::from_secs(20);
+
+/// The database freezes with a batch on its way: the server ends all the same, and the next one has everything in it once.
+#[test]
+fn a_stop_does_not_wait_for_a_database_that_is_frozen() {
+    let cluster = Cluster::start(0);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut place = Place::new(dir.path(), RULES);
+    place.arguments.extend(["--postgres-primary".to_owned(), cluster.primary().url_without_password()]);
+    let server = place.start(2);
+    let people = People::gather(&mut server.client());
+    wait_until("the database has everything", || missing(&server));
+    cluster.primary().pause();
+    // A record for each shard: both write.
+    for person in &people.traders {
+        let settings = subscription(0, &people.flood, 7);
+        post(&mut server.client(), "/api/subscriptions", &person.token, &settings, 200);
+    }
+    wait_until("it is behind", || missing(&server).is_none().then(|| "it is not".to_owned()));
+    let began = Instant::now();
+    assert!(server.stop().success(), "{}", place.logged());
+    assert!(began.elapsed() < END_MAX, "it took {:?}", began.elapsed());
+    cluster.primary().resume();
     let server = place.start(2);
     wait_until("the database has everything", || missing(&server));
     assert!(server.stop().success(), "{}", place.logged());

@@ -3,7 +3,7 @@
 //! **Runs on**: two threads of their own on the housekeeping CPU. A projector reads snapshots and logs with blocking calls,
 //! for seconds when it rebuilds its copy; reads are on the other thread so that none of them waits for that.
 //! **Never**: keeps a shard, or the start of the server, waiting: a database that is not there is tried again, and the logs keep
-//! what it misses.
+//! what it misses. Nor the end: what waits for a database is given up within [`LOOK`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use engine::seam::{Disk, Nanos};
 use engine::shard::runtime::HostClock;
+use futures_lite::future::or;
 use storage::history::{EndedLogs, Progress, Projector, Sizes, bring_all, run_all};
 use storage::postgres::migrate::migrate;
 use storage::postgres::replicas::{Readers, ReadersOptions};
@@ -48,7 +49,7 @@ pub fn write(
     progress: &[Arc<Progress>],
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
-    runtime()?.block_on(async {
+    let work = async {
         if !schema(primary, progress, stop).await {
             return;
         }
@@ -60,8 +61,21 @@ pub fn write(
             })
             .collect();
         run_all(&mut projectors, progress, stop).await;
-    });
+    };
+    let runtime = runtime()?;
+    // Whatever is dropped in its middle: where the database stands is asked at the next start.
+    runtime.block_on(or(work, stopped(stop)));
+    // A host's name that is still looked up is not waited for either.
+    runtime.shutdown_background();
     Ok(())
+}
+
+/// Waits for the end of the server. An answer of a database that is frozen or not reached may take a minute, another's migrations
+/// ten.
+async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_nanos(LOOK.0)).await;
+    }
 }
 
 /// Answers the shards' questions until `stop` is set.
@@ -69,10 +83,12 @@ pub fn write(
 /// # Errors
 /// The runtime could not be made.
 pub fn read(reading: Reading, stop: &AtomicBool) -> std::io::Result<()> {
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    runtime.block_on(async {
         let readers = Readers::new(reading.options);
         readers::run(&readers, reading.jobs, &reading.lines, stop).await;
     });
+    runtime.shutdown_background();
     Ok(())
 }
 
@@ -145,5 +161,35 @@ pub async fn shards_to_start<D: Disk, E>(
             );
             Ok(before)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Less than a connection may take.
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_database_that_never_answers_keeps_no_end_waiting() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = silent.local_addr().expect("it has one").port();
+        let target =
+            Target::parse(&format!("postgresql://somebody@127.0.0.1:{port}/x"), None).expect("a URL");
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ended, ends) = mpsc::channel();
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let progress = [Arc::new(Progress::default())];
+            ended.send(write(&target, Vec::new(), &progress, &told).is_ok()).expect("somebody waits");
+        });
+        let (_taken, _) = silent.accept().expect("it connects");
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(ends.recv_timeout(SOON), Ok(true), "it waits for the answer");
+        thread.join().expect("it did not panic");
     }
 }
