@@ -25,7 +25,7 @@ use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
-use storage::history::{Batch, History, Mark, Projector, Reached, Sizes, Table, Whose, tuple};
+use storage::history::{Batch, History, Mark, Progress, Projector, Reached, Sizes, Table, Whose, tuple};
 use storage::sim_disk::block_on;
 use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber, prune};
 
@@ -451,6 +451,7 @@ fn a_user_who_is_refused_at_the_beginning_is_left_out_alone() {
     let mut running = place.projector();
     drain(&place, &mut running);
     assert_eq!(place.database.left_out(), [poison]);
+    assert_eq!(place.progress.report().refused, 1);
     assert_eq!(place.database.users().len(), place.users().count() - 1);
     recharge(&mut place, 3);
     drain(&place, &mut running);
@@ -497,5 +498,15 @@ fn a_record_that_is_refused_is_passed_over_alone() {
     drain(&place, &mut running);
     assert_eq!(place.database.refused(), [Lsn(refused.unwrap() as u64 + 1)]);
     assert_eq!(place.progress.report().refused, 1);
+    // The next process counts on.
+    let (progress, stop) = (Progress::default(), AtomicBool::new(false));
+    progress.set_durable(place.log.durable());
+    let (disk, home) = (place.disk.clone(), place.home.clone());
+    let mut next = Projector::new(disk, home, place.database.clone(), Ticks::default(), place.sizes);
+    let mut next: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(next.run(&progress, &stop));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!((0..100).all(|_| next.as_mut().poll(&mut context).is_pending()));
+    assert_eq!(progress.report().refused, 1);
+    drop(next);
     assert_eq!(place.database.rows(Table::Users), place.users().count() - 1);
 }

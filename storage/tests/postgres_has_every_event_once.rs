@@ -466,6 +466,14 @@ fn through_what_operators_and_other_programs_do() {
             desk.work(50);
             desk.drained().await;
 
+            let other = |own: LogIdentity| LogIdentity { shard: ShardNumber(own.shard.0 + 1), ..own };
+            let own = *desk.logged.home.identity();
+            assert_eq!(desk.logged.progress.report().refused, 1);
+            let mut counted = Writer::new(target.clone());
+            assert_eq!((counted.refusals(own).await, counted.refusals(other(own)).await), (Ok(1), Ok(0)));
+            let next = LogIdentity { generation: Generation(own.generation.0 + 1), ..own };
+            assert_eq!((counted.refusals(next).await, counted.refusals(other(next)).await), (Ok(1), Ok(0)));
+
             // A directory of a generation that the database has nothing of, and has gone on from.
             let mut writer = Writer::new(target.clone());
             let earlier = LogIdentity { generation: Generation(0), ..*desk.logged.home.identity() };
@@ -567,6 +575,7 @@ fn through_a_beginning_in_the_middle_that_is_made_again() {
         let users = desk.logged.users().count() - 1;
         assert_eq!(primary.psql(there), users.to_string());
     });
+    assert_eq!(desk.logged.progress.report().refused, 1);
     let noted =
         primary.psql("SELECT user_id, error LIKE '%users_email_check%' FROM coinbitclub.refused_records");
     assert_eq!(noted, format!("{}|t", left_out.0.cast_signed()));

@@ -29,7 +29,7 @@ use net::wire::{ListenOptions, Listener, WireConfig, listen};
 use ringbuf::doorbell::{Ringer, doorbell};
 use ringbuf::mesh::{Port, mesh};
 use ringbuf::spsc::ring;
-use storage::history::EndedLogs;
+use storage::history::{EndedLogs, Fault};
 use storage::postgres::replicas::ReadersOptions;
 use storage::{DirectoryLock, ReadOnlyDisk, Salt, ShardHome};
 
@@ -357,7 +357,7 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
             let Some(history) = &gauges.history else { return };
             if let Err(error) = history::write(&primary, history_homes, &history.shards, &stop) {
                 let why = format!("the thread of the history could not begin: {error}");
-                history.shards.iter().for_each(|progress| progress.failed(&why));
+                history.shards.iter().for_each(|progress| progress.failed(Fault::Start, &why));
             }
         })?);
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use engine::seam::{Disk, Nanos};
 use engine::shard::runtime::HostClock;
 use futures_lite::future::or;
-use storage::history::{EndedLogs, Progress, Projector, Sizes, bring_all, run_all};
-use storage::postgres::migrate::migrate;
+use storage::history::{EndedLogs, Fault, Progress, Projector, Sizes, bring_all, run_all};
+use storage::postgres::migrate::{MigrateError, migrate};
 use storage::postgres::replicas::{Readers, ReadersOptions};
 use storage::postgres::target::Target;
 use storage::postgres::writer::Writer;
@@ -119,7 +119,13 @@ async fn schema(primary: &Target, progress: &[Arc<Progress>], stop: &AtomicBool)
                 tracing::info!(places = ?primary.places(), applied = migrated.applied, "the database's schema is up to date");
                 return true;
             }
-            Err(why) => progress.iter().for_each(|progress| progress.failed(&why.to_string())),
+            Err(why) => {
+                let fault = match why {
+                    MigrateError::Connect(_) | MigrateError::Database(_) => Fault::Unreachable,
+                    _ => Fault::Schema,
+                };
+                progress.iter().for_each(|progress| progress.failed(fault, &why.to_string()));
+            }
         }
         let mut waited = Nanos(0);
         while waited < TRY_AGAIN && !stop.load(Ordering::Relaxed) {

@@ -10,7 +10,7 @@ use engine::shard::lanes::Lane;
 use engine::shard::limits::LANE_CAPACITY;
 use engine::shard::metrics::Counters;
 use serde_json::{Map, Value, json};
-use storage::history::ProgressReport;
+use storage::history::{Fault, ProgressReport};
 
 use super::flows::GatherFlow;
 use super::gauges::{Gauges, HistoryGauges, Latencies, QUANTILES};
@@ -120,7 +120,8 @@ fn history_json(source: &Source<'_>) -> Value {
                 "batches": report.batches,
                 "failures": report.failures,
                 "refused_records": report.refused,
-                "failing": report.failing,
+                // Whoever asks has shown no session: no host, no statement, no row.
+                "failing": report.fault.map(Fault::as_str),
             })
         })
         .collect();
@@ -289,7 +290,7 @@ fn write_history(out: &mut Vec<u8>, history: &HistoryGauges) -> std::io::Result<
         ("history_failures_total", "counter", |r| r.failures),
         ("history_refused_records_total", "counter", |r| r.refused),
         ("history_relayed_records_total", "counter", |r| r.relayed),
-        ("history_failing", "gauge", |r| u64::from(r.failing.is_some())),
+        ("history_failing", "gauge", |r| u64::from(r.fault.is_some())),
     ];
     let reports: Vec<_> = history.shards.iter().map(|progress| progress.report()).collect();
     for (name, kind, value) in rows {

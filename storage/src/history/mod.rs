@@ -22,7 +22,7 @@ pub use batch::{Batch, TableRows};
 pub use bring_all::{bring_all, last_record, run_all};
 pub use ended_logs::EndedLogs;
 pub use month::Month;
-pub use progress::{FAR_BEHIND, KEPT, Progress, ProgressReport, Whose};
+pub use progress::{FAR_BEHIND, Fault, KEPT, Progress, ProgressReport, Whose};
 pub use projection::Projection;
 pub use projector::{Projector, Sizes};
 pub use seam::{History, HistoryError, Mark, Pause, Reached, Standing};

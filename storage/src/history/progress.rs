@@ -32,6 +32,44 @@ pub enum Whose {
     Another,
 }
 
+/// What fails, as a word that anybody may read: hosts, statements and rows are in the log only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The database is not there, or busy, full or read-only.
+    Unreachable,
+    /// It takes longer than it may.
+    TooSlow,
+    /// It stands elsewhere than it did.
+    Moved,
+    /// It holds another history.
+    AnotherHistory,
+    /// It refuses a row, which is looked for.
+    Refused,
+    /// The log, or a snapshot, cannot be read.
+    Log,
+    /// Its schema cannot be brought up to date.
+    Schema,
+    /// The thread could not begin.
+    Start,
+}
+
+impl Fault {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TooSlow => "too_slow",
+            Self::Moved => "moved",
+            Self::AnotherHistory => "another_history",
+            Self::Refused => "refused",
+            Self::Log => "log_unreadable",
+            Self::Schema => "schema",
+            Self::Start => "not_started",
+        }
+    }
+}
+
 /// See the module's head.
 #[derive(Default)]
 pub struct Progress {
@@ -46,7 +84,7 @@ pub struct Progress {
     batches: AtomicU64,
     failures: AtomicU64,
     refused: AtomicU64,
-    failing: Mutex<Option<String>>,
+    failing: Mutex<Option<(Fault, String)>>,
     /// Where the database stood, and when.
     samples: Mutex<VecDeque<(Nanos, Lsn)>>,
     /// The ends of the way from the log to the projector, until each is taken.
@@ -76,11 +114,13 @@ pub struct ProgressReport {
     pub batches: u64,
     /// Failures so far.
     pub failures: u64,
-    /// Records passed over.
+    /// Records of these logs that were passed over, and users that their history began without.
     pub refused: u64,
     /// Records that came through memory and were not read from the log's files.
     pub relayed: u64,
-    /// What fails now; none while it works.
+    /// What fails now, in a word; none while it works.
+    pub fault: Option<Fault>,
+    /// The same in all its words, which name hosts and rows: for the log, and for whoever runs the server.
     pub failing: Option<String>,
 }
 
@@ -183,6 +223,7 @@ impl Progress {
     pub fn report(&self) -> ProgressReport {
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (fault, failing) = failing.unzip();
         ProgressReport {
             durable: self.durable(),
             projected: self.projected(),
@@ -192,19 +233,23 @@ impl Progress {
             failures: load(&self.failures),
             refused: load(&self.refused),
             relayed: load(&self.relayed),
+            fault,
             failing,
         }
     }
 
-    fn set_failing(&self, failing: Option<&str>) {
+    fn set_failing(&self, failing: Option<(Fault, &str)>) {
         let mut place = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match (place.as_deref(), failing) {
-            (None, Some(why)) => tracing::warn!(why, "history is not written; the log keeps it"),
-            (Some(_), None) => tracing::info!("history is written again"),
+        let before = place.as_ref().map(|(fault, _)| *fault);
+        match failing {
+            Some((fault, why)) if before != Some(fault) => {
+                tracing::warn!(fault = fault.as_str(), why, "history is not written; the log keeps it");
+            }
+            None if before.is_some() => tracing::info!("history is written again"),
             _ => {}
         }
-        if place.as_deref() != failing {
-            *place = failing.map(str::to_owned);
+        if place.as_ref().map(|(fault, why)| (*fault, why.as_str())) != failing {
+            *place = failing.map(|(fault, why)| (fault, why.to_owned()));
         }
     }
 
@@ -215,10 +260,15 @@ impl Progress {
         self.sample(now, found);
     }
 
-    /// Something does not work; what, for people.
-    pub fn failed(&self, why: &str) {
+    /// Something does not work; what, in a word and in all of them.
+    pub fn failed(&self, fault: Fault, why: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.set_failing(Some(why));
+        self.set_failing(Some((fault, why)));
+    }
+
+    /// So many records and users are noted in the database as refused.
+    pub(super) fn set_refused(&self, noted: u64) {
+        self.refused.store(noted, Ordering::Relaxed);
     }
 
     pub(super) fn written(&self, batch: &Batch, now: Nanos) {
@@ -244,7 +294,7 @@ mod tests {
         let progress = Progress::default();
         progress.set_durable(Lsn(10));
         assert!(!progress.is_left_behind(), "the last few are always on their way");
-        progress.failed("it is down");
+        progress.failed(Fault::Unreachable, "it is down");
         assert!(progress.is_left_behind());
         progress.stands(Some(Lsn(10)), Nanos(0));
         assert!(!progress.is_left_behind(), "nothing waits");

@@ -18,7 +18,7 @@ use futures_lite::future::{yield_now, zip};
 
 use super::batch::Batch;
 use super::middle;
-use super::progress::{Progress, Whose};
+use super::progress::{Fault, Progress, Whose};
 use super::projection::Projection;
 use super::seam::{History, HistoryError, Mark, Pause, Reached, Standing};
 use crate::error::StorageError;
@@ -96,10 +96,18 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the database holds what this log is not known to have told.
-    fn is_another_history(&self) -> bool {
-        let foreign = matches!(self, Self::History(HistoryError::Foreign(_)));
-        foreign || matches!(self, Self::Ahead { .. } | Self::OtherHistory(_) | Self::NotToBeTold(_))
+    fn fault(&self) -> Fault {
+        match self {
+            Self::History(HistoryError::Unreachable(_)) => Fault::Unreachable,
+            Self::History(HistoryError::TooSlow(_)) => Fault::TooSlow,
+            Self::History(HistoryError::Moved { .. }) => Fault::Moved,
+            Self::History(HistoryError::Refused(_)) => Fault::Refused,
+            Self::Log(_) | Self::Record { .. } => Fault::Log,
+            Self::History(HistoryError::Foreign(_))
+            | Self::Ahead { .. }
+            | Self::OtherHistory(_)
+            | Self::NotToBeTold(_) => Fault::AnotherHistory,
+        }
     }
 }
 
@@ -155,8 +163,8 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         }
         while !stop.load(Ordering::Relaxed) {
             let Err(trouble) = self.work(progress, stop).await else { return };
-            progress.failed(&trouble.to_string());
-            if trouble.is_another_history() {
+            progress.failed(trouble.fault(), &trouble.to_string());
+            if trouble.fault() == Fault::AnotherHistory {
                 progress.set_whose(Whose::Another);
             }
             if !matches!(trouble, Trouble::History(_)) {
@@ -200,7 +208,12 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         progress.set_whose(Whose::Ours);
         progress.stands(found.record().map(|reached| reached.lsn), self.pause.now());
         if self.projection.is_none() {
+            progress.set_refused(self.history.refusals(self.place()).await?);
             self.rebuild(found).await?;
+            if found == Standing::Nothing {
+                // Of its beginning.
+                progress.set_refused(self.history.refusals(self.place()).await?);
+            }
         }
         self.follow(progress, stop).await
     }

@@ -124,6 +124,12 @@ pub trait History {
         why: &str,
     ) -> impl Future<Output = Result<(), HistoryError>>;
 
+    /// How many records and users are noted as refused of this log; those of earlier generations count for the first shard.
+    ///
+    /// # Errors
+    /// [`HistoryError::Unreachable`].
+    fn refusals(&mut self, place: LogIdentity) -> impl Future<Output = Result<u64, HistoryError>>;
+
     /// Notes that a history which begins in the middle, at this place, begins without the rows of a user, and takes out what is
     /// there of them.
     ///

@@ -126,9 +126,10 @@ impl Contents {
     fn stands(&self, place: LogIdentity) -> Result<Option<Reached>, HistoryError> {
         match self.progress.get(&(place.generation.0, place.shard.0)) {
             Some((_, salt)) if *salt != place.salt.0 => Err(HistoryError::Foreign("another salt".to_owned())),
-            None if self.progress.iter().any(|((of, _), (_, salt))| {
-                *of == place.generation.0 && *salt != place.salt.0
-            }) =>
+            None if self
+                .progress
+                .iter()
+                .any(|((of, _), (_, salt))| *of == place.generation.0 && *salt != place.salt.0) =>
             {
                 Err(HistoryError::Foreign("another salt beside it".to_owned()))
             }
@@ -376,6 +377,16 @@ impl History for SimDatabase {
         let batch = Batch::new(place, after, refused);
         inside.behind.push_back(batch);
         Ok(())
+    }
+
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        let inside = self.0.borrow();
+        inside.up()?;
+        let (own, is_first) = ((place.generation.0, place.shard.0), place.shard.0 == 0);
+        let of = |place: (u32, u16)| place == own || place.0 < own.0 && is_first;
+        let records =
+            inside.primary.refused.iter().filter(|(generation, shard, _)| of((*generation, *shard)));
+        Ok((records.count() + inside.primary.left_out.len()) as u64)
     }
 
     async fn leave_out(

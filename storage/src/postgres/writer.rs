@@ -471,6 +471,23 @@ impl History for Writer {
         .await
     }
 
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        let (generation, shard) = (place.generation, place.shard);
+        let question = format!(
+            "SELECT count(*) FROM coinbitclub.refused_records WHERE generation = {generation} AND shard = {shard} \
+             OR generation < {generation} AND {shard} = 0"
+        );
+        self.bounded(async |writer| {
+            let answer = writer.client().await?.simple_query(&question).await.map_err(meaning)?;
+            let count = answer.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+                _ => None,
+            });
+            count.ok_or_else(|| HistoryError::Unreachable("a count that is none".to_owned()))
+        })
+        .await
+    }
+
     async fn leave_out(
         &mut self,
         place: LogIdentity,

@@ -52,6 +52,10 @@ impl History for Timed {
         self.writer.pass_over(place, after, refused, why).await
     }
 
+    async fn refusals(&mut self, place: LogIdentity) -> Result<u64, HistoryError> {
+        self.writer.refusals(place).await
+    }
+
     async fn leave_out(
         &mut self,
         place: LogIdentity,
