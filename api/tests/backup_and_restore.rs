@@ -269,3 +269,49 @@ fn a_backup_with_another_byte_is_refused_and_a_point_in_time_is_kept() {
     let said = done(&restore(&from, &data, &["--at", at]));
     assert!(said.contains(&format!("shard 0 to record {last} of {at}")), "{said}");
 }
+
+/// The unit's line before the backup, as systemd would give it to the shell, for another directory.
+fn before_the_hourly_one(backups: &Path) -> String {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd/coinbitclub-backup.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit");
+    let line =
+        unit.lines().find_map(|line| line.strip_prefix("ExecStartPre=/bin/sh -c '")).expect("it is there");
+    let line = line.strip_suffix('\'').expect("a quote").replace("$$", "$").replace("%%", "%");
+    line.replace("/var/backups/coinbitclub", &backups.display().to_string())
+}
+
+#[test]
+fn what_a_failed_backup_left_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path(), RULES);
+    assert!(place.start(2).stop().success());
+    let backups = dir.path().join("backups");
+    let left = |name: &str| {
+        for ending in ["incomplete", "verify"] {
+            let half = backups.join(format!("{name}.{ending}/gen-00000009"));
+            std::fs::create_dir_all(&half).expect("a directory");
+            std::fs::write(half.join("half"), "of a file").expect("a file");
+        }
+        backups.join(format!("{name}.incomplete"))
+    };
+    // One of the same name that is written to, and then was.
+    let (to, work) = (backups.join("first"), left("first"));
+    let held = std::fs::File::open(&work).expect("a directory");
+    held.lock().expect("it is free");
+    assert!(refused(&backup(&place, &to)).contains("another backup is writing to it"));
+    assert!(work.join("gen-00000009/half").exists(), "nothing of it was touched");
+    drop(held);
+    done(&backup(&place, &to));
+    assert!(!work.exists() && !backups.join("first.verify").exists() && !to.join("gen-00000009").exists());
+    done(&restore(&to, &dir.path().join("restored"), &[]));
+
+    // The hourly one has another name each time.
+    let (busy, dead) = (left("busy"), left("dead"));
+    let held = std::fs::File::open(&busy).expect("a directory");
+    held.lock().expect("it is free");
+    let ran = Command::new("/bin/sh").arg("-c").arg(before_the_hourly_one(&backups)).status();
+    assert!(ran.expect("a shell").success());
+    assert!(busy.exists() && backups.join("busy.verify").exists(), "it is written to");
+    assert!(!dead.exists() && !backups.join("dead.verify").exists(), "nobody writes to it");
+    assert!(to.join("MANIFEST.json").exists(), "a backup stays");
+}

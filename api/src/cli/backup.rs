@@ -6,7 +6,8 @@
 //! backup, and is named `….incomplete` until it has.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -229,8 +230,12 @@ async fn run(
     if !args.no_verify {
         let found = states(&disk, &work).await?;
         let scratch = beside(&args.to, ".verify");
-        std::fs::create_dir(&scratch)
-            .map_err(|error| format!("{}: {error}: remove what is there", scratch.display()))?;
+        let wrong = |error: std::io::Error| format!("{}: {error}", scratch.display());
+        if scratch.exists() {
+            // Of one that was killed: whoever is at work has the lock.
+            std::fs::remove_dir_all(&scratch).map_err(wrong)?;
+        }
+        std::fs::create_dir(&scratch).map_err(wrong)?;
         let again = restored_states(&disk, &work, &scratch).await;
         std::fs::remove_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
         let again = again?;
@@ -283,6 +288,38 @@ async fn restored_states(
     states(disk, scratch).await
 }
 
+/// Makes the directory that is written to, and locks it for as long as the file is open. What a failed backup has left in one of the
+/// same name is removed.
+fn claim(work: &Path) -> Result<File, String> {
+    let wrong = |error: std::io::Error| format!("{}: {error}", work.display());
+    let busy = || format!("{}: another backup is writing to it", work.display());
+    let is_new = match std::fs::create_dir(work) {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(wrong(error)),
+    };
+    let directory = File::open(work).map_err(wrong)?;
+    match directory.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy()),
+        // Where directories cannot be locked (NFS), nobody knows whether one that was there is written to.
+        Err(TryLockError::Error(_)) if is_new => return Ok(directory),
+        Err(TryLockError::Error(error)) => return Err(format!("{}: remove it", wrong(error))),
+    }
+    // Between the two it may have been finished and named: what is locked then is a backup.
+    let place = |found: &Metadata| (found.dev(), found.ino());
+    let locked = directory.metadata().map_err(wrong)?;
+    if !std::fs::metadata(work).is_ok_and(|there| place(&there) == place(&locked)) {
+        return Err(busy());
+    }
+    for entry in std::fs::read_dir(work).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
+            .map_err(wrong)?;
+    }
+    Ok(directory)
+}
+
 /// Takes a backup.
 ///
 /// # Errors
@@ -291,9 +328,7 @@ pub fn backup(args: &BackupArgs) -> Result<(), String> {
     must_be_empty(&args.to)?;
     let work = beside(&args.to, ".incomplete");
     std::fs::create_dir_all(work.parent().unwrap_or(Path::new("."))).map_err(|error| error.to_string())?;
-    std::fs::create_dir(&work).map_err(|error| {
-        format!("{}: {error}: another backup is writing to it or has failed: remove it then", work.display())
-    })?;
+    let _claim = claim(&work)?;
     // The files of all shards are held open at once.
     let _ = tuning::raise_soft_limits();
     let (body_args, body_work) = (args.clone(), work.clone());
@@ -302,7 +337,10 @@ pub fn backup(args: &BackupArgs) -> Result<(), String> {
         run(source, disk, body_args, body_work).await
     });
     let manifest = result.and_then(|manifest| name(&work, &args.to).map(|()| manifest)).map_err(|error| {
-        format!("no backup was made: {error}. What was written is in {}: remove it", work.display())
+        format!(
+            "no backup was made: {error}. What was written is in {}; the next try takes its place",
+            work.display()
+        )
     })?;
     let bytes: u64 = manifest.every_file().map(|file| file.bytes).sum();
     println!(

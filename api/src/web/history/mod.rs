@@ -145,7 +145,9 @@ fn cursor(text: &str) -> Option<(i64, String)> {
     // Clients encode the colon, or do not.
     let text = decode_query(text).ok()?;
     let (place, separator) = text.char_indices().find(|(_, c)| ['-', '~'].contains(c))?;
-    let (time, id) = (text[..place].parse().ok()?, &text[place + 1..]);
+    // What the database's instants can hold is less than what the number can.
+    let time = text[..place].parse().ok().filter(|time| (0..=END_MICROS).contains(time))?;
+    let id = &text[place + 1..];
     let id = match separator {
         '~' => String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(id).ok()?).ok()?,
         _ => Some(id).filter(|id| is_plain(id))?.to_owned(),
@@ -389,6 +391,8 @@ mod tests {
             ("from=-1", "from: microseconds"),
             ("cursor=5", "cursor:"),
             ("cursor=5-a'b", "cursor:"),
+            ("cursor=9223372036854775807-x", "cursor:"),
+            ("cursor=253402300799000001-x", "cursor:"),
             ("position=1.2", "position:"),
             ("format=xml", "format:"),
             ("signal=x", "a parameter that is not known here"),
