@@ -219,7 +219,8 @@ fn a_promoted_replica_without_the_tail_gets_everything() {
     assert_ne!(replica.psql("SELECT count(*) FROM coinbitclub.fills"), "0", "and trade");
 }
 
-/// Somebody else's transaction that is left open, with its snapshot, while everything is written: nothing waits for it.
+/// Somebody else's transaction that is left open, with its snapshot, while everything is written: nothing waits for it. Where it holds
+/// a table, the history waits and nobody else.
 #[test]
 fn a_foreign_transaction_that_is_left_open_holds_nothing_back() {
     let cluster = Cluster::start(0);
@@ -258,6 +259,35 @@ fn a_foreign_transaction_that_is_left_open_holds_nothing_back() {
     assert_eq!(counted(all), before, "it still sees what was there when it began");
     runtime.block_on(foreign.batch_execute("ROLLBACK")).expect("it ends");
     assert!(counted(all) > before, "everything came meanwhile");
+
+    // A table is locked as an operator's ALTER TABLE does it: what is decided goes on, what waits is shown, also after a restart.
+    let lock = "BEGIN; LOCK TABLE coinbitclub.orders IN ACCESS EXCLUSIVE MODE";
+    runtime.block_on(foreign.batch_execute(lock)).expect("it is locked");
+    let sum = |server: &Server, name: &str| -> u64 {
+        let status = get(&mut server.client(), "/api/enterprise/status", "");
+        list(&status["history"], "shards").iter().map(|shard| shard[name].as_u64().expect("a number")).sum()
+    };
+    let durable = sum(&server, "durable_lsn");
+    let promises = Mutex::new(Promises::default());
+    let load = Load { people: &people, promises: &promises, address: server.address, round: 1, seed: 8 };
+    let mut server = server;
+    load.run(|| {
+        wait_until("orders are acknowledged", || {
+            let count = promises.lock().expect("nobody failed").count;
+            (count < 150).then(|| count.to_string())
+        });
+        wait_until("the status shows what waits", || {
+            let behind = sum(&server, "behind_records");
+            (behind < 100).then(|| behind.to_string())
+        });
+        assert!(sum(&server, "durable_lsn") >= durable + 100);
+        server.kill();
+    });
+    let server = place.start(2);
+    settle(&mut server.client(), &people.traders);
+    assert!(sum(&server, "behind_records") > 0, "it waits still");
+    runtime.block_on(foreign.batch_execute("ROLLBACK")).expect("it ends");
+    wait_until("the database has everything", || missing(&server));
     assert!(server.stop().success(), "{}", place.logged());
     let server = place.start(2);
     wait_until("the database has everything", || missing(&server));
