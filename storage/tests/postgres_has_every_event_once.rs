@@ -522,6 +522,8 @@ fn through_a_beginning_in_the_middle_that_is_made_again() {
     desk.work(100);
     for n in 0..150 {
         desk.logged.world.desk.sign_up(&format!("filler{n}@example.com"), "UTC");
+        // Each a block of its own, so that there is more than a segment.
+        desk.logged.commit();
     }
     let left_out = desk.logged.world.desk.sign_up("left-out@example.com", "UTC");
     let cut = |desk: &mut Desk| {
