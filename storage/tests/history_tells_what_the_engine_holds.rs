@@ -17,6 +17,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
+use desk::{Desk, LONG, money, price, quantity};
+use engine::core::ids::Leg;
+use engine::core::order::{Fill, Liquidity, Told, VenueReason, VenueReport};
+use engine::core::position::Order;
+use engine::core::rules::{MINUTE, Settings};
+use engine::core::user::ORDER_HISTORY_MAX;
 use engine::seam::Nanos;
 use futures_lite::future::yield_now;
 use projecting::Logged;
@@ -305,6 +311,47 @@ fn a_database_that_is_too_slow_for_a_batch_gets_smaller_ones() {
         place.commit();
         turns(&mut running, 100);
     }
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+}
+
+/// An order is one row, also when it fills after the state has forgotten it: then with all that was filled of it before.
+#[test]
+fn a_forgotten_entry_that_fills_is_the_row_that_it_was() {
+    let mut place = Place::new(7);
+    let mut running = place.projector();
+    let desk = &mut place.world.desk;
+    desk.rules.cooldown = 0;
+    let user = desk.trader("late@example.com", "10000", Settings::default());
+    desk.send(LONG, "BTCUSDT");
+    let entry = desk.order(user, Leg::Entry).new;
+    desk.venue_fills(entry.id, "20000", "0.3", false);
+    desk.venue_cancels(entry.id, VenueReason::Liquidity);
+    let ended = |desk: &Desk| desk.user(user).final_orders.iter().find(|o| o.new.id == entry.id).copied();
+    let Order { decided_at, filled, notional, fees, .. } = ended(desk).unwrap();
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    desk.exit(user, "20000");
+    for _ in 0..ORDER_HISTORY_MAX {
+        desk.wait(MINUTE);
+        desk.send(LONG, "ETHUSDT");
+        let id = desk.order(user, Leg::Entry).new.id;
+        desk.venue_rejects(id, VenueReason::Margin);
+    }
+    assert_eq!(ended(desk), None);
+    place.commit();
+    drain(&place, &mut running);
+    let fill = Fill {
+        number: 2,
+        price: price("20000"),
+        quantity: quantity("0.2"),
+        fee: money("0.1"),
+        liquidity: Liquidity::Taker,
+        venue_at: place.world.desk.now,
+    };
+    let before = Told { decided_at, filled, notional, fees };
+    place.world.desk.report(VenueReport::LateEntry { order: entry, before, fill });
+    assert_eq!(ended(&place.world.desk).unwrap().filled, quantity("0.5"));
+    place.commit();
     drain(&place, &mut running);
     place.database.compare(place.users()).unwrap();
 }
