@@ -11,6 +11,7 @@ mod steps;
 #[path = "../../engine/tests/desk/world.rs"]
 mod world;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -29,7 +30,9 @@ use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
-use storage::history::{Batch, History, Mark, Projector, Reached, Sizes, Table, tuple};
+use storage::history::{
+    Batch, History, HistoryError, Mark, Projector, ROW_BYTES_MAX, Reached, Sizes, Standing, Table, tuple,
+};
 use storage::sim_disk::block_on;
 use storage::{Generation, LogIdentity, Lsn, prune};
 
@@ -95,6 +98,7 @@ impl Place {
         let sizes = Sizes {
             records_max,
             bytes_max: 1 << 20,
+            row_bytes_max: 1 << 20,
             linger: Nanos::from_millis(20),
             idle: Nanos::from_millis(5),
         };
@@ -313,6 +317,56 @@ fn a_database_that_is_too_slow_for_a_batch_gets_smaller_ones() {
     }
     drain(&place, &mut running);
     place.database.compare(place.users()).unwrap();
+}
+
+/// A database that notes how large the largest batch was.
+#[derive(Clone)]
+struct Weighed(SimDatabase, Rc<Cell<usize>>);
+
+impl History for Weighed {
+    async fn position(&mut self, place: LogIdentity) -> Result<Standing, HistoryError> {
+        self.0.position(place).await
+    }
+    async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        self.1.set(self.1.get().max(batch.row_bytes()));
+        self.0.write(batch).await
+    }
+    async fn complete(&mut self, ends: &[(LogIdentity, Lsn)]) -> Result<(), HistoryError> {
+        self.0.complete(ends).await
+    }
+    async fn pass_over(
+        &mut self,
+        place: LogIdentity,
+        after: Option<Reached>,
+        refused: Reached,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        self.0.pass_over(place, after, refused, why).await
+    }
+}
+
+/// What piles up while the database is away takes the memory that it may, and not what its records would make of it.
+#[test]
+fn a_batch_is_bounded_by_the_bytes_of_its_rows() {
+    let mut place = Place::new(10_000);
+    for n in 0..2_000 {
+        place.world.desk.sign_up(&format!("early{n}@example.com"), "UTC");
+    }
+    place.commit();
+    place.sizes.row_bytes_max = 20_000;
+    let weighed = Weighed(place.database.clone(), Rc::default());
+    let largest = Rc::clone(&weighed.1);
+    let (disk, home, sizes) = (place.disk.clone(), place.home.clone(), place.sizes);
+    let (progress, stop) = (Rc::clone(&place.progress), Rc::clone(&place.stop));
+    let mut running: Running = Box::pin(async move {
+        Projector::new(disk, home, weighed, Ticks::default(), sizes).run(&progress, &stop).await;
+    });
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+    // One step of 128 records goes over it: a user and a line of the audit trail each.
+    assert!((20_000..20_000 + 128 * 500).contains(&largest.get()), "{}", largest.get());
+    let of_all = |shards: usize| 2 * shards * Sizes::of_each(shards).row_bytes_max;
+    assert!((1..=128).all(|shards| of_all(shards) <= ROW_BYTES_MAX), "one total for all shards");
 }
 
 /// An order is one row, also when it fills after the state has forgotten it: then with all that was filled of it before.
