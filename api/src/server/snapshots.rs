@@ -172,7 +172,7 @@ impl<D: Disk> Snapshots<D> {
                 let position = log.position();
                 let (disk, home, previous) = (self.disk.clone(), self.home.clone(), self.last.clone());
                 let mut base = self.base.clone();
-                let hold = self.history.as_ref().map_or(Lsn(u64::MAX), |history| history.hold(now.mono));
+                let hold = self.history.as_ref().map_or(Lsn(u64::MAX), |history| history.hold());
                 self.spawn(runtime, notify, async move {
                     match writer.finish(shows, position).await {
                         Ok(taken) => {

@@ -169,6 +169,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
         while !stop.load(Ordering::Relaxed) {
             let Err(trouble) = self.work(progress, stop).await else { return };
             progress.failed(&trouble.to_string());
+            progress.passes(self.pause.now());
             if !matches!(trouble, Trouble::History(_)) {
                 // Where the follower stands after damage is not where it belongs once that is mended.
                 (self.projection, self.pending) = (None, None);
