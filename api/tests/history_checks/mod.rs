@@ -3,6 +3,7 @@
 mod days;
 mod exports;
 mod from_the_state;
+mod old_receipts;
 mod reads_wait_for_no_rebuild;
 
 use serde_json::Value;

@@ -24,7 +24,7 @@ use storage::postgres::replicas::Token;
 
 use super::{Desk, Http, Pending, render};
 use crate::reads::{Found, Question};
-use crate::server::readers::{HistoryAnswer, HistoryJob, Part, StreamSlot};
+use crate::server::readers::{Asked, HistoryAnswer, HistoryJob, Part, StreamSlot};
 use crate::web::history::{HistoryPage, HistoryQuestion, PositionText, StreamPage};
 
 /// A client that takes no piece of a stream for so long has its connection ended: less than 64 KiB a minute is no reading.
@@ -120,7 +120,8 @@ impl<E: Entropy> Desk<E> {
             flow.step = Step::Database;
             let question = flow.question.clone();
             let reply = self.keep(Pending::History(flow));
-            let job = HistoryJob { shard: self.shard, key: reply.0, question, part: Part::Page };
+            let asked = Asked::History(question, Part::Page);
+            let job = HistoryJob { shard: self.shard, key: reply.0, asked };
             if !readers.ask(job)
                 && let Some(Pending::History(flow)) = self.take(reply)
             {
@@ -172,6 +173,7 @@ impl<E: Entropy> Desk<E> {
                 }
             }
             (Some(Pending::Stream(flow)), Err(why)) => self.stream_fails(*flow, why, wire),
+            (Some(Pending::Receipt(flow)), read) => self.receipt_read(*flow, read, wire),
             _ => {}
         }
     }
@@ -199,7 +201,7 @@ impl<E: Entropy> Desk<E> {
         };
         let reply = self.keep(Pending::Stream(flow));
         let part = Part::Stream { first, log: (token.generation, token.shard) };
-        let job = HistoryJob { shard: self.shard, key: reply.0, question, part };
+        let job = HistoryJob { shard: self.shard, key: reply.0, asked: Asked::History(question, part) };
         if !readers.ask(job)
             && let Some(Pending::Stream(flow)) = self.take(reply)
         {
