@@ -5,6 +5,7 @@ mod exports;
 mod from_the_state;
 mod old_receipts;
 mod reads_wait_for_no_rebuild;
+mod statements;
 
 use serde_json::Value;
 

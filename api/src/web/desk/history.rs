@@ -92,13 +92,16 @@ impl<E: Entropy> Desk<E> {
     /// The shard has answered: the session is valid, or the state's part is there.
     pub(super) fn history_step(
         &mut self,
-        flow: Box<HistoryFlow>,
+        mut flow: Box<HistoryFlow>,
         answer: Answer<Found>,
         wire: &mut impl Wire,
     ) {
         let http = flow.http;
         match (answer, &flow.step) {
-            (Answer::Read(Found::Known), _) => self.ask_database(flow, wire),
+            (Answer::Read(Found::Known(zone)), _) => {
+                flow.question.in_zone(&zone);
+                self.ask_database(flow, wire);
+            }
             (Answer::Read(Found::History(Some(rows))), _) => {
                 let page = rows.page(flow.question.csv);
                 self.history_page(http, &page, wire);
