@@ -98,8 +98,8 @@ pub enum Found {
     Digests(Vec<(UserId, [u8; 32])>, Option<u32>),
     /// Sums, and the next place.
     Audit(Box<Audit>, Option<u32>),
-    /// There is such a user.
-    Known,
+    /// There is such a user, in this time zone.
+    Known(Box<str>),
     /// A part of a history, where the state keeps what is asked for.
     History(Option<Box<HistoryRows>>),
 }
@@ -256,7 +256,10 @@ impl Reads for ServerReads {
                 users.iter().for_each(|user| audit.add_user(user));
                 Found::Audit(Box::new(audit), next)
             }
-            Question::Known(user) => state.by_id(user).map_or(Found::Nothing, |_| Found::Known),
+            Question::Known(user) => match state.by_id(user) {
+                Some(user) => Found::Known(user.zone.as_str().into()),
+                None => Found::Nothing,
+            },
             Question::History { question, database } => match state.by_id(question.user) {
                 Some(user) => Found::History(question.from_memory(user, database).map(Box::new)),
                 None => Found::Nothing,

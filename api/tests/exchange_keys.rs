@@ -429,6 +429,73 @@ fn a_wrong_master_key_ends_the_start_with_what_to_do() {
     start_with(Some(MasterKeys::one(master(2))), false).expect("starts").stop().expect("ends");
 }
 
+/// A backup says which master keys the exchange keys in it need, and never one itself; a restore with another one writes nothing.
+#[test]
+fn a_backup_says_which_master_key_it_needs_and_a_restore_wants_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (data, copy, again) = (dir.path().join("data"), dir.path().join("copy"), dir.path().join("again"));
+    let server = start(&data, 2);
+    let mut client = client(&server);
+    for (name, venue) in
+        [("ana", ("bybit", "mainnet")), ("bea", ("bybit", "mainnet")), ("cleo", ("binance", "testnet"))]
+    {
+        let person = sign_up(&mut client, &format!("{name}@backup.example.com"));
+        let body = account(venue.0, venue.1, &key(&format!("nameOfKey-{name}"), "secret"));
+        assert_eq!(send(&mut client, "POST", "/api/accounts", &person.token, &body).status, 201);
+    }
+    server.stop().expect("ends");
+    let run = |arguments: &[&str], paths: &[(&str, &Path)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
+        command.args(arguments).env_remove("COINBITCLUB_MASTER_KEY").env_remove("CREDENTIALS_DIRECTORY");
+        for (name, path) in paths {
+            command.arg(name).arg(path);
+        }
+        let ended = command.output().expect("runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (ended.status.success(), text(ended.stdout), text(ended.stderr))
+    };
+    let (ok, said, why) = run(&["backup"], &[("--data", &data), ("--to", &copy)]);
+    assert!(ok, "{why}");
+    let needed = format!("3 exchange keys need the master key {}", master(1).id());
+    assert!(said.contains(&needed), "{said}");
+    let text = std::fs::read_to_string(copy.join("MANIFEST.json")).expect("the manifest");
+    let manifest: Value = serde_json::from_str(&text).expect("JSON");
+    let expected = json!([{ "master_key": master(1).id().to_string(), "sealed": 3 }]);
+    assert_eq!(manifest["manifest"]["keys"], expected);
+    assert!(!text.contains(&master(1).to_base64()[..10]));
+
+    let (wrong, both) = (dir.path().join("wrong"), dir.path().join("both"));
+    private(&wrong, &master(2).to_base64());
+    private(&both, &format!("{}\n{}", *master(2).to_base64(), *master(1).to_base64()));
+    let restore = |more: &[&str], masters: &Path| {
+        let mut arguments = vec!["restore"];
+        arguments.extend(more);
+        run(&arguments, &[("--from", &copy), ("--data", &again), ("--master-key-file", masters)])
+    };
+    let now = jiff::Timestamp::now().to_string();
+    // At once for the whole; of a point in time, once it is known which keys there were.
+    for point in [&[][..], &["--at", &now]] {
+        let (ok, _, told) = restore(point, &wrong);
+        let ids = [master(1).id().to_string(), master(2).id().to_string()];
+        assert!(!ok && told.contains("nothing was restored: 3 of 3") && !again.exists(), "{told}");
+        assert!(ids.iter().all(|id| told.contains(id)), "{told}");
+        let half = dir.path().join("again.restoring");
+        assert_eq!(half.exists(), !point.is_empty());
+        if half.exists() {
+            std::fs::remove_dir_all(half).expect("removed");
+        }
+    }
+    let (ok, _, told) = restore(&[], &both);
+    assert!(ok, "{told}");
+    start(&again, 2).stop().expect("ends");
+    let third = dir.path().join("third");
+    let (ok, said, told) = run(&["restore"], &[("--from", &copy), ("--data", &third)]);
+    assert!(ok && said.contains(&needed), "{said}{told}");
+    // And a start with the wrong one says so.
+    let told = server::start(&config(&third, 2, Some(MasterKeys::one(master(2))))).err().expect("refused");
+    assert!(told.to_string().contains("3 of 3"), "{told}");
+}
+
 #[test]
 fn the_command_line_makes_a_master_key_and_wants_one() {
     let run = |arguments: &[&str]| {

@@ -86,6 +86,8 @@ fn compare(place: &Place, node: &Node) {
          trim_scale(o.filled) FROM coinbitclub.orders o",
     );
     assert!(orders.iter().all(|(key, filled)| known.get(key) == Some(filled)), "orders");
+    let twice = "SELECT order_id FROM coinbitclub.orders GROUP BY 1 HAVING count(*) > 1 LIMIT 1";
+    assert_eq!(node.psql(twice), "", "an order is there once");
     assert!(known.len() >= orders.len());
     let known = pairs(
         node,

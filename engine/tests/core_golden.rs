@@ -17,7 +17,7 @@ use engine::core::event::{Event, Latch};
 use engine::core::ids::{AccountId, Leg, Timestamp};
 use engine::core::key::{KeyFault, KeyFinding, KeyHint, KeyKind, NewKey, Sealed};
 use engine::core::ledger::Currency;
-use engine::core::order::{Fill, Liquidity, VenueReason, VenueReport};
+use engine::core::order::{Fill, Liquidity, Told, VenueReason, VenueReport};
 use engine::core::rules::{MINUTE, Settings};
 use engine::core::signal::SignalKind;
 use engine::core::state::State;
@@ -25,7 +25,7 @@ use engine::core::user::VenueKind;
 use engine::core::venue_account::{Egress, Environment, LiveVenues, VenuePlace, VenueSite};
 
 /// The number of kinds of events in each version.
-const KINDS: [usize; 3] = [28, 34, 35];
+const KINDS: [usize; 4] = [28, 34, 35, 35];
 
 fn path(version: u16, extension: &str) -> PathBuf {
     let name = format!("v{version}.{extension}");
@@ -124,7 +124,16 @@ fn life() -> Desk {
         liquidity: Liquidity::Taker,
         venue_at: desk.now,
     };
-    go(&mut desk, Command::Report { report: VenueReport::LateEntry { order, fill }, sent_at: Timestamp(0) });
+    let before = Told::default();
+    let report = VenueReport::LateEntry { order, before, fill };
+    go(&mut desk, Command::Report { report, sent_at: Timestamp(0) });
+    desk.exit(user, "20000");
+    // And one that nobody remembers.
+    let mut forgotten = order;
+    forgotten.id.signal.number += 1_000;
+    let before = Told { decided_at: Timestamp(77), ..Told::default() };
+    let report = VenueReport::LateEntry { order: forgotten, before, fill };
+    go(&mut desk, Command::Report { report, sent_at: Timestamp(0) });
     desk.exit(user, "20000");
     let position = desk.open(user, LONG, "SOLUSDT", "25");
     let fill = Fill { price: price("26"), quantity: position.quantity, venue_at: desk.now, ..fill };

@@ -5,10 +5,10 @@ mod desk;
 use desk::{Desk, LONG, NOON, SHORT, money, price, quantity};
 use engine::core::command::Reply;
 use engine::core::ids::{Leg, UserId};
-use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, VenueReason, VenueReport};
-use engine::core::position::{CloseReason, PositionState};
-use engine::core::rules::Settings;
-use engine::core::user::OutcomeKind;
+use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, Told, VenueReason, VenueReport};
+use engine::core::position::{CloseReason, Order, PositionState};
+use engine::core::rules::{MINUTE, Settings};
+use engine::core::user::{ORDER_HISTORY_MAX, OutcomeKind};
 
 const BTC: &str = "BTCUSDT";
 
@@ -26,7 +26,48 @@ fn refused() -> (Desk, UserId, NewOrder) {
 fn late(desk: &mut Desk, order: NewOrder, number: u32, at: &str, size: &str) -> Reply {
     let (price, quantity, fee) = (price(at), quantity(size), money("0.1"));
     let fill = Fill { number, price, quantity, fee, liquidity: Liquidity::Taker, venue_at: NOON };
-    desk.report(VenueReport::LateEntry { order, fill })
+    // What the engine remembers needs no telling.
+    desk.report(VenueReport::LateEntry { order, before: Told::default(), fill })
+}
+
+/// An entry that the engine has forgotten stays the one that it was: its time is a part of its name in the history, and what was
+/// filled of it before is not lost.
+#[test]
+fn a_forgotten_entry_that_fills_is_the_one_that_was_decided() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    desk.rules.cooldown = 0;
+    desk.send(LONG, BTC);
+    let entry = desk.order(user, Leg::Entry).new;
+    desk.venue_fills(entry.id, "20000", "0.3", false);
+    desk.venue_cancels(entry.id, VenueReason::Liquidity);
+    let find = |desk: &Desk| desk.user(user).final_orders.iter().find(|o| o.new.id == entry.id).copied();
+    let known = find(&desk).expect("it ended a moment ago");
+    desk.close_by_hand(user, BTC).expect("it is open");
+    desk.exit(user, "20000");
+    desk.sweep(user);
+    for _ in 0..ORDER_HISTORY_MAX {
+        desk.wait(MINUTE);
+        desk.send(LONG, "ETHUSDT");
+        let id = desk.order(user, Leg::Entry).new.id;
+        desk.venue_rejects(id, VenueReason::Margin);
+    }
+    assert_eq!(find(&desk), None, "it is forgotten");
+    let Order { decided_at, filled, notional, fees, .. } = known;
+    let before = Told { decided_at, filled, notional, fees };
+    let fill = |size: &str| {
+        let (price, quantity, fee) = (price("20000"), quantity(size), money("0.1"));
+        Fill { number: 2, price, quantity, fee, liquidity: Liquidity::Taker, venue_at: NOON }
+    };
+    let more = VenueReport::LateEntry { order: entry, before, fill: fill("0.5") };
+    assert_eq!(desk.report(more), Reply::Ignored, "more than was asked");
+    assert_eq!(desk.report(VenueReport::LateEntry { order: entry, before, fill: fill("0.2") }), Reply::Done);
+    let again = find(&desk).expect("it is known again");
+    assert!(again.decided_at == known.decided_at && again.decided_at < desk.now);
+    assert_eq!((again.filled, again.fills), (quantity("0.5"), 2));
+    assert_eq!(again.notional, money("10000"));
+    assert_eq!(again.fees, known.fees.checked_add(money("0.1")).unwrap());
+    desk.restart();
+    assert_eq!(find(&desk), Some(again), "and so it is read again");
 }
 
 #[test]

@@ -372,15 +372,20 @@ async fn is_whole<D: Disk>(
     Ok(first.is_none_or(|first| first == Lsn(1)))
 }
 
-/// The snapshots that are whole and that the log reaches back to, newest first, as long as `wanted` says no.
+/// The first of these snapshots that is whole, that the log reaches back to and that `wanted` says yes to, by its start and the
+/// last record it reflects. Only one that says by its end that it may be it is read: each is as large as the state.
 async fn choose<D: Disk>(
     disk: &D,
     home: &ShardHome,
     (segments, snapshots): (&[SegmentNumber], &[Lsn]),
-    mut wanted: impl FnMut(&DurableSnapshot) -> bool,
+    wanted: impl Fn(Lsn, Lsn) -> bool,
 ) -> Result<Option<DurableSnapshot>, StorageError> {
     for &start in snapshots {
         let file = home.dir().join(path::snapshot_name(start));
+        let claimed = snapshot_file::claims(disk, &file).await?;
+        if !claimed.is_some_and(|reflects| wanted(start, reflects)) {
+            continue;
+        }
         let mut only_check = |_, _, _: &[u8]| Ok::<_, Infallible>(());
         let read = snapshot_file::read(disk, &file, start, Some(home.identity()), &mut only_check).await;
         let snapshot = match read.map_err(certain) {
@@ -388,13 +393,14 @@ async fn choose<D: Disk>(
             Err(StorageError::Corruption(_)) => continue,
             Err(error) => return Err(error),
         };
-        if !wanted(&snapshot) {
+        if !wanted(start, snapshot.reflects) {
             continue;
         }
         // The log also reaches back to its first snapshot when its first block is a torn write that was stepped over.
         let from_first = segments.first() == Some(&SegmentNumber(1))
             && first_record(disk, home, segments).await?.is_none_or(|first| first == start);
-        if from_first || covering(disk, home.dir(), home.identity(), segments, start).await?.is_some() {
+        let held = snapshot.among(segments);
+        if from_first || covering(disk, home.dir(), home.identity(), held, start).await?.is_some() {
             return Ok(Some(snapshot));
         }
     }
@@ -407,7 +413,8 @@ async fn choose<D: Disk>(
 /// [`StorageError::NoBase`] when there is none and the log is not whole.
 pub async fn base_for<D: Disk>(disk: &D, home: &ShardHome, at: Lsn) -> Result<Base, StorageError> {
     let (segments, snapshots) = listed(disk, home).await?;
-    let chosen = choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= at).await?;
+    let chosen =
+        choose(disk, home, (&segments, beginning_by(&snapshots, at)), |_, reflects| reflects <= at).await?;
     if let Some(snapshot) = chosen {
         return Ok(Base::Snapshot(snapshot));
     }
@@ -419,8 +426,14 @@ pub async fn base_for<D: Disk>(disk: &D, home: &ShardHome, at: Lsn) -> Result<Ba
     Err(StorageError::NoBase { dir: home.dir().to_owned(), first, detail })
 }
 
+/// Those of these snapshots, newest first, that can show nothing after record `at`: each shows all before its start.
+fn beginning_by(snapshots: &[Lsn], at: Lsn) -> &[Lsn] {
+    &snapshots[snapshots.partition_point(|start| start.0 > at.0.saturating_add(1))..]
+}
+
 /// What may be removed behind the last but one snapshot `previous`, when everything after record `hold` has to stay for
-/// whoever follows: behind the newest snapshot that shows nothing after it. `None`: nothing yet.
+/// whoever follows: behind the newest snapshot that shows nothing after it. `None`: nothing yet, or no more than was removed
+/// behind `done`.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -429,13 +442,14 @@ pub async fn removable_behind<D: Disk>(
     home: &ShardHome,
     previous: &DurableSnapshot,
     hold: Lsn,
+    done: Option<&DurableSnapshot>,
 ) -> Result<Option<DurableSnapshot>, StorageError> {
     if previous.reflects <= hold {
         return Ok(Some(previous.clone()));
     }
     let (segments, mut snapshots) = listed(disk, home).await?;
-    snapshots.retain(|start| *start < previous.start);
-    choose(disk, home, (&segments, &snapshots), |snapshot| snapshot.reflects <= hold).await
+    snapshots.retain(|start| *start < previous.start && done.is_none_or(|done| *start > done.start));
+    choose(disk, home, (&segments, beginning_by(&snapshots, hold)), |_, reflects| reflects <= hold).await
 }
 
 /// Where the logs of a generation that goes on from another begin: a snapshot of everything before its first record.
@@ -446,8 +460,8 @@ pub async fn seed_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, Stor
     let (segments, snapshots) = listed(disk, home).await?;
     let begins = first_record(disk, home, &segments).await?;
     // A snapshot of the running shard that shows nothing more has the same name, and replaces the first one.
-    let is_first = |snapshot: &DurableSnapshot| {
-        snapshot.reflects.next() == snapshot.start && begins.is_none_or(|first| first == snapshot.start)
+    let is_first = |start: Lsn, reflects: Lsn| {
+        reflects.0 == start.0.saturating_sub(1) && begins.is_none_or(|first| first == start)
     };
     match choose(disk, home, (&segments, &snapshots), is_first).await? {
         Some(snapshot) => Ok(Base::Snapshot(snapshot)),
@@ -489,7 +503,7 @@ pub async fn oldest_base<D: Disk>(disk: &D, home: &ShardHome) -> Result<Base, St
         return Ok(Base::Beginning);
     }
     snapshots.reverse();
-    match choose(disk, home, (&segments, &snapshots), |_| true).await? {
+    match choose(disk, home, (&segments, &snapshots), |_, _| true).await? {
         Some(snapshot) => Ok(Base::Snapshot(snapshot)),
         None => {
             let detail = "there is no usable snapshot".to_owned();

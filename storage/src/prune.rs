@@ -42,7 +42,9 @@ pub async fn prune<D: Disk>(
     }
     let mut segments: Vec<_> = names.iter().filter_map(|name| path::parse_segment(name)).collect();
     segments.sort_unstable();
-    let covered = covering(disk, home.dir(), home.identity(), &segments, snapshot.start).await?.unwrap_or(0);
+    let covered =
+        covering(disk, home.dir(), home.identity(), snapshot.among(&segments), snapshot.start).await?;
+    let covered = covered.unwrap_or(0);
     let covered = if planted::planted!("one_segment_too_many_pruned") {
         segments.len().min(covered + 1)
     } else {

@@ -53,6 +53,14 @@ impl DurableSnapshot {
     pub fn reflects(&self) -> Lsn {
         self.reflects
     }
+    /// Those of the log's segments that may hold its first record: none that was begun after it was finished.
+    pub(crate) fn among<'a>(&self, segments: &'a [SegmentNumber]) -> &'a [SegmentNumber] {
+        match self.segment {
+            // What a generation begins with needs no log before it.
+            SegmentNumber(0) => segments,
+            last => &segments[..segments.partition_point(|number| *number <= last)],
+        }
+    }
     /// How many sections it has.
     #[must_use]
     pub fn sections(&self) -> u64 {

@@ -17,6 +17,7 @@
 //! | 40..44, 44..60 | CRC-32C of all section checksums in order; zero |
 //! | 60..64 | CRC-32C of the first 60 bytes |
 //!
+//! **Bounds**: reading gives way to other work of its thread after each [`TURN_BYTES`]: a shard reads beside its orders.
 //! **Never**: hands a section out of a file that has not been checked to its end; see [`read`].
 
 use crate::block::{is_zero, u32_at, u64_at};
@@ -27,11 +28,14 @@ use crate::limits::{LSN_BOUND, PAGE_BYTES, SECTION_BYTES_MAX};
 use crate::snapshot::DurableSnapshot;
 use crate::window::Window;
 use engine::seam::{Disk, DiskFile};
+use futures_lite::future::yield_now;
 use std::path::Path;
 
 pub(crate) const SECTION_HEADER_BYTES: usize = 32;
 pub(crate) const FOOTER_BYTES: usize = 64;
 pub(crate) const SECTION_ALIGNMENT: usize = 16;
+/// Bytes of sections that are checked in one turn: some ten microseconds.
+const TURN_BYTES: usize = 64 << 10;
 const SECTION_MAGIC: [u8; 4] = *b"SECT";
 const FOOTER_MAGIC: [u8; 4] = *b"DONE";
 
@@ -89,6 +93,22 @@ pub(crate) fn extend_sections_crc(all: u32, section: u32) -> u32 {
     crc32c::crc32c_append(all, &section.to_le_bytes())
 }
 
+/// The last record that a snapshot says it reflects, by its end alone; `None` when that is no end of a snapshot. Two pages are
+/// read: enough to pass over it, never to rely on it.
+pub(crate) async fn claims<D: Disk>(disk: &D, path: &Path) -> Result<Option<Lsn>, StorageError> {
+    let file = disk.open(path).await.map_err(StorageError::io("open", path))?;
+    let mut window = Window::new(file).await.map_err(StorageError::io("measure", path))?;
+    window.forget();
+    let page = PAGE_BYTES as u64;
+    // The footer may begin on the last page but one.
+    let from = (window.len().div_ceil(page) * page).saturating_sub(2 * page);
+    let end = window.at(from, 2 * PAGE_BYTES).await.map_err(StorageError::io("read", path))?;
+    let footer = (0..end.len()).step_by(SECTION_ALIGNMENT).rev().find_map(|at| Footer::decode(&end[at..]));
+    let reflects = footer.map(|footer| footer.reflects);
+    window.close().await.map_err(StorageError::io("close", path))?;
+    Ok(reflects)
+}
+
 /// Checks a snapshot from head to end, calling `visit` with index, offset and bytes of each section as it goes: so the
 /// caller of this function reads twice and acts on the second pass only.
 pub(crate) async fn read<D: Disk, E>(
@@ -120,6 +140,7 @@ async fn check<F: DiskFile, E>(
         head.of(identity, path)?;
     }
     let (mut offset, mut sections, mut bytes, mut all) = (PAGE_BYTES as u64, 0_u64, 0_u64, 0_u32);
+    let mut turn = 0;
     let footer = loop {
         let here = window.at(offset, FOOTER_BYTES).await.map_err(StorageError::io("read", path))?;
         if let Some(footer) = Footer::decode(here) {
@@ -152,6 +173,11 @@ async fn check<F: DiskFile, E>(
         all = extend_sections_crc(all, crc);
         (sections, bytes) = (sections + 1, bytes + length as u64);
         offset += padded as u64;
+        turn += padded;
+        if turn >= TURN_BYTES {
+            turn = 0;
+            yield_now().await;
+        }
     };
     let end = offset + FOOTER_BYTES as u64;
     let rest = window.at(end, PAGE_BYTES).await.map_err(StorageError::io("read", path))?;

@@ -11,21 +11,31 @@ mod steps;
 #[path = "../../engine/tests/desk/world.rs"]
 mod world;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
+use desk::{Desk, LONG, money, price, quantity};
 use engine::core::command::Command;
+use engine::core::ids::Leg;
 use engine::core::ledger::Currency;
+use engine::core::order::{Fill, Liquidity, Told, VenueReason, VenueReport};
+use engine::core::position::Order;
+use engine::core::rules::{MINUTE, Settings};
+use engine::core::user::ORDER_HISTORY_MAX;
 use engine::seam::Nanos;
 use futures_lite::future::yield_now;
 use projecting::Logged;
 use proptest::prelude::*;
 use steps::{Step, step};
 use storage::history::sim_database::{SimDatabase, Ticks, WriteFault};
-use storage::history::{Batch, History, Mark, Progress, Projector, Reached, Sizes, Table, Whose, tuple};
+use storage::history::{
+    Batch, History, HistoryError, Mark, Progress, Projector, ROW_BYTES_MAX, Reached, Sizes, Standing, Table,
+    Whose, tuple,
+};
 use storage::sim_disk::block_on;
 use storage::{Generation, LogIdentity, Lsn, Salt, ShardNumber, prune};
 
@@ -91,6 +101,7 @@ impl Place {
         let sizes = Sizes {
             records_max,
             bytes_max: 1 << 20,
+            row_bytes_max: 1 << 20,
             linger: Nanos::from_millis(20),
             idle: Nanos::from_millis(5),
         };
@@ -261,7 +272,8 @@ fn a_log_that_was_put_back_and_went_on_is_not_written_over_the_history_that_was_
         assert!(failing.contains(why), "{failing}");
         assert_eq!(report.projected, Lsn(0), "nothing of this log is there");
         assert_eq!(place.progress.whose(), Whose::Another, "and nobody is told what is");
-        assert_eq!(place.progress.hold(Nanos(u64::MAX)), Lsn(0), "all of the log stays");
+        place.progress.passes(Nanos(u64::MAX));
+        assert_eq!(place.progress.hold(), Lsn(0), "all of the log stays");
         assert!(place.database.contents() == contents);
     };
 
@@ -326,6 +338,97 @@ fn a_database_that_is_too_slow_for_a_batch_gets_smaller_ones() {
         place.commit();
         turns(&mut running, 100);
     }
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+}
+
+/// A database that notes how large the largest batch was.
+#[derive(Clone)]
+struct Weighed(SimDatabase, Rc<Cell<usize>>);
+
+impl History for Weighed {
+    async fn position(&mut self, place: LogIdentity) -> Result<Standing, HistoryError> {
+        self.0.position(place).await
+    }
+    async fn write(&mut self, batch: &Batch) -> Result<(), HistoryError> {
+        self.1.set(self.1.get().max(batch.row_bytes()));
+        self.0.write(batch).await
+    }
+    async fn complete(&mut self, ends: &[(LogIdentity, Lsn)]) -> Result<(), HistoryError> {
+        self.0.complete(ends).await
+    }
+    async fn pass_over(
+        &mut self,
+        place: LogIdentity,
+        after: Option<Reached>,
+        refused: Reached,
+        why: &str,
+    ) -> Result<(), HistoryError> {
+        self.0.pass_over(place, after, refused, why).await
+    }
+}
+
+/// What piles up while the database is away takes the memory that it may, and not what its records would make of it.
+#[test]
+fn a_batch_is_bounded_by_the_bytes_of_its_rows() {
+    let mut place = Place::new(10_000);
+    for n in 0..2_000 {
+        place.world.desk.sign_up(&format!("early{n}@example.com"), "UTC");
+    }
+    place.commit();
+    place.sizes.row_bytes_max = 20_000;
+    let weighed = Weighed(place.database.clone(), Rc::default());
+    let largest = Rc::clone(&weighed.1);
+    let (disk, home, sizes) = (place.disk.clone(), place.home.clone(), place.sizes);
+    let (progress, stop) = (Rc::clone(&place.progress), Rc::clone(&place.stop));
+    let mut running: Running = Box::pin(async move {
+        Projector::new(disk, home, weighed, Ticks::default(), sizes).run(&progress, &stop).await;
+    });
+    drain(&place, &mut running);
+    place.database.compare(place.users()).unwrap();
+    // One step of 128 records goes over it: a user and a line of the audit trail each.
+    assert!((20_000..20_000 + 128 * 500).contains(&largest.get()), "{}", largest.get());
+    let of_all = |shards: usize| 2 * shards * Sizes::of_each(shards).row_bytes_max;
+    assert!((1..=128).all(|shards| of_all(shards) <= ROW_BYTES_MAX), "one total for all shards");
+}
+
+/// An order is one row, also when it fills after the state has forgotten it: then with all that was filled of it before.
+#[test]
+fn a_forgotten_entry_that_fills_is_the_row_that_it_was() {
+    let mut place = Place::new(7);
+    let mut running = place.projector();
+    let desk = &mut place.world.desk;
+    desk.rules.cooldown = 0;
+    let user = desk.trader("late@example.com", "10000", Settings::default());
+    desk.send(LONG, "BTCUSDT");
+    let entry = desk.order(user, Leg::Entry).new;
+    desk.venue_fills(entry.id, "20000", "0.3", false);
+    desk.venue_cancels(entry.id, VenueReason::Liquidity);
+    let ended = |desk: &Desk| desk.user(user).final_orders.iter().find(|o| o.new.id == entry.id).copied();
+    let Order { decided_at, filled, notional, fees, .. } = ended(desk).unwrap();
+    desk.close_by_hand(user, "BTCUSDT").unwrap();
+    desk.exit(user, "20000");
+    for _ in 0..ORDER_HISTORY_MAX {
+        desk.wait(MINUTE);
+        desk.send(LONG, "ETHUSDT");
+        let id = desk.order(user, Leg::Entry).new.id;
+        desk.venue_rejects(id, VenueReason::Margin);
+    }
+    assert_eq!(ended(desk), None);
+    place.commit();
+    drain(&place, &mut running);
+    let fill = Fill {
+        number: 2,
+        price: price("20000"),
+        quantity: quantity("0.2"),
+        fee: money("0.1"),
+        liquidity: Liquidity::Taker,
+        venue_at: place.world.desk.now,
+    };
+    let before = Told { decided_at, filled, notional, fees };
+    place.world.desk.report(VenueReport::LateEntry { order: entry, before, fill });
+    assert_eq!(ended(&place.world.desk).unwrap().filled, quantity("0.5"));
+    place.commit();
     drain(&place, &mut running);
     place.database.compare(place.users()).unwrap();
 }

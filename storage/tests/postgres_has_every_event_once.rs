@@ -76,6 +76,7 @@ impl Desk {
         let sizes = Sizes {
             records_max,
             bytes_max: 1 << 20,
+            row_bytes_max: 1 << 20,
             linger: Nanos::from_millis(5),
             idle: Nanos::from_millis(5),
         };

@@ -5,6 +5,7 @@
 //! the record it rests on is durable, so no shard's copy shows what another one's is missing. What has no `MANIFEST.json` is no
 //! backup, and is named `….incomplete` until it has.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -19,9 +20,11 @@ use jiff::Timestamp;
 use storage::backup::{Survey, TRIES_MAX, directories, needed, remove_copy, went_on};
 use storage::{DataDirectory, Lsn, ShardNumber, StorageError};
 
-use super::backup_manifest::{FORMAT, Manifest, ManifestLog, ManifestState, describe_all, hex};
+use super::backup_manifest::{FORMAT, Manifest, ManifestKeys, ManifestLog, ManifestState, describe_all, hex};
 use super::log::on_executor;
 use crate::server::recovery::recover_shard;
+use crate::vault::master::MasterId;
+use crate::vault::sealed_under;
 
 /// `backup`.
 #[derive(Args, Clone)]
@@ -130,15 +133,36 @@ impl CutByTime {
     }
 }
 
-/// What recovery makes of each shard of a directory: the last record, and the state.
-pub(crate) async fn states(disk: &GlommioDisk, dir: &Path) -> Result<Vec<(u64, ManifestState)>, String> {
+/// What recovery makes of a shard.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// Its last record.
+    pub(crate) last: u64,
+    /// Its state.
+    pub(crate) state: ManifestState,
+    /// How many exchange keys are sealed under which master key.
+    pub(crate) keys: BTreeMap<MasterId, u64>,
+}
+
+/// The exchange keys of all shards.
+pub(crate) fn all_keys(shards: &[Recovered]) -> BTreeMap<MasterId, u64> {
+    let mut all = BTreeMap::new();
+    for (id, count) in shards.iter().flat_map(|shard| &shard.keys) {
+        *all.entry(*id).or_default() += count;
+    }
+    all
+}
+
+/// What recovery makes of each shard of a directory.
+pub(crate) async fn states(disk: &GlommioDisk, dir: &Path) -> Result<Vec<Recovered>, String> {
     let homes = DataDirectory::look(disk, dir).await.map_err(|error| error.to_string())?;
     let mut states = Vec::new();
     for home in homes.ok_or_else(|| format!("{}: no CURRENT in it", dir.display()))? {
         let found = recover_shard(disk, &home).await.map_err(|error| error.to_string())?;
         let parts: Vec<_> = found.state.users().iter().map(|user| (user.id, user_digest(user))).collect();
         let (users, digest) = (parts.len() as u64, hex(&combine_digests(parts)));
-        states.push((found.found.tail.next_lsn().0 - 1, ManifestState { users, digest }));
+        let (last, keys) = (found.found.tail.next_lsn().0 - 1, sealed_under(found.state.users()));
+        states.push(Recovered { last, state: ManifestState { users, digest }, keys });
     }
     Ok(states)
 }
@@ -227,6 +251,7 @@ async fn run(
             }
         })
         .collect();
+    let mut keys = None;
     if !args.no_verify {
         let found = states(&disk, &work).await?;
         let scratch = beside(&args.to, ".verify");
@@ -239,14 +264,16 @@ async fn run(
         let again = restored_states(&disk, &work, &scratch).await;
         std::fs::remove_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
         let again = again?;
+        let sealed = all_keys(&found).into_iter();
+        keys = Some(sealed.map(|(id, sealed)| ManifestKeys { master_key: id.to_string(), sealed }).collect());
         for (log, (found, again)) in logs.iter_mut().zip(found.into_iter().zip(again)) {
-            if found != again || found.0 != log.last_lsn {
+            if found != again || found.last != log.last_lsn {
                 return Err(format!(
                     "shard {}: the copy ends at record {} and recovers to {found:?}, its restoration to {again:?}",
                     log.shard, log.last_lsn
                 ));
             }
-            log.state = Some(found.1);
+            log.state = Some(found.state);
         }
     }
     let manifest = Manifest {
@@ -259,6 +286,7 @@ async fn run(
         logs,
         files: describe_all(&work)?,
         extra: Vec::new(),
+        keys,
     };
     manifest.write(&work)?;
     Ok(manifest)
@@ -276,11 +304,7 @@ fn remove_empty_generations(work: &Path, generation: u32) -> Result<(), String> 
     Ok(())
 }
 
-async fn restored_states(
-    disk: &GlommioDisk,
-    work: &Path,
-    scratch: &Path,
-) -> Result<Vec<(u64, ManifestState)>, String> {
+async fn restored_states(disk: &GlommioDisk, work: &Path, scratch: &Path) -> Result<Vec<Recovered>, String> {
     let survey = Survey::take(disk, work, &mut |_, _, _: Option<&[u8]>| true)
         .await
         .map_err(|error| error.to_string())?;
@@ -353,6 +377,9 @@ pub fn backup(args: &BackupArgs) -> Result<(), String> {
     for log in &manifest.logs {
         let at = log.last_at.as_deref().unwrap_or("-");
         println!("shard {} from record {} to {} of {at}", log.shard, log.first_lsn, log.last_lsn);
+    }
+    for keys in manifest.keys.iter().flatten() {
+        println!("{} exchange keys need the master key {}, which is not in it", keys.sealed, keys.master_key);
     }
     Ok(())
 }

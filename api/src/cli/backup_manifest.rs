@@ -13,7 +13,9 @@ use sha2::{Digest, Sha256};
 /// The file's name.
 pub const MANIFEST: &str = "MANIFEST.json";
 /// The format this program writes. It reads every lower one.
-pub const FORMAT: u32 = 1;
+///
+/// Version 2: [`Manifest::keys`].
+pub const FORMAT: u32 = 2;
 /// Bytes read at once for a checksum.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -52,6 +54,15 @@ pub struct ManifestState {
     pub digest: String,
 }
 
+/// The users' exchange keys that are sealed under a master key. The master key itself is never in a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestKeys {
+    /// The master key's id: the beginning of a digest, in hexadecimal, as `keys new-master` and error messages tell it.
+    pub master_key: String,
+    /// How many keys.
+    pub sealed: u64,
+}
+
 /// What a backup says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -71,8 +82,11 @@ pub struct Manifest {
     pub logs: Vec<ManifestLog>,
     /// Every file of the data directory.
     pub files: Vec<ManifestFile>,
-    /// Files beyond the data directory (metadata of keys). They are checked and restored like the others.
+    /// Files beyond the data directory. They are checked and restored like the others.
     pub extra: Vec<ManifestFile>,
+    /// Which master keys the exchange keys in it need; nothing when the backup was not verified, or is of format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<ManifestKeys>>,
 }
 
 #[derive(Serialize, Deserialize)]

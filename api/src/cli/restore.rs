@@ -1,7 +1,8 @@
 //! `coinbitclub restore`: a data directory from a backup, whole or up to a point in time.
 //!
 //! **Invariants**: every checksum is looked at before anything is written. What is written is `….restoring` until it has
-//! recovered to exactly the records that were wanted, so no server ever starts on half of it.
+//! recovered to exactly the records that were wanted, so no server ever starts on half of it. With a master key that is not the
+//! one which its exchange keys need, nothing is restored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,10 @@ use engine::shard::runtime::GlommioDisk;
 use storage::backup::Survey;
 use storage::{DirectoryLock, Lsn, ShardNumber};
 
-use super::backup::{CutByTime, beside, must_be_empty, name, states, time_text};
+use super::backup::{CutByTime, Recovered, all_keys, beside, must_be_empty, name, states, time_text};
 use super::backup_manifest::Manifest;
 use super::log::on_executor;
+use crate::vault::master::MasterKeys;
 
 /// A shard's last record, `SHARD:LSN`.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,32 @@ pub struct RestoreArgs {
     /// Leave out what was recorded after this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
+    /// The file with the master key that the server will have, to find out whether it opens the exchange keys; it may come from
+    /// the other places too, see docs/keys.md. Without one, which are needed is only said.
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+}
+
+/// Says which master keys are needed for so many exchange keys; those that are `given` have to be among them.
+fn needed(keys: &BTreeMap<String, u64>, given: Option<&MasterKeys>) -> Result<(), String> {
+    let Some(given) = given else {
+        for (id, sealed) in keys {
+            println!("{sealed} exchange keys need the master key {id}: the server has to be given it");
+        }
+        return Ok(());
+    };
+    let given: Vec<String> = given.ids().map(|id| id.to_string()).collect();
+    let missing: Vec<_> = keys.iter().filter(|(id, _)| !given.contains(id)).collect();
+    if missing.is_empty() || planted::planted!("restore_takes_any_master_key") {
+        return Ok(());
+    }
+    let (lost, all): (u64, u64) = (missing.iter().map(|(_, sealed)| **sealed).sum(), keys.values().sum());
+    let ids: Vec<&str> = missing.iter().map(|(id, _)| id.as_str()).collect();
+    Err(format!(
+        "{lost} of {all} exchange keys would not open: they are sealed under the master key {} (given: {}). Give that one, behind          the current one if that is newer; without any, everything is restored and they stay sealed",
+        ids.join(", "),
+        given.join(", ")
+    ))
 }
 
 /// Refuses a directory with anything in it, and says so when a server has it.
@@ -86,6 +114,7 @@ async fn run(
     source: GlommioDisk,
     args: RestoreArgs,
     manifest: Manifest,
+    masters: Option<MasterKeys>,
     work: PathBuf,
 ) -> Result<CutByTime, String> {
     let points = points(&args, &manifest)?;
@@ -120,7 +149,9 @@ async fn run(
         copy_extra(&args.from, &work, &file.path)?;
     }
     let found = states(&disk, &work).await?;
-    for ((shard, log), (last, state)) in survey.shards().iter().zip(&manifest.logs).zip(found) {
+    let keys = all_keys(&found).into_iter().map(|(id, sealed)| (id.to_string(), sealed)).collect();
+    for ((shard, log), Recovered { last, state, .. }) in survey.shards().iter().zip(&manifest.logs).zip(found)
+    {
         let wanted = points.get(&log.shard).copied().unwrap_or(shard.range().last.0);
         if last != wanted {
             return Err(format!("shard {}: recovers to record {last}, not {wanted}", log.shard));
@@ -136,6 +167,8 @@ async fn run(
             state.users
         );
     }
+    // Of an earlier point, others may be needed than the manifest says.
+    needed(&keys, masters.as_ref())?;
     name(&work, &args.data)?;
     drop(lock);
     Ok(cut)
@@ -161,11 +194,19 @@ pub fn restore(args: &RestoreArgs) -> Result<(), String> {
     must_be_free(&args.data)?;
     let manifest = Manifest::read(&args.from)?;
     manifest.check_files(&args.from)?;
+    let masters = MasterKeys::find(args.master_key_file.as_deref()).map_err(|error| error.to_string())?;
+    if let (Some(keys), Some(_), true) =
+        (&manifest.keys, &masters, args.points.is_empty() && args.at.is_none())
+    {
+        // Before anything is written.
+        let keys = keys.iter().map(|keys| (keys.master_key.clone(), keys.sealed)).collect();
+        needed(&keys, masters.as_ref()).map_err(|error| format!("nothing was restored: {error}"))?;
+    }
     let work = beside(&args.data, ".restoring");
     let (body_args, body_work) = (args.clone(), work.clone());
     on_executor(move |runtime| async move {
         let (source, disk) = (GlommioDisk::reading(&runtime), GlommioDisk::new(&runtime));
-        run(disk, source, body_args, manifest, body_work).await.map(drop)
+        run(disk, source, body_args, manifest, masters, body_work).await.map(drop)
     })
     .map_err(|error| format!("nothing was restored: {error}"))?;
     println!("restored {} from {}", args.data.display(), args.from.display());

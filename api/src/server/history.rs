@@ -53,11 +53,12 @@ pub fn write(
         if !schema(primary, progress, stop).await {
             return;
         }
+        let sizes = Sizes::of_each(homes.len());
         let mut projectors: Vec<_> = homes
             .into_iter()
             .map(|home| {
                 let writer = Writer::new(primary.clone());
-                Projector::new(ReadOnlyDisk, home, writer, TokioPause(HostClock), Sizes::default())
+                Projector::new(ReadOnlyDisk, home, writer, TokioPause(HostClock), sizes)
             })
             .collect();
         run_all(&mut projectors, progress, stop).await;

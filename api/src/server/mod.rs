@@ -19,6 +19,7 @@ pub mod journal;
 mod keys_at_start;
 pub mod paper_server;
 pub mod readers;
+pub mod receipts;
 pub mod recovery;
 pub mod shard_loop;
 pub mod snapshots;

@@ -19,6 +19,7 @@ use storage::{Generation, Lsn, ShardNumber};
 use tokio::sync::mpsc;
 
 use super::inside::Lines;
+use super::receipts::{self, Wanted};
 use super::shard_loop::Inside;
 use crate::web::history::{HistoryPage, HistoryQuestion, HistoryRows, STREAM_ROWS, StreamPage};
 
@@ -63,9 +64,15 @@ pub struct HistoryJob {
     /// Comes back with the answer.
     pub key: u64,
     /// What is asked.
-    pub question: Box<HistoryQuestion>,
-    /// How much of it.
-    pub part: Part,
+    pub asked: Asked,
+}
+
+/// What a shard asks.
+pub enum Asked {
+    /// So much of a history.
+    History(Box<HistoryQuestion>, Part),
+    /// The receipt of a signal.
+    Receipt(Wanted),
 }
 
 /// What comes back.
@@ -75,6 +82,8 @@ pub enum HistoryAnswer {
     Page(HistoryPage),
     /// To [`Part::Stream`]: the page, and how far the server that gave it has the log, where that is known.
     Stream(StreamPage, Option<Token>),
+    /// To [`Asked::Receipt`]: the receipt, where there is one.
+    Receipt(Option<receipts::Found>),
 }
 
 /// The shards' end of the queues.
@@ -119,7 +128,8 @@ pub fn queues() -> (HistorySender, HistoryJobs) {
 impl HistorySender {
     /// Hands a question over. False when there is no room, or nobody reads any more.
     pub fn ask(&self, job: HistoryJob) -> bool {
-        let queue = if job.part == Part::Page { &self.pages } else { &self.streams };
+        let is_stream = matches!(job.asked, Asked::History(_, Part::Stream { .. }));
+        let queue = if is_stream { &self.streams } else { &self.pages };
         queue.try_send(job).is_ok()
     }
 
@@ -143,6 +153,14 @@ pub struct NoAnswer {
     why: String,
     /// It would not answer another time either.
     is_final: bool,
+}
+
+impl NoAnswer {
+    /// Why, and whether it would not answer another time either.
+    #[must_use]
+    pub const fn new(why: String, is_final: bool) -> Self {
+        Self { why, is_final }
+    }
 }
 
 /// Asks for rows, and how far the server has a log.
@@ -240,17 +258,23 @@ pub async fn run(readers: &Readers, mut jobs: HistoryJobs, lines: &Lines, stop: 
 }
 
 async fn serve(readers: &Readers, job: HistoryJob, lines: &Lines) {
-    let HistoryJob { shard, key, question, part } = job;
-    let mut read = answer(readers, &question, part).await;
-    if part != Part::Page {
-        for _ in 1..STREAM_TRIES {
-            if read.as_ref().map_or_else(|no| no.is_final, |_| true) {
-                break;
+    let HistoryJob { shard, key, asked } = job;
+    let read = match asked {
+        Asked::History(question, part) => {
+            let mut read = answer(readers, &question, part).await;
+            if part != Part::Page {
+                for _ in 1..STREAM_TRIES {
+                    if read.as_ref().map_or_else(|no| no.is_final, |_| true) {
+                        break;
+                    }
+                    tokio::time::sleep(STREAM_AGAIN).await;
+                    read = answer(readers, &question, part).await;
+                }
             }
-            tokio::time::sleep(STREAM_AGAIN).await;
-            read = answer(readers, &question, part).await;
+            read
         }
-    }
+        Asked::Receipt(wanted) => receipts::read(readers, wanted).await.map(HistoryAnswer::Receipt),
+    };
     let read = read.map(Box::new).map_err(|NoAnswer { why, .. }| {
         tracing::debug!(why, "a question about history was not answered by the database");
         "the database does not answer now".to_owned()

@@ -38,7 +38,7 @@ enum Step<D: Disk> {
 /// What a task brings back.
 enum Brought<D: Disk> {
     Writer(Box<SnapshotWriter<D>>, u32),
-    Snapshot(DurableSnapshot),
+    Snapshot { taken: DurableSnapshot, base: Option<DurableSnapshot> },
     Failed(StorageError),
 }
 
@@ -51,6 +51,8 @@ pub struct Snapshots<D: Disk> {
     step: Step<D>,
     brought: Rc<RefCell<Option<Brought<D>>>>,
     last: Option<DurableSnapshot>,
+    /// What was removed behind, so that it is not read again to find that it is the one to keep.
+    base: Option<DurableSnapshot>,
     log_bytes_at_last: u64,
     /// How far the database is, where there is one: what it may still need is not removed.
     history: Option<Arc<Progress>>,
@@ -74,6 +76,7 @@ impl<D: Disk> Snapshots<D> {
             step: Step::Idle,
             brought: Rc::new(RefCell::new(None)),
             last,
+            base: None,
             log_bytes_at_last: 0,
             history,
         }
@@ -168,17 +171,19 @@ impl<D: Disk> Snapshots<D> {
                 }
                 let position = log.position();
                 let (disk, home, previous) = (self.disk.clone(), self.home.clone(), self.last.clone());
-                let hold = self.history.as_ref().map_or(Lsn(u64::MAX), |history| history.hold(now.mono));
+                let mut base = self.base.clone();
+                let hold = self.history.as_ref().map_or(Lsn(u64::MAX), |history| history.hold());
                 self.spawn(runtime, notify, async move {
                     match writer.finish(shows, position).await {
-                        Ok(snapshot) => {
+                        Ok(taken) => {
                             // Two are kept: damage to the newest costs a longer recovery and nothing else.
                             if let Some(previous) = previous
-                                && let Err(error) = remove_behind(&disk, &home, &previous, hold).await
+                                && let Err(error) =
+                                    remove_behind(&disk, &home, &previous, hold, &mut base).await
                             {
                                 tracing::warn!(%error, "old segments were not removed; the next snapshot tries again");
                             }
-                            Brought::Snapshot(snapshot)
+                            Brought::Snapshot { taken, base }
                         }
                         Err(error) => Brought::Failed(error),
                     }
@@ -197,13 +202,13 @@ impl<D: Disk> Snapshots<D> {
     ) {
         match brought {
             Brought::Writer(writer, from) => self.step = Step::Taking(writer, from),
-            Brought::Snapshot(snapshot) => {
+            Brought::Snapshot { taken: snapshot, base } => {
                 shard.counters_mut().snapshots += 1;
                 gauges.snapshot_lsn.store(snapshot.start().0, Ordering::Relaxed);
                 gauges.snapshot_bytes.store(snapshot.bytes(), Ordering::Relaxed);
                 let (path, bytes) = (snapshot.path().display(), snapshot.bytes());
                 tracing::info!(%path, bytes, users = snapshot.sections(), "snapshot taken");
-                self.last = Some(snapshot);
+                (self.last, self.base) = (Some(snapshot), base);
                 self.step = Step::Idle;
             }
             Brought::Failed(error) => {
@@ -238,11 +243,14 @@ async fn remove_behind<D: Disk>(
     home: &ShardHome,
     previous: &DurableSnapshot,
     hold: Lsn,
+    done: &mut Option<DurableSnapshot>,
 ) -> Result<(), StorageError> {
-    match removable_behind(disk, home, previous, hold).await? {
-        Some(base) => prune(disk, home, &base).await.map(|_| ()),
-        None => Ok(()),
-    }
+    let Some(base) = removable_behind(disk, home, previous, hold, done.as_ref()).await? else {
+        return Ok(());
+    };
+    prune(disk, home, &base).await?;
+    *done = Some(base);
+    Ok(())
 }
 
 async fn abandon<D: Disk>(writer: Box<SnapshotWriter<D>>, error: StorageError) -> Brought<D> {

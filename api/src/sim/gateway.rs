@@ -100,8 +100,9 @@ impl Gateway for WatchedGateway {
         order: &NewOrder,
         stop: Price,
         take_profit: Price,
+        decided_at: Timestamp,
     ) -> Result<(), VenueBusy> {
-        let taken = self.inner.submit_entry(now, order, stop, take_profit);
+        let taken = self.inner.submit_entry(now, order, stop, take_profit, decided_at);
         if taken.is_ok() {
             self.judge.borrow_mut().submitted(self.shard, order);
         }

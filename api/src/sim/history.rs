@@ -23,6 +23,7 @@ use crate::server::recovery::recover_shard;
 const SIZES: Sizes = Sizes {
     records_max: 50,
     bytes_max: 1 << 20,
+    row_bytes_max: 1 << 20,
     linger: Nanos::from_millis(20),
     idle: Nanos::from_millis(200),
 };

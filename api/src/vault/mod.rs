@@ -18,6 +18,8 @@ pub mod master;
 pub mod private_file;
 pub mod secret;
 
+use std::collections::BTreeMap;
+
 use engine::core::ids::{AccountId, UserId};
 use engine::core::key::{KeyHint, KeyKind, NewKey, SEALED_BYTES_MAX, Sealed};
 use engine::core::user::{ExchangeAccount, User, VenueKind};
@@ -298,6 +300,19 @@ impl Unreadable {
         self.first = self.first.take().or(other.first);
         self.looked_at += other.looked_at;
     }
+}
+
+/// How many keys of these users are sealed under each master key. It is in the records, so none has to be opened for it.
+#[must_use]
+pub fn sealed_under(users: &[User]) -> BTreeMap<MasterId, u64> {
+    let mut found = BTreeMap::new();
+    for account in users.iter().flat_map(|user| &user.accounts) {
+        let head = account.key.as_ref().and_then(|key| key.sealed.0.get(1..=ID_BYTES));
+        if let Some(id) = head.and_then(|head| head.try_into().ok()) {
+            *found.entry(MasterId(id)).or_default() += 1;
+        }
+    }
+    found
 }
 
 /// Tries every key of these users. Without a vault none opens.

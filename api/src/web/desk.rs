@@ -7,6 +7,7 @@
 
 mod gathering;
 mod history;
+mod receipt;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -465,61 +466,6 @@ impl<E: Entropy> Desk<E> {
             let gauges = Arc::clone(&self.gauges);
             self.respond(wire, http, |out, mode, date| instant.write(out, mode, date, &gauges));
         }
-    }
-
-    fn receipt_step(&mut self, mut flow: Box<ReceiptFlow>, answer: Answer<Found>, wire: &mut impl Wire) {
-        let http = flow.http;
-        let signal = flow.signal;
-        match answer {
-            Answer::Read(Found::SignalHead(head)) => {
-                flow.head = Some(head);
-                match flow.only {
-                    Some(user) => {
-                        let op = Op::Question(Question::Receipt { signal, from: 0, only: Some(user) });
-                        let ask = Ask { auth: Auth::Open, op, user };
-                        self.send(ask, Pending::Receipt(flow));
-                    }
-                    None => self.receipt_page(flow, 0),
-                }
-            }
-            Answer::Read(Found::Receipt(lines, next)) => {
-                if flow.head.is_none() {
-                    // A subscriber: only with a line of their own do they see the head.
-                    if lines.is_empty() {
-                        return self.not_found(wire, http);
-                    }
-                    let user = signal.source.owner;
-                    let op = Op::Question(Question::SignalHead(signal));
-                    return self.send(Ask { auth: Auth::Open, op, user }, Pending::Receipt(flow));
-                }
-                flow.add(lines);
-                if let Some(from) = next {
-                    self.receipt_page(flow, from);
-                } else if flow.only.is_none() && flow.shard + 1 < self.shards {
-                    flow.shard += 1;
-                    self.receipt_page(flow, 0);
-                } else {
-                    let body = flow.render();
-                    self.respond(wire, http, |out, mode, date| render::json(out, mode, date, 200, &body));
-                }
-            }
-            Answer::Read(_) => self.not_found(wire, http),
-            other => self.respond(wire, http, |out, mode, date| render::answer(out, mode, date, &other)),
-        }
-    }
-
-    fn receipt_page(&mut self, flow: Box<ReceiptFlow>, from: u32) {
-        let shard = ShardId(flow.shard);
-        let op = Op::Question(Question::Receipt { signal: flow.signal, from, only: None });
-        let ask = Ask { auth: Auth::Open, op, user: flow.signal.source.owner };
-        let reply = self.keep(Pending::Receipt(flow));
-        self.outgoing.push(Outgoing { target: Target::Shard(shard), ask, reply });
-    }
-
-    fn not_found(&mut self, wire: &mut impl Wire, http: Http) {
-        self.respond(wire, http, |out, mode, date| {
-            render::error(out, mode, date, 404, "not_found", "no such signal", None);
-        });
     }
 
     /// Writes a response in its turn.

@@ -51,9 +51,16 @@ fn fill_of<'a>(orders: impl Iterator<Item = &'a Order>) -> Option<LineFill> {
         first = Some(first.filter(|first| first.filled_at <= order.filled_at).unwrap_or(order));
     }
     let first = first?;
-    let price =
-        mul_div(notional.units(), UNIT, quantity.units(), Rounding::HalfEven).map(Price::from_units)?;
-    Some(LineFill { side: first.new.side, quantity, price, at: first.filled_at })
+    LineFill::of(first.new.side, quantity, notional, first.filled_at)
+}
+
+impl LineFill {
+    /// So much for so much; `None` for nothing, or where the price does not fit.
+    #[must_use]
+    pub fn of(side: Side, quantity: Quantity, notional: Money, at: Timestamp) -> Option<Self> {
+        let price = mul_div(notional.units(), UNIT, quantity.units(), Rounding::HalfEven);
+        price.map(|units| Self { side, quantity, price: Price::from_units(units), at })
+    }
 }
 
 /// When who was first filled. Of one moment, users stand in the order of their ids, so that a fan-out always tells the same.

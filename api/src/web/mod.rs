@@ -17,6 +17,7 @@ pub mod history;
 pub mod keys;
 pub mod metrics_text;
 pub mod network;
+pub mod receipt;
 pub mod render;
 pub mod routes;
 pub mod token;

@@ -12,9 +12,10 @@ use net::http::{Method, Request};
 use sha2::{Digest, Sha256};
 
 use super::bodies::{self, BodyError};
-use super::flows::{Figures, RECEIPT_ROWS_DEFAULT};
+use super::flows::Figures;
 use super::history::HistoryQuestion;
 use super::keys::{KeyFields, KeyRequest, PlaceFields, Wanted};
+use super::receipt::RECEIPT_ROWS_DEFAULT;
 use super::token;
 use crate::reads::{Page, Question};
 use crate::signal;

@@ -4,8 +4,10 @@
 mod days;
 mod exports;
 mod from_the_state;
+mod old_receipts;
 mod put_back;
 mod reads_wait_for_no_rebuild;
+mod statements;
 
 use serde_json::Value;
 

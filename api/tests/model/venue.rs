@@ -4,7 +4,7 @@ use engine::core::command::Command;
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, Timestamp, UserId};
 use engine::core::instrument::MarketView;
-use engine::core::order::{Fill, Liquidity, OrderKind, OrderState, VenueReason, VenueReport};
+use engine::core::order::{Fill, Liquidity, OrderKind, OrderState, Told, VenueReason, VenueReport};
 use engine::core::position::Order;
 use engine::core::rules::SECOND;
 
@@ -144,7 +144,15 @@ fn late_entry(world: &mut World, dice: &mut Dice, user: UserId) {
     let fee = Money::from_units(dice.within(0, 10_000));
     let (quantity, venue_at) = (Quantity::from_units(size), world.now);
     let fill = Fill { number, price, quantity, fee, liquidity: Liquidity::Taker, venue_at };
-    tell(world, VenueReport::LateEntry { order, fill });
+    // Told by whoever remembers it; what the engine knows itself counts.
+    let mut part = |sum: i64| if dice.one_in(4) { dice.nonsense() } else { sum };
+    let before = Told {
+        filled: Quantity::from_units(part(known.filled.units())),
+        notional: Money::from_units(part(known.notional.units())),
+        fees: Money::from_units(part(known.fees.units())),
+        decided_at: known.decided_at,
+    };
+    tell(world, VenueReport::LateEntry { order, before, fill });
 }
 
 /// Funding, liquidations, and entries that fill after their end.

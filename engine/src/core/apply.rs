@@ -270,8 +270,8 @@ impl User {
                 let fee = EntryKey::OutsideFee(*account, fill.number);
                 self.exit_by_others(at, *position, *account, fill, *realised, profit, fee);
             }
-            Event::LateEntry { order, fill, position, opens, realised } => {
-                self.enter_late(at, order, fill, *position, *opens, *realised);
+            Event::LateEntry { order, fill, position, opens, realised, before } => {
+                self.enter_late(at, order, fill, (*position, *opens, *realised), before.as_deref());
             }
             Event::WalletMoved { account, amount } => {
                 let currency = self.currency(*account);

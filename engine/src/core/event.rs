@@ -15,7 +15,7 @@ use super::ids::{ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use super::instrument::Symbol;
 use super::key::{KeyFault, KeyHint, KeyKind, Sealed};
 use super::ledger::Currency;
-use super::order::{Fill, NewOrder, OrderState, VenueReason};
+use super::order::{Fill, NewOrder, OrderState, Told, VenueReason};
 use super::position::{CloseReason, Closing};
 use super::rules::Settings;
 use super::signal::{FanOutCounts, Signal};
@@ -380,6 +380,8 @@ pub enum Event {
         opens: bool,
         /// What it realised; zero unless the position is of the other side.
         realised: Money,
+        /// What was told of the order before, where the state has forgotten it (boxed: rarer). Since version 4.
+        before: Option<Box<Told>>,
     },
 }
 

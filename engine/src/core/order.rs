@@ -322,10 +322,39 @@ pub enum VenueReport {
     LateEntry {
         /// The order.
         order: NewOrder,
+        /// What was told of it before.
+        before: Told,
         /// The execution; its number goes on from those of the order that were told before. It either makes a position of the
         /// other side smaller, by no more than is open, or does not.
         fill: Fill,
     },
+}
+
+/// What was told of an order so far: for a state that has forgotten it, so that the order stays the one that it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Told {
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Sum of its fills.
+    pub filled: Quantity,
+    /// Sum of price × quantity of its fills.
+    pub notional: Money,
+    /// Sum of their fees.
+    pub fees: Money,
+}
+
+impl Told {
+    /// With one more fill; sums that do not fit stay.
+    #[must_use]
+    pub fn with(self, fill: &Fill) -> Self {
+        let notional = fill.price.notional(fill.quantity).and_then(|more| self.notional.checked_add(more));
+        Self {
+            decided_at: self.decided_at,
+            filled: self.filled.checked_add(fill.quantity).unwrap_or(self.filled),
+            notional: notional.unwrap_or(self.notional),
+            fees: self.fees.checked_add(fill.fee).unwrap_or(self.fees),
+        }
+    }
 }
 
 impl VenueReport {

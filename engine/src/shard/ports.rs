@@ -115,7 +115,7 @@ pub trait Gateway: MarketView {
     /// [`VenueBusy`]: not taken.
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy>;
     /// Sends an order that opens a position, and says which triggers are planned for it: a venue that attaches them to the
-    /// position sets them with the order.
+    /// position sets them with the order. When it was decided is told again if it fills late.
     ///
     /// # Errors
     /// [`VenueBusy`]: not taken.
@@ -125,8 +125,9 @@ pub trait Gateway: MarketView {
         order: &NewOrder,
         stop: Price,
         take_profit: Price,
+        decided_at: Timestamp,
     ) -> Result<(), VenueBusy> {
-        let _ = (stop, take_profit);
+        let _ = (stop, take_profit, decided_at);
         self.submit(now, order)
     }
     /// Takes an order back.

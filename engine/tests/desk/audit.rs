@@ -97,7 +97,7 @@ impl Audit {
                 | Event::ClosedOutside { account, fill, realised, .. } => {
                     self.move_wallet(record.user, *account, *realised, fill.fee);
                 }
-                Event::LateEntry { order, fill, position, opens, realised } => {
+                Event::LateEntry { order, fill, position, opens, realised, .. } => {
                     let account = order.id.account.index;
                     let side = user.and_then(|user| user.position(*position, account)).map(|p| p.side);
                     assert_eq!(*opens, side.is_none(), "a position begins once");

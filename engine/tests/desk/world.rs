@@ -12,7 +12,7 @@ use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, Timestamp, User
 use engine::core::instrument::{InstrumentStatus, MarketView};
 use engine::core::key::{KeyFault, KeyFinding, KeyHint, KeyKind, NewKey, Sealed};
 use engine::core::ledger::Currency;
-use engine::core::order::{Fill, Liquidity, OrderKind, VenueReport};
+use engine::core::order::{Fill, Liquidity, OrderKind, Told, VenueReport};
 use engine::core::rules::{SECOND, Settings, Sizing};
 use engine::core::signal::SignalKind;
 use engine::core::user::VenueKind;
@@ -336,7 +336,17 @@ impl World {
             liquidity: Liquidity::Taker,
             venue_at: self.desk.now,
         };
-        self.tell(VenueReport::LateEntry { order, fill });
+        let before = if forgotten {
+            Told { decided_at: known.decided_at, ..Told::default() }
+        } else {
+            Told {
+                decided_at: known.decided_at,
+                filled: known.filled,
+                notional: known.notional,
+                fees: known.fees,
+            }
+        };
+        self.tell(VenueReport::LateEntry { order, before, fill });
     }
 
     /// Offers twice: the second time changes nothing, and one signal makes one order per account.

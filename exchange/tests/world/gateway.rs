@@ -76,7 +76,7 @@ impl<P: Shape> Gateway for LiveGateway<P> {
         self.connector.expect(account, symbols);
     }
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
-        self.connector.submit(now, order, None).map_err(|_| VenueBusy)
+        self.connector.submit(now, order, None, now).map_err(|_| VenueBusy)
     }
     fn submit_entry(
         &mut self,
@@ -84,9 +84,10 @@ impl<P: Shape> Gateway for LiveGateway<P> {
         order: &NewOrder,
         stop: Price,
         take_profit: Price,
+        decided_at: Timestamp,
     ) -> Result<(), VenueBusy> {
         let planned = Protection { stop: Some(stop), take_profit: Some(take_profit) };
-        self.connector.submit(now, order, Some(planned)).map_err(|_| VenueBusy)
+        self.connector.submit(now, order, Some(planned), decided_at).map_err(|_| VenueBusy)
     }
     fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
         self.connector.cancel(now, id).map_err(|_| VenueBusy)

@@ -214,6 +214,12 @@ impl Batch {
         self.tables.iter().map(|rows| rows.appended_rows + rows.latest_rows()).sum()
     }
 
+    /// Bytes that its rows take in memory.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.tables.iter().map(|rows| rows.appended.len() + rows.latest.len()).sum()
+    }
+
     /// Takes a row. `when` is its first column's time in a partitioned table; `fresh` says that the database cannot have it.
     pub(super) fn put(&mut self, table: Table, when: Timestamp, tuple: &[u8], fresh: bool) {
         if table.is_monthly() {

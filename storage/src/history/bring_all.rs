@@ -76,9 +76,10 @@ pub async fn bring_all<D: Disk, H: History, P: Pause>(
         progress.set_durable(*end);
     }
     let stop = AtomicBool::new(false);
+    let sizes = Sizes::of_each(homes.len());
     let mut projectors: Vec<_> = homes
         .iter()
-        .map(|home| Projector::new(disk.clone(), home.clone(), history(), pause.clone(), Sizes::default()))
+        .map(|home| Projector::new(disk.clone(), home.clone(), history(), pause.clone(), sizes))
         .collect();
     let there = || progress.iter().zip(&ends).all(|(progress, end)| progress.is_at(*end));
     let watch = async {

@@ -24,6 +24,6 @@ pub use ended_logs::EndedLogs;
 pub use month::Month;
 pub use progress::{FAR_BEHIND, Fault, KEPT, Progress, ProgressReport, Whose};
 pub use projection::Projection;
-pub use projector::{Projector, Sizes};
+pub use projector::{Projector, ROW_BYTES_MAX, Sizes};
 pub use seam::{History, HistoryError, Mark, Pause, Reached, Standing};
 pub use tables::{Growth, Table};

@@ -85,6 +85,8 @@ pub struct Progress {
     failures: AtomicU64,
     refused: AtomicU64,
     failing: Mutex<Option<(Fault, String)>>,
+    /// What [`Progress::hold`] says: found by who writes `samples`, so that a shard waits for no lock.
+    held: AtomicU64,
     /// Where the database stood, and when.
     samples: Mutex<VecDeque<(Nanos, Lsn)>>,
     /// The ends of the way from the log to the projector, until each is taken.
@@ -192,15 +194,20 @@ impl Progress {
     }
 
     /// What comes after this record has to stay in the log: it was not in the database [`KEPT`] ago, or it is the last that was,
-    /// which shows whose history the database holds.
+    /// which shows whose history the database holds. As of the last word of the projector, so rather too much than too little.
     #[must_use]
-    pub fn hold(&self, now: Nanos) -> Lsn {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples
-            .iter()
-            .rev()
-            .find(|(at, _)| now.since(*at) >= KEPT)
-            .map_or(Lsn(0), |(_, lsn)| Lsn(lsn.0.saturating_sub(1)))
+    pub fn hold(&self) -> Lsn {
+        Lsn(self.held.load(Ordering::Acquire))
+    }
+
+    /// It is later now, whatever the database says.
+    pub fn passes(&self, now: Nanos) {
+        self.publish(now, &self.samples.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn publish(&self, now: Nanos, samples: &VecDeque<(Nanos, Lsn)>) {
+        let old_enough = samples.iter().rev().find(|(at, _)| now.since(*at) >= KEPT);
+        self.held.store(old_enough.map_or(0, |(_, lsn)| lsn.0.saturating_sub(1)), Ordering::Release);
     }
 
     fn sample(&self, now: Nanos, lsn: Lsn) {
@@ -216,6 +223,7 @@ impl Progress {
         while samples.get(1).is_some_and(|(at, _)| now.since(*at) >= KEPT) {
             samples.pop_front();
         }
+        self.publish(now, &samples);
     }
 
     /// All of it.
@@ -311,9 +319,22 @@ mod tests {
             progress.stands(Some(Lsn(minute)), at(minute * 60));
         }
         assert_eq!(progress.projected(), Lsn(29));
-        assert_eq!(progress.hold(at(29 * 60)), Lsn(18), "ten minutes ago");
+        assert_eq!(progress.hold(), Lsn(18), "ten minutes ago");
         progress.stands(Some(Lsn(5)), at(30 * 60));
-        assert_eq!(progress.hold(at(30 * 60)), Lsn(0), "what it had it does not have any more");
-        assert_eq!(progress.hold(at(40 * 60)), Lsn(4));
+        assert_eq!(progress.hold(), Lsn(0), "what it had it does not have any more");
+        progress.passes(at(40 * 60));
+        assert_eq!(progress.hold(), Lsn(4), "the database need not answer for time to pass");
+    }
+
+    /// A shard that asked for the lock here would wait for ever.
+    #[test]
+    fn a_shard_waits_for_no_lock() {
+        let progress = Progress::default();
+        progress.stands(Some(Lsn(7)), Nanos(0));
+        progress.passes(KEPT);
+        let _samples = progress.samples.lock();
+        let _failing = progress.failing.lock();
+        progress.set_durable(Lsn(9));
+        assert_eq!((progress.hold(), progress.durable(), progress.projected()), (Lsn(6), Lsn(9), Lsn(7)));
     }
 }

@@ -43,6 +43,12 @@ const ENOUGH_RECORDS: usize = 4_096;
 /// are doubled. Doubling large ones would be too much for every second one of a database that is slow all the time.
 const GROWTH_SHARE: usize = 16;
 
+/// Bytes of rows that all projectors of a server hold, in the batches that are written and in the next ones: about what one
+/// shard's largest two batches came to (docs/history-bench.md). Each goes over its share by the rows of one step at most.
+pub const ROW_BYTES_MAX: usize = 256 << 20;
+/// The least share of a batch, however many shards there are.
+const ROW_BYTES_MIN: usize = 1 << 20;
+
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
@@ -50,6 +56,8 @@ pub struct Sizes {
     pub records_max: usize,
     /// Bytes of records.
     pub bytes_max: usize,
+    /// Bytes of its rows.
+    pub row_bytes_max: usize,
     /// How long the first record of a batch waits for others when there are no more.
     pub linger: Nanos,
     /// How long it waits for new records when there are none.
@@ -57,12 +65,24 @@ pub struct Sizes {
 }
 
 impl Default for Sizes {
+    /// Those of the only projector.
     fn default() -> Self {
+        Self::of_each(1)
+    }
+}
+
+impl Sizes {
+    /// Those of each of so many projectors in one process.
+    #[must_use]
+    pub const fn of_each(shards: usize) -> Self {
+        let shards = if shards == 0 { 1 } else { shards };
+        let share = ROW_BYTES_MAX / 2 / shards;
         Self {
             // A row that changes within a batch is written once: a larger batch writes fewer rows twice
             // (docs/history-bench.md).
             records_max: 150_000,
             bytes_max: 32 << 20,
+            row_bytes_max: if share < ROW_BYTES_MIN { ROW_BYTES_MIN } else { share },
             linger: Nanos::from_millis(20),
             idle: Nanos::from_millis(5),
         }
@@ -167,6 +187,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
             if trouble.fault() == Fault::AnotherHistory {
                 progress.set_whose(Whose::Another);
             }
+            progress.passes(self.pause.now());
             if !matches!(trouble, Trouble::History(_)) {
                 // Where the follower stands after damage is not where it belongs once that is mended.
                 (self.projection, self.pending) = (None, None);
@@ -325,7 +346,7 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
                 waiting_since = self.pause.now();
             }
             let behind = projection.through() < durable;
-            if behind && let Some((records, bytes)) = room(projection, enough, self.sizes.bytes_max) {
+            if behind && let Some((records, bytes)) = room(projection, enough, &self.sizes) {
                 let bounds = (records.min(STEP_RECORDS), bytes);
                 read(projection, follower, self.relay.as_mut(), durable, bounds, true).await?;
                 yield_now().await;
@@ -355,13 +376,13 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
     async fn write(&mut self, progress: &Progress, stop: &AtomicBool) -> Result<(), Trouble> {
         let batch = self.pending.as_ref().expect("the caller looked");
         let (projection, follower) = self.projection.as_mut().expect("it was made before");
-        let (records_max, bytes_max) = (self.records_max, self.sizes.bytes_max);
+        let (records_max, sizes) = (self.records_max, self.sizes);
         let is_written = Cell::new(false);
         let ahead = async {
             // A step is never given up half-way: the follower would have given records that nobody took.
             while !is_written.get() && !stop.load(Ordering::Relaxed) {
                 let durable = progress.durable();
-                let Some((records, bytes)) = room(projection, records_max, bytes_max) else { break };
+                let Some((records, bytes)) = room(projection, records_max, &sizes) else { break };
                 if projection.through() >= durable {
                     break;
                 }
@@ -445,11 +466,12 @@ impl<D: Disk, H: History, P: Pause> Projector<D, H, P> {
 }
 
 /// How many records and bytes the waiting batch takes yet; none when it is full.
-fn room(projection: &Projection, records_max: usize, bytes_max: usize) -> Option<(usize, usize)> {
+fn room(projection: &Projection, records_max: usize, sizes: &Sizes) -> Option<(usize, usize)> {
     let waiting = projection.waiting();
     let records = records_max.checked_sub(waiting.records)?;
-    let bytes = bytes_max.checked_sub(waiting.record_bytes)?;
-    (records > 0 && bytes > 0).then_some((records, bytes))
+    let bytes = sizes.bytes_max.checked_sub(waiting.record_bytes)?;
+    let has_room = waiting.row_bytes() < sizes.row_bytes_max;
+    (records > 0 && bytes > 0 && has_room).then_some((records, bytes))
 }
 
 /// Reads records on, up to `until`.

@@ -257,6 +257,13 @@ impl SimDatabase {
             let amount = tuple::numeric_units(field(6)?).ok_or("an amount that is none")?;
             *sums.entry((user, text(5)?, text(4)?)).or_default() += i128::from(amount);
         }
+        let mut orders = BTreeSet::new();
+        for ((_, _), row) in rows.range((Table::Orders, Vec::new())..(Table::Positions, Vec::new())) {
+            let (fields, _) = tuple::split(row).ok_or("an order is not whole")?;
+            if !orders.insert(fields[1].map(<[u8]>::to_vec)) {
+                return Err(format!("an order is there twice: {row:02x?}"));
+            }
+        }
         for user in users {
             for (currency, account, balance) in user.ledger.balances() {
                 let key = (user.id.0, currency.as_str().to_owned(), account.name());

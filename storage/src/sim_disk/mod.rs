@@ -68,6 +68,7 @@ impl SimDisk {
                 changes: Vec::new(),
                 operations: 0,
                 buffers: 0,
+                bytes_read: 0,
                 crash_at: None,
                 fail_sync_at: None,
                 fail_write_at: None,
@@ -88,6 +89,12 @@ impl SimDisk {
     #[must_use]
     pub fn buffers(&self) -> u64 {
         self.state.borrow().buffers
+    }
+
+    /// How many bytes of files were read so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.state.borrow().bytes_read
     }
 
     /// Stops the disk at operation `n`, counted from 0 as [`SimDisk::operations`] does.

@@ -151,7 +151,9 @@ impl DiskFile for SimFile {
         check_aligned(offset, len);
         let seen = self.inode.seen.borrow();
         let from = in_memory(offset).min(seen.len());
-        Ok(seen[from..seen.len().min(from + len)].to_vec())
+        let bytes = seen[from..seen.len().min(from + len)].to_vec();
+        self.state.borrow_mut().bytes_read += bytes.len() as u64;
+        Ok(bytes)
     }
 
     async fn write_at(&self, buffer: Vec<u8>, len: usize, offset: u64) -> io::Result<Vec<u8>> {

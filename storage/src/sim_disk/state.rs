@@ -45,6 +45,7 @@ pub(super) struct State {
     pub(super) changes: Vec<Change>,
     pub(super) operations: u64,
     pub(super) buffers: u64,
+    pub(super) bytes_read: u64,
     pub(super) crash_at: Option<u64>,
     pub(super) fail_sync_at: Option<u64>,
     pub(super) fail_write_at: Option<u64>,

@@ -4,6 +4,7 @@ mod a_backup_restores_to_its_record;
 mod a_follower_reads_what_is_durable;
 mod a_killed_start_leaves_nothing_that_power_takes;
 mod a_log_tells_how_much_it_holds;
+mod a_new_snapshot_reads_little_of_older_ones;
 mod a_refusal_of_the_disk_is_not_an_absence;
 mod a_snapshot_is_right_to_the_byte;
 mod a_whole_snapshot_proves_its_records;

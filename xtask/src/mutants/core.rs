@@ -39,6 +39,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "What an entry opens that fills after its end is booked and left open.",
     ),
     test(
+        "forgotten_entry_decided_anew",
+        ("engine", "core_late_fills", "a_forgotten_entry_that_fills"),
+        "An entry that the state has forgotten and that fills late counts as decided then, with nothing filled before.",
+    ),
+    test(
         "unanswered_stop_counts_as_live",
         ("engine", "core_protection", "a_stop_whose_fate_is_unknown"),
         "The check for a live stop is content with one that the venue never confirmed.",

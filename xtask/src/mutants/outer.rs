@@ -39,6 +39,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Performance by symbol counts a profit for each position that its entry had.",
     ),
     test(
+        "restore_takes_any_master_key",
+        ("api", "exchange_keys", "a_backup_says_which_master_key"),
+        "A backup is restored beside a master key that opens none of its exchange keys.",
+    ),
+    test(
         "page_beyond_what_a_connection_queues",
         ("api", "lib", "a_page_ends_at_its_bytes"),
         "A page of history is as large as was asked for, whatever a connection may have queued.",

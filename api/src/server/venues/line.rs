@@ -55,8 +55,9 @@ impl Either {
         now: Timestamp,
         order: &NewOrder,
         planned: Option<Protection>,
+        decided_at: Timestamp,
     ) -> Result<(), Busy> {
-        each!(self, c => c.submit(now, order, planned))
+        each!(self, c => c.submit(now, order, planned, decided_at))
     }
     pub(super) fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), Busy> {
         each!(self, c => c.cancel(now, id))

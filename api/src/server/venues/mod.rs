@@ -380,7 +380,7 @@ impl<V: Venue, E: Entropy + Clone> Gateway for Venues<V, E> {
     }
 
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
-        self.send(now, order, None)
+        self.send(now, order, None, now)
     }
 
     fn submit_entry(
@@ -389,8 +389,10 @@ impl<V: Venue, E: Entropy + Clone> Gateway for Venues<V, E> {
         order: &NewOrder,
         stop: Price,
         take_profit: Price,
+        decided_at: Timestamp,
     ) -> Result<(), VenueBusy> {
-        self.send(now, order, Some(Protection { stop: Some(stop), take_profit: Some(take_profit) }))
+        let planned = Protection { stop: Some(stop), take_profit: Some(take_profit) };
+        self.send(now, order, Some(planned), decided_at)
     }
 
     fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
@@ -452,9 +454,12 @@ impl<V: Venue, E: Entropy + Clone> Venues<V, E> {
         now: Timestamp,
         order: &NewOrder,
         planned: Option<Protection>,
+        decided_at: Timestamp,
     ) -> Result<(), VenueBusy> {
         match self.live.as_mut().and_then(|live| live.of(order.id.account)) {
-            Some(Ok(line)) => line.connector_mut().submit(now, order, planned).map_err(|_| VenueBusy),
+            Some(Ok(line)) => {
+                line.connector_mut().submit(now, order, planned, decided_at).map_err(|_| VenueBusy)
+            }
             Some(Err(())) => {
                 if let Some(live) = &mut self.live {
                     live.refuse(order.id);

@@ -3,7 +3,7 @@
 use engine::core::command::Reply;
 use engine::core::ids::{ClientOrderId, Leg};
 use engine::core::ledger::{EntryKey, LedgerAccount};
-use engine::core::order::{Fill, NewOrder, OrderState, VenueReason};
+use engine::core::order::{Fill, NewOrder, OrderState, Told, VenueReason};
 use engine::core::position::{CloseReason, PositionState};
 
 use super::Turn;
@@ -13,7 +13,7 @@ use super::user::{Order, Position};
 
 impl Turn<'_> {
     /// The fill goes into what is open on the symbol, as the exchange nets it; where nothing is, it is a position to be closed.
-    pub(super) fn late_entry(&mut self, new: &NewOrder, fill: &Fill) -> Reply {
+    pub(super) fn late_entry(&mut self, new: &NewOrder, before: Told, fill: &Fill) -> Reply {
         let (id, account) = (new.id, new.id.account.index);
         if self.user.place_of_order(id).is_some() {
             return self.order_filled(id, fill, false, 0);
@@ -21,7 +21,7 @@ impl Turn<'_> {
         let Some(worth) = plausible(fill) else { return Reply::Ignored };
         let known = self.user.final_orders.iter().rposition(|o| o.new.id == id);
         let mut order =
-            known.map_or_else(|| self.forgotten(new, fill), |at| self.user.final_orders[at].clone());
+            known.map_or_else(|| forgotten(new, before, fill), |at| self.user.final_orders[at].clone());
         let (size, fee) = (Units::from(fill.quantity.units()), Units::from(fill.fee.units()));
         let all = Units::from(order.new.quantity.units());
         if id.leg != Leg::Entry
@@ -96,24 +96,24 @@ impl Turn<'_> {
         self.executed(EntryKey::FillFee(id, fill.number), fill, 0);
         self.move_wallet(account, -fee, LedgerAccount::VenueFee, EntryKey::FillFee(id, fill.number));
     }
+}
 
-    /// An order of which nothing is remembered: all that is known of it is that this comes next.
-    fn forgotten(&self, new: &NewOrder, fill: &Fill) -> Order {
-        Order {
-            new: *new,
-            position: new.id.signal,
-            state: OrderState::Expired,
-            filled: 0,
-            notional: 0,
-            fees: 0,
-            fills: fill.number.saturating_sub(1),
-            reason: Some(VenueReason::NotReceived),
-            cancelling: false,
-            decided_at: self.now,
-            sent_at: 0,
-            filled_at: 0,
-            done_at: 0,
-            open_then: 0,
-        }
+/// An order of which nothing is remembered: all that is known of it is what the exchange's side tells, and that this comes next.
+fn forgotten(new: &NewOrder, before: Told, fill: &Fill) -> Order {
+    Order {
+        new: *new,
+        position: new.id.signal,
+        state: OrderState::Expired,
+        filled: Units::from(before.filled.units()),
+        notional: Units::from(before.notional.units()),
+        fees: Units::from(before.fees.units()),
+        fills: fill.number.saturating_sub(1),
+        reason: Some(VenueReason::NotReceived),
+        cancelling: false,
+        decided_at: before.decided_at.0,
+        sent_at: 0,
+        filled_at: 0,
+        done_at: 0,
+        open_then: 0,
     }
 }

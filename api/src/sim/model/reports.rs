@@ -63,7 +63,7 @@ impl Turn<'_> {
                 self.closed_by_others(account.index, symbol, &fill, CloseReason::External)
             }
             VenueReport::Wallet { account, wallet } => self.wallet_told(account.index, wallet.units().into()),
-            VenueReport::LateEntry { order, fill } => self.late_entry(&order, &fill),
+            VenueReport::LateEntry { order, before, fill } => self.late_entry(&order, before, &fill),
             // In the first seconds that proves nothing; of an old order, that it never arrived.
             VenueReport::NotFound { id } => {
                 let old = self.user.place_of_order(id).map(|at| &self.user.orders[at]).is_some_and(|order| {

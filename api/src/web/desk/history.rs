@@ -24,7 +24,7 @@ use storage::postgres::replicas::Token;
 
 use super::{Desk, Http, Pending, render};
 use crate::reads::{Found, Question};
-use crate::server::readers::{HistoryAnswer, HistoryJob, Part, StreamSlot};
+use crate::server::readers::{Asked, HistoryAnswer, HistoryJob, Part, StreamSlot};
 use crate::web::history::{HistoryPage, HistoryQuestion, PositionText, StreamPage};
 
 /// A client that takes no piece of a stream for so long has its connection ended: less than 64 KiB a minute is no reading.
@@ -92,13 +92,16 @@ impl<E: Entropy> Desk<E> {
     /// The shard has answered: the session is valid, or the state's part is there.
     pub(super) fn history_step(
         &mut self,
-        flow: Box<HistoryFlow>,
+        mut flow: Box<HistoryFlow>,
         answer: Answer<Found>,
         wire: &mut impl Wire,
     ) {
         let http = flow.http;
         match (answer, &flow.step) {
-            (Answer::Read(Found::Known), _) => self.ask_database(flow, wire),
+            (Answer::Read(Found::Known(zone)), _) => {
+                flow.question.in_zone(&zone);
+                self.ask_database(flow, wire);
+            }
             (Answer::Read(Found::History(Some(rows))), _) => {
                 let page = rows.page(flow.question.csv);
                 self.history_page(http, &page, wire);
@@ -128,7 +131,8 @@ impl<E: Entropy> Desk<E> {
             flow.step = Step::Database;
             let question = flow.question.clone();
             let reply = self.keep(Pending::History(flow));
-            let job = HistoryJob { shard: self.shard, key: reply.0, question, part: Part::Page };
+            let asked = Asked::History(question, Part::Page);
+            let job = HistoryJob { shard: self.shard, key: reply.0, asked };
             if !readers.ask(job)
                 && let Some(Pending::History(flow)) = self.take(reply)
             {
@@ -180,6 +184,7 @@ impl<E: Entropy> Desk<E> {
                 }
             }
             (Some(Pending::Stream(flow)), Err(why)) => self.stream_fails(*flow, why, wire),
+            (Some(Pending::Receipt(flow)), read) => self.receipt_read(*flow, read, wire),
             _ => {}
         }
     }
@@ -210,7 +215,7 @@ impl<E: Entropy> Desk<E> {
         }
         let reply = self.keep(Pending::Stream(flow));
         let part = Part::Stream { first, log: (token.generation, token.shard) };
-        let job = HistoryJob { shard: self.shard, key: reply.0, question, part };
+        let job = HistoryJob { shard: self.shard, key: reply.0, asked: Asked::History(question, part) };
         if !readers.ask(job)
             && let Some(Pending::Stream(flow)) = self.take(reply)
         {

@@ -143,6 +143,9 @@ impl HistoryQuestion {
                     ]
                 }
             }
+            Kind::Statement => {
+                const { &[text("currency"), text("account"), text("opening"), text("change"), text("closing")] }
+            }
             Kind::Performance(_) => {
                 const {
                     &[

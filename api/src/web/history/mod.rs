@@ -12,6 +12,8 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL_SAFE_NO_PAD;
 use engine::core::ids::{SignalId, UserId};
+use jiff::civil::Date;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use net::http::target::decode_query;
 use storage::postgres::replicas::Token;
 use storage::{Generation, Lsn, ShardNumber};
@@ -52,8 +54,17 @@ pub enum Kind {
     Receipts,
     /// Profit shares.
     Fees,
+    /// Balances before a span and after it, by currency and account of the ledger; the lines between are [`Kind::Ledger`]'s.
+    Statement,
     /// Closed positions summed up.
     Performance(By),
+}
+
+impl Kind {
+    /// Whether its rows are sums: those have no time of their own.
+    const fn is_of_sums(self) -> bool {
+        matches!(self, Self::Statement | Self::Performance(_))
+    }
 }
 
 /// What performance is summed up by.
@@ -78,6 +89,10 @@ pub struct HistoryQuestion {
     pub from: i64,
     /// Before then.
     pub to: i64,
+    /// From the beginning of this day of the user's zone on; see [`Self::in_zone`].
+    pub from_day: Option<Date>,
+    /// To the end of this one.
+    pub to_day: Option<Date>,
     /// After this row of the last answer: its time and its id.
     pub after: Option<(i64, String)>,
     /// Rows wanted; without it [`ROWS_DEFAULT`], and all of them as CSV.
@@ -168,6 +183,7 @@ impl HistoryQuestion {
             "ledger" => Kind::Ledger,
             "receipts" => Kind::Receipts,
             "fees" => Kind::Fees,
+            "statement" => Kind::Statement,
             "performance" => Kind::Performance(By::Day),
             _ => return Ok(None),
         };
@@ -176,6 +192,8 @@ impl HistoryQuestion {
             user,
             from: 0,
             to: END_MICROS,
+            from_day: None,
+            to_day: None,
             after: None,
             limit: None,
             signal: None,
@@ -188,7 +206,13 @@ impl HistoryQuestion {
                 Ok(micros) if (0..=END_MICROS).contains(&micros) => Ok(micros),
                 _ => Err(format!("{name}: microseconds since 1970")),
             };
+            let day = || match value.parse::<Date>() {
+                Ok(day) if (1970..9999).contains(&day.year()) && value.len() == 10 => Ok(Some(day)),
+                _ => Err(format!("{name}: a day as 2026-03-31")),
+            };
             match name {
+                "from_day" => question.from_day = day()?,
+                "to_day" => question.to_day = day()?,
                 "from" => question.from = time()?,
                 "to" => question.to = time()?,
                 "limit" => match value.parse() {
@@ -221,12 +245,29 @@ impl HistoryQuestion {
                     });
                 }
                 _ => {
-                    let known = "from, to, limit, cursor, position and format, by for performance, signal for receipts";
+                    let known = "from, to, from_day, to_day, limit, cursor, position and format, by for performance, \
+                                 signal for receipts";
                     return Err(format!("a parameter that is not known here; there are {known}"));
                 }
             }
         }
         Ok(Some(question))
+    }
+
+    /// Days become instants: each begins when the clocks of the user's zone first show it, and ends when the next one begins
+    /// (CASES.md Z2).
+    pub fn in_zone(&mut self, zone: &str) {
+        let zone = TimeZoneDatabase::bundled().get(zone).unwrap_or(TimeZone::UTC);
+        let begins = |day: Date| {
+            let first = day.to_zoned_datetime(zone.clone()).map(|at| at.timestamp().as_microsecond());
+            first.unwrap_or(END_MICROS).clamp(0, END_MICROS)
+        };
+        if let Some(day) = self.from_day.take() {
+            self.from = begins(day);
+        }
+        if let Some(day) = self.to_day.take() {
+            self.to = begins(day.tomorrow().unwrap_or(Date::MAX));
+        }
     }
 
     /// Whether it is answered with all there is, piece by piece.
@@ -256,6 +297,7 @@ impl HistoryQuestion {
             ),
             Kind::Receipts => ("receipts t", "decided_at", "signal_id"),
             Kind::Fees => ("fees t", "at", "position_id || ':' || account"),
+            Kind::Statement => return statement(),
             Kind::Performance(by) => return performance(by),
         };
         let micros = |column: &str| format!("((extract(epoch FROM {column}) * 1000000)::bigint)::text");
@@ -320,6 +362,20 @@ impl HistoryQuestion {
 /// A parameter in microseconds as an instant.
 fn instant(place: u8) -> String {
     format!("timestamptz 'epoch' + ${place}::bigint * interval '1 microsecond'")
+}
+
+/// What was there before and after, of each account that had something or was moved.
+fn statement() -> String {
+    let id = "((currency || ':' || account) COLLATE \"C\")";
+    let before = format!("at < {}", instant(2));
+    format!(
+        "SELECT currency, account, trim_scale(opening)::text, trim_scale(change)::text, trim_scale(opening + change)::text, \
+         '0', {id} FROM (SELECT currency, account, coalesce(sum(amount) FILTER (WHERE {before}), 0) AS opening, \
+         coalesce(sum(amount) FILTER (WHERE NOT {before}), 0) AS change, count(*) FILTER (WHERE NOT {before}) AS lines \
+         FROM coinbitclub.postings WHERE user_id = $1 AND at < {} GROUP BY 1, 2) sums \
+         WHERE (opening <> 0 OR lines > 0) AND (0, {id}) < ($4::bigint, $5::text) ORDER BY {id} DESC LIMIT $6::bigint",
+        instant(3),
+    )
 }
 
 /// Sums have no time of their own: the cursor is their key and currency, at the time zero.
@@ -400,6 +456,14 @@ mod tests {
         ] {
             let error = parse("orders", query).unwrap_err();
             assert!(error.starts_with(part), "{query}: {error}");
+        }
+        let mut days = parse("statement", "from_day=2026-03-08&to_day=2026-03-08").unwrap().unwrap();
+        days.in_zone("America/New_York");
+        // Its clocks are put forward on that day: it has 23 hours.
+        assert_eq!((days.from, days.to), (1_772_946_000_000_000, 1_773_028_800_000_000));
+        for day in ["2026-02-30", "2026-3-8", "today", "0001-01-01", "-009999-01-01"] {
+            let error = parse("ledger", &format!("from_day={day}")).unwrap_err();
+            assert!(error.starts_with("from_day: a day"), "{day}: {error}");
         }
         let performance = parse("performance", "by=strategy").unwrap().unwrap();
         assert_eq!(performance.kind, Kind::Performance(By::Strategy));

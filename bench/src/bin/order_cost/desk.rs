@@ -230,7 +230,7 @@ impl<P: Venue> Desk<P> {
         let (order, protection) = ways::entry(account, self.number, self.mark);
         let order = NewOrder { quantity, ..order };
         let now = self.now();
-        self.connector.submit(now, &order, Some(protection)).map_err(|busy| format!("{busy:?}"))
+        self.connector.submit(now, &order, Some(protection), now).map_err(|busy| format!("{busy:?}"))
     }
 
     /// Whether so many orders have left and were answered.

@@ -3,28 +3,32 @@
 use crate::core::fixed::Money;
 use crate::core::ids::{SignalId, Timestamp};
 use crate::core::ledger::EntryKey;
-use crate::core::order::{Fill, NewOrder, OrderState, VenueReason};
+use crate::core::order::{Fill, NewOrder, OrderState, Told, VenueReason};
 use crate::core::position::{Order, Position, PositionState};
 use crate::core::user::User;
 
 impl User {
-    /// The order is remembered as the newest that ended, with this fill; `position` is what it changed.
+    /// The order is remembered as the newest that ended, with this fill; `position` is what it changed, whether it began with it,
+    /// and what that realised. An order that was forgotten is the one that it was `before`: version 3 did not tell that.
     pub(super) fn enter_late(
         &mut self,
         at: Timestamp,
         order: &NewOrder,
         fill: &Fill,
-        position: SignalId,
-        opens: bool,
-        realised: Money,
+        (position, opens, realised): (SignalId, bool, Money),
+        before: Option<&Told>,
     ) {
+        let before = before.copied().unwrap_or(Told { decided_at: at, ..Told::default() });
         let (id, account) = (order.id, order.id.account.index);
         let currency = self.currency(account);
         let kept = self.final_orders.iter().rposition(|o| o.new.id == id);
         let mut record = kept.and_then(|place| self.final_orders.remove(place)).unwrap_or(Order {
             state: OrderState::Expired,
             reason: Some(VenueReason::NotReceived),
-            ..Order::pending(*order, id.signal, at)
+            filled: before.filled,
+            notional: before.notional,
+            fees: before.fees,
+            ..Order::pending(*order, id.signal, before.decided_at)
         });
         record.fills = fill.number;
         record.filled = record.filled.checked_add(fill.quantity).expect("fills fit");

@@ -10,7 +10,7 @@ use crate::core::event::Event;
 use crate::core::fixed::Money;
 use crate::core::ids::{Leg, Timestamp};
 use crate::core::instrument::MarketView;
-use crate::core::order::{Fill, NewOrder};
+use crate::core::order::{Fill, NewOrder, Told};
 use crate::core::position::{CloseReason, Closing, Order, Position, PositionState};
 use crate::core::user::User;
 
@@ -18,6 +18,7 @@ pub(super) fn entry<M: MarketView, C: Calendar>(
     user: &User,
     cx: &Context<'_, M, C>,
     order: &NewOrder,
+    before: Told,
     fill: &Fill,
     out: &mut Vec<Event>,
 ) -> Reply {
@@ -27,7 +28,7 @@ pub(super) fn entry<M: MarketView, C: Calendar>(
         return report::filled(user, cx, id, fill, false, Timestamp(0), out);
     }
     let is_known_account = user.accounts.len() > usize::from(account);
-    if id.leg != Leg::Entry || order.reduce_only || !is_known_account || !is_next(user, order, fill) {
+    if id.leg != Leg::Entry || order.reduce_only || !is_known_account || !is_next(user, order, before, fill) {
         return Reply::Ignored;
     }
     let held = user.positions.iter().find(|p| takes(p, order));
@@ -50,7 +51,16 @@ pub(super) fn entry<M: MarketView, C: Calendar>(
         after.state = PositionState::Closing;
     }
     let (signal, opens) = (position.signal, held.is_none());
-    out.push(Event::LateEntry { order: Box::new(*order), fill: *fill, position: signal, opens, realised });
+    let known = user.final_orders.iter().any(|o| o.new.id == id);
+    let before = (!known && !planted::planted!("forgotten_entry_decided_anew")).then(|| Box::new(before));
+    out.push(Event::LateEntry {
+        order: Box::new(*order),
+        fill: *fill,
+        position: signal,
+        opens,
+        realised,
+        before,
+    });
     if opens {
         if !planted::planted!("late_entry_not_closed") {
             let forced = close::forced(&after, CloseReason::Unprotected);
@@ -74,11 +84,13 @@ fn takes(position: &Position, order: &NewOrder) -> bool {
 }
 
 /// Whether it is the next fill of its order, as far as that is remembered, and the order can have it.
-fn is_next(user: &User, order: &NewOrder, fill: &Fill) -> bool {
+fn is_next(user: &User, order: &NewOrder, before: Told, fill: &Fill) -> bool {
     match user.final_orders.iter().rev().find(|o| o.new.id == order.id) {
         Some(known) => known.fills.checked_add(1) == Some(fill.number) && report::order_has_room(known, fill),
         None => {
-            let fresh = Order::pending(*order, order.id.signal, Timestamp(0));
+            let Told { decided_at, filled, notional, fees } = before;
+            let fresh =
+                Order { filled, notional, fees, ..Order::pending(*order, order.id.signal, decided_at) };
             fill.number > 0 && report::order_has_room(&fresh, fill)
         }
     }

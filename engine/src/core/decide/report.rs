@@ -88,7 +88,7 @@ pub(super) fn book<M: MarketView, C: Calendar>(
             ended(user, cx, id, OrderState::Expired, VenueReason::NotReceived, Timestamp(0), out)
         }
         VenueReport::NotFound { .. } => Reply::Ignored,
-        VenueReport::LateEntry { order, fill } => late::entry(user, cx, &order, &fill, out),
+        VenueReport::LateEntry { order, before, fill } => late::entry(user, cx, &order, before, &fill, out),
     }
 }
 

@@ -275,7 +275,8 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             .filter(|_| id.leg == Leg::Entry)
             .and_then(|user| user.position(id.signal, id.account.index));
         match position {
-            Some(p) => self.gateway.submit_entry(now.wall, order, p.stop, p.take_profit),
+            // A position is decided with its entry.
+            Some(p) => self.gateway.submit_entry(now.wall, order, p.stop, p.take_profit, p.decided_at),
             None => self.gateway.submit(now.wall, order),
         }
     }

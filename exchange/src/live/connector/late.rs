@@ -9,14 +9,14 @@
 use engine::core::fixed::{Money, Quantity, Rounding};
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
-use engine::core::order::{Fill, NewOrder, OrderState, VenueReason, VenueReport};
+use engine::core::order::{NewOrder, OrderState, VenueReason, VenueReport};
 use engine::core::position::Order;
 
 use super::account::Slot;
 use super::limits::{
     LATE_DOUBTED_MAX, LATE_LOOKS, LATE_LOOKS_SURE, NEVER_ARRIVED_SPAN, QUERY_PAUSES, UNEXPLAINED_PAUSE,
 };
-use super::order::{LiveOrder, Phase, fill_of};
+use super::order::{LiveOrder, Phase};
 use super::placing::Ended;
 use super::queue::{Timer, Why};
 use super::{Connector, Notice, Shape};
@@ -280,16 +280,15 @@ impl<P: Shape> Connector<P> {
             let Some(order) = account.orders.get_mut(&new.id) else { return };
             let Some(booked) = order.booked.checked_add(part) else { return };
             order.booked = booked;
-            order.fills += 1;
-            let paid = share(fee, part, rest);
-            let fill = Fill { quantity: part, ..fill_of(execution, order.fills, paid) };
+            let (before, paid) = (order.told, share(fee, part, rest));
+            let fill = order.next_fill(&ExecutionView { quantity: part, ..execution.clone() }, paid);
             if open == 0 {
                 account.views.begin(new.symbol, Millis(fill.venue_at.millis()));
                 account.opened.insert(new.symbol, fill.venue_at);
             }
             account.moved(new.symbol, new.side, part);
             self.metrics.fills += 1;
-            self.reports.push_back(VenueReport::LateEntry { order: *new, fill });
+            self.reports.push_back(VenueReport::LateEntry { order: *new, before, fill });
             fee = fee.checked_sub(paid).unwrap_or(Money::ZERO);
             rest = rest.checked_sub(part).unwrap_or(Quantity::ZERO);
         }
@@ -302,7 +301,7 @@ mod tests {
     use engine::core::fixed::Price;
     use engine::core::ids::{AccountId, Leg, SignalId, SourceId, UserId};
     use engine::core::instrument::Symbol;
-    use engine::core::order::{Liquidity, OrderKind, Side};
+    use engine::core::order::{Liquidity, OrderKind, Side, Told};
     use engine::core::venue_account::VenuePlace;
 
     use super::*;
@@ -316,6 +315,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
     const ACCOUNT: AccountId = AccountId { user: UserId(1), index: 0 };
+    /// What the engine knows of the order of these tests.
+    const TOLD: Told = Told {
+        decided_at: NOW,
+        filled: Quantity::from_whole(4),
+        notional: Money::from_whole(80),
+        fees: Money::from_whole(1),
+    };
 
     fn order(leg: Leg, side: Side) -> NewOrder {
         let signal = SignalId { source: SourceId { owner: UserId(2), index: 0 }, number: 1 };
@@ -340,13 +346,7 @@ mod tests {
             opened_at: NOW,
             funded_at: Timestamp(0),
         };
-        let known = KnownOrder {
-            order: new,
-            state: OrderState::PartiallyFilled,
-            filled: Quantity::from_whole(4),
-            fills: 1,
-            decided_at: NOW,
-        };
+        let known = KnownOrder { order: new, state: OrderState::PartiallyFilled, fills: 1, told: TOLD };
         let account = KnownAccount {
             id: ACCOUNT,
             place: VenuePlace::PAPER,
@@ -432,8 +432,9 @@ mod tests {
                 told(&mut connector, &entry, &rows, in_all);
             }
             let reports: Vec<VenueReport> = connector.reports.drain(..).collect();
-            let [VenueReport::LateEntry { order, fill }] = reports[..] else { panic!("{reports:?}") };
+            let [VenueReport::LateEntry { order, before, fill }] = reports[..] else { panic!("{reports:?}") };
             assert_eq!((order, fill.number, fill.quantity), (entry, 2, Quantity::from_whole(6)));
+            assert_eq!(before, TOLD, "as the engine knew it");
             assert_eq!(fill.fee, Money::from_whole(1));
             assert_eq!(connector.told_position(ACCOUNT, entry.symbol), Quantity::from_whole(10).units());
             let notices: Vec<Notice> = connector.notices.drain(..).collect();

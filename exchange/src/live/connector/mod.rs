@@ -45,7 +45,7 @@ use engine::core::fixed::Quantity;
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
 use engine::core::instrument::{Instrument, Symbol};
 use engine::core::key::KeyFinding;
-use engine::core::order::{NewOrder, OrderState, VenueReason, VenueReport};
+use engine::core::order::{NewOrder, OrderState, Told, VenueReason, VenueReport};
 use engine::core::user::User;
 use engine::core::venue_account::VenuePlace;
 
@@ -74,12 +74,10 @@ pub struct KnownOrder {
     pub order: NewOrder,
     /// Where it stands in the engine's eyes.
     pub state: OrderState,
-    /// Filled so far, in the engine's eyes.
-    pub filled: Quantity,
     /// Number of its last fill.
     pub fills: u32,
-    /// When it was decided.
-    pub decided_at: Timestamp,
+    /// When it was decided, and what is filled so far, in the engine's eyes.
+    pub told: Told,
 }
 
 /// A position as the engine knows it after a restart.
@@ -138,9 +136,8 @@ pub fn known_account(user: &User, index: u8, credential: Option<Credential>) -> 
         .map(|o| KnownOrder {
             order: o.new,
             state: o.state,
-            filled: o.filled,
             fills: o.fills,
-            decided_at: o.decided_at,
+            told: Told { decided_at: o.decided_at, filled: o.filled, notional: o.notional, fees: o.fees },
         })
         .collect();
     Some(KnownAccount {
@@ -369,20 +366,20 @@ impl<P: Shape> Connector<P> {
             let mut order = LiveOrder::new(
                 known.order,
                 phase,
-                known.decided_at,
-                entry_deadline(&known.order, known.decided_at),
+                known.told.decided_at,
+                entry_deadline(&known.order, known.told.decided_at),
             );
             if !known.order.reduce_only && phase != Phase::Ended {
                 // It may have been filled while nobody listened.
-                account.funding_since = account.funding_since.min(known.decided_at);
+                account.funding_since = account.funding_since.min(known.told.decided_at);
             }
-            (order.booked, order.fills) = (known.filled, known.fills);
+            (order.booked, order.fills, order.told) = (known.told.filled, known.fills, known.told);
             order.told_live = was_taken;
             order.attached = P::ATTACHES && known.order.kind.is_trigger() && was_taken;
             // Whether and when it was sent is not known: at the latest just before this process began. A trigger that was
             // live is as old as its decision.
             let is_old = (was_taken && known.order.kind.is_trigger()) || phase == Phase::Ended;
-            order.sent_at = Some(if is_old { known.decided_at } else { now });
+            order.sent_at = Some(if is_old { known.told.decided_at } else { now });
             order.over_before = phase == Phase::Ended;
             account.orders.insert(known.order.id, order);
             if phase == Phase::Ended {
@@ -422,8 +419,8 @@ impl<P: Shape> Connector<P> {
         }
     }
 
-    /// Asks for an order; see `Venue::submit`. An id that is known is never sent a second time. `planned` are the triggers
-    /// that an entry takes along where the exchange attaches them.
+    /// Asks for an order that was decided at this time; see `Venue::submit`. An id that is known is never sent a second time.
+    /// `planned` are the triggers that an entry takes along where the exchange attaches them.
     ///
     /// # Errors
     /// [`Busy`]: not taken.
@@ -432,6 +429,7 @@ impl<P: Shape> Connector<P> {
         now: Timestamp,
         new: &NewOrder,
         planned: Option<Protection>,
+        decided_at: Timestamp,
     ) -> Result<(), Busy> {
         let Some(slot) = self.slots.get(&new.id.account).copied() else {
             self.reports.push_back(VenueReport::Rejected { id: new.id, reason: VenueReason::Account });
@@ -445,7 +443,7 @@ impl<P: Shape> Connector<P> {
         if self.accounts[slot.0 as usize].orders.len() >= ORDERS_MAX || !self.queue.has_room(opens) {
             return Err(Busy);
         }
-        let mut order = LiveOrder::new(*new, Phase::Waiting, now, entry_deadline(new, now));
+        let mut order = LiveOrder::new(*new, Phase::Waiting, decided_at, entry_deadline(new, now));
         order.planned = planned;
         self.account_mut(slot).orders.insert(new.id, order);
         self.go_on(now, slot, new.id);

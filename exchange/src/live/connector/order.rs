@@ -6,7 +6,7 @@
 
 use engine::core::fixed::{Money, Quantity};
 use engine::core::ids::Timestamp;
-use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, VenueReason};
+use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, Told, VenueReason};
 use planted::planted;
 
 use super::limits::{NEVER_ARRIVED_SPAN, QUERY_PAUSES};
@@ -57,6 +57,8 @@ pub(super) struct LiveOrder {
     pub(super) told_live: bool,
     pub(super) booked: Quantity,
     pub(super) fills: u32,
+    /// What the engine was told of it: without what was booked by another name.
+    pub(super) told: Told,
     pub(super) venue_id: String,
     /// The exchange's id of the order that came of a trigger.
     pub(super) became: String,
@@ -118,6 +120,7 @@ impl LiveOrder {
             told_live: false,
             booked: Quantity::ZERO,
             fills: 0,
+            told: Told { decided_at: since, ..Told::default() },
             venue_id: String::new(),
             became: String::new(),
             sent_at: None,
@@ -171,13 +174,20 @@ impl LiveOrder {
         }
     }
 
+    /// The next fill of it, as it is told.
+    pub(super) fn next_fill(&mut self, execution: &ExecutionView, fee: Money) -> Fill {
+        self.fills += 1;
+        let fill = fill_of(execution, self.fills, fee);
+        self.told = self.told.with(&fill);
+        fill
+    }
+
     /// An execution as a stream tells it.
     pub(super) fn book(&mut self, execution: &ExecutionView, fee: Money) -> Booking {
         let Some(after) = execution.filled else { return Booking::Gap };
         if after <= self.booked {
             if planted!("fill_told_twice") {
-                self.fills += 1;
-                return Booking::Fill(fill_of(execution, self.fills, fee), false);
+                return Booking::Fill(self.next_fill(execution, fee), false);
             }
             return Booking::Repeat;
         }
@@ -190,8 +200,7 @@ impl LiveOrder {
             return Booking::Gap;
         }
         self.booked = after;
-        self.fills += 1;
-        Booking::Fill(fill_of(execution, self.fills, fee), last)
+        Booking::Fill(self.next_fill(execution, fee), last)
     }
 
     /// All executions of it, oldest first, as the exchange's list gives them. Tells those that were not told, through
@@ -214,9 +223,8 @@ impl LiveOrder {
                 return false;
             }
             self.booked = after;
-            self.fills += 1;
             let last = self.end.is_some_and(|end| end.state == ViewState::Filled && end.filled == after);
-            tell(fill_of(execution, self.fills, fee(execution)), last);
+            tell(self.next_fill(execution, fee(execution)), last);
         }
         true
     }
@@ -268,7 +276,7 @@ impl LiveOrder {
     }
 }
 
-pub(super) fn fill_of(execution: &ExecutionView, number: u32, fee: Money) -> Fill {
+fn fill_of(execution: &ExecutionView, number: u32, fee: Money) -> Fill {
     Fill {
         number,
         price: execution.price,

@@ -45,6 +45,11 @@ impl HistoryQuestion {
     /// where the first may be missing, and `None` says that there are none to tell before that.
     #[must_use]
     pub fn from_memory(&self, user: &User, database: bool) -> Option<HistoryRows> {
+        if self.from_day.is_some() || self.to_day.is_some() {
+            let mut at = self.clone();
+            at.in_zone(&user.zone);
+            return at.from_memory(user, database);
+        }
         let found = match self.kind {
             Kind::Orders => trades::orders(user),
             Kind::Positions => trades::positions(user),
@@ -52,11 +57,12 @@ impl HistoryQuestion {
             Kind::Ledger => trades::ledger(user),
             Kind::Fills => money::fills(user),
             Kind::Fees => money::fees(user),
+            Kind::Statement => money::statement(user, self.from..self.to),
             Kind::Performance(by) => money::performance(user, by, self.from..self.to),
         };
         let Found { mut rows, complete_from } = found;
         let truncated = complete_from > self.from;
-        let sums = matches!(self.kind, Kind::Performance(_));
+        let sums = self.kind.is_of_sums();
         let elsewhere = truncated && database;
         // A sum of which a part is missing goes on nowhere, and whoever wants all wants no part.
         if elsewhere && (sums || self.is_stream()) {

@@ -258,6 +258,48 @@ pub(super) fn performance(user: &User, by: By, span: Range<i64>) -> Found {
     Found { rows: rows.collect(), complete_from }
 }
 
+/// Balances before a span and after it: today's, less what was booked since. Null is what older entries would have to tell.
+pub(super) fn statement(user: &User, span: Range<i64>) -> Found {
+    #[derive(Default)]
+    struct Sums {
+        since_start: i128,
+        since_end: i128,
+        lines: u64,
+    }
+    let complete_from = statement_from(user);
+    let mut booked: BTreeMap<(&'static str, LedgerAccount), Sums> = BTreeMap::new();
+    for entry in user.ledger.statement() {
+        let at = micros(entry.at);
+        for posting in &entry.postings {
+            let sums = booked.entry((entry.currency.as_str(), posting.account)).or_default();
+            let amount = i128::from(posting.amount.units());
+            sums.since_start += if at >= span.start { amount } else { 0 };
+            sums.since_end += if at >= span.end { amount } else { 0 };
+            sums.lines += u64::from(span.contains(&at));
+        }
+    }
+    let rows = user.ledger.balances().iter().filter_map(|(currency, account, balance)| {
+        let currency = currency.as_str();
+        let sums = booked.remove(&(currency, *account)).unwrap_or_default();
+        let now = i128::from(balance.units());
+        let opening = (span.start >= complete_from).then(|| now - sums.since_start);
+        let closing = (span.end >= complete_from).then(|| now - sums.since_end);
+        let change = opening.zip(closing).map(|(opening, closing)| closing - opening);
+        (opening != Some(0) || sums.lines > 0).then(|| Row {
+            at: 0,
+            id: format!("{currency}:{account}"),
+            fields: vec![
+                some(currency),
+                some(account),
+                opening.map(decimal),
+                change.map(decimal),
+                closing.map(decimal),
+            ],
+        })
+    });
+    Found { rows: rows.collect(), complete_from }
+}
+
 /// The day of an instant in a zone, cut where that zone's clocks show midnight.
 fn day(zone: &TimeZone, at: i64) -> String {
     jiff::Timestamp::from_microsecond(at)
