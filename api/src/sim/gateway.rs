@@ -90,7 +90,7 @@ impl Gateway for WatchedGateway {
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
         let taken = self.inner.submit(now, order);
         if taken.is_ok() {
-            self.judge.borrow_mut().submitted(self.shard, order);
+            self.judge.borrow_mut().submitted(self.shard, order, None);
         }
         taken
     }
@@ -103,12 +103,16 @@ impl Gateway for WatchedGateway {
     ) -> Result<(), VenueBusy> {
         let taken = self.inner.submit_entry(now, order, stop, take_profit);
         if taken.is_ok() {
-            self.judge.borrow_mut().submitted(self.shard, order);
+            self.judge.borrow_mut().submitted(self.shard, order, Some((stop, take_profit)));
         }
         taken
     }
     fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
-        self.inner.cancel(now, id)
+        let taken = self.inner.cancel(now, id);
+        if taken.is_ok() {
+            self.judge.borrow_mut().cancelled(self.shard, id);
+        }
+        taken
     }
     fn query(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
         self.inner.query(now, id)

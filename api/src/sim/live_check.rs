@@ -4,23 +4,26 @@
 //! **Checks**: at each look: no position is there without a live stop for longer than DOMAIN.md §2's 5 s and what closing takes, of
 //! the time in which neither its shard nor its account's way to the exchange is disturbed; nor for longer than [`super::bare::CAP`]
 //! of the time in which the server is up and the exchange can be asked. Once nothing moves, and again after the last restart: no client
-//! id is there twice, and none that was not decided; the positions there are ours, to the last unit, each with its stop at
+//! id is there twice, and none that was not decided; each order arrived as it left its shard: symbol, side, kind, size, prices; the
+//! positions there are ours, to the last unit, each with its stop at
 //! our price; the orders there are those we hold for live; each order is filled there as far as here; the wallet is ours to the
 //! last unit, and no money was found but what was there at the first look.
 
 use std::collections::BTreeMap;
 
 use engine::core::fixed::{Money, Price};
-use engine::core::ids::ClientOrderId;
+use engine::core::ids::{ClientOrderId, UserId};
 use engine::core::instrument::Symbol;
-use engine::core::order::Side;
+use engine::core::order::{OrderKind, Side};
 use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use exchange::paper_exchange::Core;
+use exchange::paper_exchange::orders::{Attached, Kind, Order};
 
 use super::bare::Regard;
 use super::exchange::{Exchange, Held, WALLET};
-use super::model::{LivePosition, ModelUser};
+use super::judge::{Judge, Sent};
+use super::model::LivePosition;
 use super::world::World;
 
 /// A position without a live stop is closed at the exchange after this: 5 s, a look, and an order's way there.
@@ -67,16 +70,39 @@ pub(super) fn differs(world: &World, exchange: &Exchange) -> Option<String> {
     let judge = world.judge.borrow();
     exchange.look(|accounts, core| {
         accounts.iter().find_map(|(user, held)| {
-            of_account(core, held, judge.user(*user)).err().map(|what| format!("{user}: {what}"))
+            of_account(core, held, *user, &judge).err().map(|what| format!("{user}: {what}"))
         })
     })
 }
 
-fn of_account(core: &Core, held: &Held, user: Option<&ModelUser>) -> Result<(), String> {
+/// Whether an order is at the exchange as it left the shard. A trigger closes all that is open; Bybit makes a close of more than is
+/// open one of what is open; an entry that another process sends again goes without the triggers of its position.
+fn is_as_sent(order: &Order, sent: &Sent, venue: VenueKind) -> bool {
+    let (there, new) = (&order.spec, &sent.order);
+    let kind = match new.kind {
+        OrderKind::Market => (Kind::Market, None),
+        OrderKind::Limit(price) => (Kind::Limit(price), None),
+        OrderKind::StopMarket(price) => (Kind::Market, Some((price, new.side == Side::Buy))),
+        OrderKind::TakeProfitMarket(price) => (Kind::Market, Some((price, new.side == Side::Sell))),
+    };
+    let size = match there.close_position {
+        true => new.kind.is_trigger(),
+        false if venue == VenueKind::Bybit && new.reduce_only => there.quantity <= new.quantity,
+        false => there.quantity == new.quantity,
+    };
+    let planned = sent.planned.map(|(stop, target)| Attached { stop: Some(stop), take_profit: Some(target) });
+    size && kind == (there.kind, there.trigger.map(|trigger| (trigger.price, trigger.rising)))
+        && (there.symbol, there.side, there.closes_only()) == (new.symbol, new.side, new.reduce_only)
+        && (there.attached == Attached::default() || Some(there.attached) == planned)
+}
+
+fn of_account(core: &Core, held: &Held, user: UserId, judge: &Judge) -> Result<(), String> {
+    let user = judge.user(user);
     let there = core.account(held.no).ok_or("the exchange has no such account")?;
     let orders = core.all_orders(held.no);
+    let of_ours = || orders.iter().filter_map(|o| Some((ClientOrderId::parse(o.client_id())?, *o)));
     let mut seen = BTreeMap::<ClientOrderId, u32>::new();
-    for id in orders.iter().filter_map(|order| ClientOrderId::parse(order.client_id())) {
+    for (id, _) in of_ours() {
         *seen.entry(id).or_default() += 1;
     }
     if let Some((id, count)) = seen.iter().find(|(_, count)| **count > 1) {
@@ -85,6 +111,15 @@ fn of_account(core: &Core, held: &Held, user: Option<&ModelUser>) -> Result<(), 
     let undecided = |id: &&ClientOrderId| !user.is_some_and(|user| user.knows_order(**id));
     if let Some(id) = seen.keys().find(undecided) {
         return Err(format!("order {id} is at the exchange and was never decided"));
+    }
+    for (id, order) in of_ours() {
+        if !judge.left_as(id).is_some_and(|sent| is_as_sent(order, sent, held.venue)) {
+            return Err(format!(
+                "order {id} left as {:?} and is there as {:?}",
+                judge.left_as(id),
+                order.spec
+            ));
+        }
     }
     let Some(user) = user.filter(|user| user.has_account_on(held.venue)) else { return Ok(()) };
     // Two accounts of ours for one there: the second is refused, and what it was told is not looked at.

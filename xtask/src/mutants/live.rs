@@ -1,6 +1,6 @@
 //! Bugs on the way to an exchange: `exchange::live`, and the paper exchange that its promises are tested against.
 
-use super::{Mutant, test};
+use super::{Mutant, sim, test};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     // Unknown outcomes.
@@ -333,6 +333,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "fan_out_in_the_order_of_accounts",
         ("exchange", "live_fan_out", "no_account_is_always_the_first"),
         "The orders of a fan-out leave in the same order each time.",
+    ),
+    // What arrives.
+    sim(
+        "order_a_step_smaller_on_the_wire",
+        "An order is sent a step smaller than it was decided, and counts as filled when that is.",
     ),
     // The paper exchange.
     test(

@@ -1,4 +1,4 @@
-//! What the model says of an account on an exchange, to be held against the exchange itself.
+//! What the model says of what goes to a venue, and of an account on an exchange, to be held against the exchange itself.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{ClientOrderId, Leg};
 use engine::core::instrument::Symbol;
 use engine::core::ledger::{Currency, LedgerAccount};
-use engine::core::order::{OrderState, Side};
+use engine::core::order::{NewOrder, OrderState, Side};
 use engine::core::user::VenueKind;
 
 use super::numbers::{ONE, Units, price, quantity};
@@ -37,6 +37,21 @@ pub struct LiveAccount {
 }
 
 impl ModelUser {
+    /// An order that is remembered, as it goes to a venue: with the stop and the target of its position when it is an entry.
+    #[must_use]
+    pub fn outgoing(&self, id: ClientOrderId) -> Option<(NewOrder, Option<(Price, Price)>)> {
+        let order = self.orders.iter().chain(&self.final_orders).find(|o| o.new.id == id)?;
+        let position = self.place_of_position(id.signal, id.account.index).filter(|_| id.leg == Leg::Entry);
+        let planned = position.map(|at| &self.positions[at]).map(|p| (price(p.stop), price(p.target)));
+        Some((order.new, planned))
+    }
+
+    /// Whether it was decided to take this order back, as long as it is remembered.
+    #[must_use]
+    pub fn is_taken_back(&self, id: ClientOrderId) -> bool {
+        self.orders.iter().chain(&self.final_orders).any(|o| o.new.id == id && o.cancelling)
+    }
+
     /// The user's account on a venue; `None` without one, and where two accounts stand for one of the exchange.
     #[must_use]
     pub fn live_account(&self, venue: VenueKind) -> Option<LiveAccount> {
