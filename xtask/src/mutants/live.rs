@@ -339,6 +339,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "order_a_step_smaller_on_the_wire",
         "An order is sent a step smaller than it was decided, and counts as filled when that is.",
     ),
+    sim(
+        "target_of_a_position_taken_for_set",
+        "Bybit: nobody looks whether a position has its target at our price.",
+    ),
+    sim("stop_of_half_the_position", "A stop on Binance is sent for half of the position."),
     // The paper exchange.
     test(
         "paper_signature_not_looked_at",

@@ -10,7 +10,7 @@ use engine::core::order::{NewOrder, OrderState, Side};
 use engine::core::user::VenueKind;
 
 use super::numbers::{ONE, Units, price, quantity};
-use super::user::ModelUser;
+use super::user::{ModelUser, Order};
 
 /// An open position of an account on an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,12 @@ pub struct LivePosition {
     pub side: Side,
     /// Its size.
     pub quantity: Quantity,
+    /// Its leverage.
+    pub leverage: u8,
     /// The price of its stop; `None` while it is being closed.
     pub stop: Option<Price>,
+    /// The price of its target, while that is live; one that a venue has ended again and again is given up.
+    pub target: Option<Price>,
 }
 
 /// An account on an exchange.
@@ -34,6 +38,13 @@ pub struct LiveAccount {
     pub live: Vec<ClientOrderId>,
     /// What is filled of each order that is remembered, by its id.
     pub filled: BTreeMap<ClientOrderId, Quantity>,
+}
+
+impl Order {
+    /// Whether the venue has it, as far as it has said.
+    const fn is_live(&self) -> bool {
+        matches!(self.state, OrderState::Submitted | OrderState::PartiallyFilled)
+    }
 }
 
 impl ModelUser {
@@ -61,17 +72,22 @@ impl ModelUser {
             return None;
         }
         let open = self.positions.iter().filter(|p| p.account == index && p.open > 0);
-        let positions = open.map(|p| {
-            let stop = p.closing.is_none().then(|| price(p.stop));
-            (p.symbol, LivePosition { side: p.side, quantity: quantity(p.open), stop })
-        });
         let mine = |id: &ClientOrderId| id.account.index == index;
-        let live = self.orders.iter().filter(|o| {
-            let owned = venue == VenueKind::Bybit && matches!(o.new.id.leg, Leg::Stop | Leg::TakeProfit);
-            mine(&o.new.id)
-                && !owned
-                && matches!(o.state, OrderState::Submitted | OrderState::PartiallyFilled)
+        let all_live = self.orders.iter().filter(|o| mine(&o.new.id) && o.is_live());
+        let positions = open.map(|p| {
+            let open = || p.closing.is_none();
+            let aims = all_live.clone().any(|o| o.position == p.signal && o.new.id.leg == Leg::TakeProfit);
+            let live = LivePosition {
+                side: p.side,
+                quantity: quantity(p.open),
+                leverage: p.leverage,
+                stop: open().then(|| price(p.stop)),
+                target: (open() && aims).then(|| price(p.target)),
+            };
+            (p.symbol, live)
         });
+        let owned = |leg| venue == VenueKind::Bybit && matches!(leg, Leg::Stop | Leg::TakeProfit);
+        let live = all_live.clone().filter(|o| !owned(o.new.id.leg));
         let all = self.orders.iter().chain(&self.final_orders).filter(|o| mine(&o.new.id));
         Some(LiveAccount {
             positions: positions.collect(),
