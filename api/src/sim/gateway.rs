@@ -15,6 +15,7 @@ use net::tls::TlsWire;
 use net::wire::{ConnId, Ending, Stream};
 
 use super::judge::Judge;
+use super::paper_check;
 use super::seams::{SimEntropy, SimWire};
 use super::venue::FaultyVenue;
 use crate::server::venues::Venues;
@@ -118,6 +119,7 @@ impl Gateway for WatchedGateway {
         self.inner.query(now, id)
     }
     fn poll(&mut self, now: Timestamp, budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize {
+        paper_check::look(self.shard, &self.inner.paper.venue.inner, &mut self.judge.borrow_mut());
         self.inner.poll(now, budget, sink)
     }
     fn take_key_finding(&mut self) -> Option<(AccountId, u32, KeyFinding)> {

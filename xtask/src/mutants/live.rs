@@ -345,6 +345,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim("stop_of_half_the_position", "A stop on Binance is sent for half of the position."),
     // The paper exchange.
+    sim("paper_fee_told_and_not_taken", "The paper venue tells a fee and does not take it from the wallet."),
     test(
         "paper_signature_not_looked_at",
         ("exchange", "paper_binance", "case_t6_t7"),

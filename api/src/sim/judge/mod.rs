@@ -33,6 +33,7 @@ use engine::core::signal::Signal;
 use engine::shard::ports::Decided;
 
 use crate::sim::model::{Model, ModelUser, Seen};
+use crate::sim::paper_check;
 use crate::sim::situation::{Flags, flags_of};
 use versions::Lost;
 
@@ -95,6 +96,8 @@ pub(in crate::sim) struct Judge {
     intended: BTreeMap<ClientOrderId, (u16, u64)>,
     cancels: BTreeMap<ClientOrderId, (u16, u64)>,
     submitted: BTreeMap<ClientOrderId, Sent>,
+    /// What the shards' paper venues are asked.
+    pub(in crate::sim) books: paper_check::Asked,
     emails: BTreeSet<UserId>,
     flags: BTreeMap<UserId, Flags>,
     /// Who had a subscription when a signal was accepted, and whether it opens.
@@ -128,6 +131,7 @@ impl Judge {
             intended: BTreeMap::new(),
             cancels: BTreeMap::new(),
             submitted: BTreeMap::new(),
+            books: paper_check::Asked::default(),
             emails: BTreeSet::new(),
             flags: BTreeMap::new(),
             audience: BTreeMap::new(),
@@ -234,6 +238,16 @@ impl Judge {
             let command = command.clone();
             self.decisions.push(Decision { index, command, outcome, place, claimed: false });
         }
+    }
+
+    /// All users of the model, by id.
+    pub(in crate::sim) fn users(&self) -> impl Iterator<Item = &ModelUser> {
+        self.model.users()
+    }
+
+    /// How many shards this life has.
+    pub(in crate::sim) fn shards(&self) -> u16 {
+        u16::try_from(self.newest_lsn.len()).expect("the shards of a life are few")
     }
 
     fn promise(&mut self, shard: u16, lsn: u64, what: impl FnOnce() -> String) {

@@ -55,6 +55,7 @@ impl Judge {
         self.promised = vec![Promise::default(); usize::from(shards)];
         self.intended.clear();
         self.cancels.clear();
+        self.books.forget();
         self.note(|| format!("life {life} begins with {shards} shards and {} users", users.len()));
     }
 

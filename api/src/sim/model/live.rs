@@ -1,15 +1,17 @@
-//! What the model says of what goes to a venue, and of an account on an exchange, to be held against the exchange itself.
+//! What the model says of what goes to a venue, and of what a venue must hold of an account, to be held
+//! against the venue itself.
 
 use std::collections::BTreeMap;
 
 use engine::core::fixed::{Money, Price, Quantity};
-use engine::core::ids::{ClientOrderId, Leg};
+use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
 use engine::core::ledger::{Currency, LedgerAccount};
 use engine::core::order::{NewOrder, OrderState, Side};
 use engine::core::user::VenueKind;
+use exchange::venue::{AccountSnapshot, OrderSnapshot, PositionSnapshot};
 
-use super::numbers::{ONE, Units, price, quantity};
+use super::numbers::{ONE, Units, money, price, quantity};
 use super::user::{ModelUser, Order};
 
 /// An open position of an account on an exchange.
@@ -61,6 +63,36 @@ impl ModelUser {
     #[must_use]
     pub fn is_taken_back(&self, id: ClientOrderId) -> bool {
         self.orders.iter().chain(&self.final_orders).any(|o| o.new.id == id && o.cancelling)
+    }
+
+    /// The accounts on the paper venue, as it must hold them: positions and live orders in no order of note.
+    #[must_use]
+    pub fn paper_accounts(&self) -> Vec<AccountSnapshot> {
+        let all = (0_u8..).zip(&self.accounts).filter(|(_, a)| a.place.venue == VenueKind::Paper);
+        all.map(|(index, account)| {
+            let positions = self.positions.iter().filter(|p| p.account == index && p.open > 0);
+            let orders = self.orders.iter().filter(|o| o.new.id.account.index == index && o.is_live());
+            AccountSnapshot {
+                id: self.account_id(index),
+                wallet: money(self.wallet(index)),
+                positions: positions
+                    .map(|p| PositionSnapshot {
+                        symbol: p.symbol,
+                        side: p.side,
+                        quantity: quantity(p.open),
+                        entry_cost: money(p.cost),
+                        leverage: p.leverage,
+                        opened_at: Timestamp(p.opened_venue_at),
+                        last_funding: (p.funded_at > 0).then_some(Timestamp(p.funded_at)),
+                    })
+                    .collect(),
+                orders: orders
+                    .map(|o| OrderSnapshot { order: o.new, filled: quantity(o.filled), fills: o.fills })
+                    .collect(),
+                venue_fills: account.liquidations,
+            }
+        })
+        .collect()
     }
 
     /// The user's account on a venue; `None` without one, and where two accounts stand for one of the exchange.
