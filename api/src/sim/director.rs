@@ -2,8 +2,8 @@
 //! see it settle.
 //!
 //! **Runs on**: the simulator's thread, one task of the world. **Checks**: a start fails only for a reason that it was given, and
-//! says which; a shard stops when its log failed in that life, and only then ([`super::disk_check`]); no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time; an orderly stop
-//! loses nothing.
+//! says which; a shard stops when its log failed in that life, and only then ([`super::disk_check`]); no position stays without a live stop ([`super::bare`]); after the faults everything settles within a bound of virtual time, and the
+//! venues hold then what we say; an orderly stop loses nothing.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -138,6 +138,7 @@ impl Director {
             world.stage.get() == Stage::Up && world.judge.borrow().flags().is_settled()
         })
         .await;
+        self.agree_with_the_paper_venue().await;
         self.agree_with_the_exchange().await;
         world.settled.set(true);
         let marks: Vec<_> = self.history(Progress::durable);
@@ -151,7 +152,8 @@ impl Director {
         self.wait("the last pages", SETTLE_MAX, || world.clients_left.get() == 0).await;
         self.receipts().await;
         self.restart_in_order().await;
-        // The connectors of the last life come to the same.
+        // The venues of the last life come to the same.
+        self.agree_with_the_paper_venue().await;
         self.agree_with_the_exchange().await;
         self.world.finished.set(true);
     }
@@ -163,6 +165,26 @@ impl Director {
         let moments = [Some(self.next_fault), of_exchange, start].into_iter().flatten();
         let now = self.now();
         moments.fold(now.plus(LOOK), Nanos::min).max(Nanos(now.0 + 1))
+    }
+
+    /// What each shard's paper venue holds is what we say, once what it told late has arrived.
+    async fn agree_with_the_paper_venue(&mut self) {
+        let world = Rc::clone(&self.world);
+        let since = self.now();
+        while !world.is_over() {
+            let shards = world.judge.borrow().shards();
+            world.judge.borrow_mut().books.ask(shards);
+            let asked = Rc::clone(&world);
+            self.wait("the paper venues", AGREE_MAX, || asked.judge.borrow().books.shards.is_empty()).await;
+            let Some(difference) = world.judge.borrow_mut().books.difference.take() else { return };
+            if self.now().since(since) > AGREE_MAX {
+                let seconds = AGREE_MAX.as_micros() / 1_000_000;
+                let what = format!("after {seconds} s the paper venue still differs: {difference}");
+                return world.judge.borrow_mut().violate(what);
+            }
+            self.world.executor.sleep(LOOK).await;
+            self.look();
+        }
     }
 
     /// What is on the exchange is what we say, once what was on its way has arrived.

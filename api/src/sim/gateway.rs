@@ -15,6 +15,7 @@ use net::tls::TlsWire;
 use net::wire::{ConnId, Ending, Stream};
 
 use super::judge::Judge;
+use super::paper_check;
 use super::seams::{SimEntropy, SimWire};
 use super::venue::FaultyVenue;
 use crate::server::venues::Venues;
@@ -90,7 +91,7 @@ impl Gateway for WatchedGateway {
     fn submit(&mut self, now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
         let taken = self.inner.submit(now, order);
         if taken.is_ok() {
-            self.judge.borrow_mut().submitted(self.shard, order);
+            self.judge.borrow_mut().submitted(self.shard, order, None);
         }
         taken
     }
@@ -104,17 +105,22 @@ impl Gateway for WatchedGateway {
     ) -> Result<(), VenueBusy> {
         let taken = self.inner.submit_entry(now, order, stop, take_profit, decided_at);
         if taken.is_ok() {
-            self.judge.borrow_mut().submitted(self.shard, order);
+            self.judge.borrow_mut().submitted(self.shard, order, Some((stop, take_profit)));
         }
         taken
     }
     fn cancel(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
-        self.inner.cancel(now, id)
+        let taken = self.inner.cancel(now, id);
+        if taken.is_ok() {
+            self.judge.borrow_mut().cancelled(self.shard, id);
+        }
+        taken
     }
     fn query(&mut self, now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
         self.inner.query(now, id)
     }
     fn poll(&mut self, now: Timestamp, budget: usize, sink: &mut impl FnMut(VenueReport)) -> usize {
+        paper_check::look(self.shard, &self.inner.paper.venue.inner, &mut self.judge.borrow_mut());
         self.inner.poll(now, budget, sink)
     }
     fn take_key_finding(&mut self) -> Option<(AccountId, u32, KeyFinding)> {

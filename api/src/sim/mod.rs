@@ -13,7 +13,7 @@
 //! (a start fails only for a reason that it was given, after the faults everything settles within a bound, the database gets everything, an orderly stop loses nothing), `disk_check` (a shard stops when its log failed, at once, and for nothing else), `history` (the database's rows
 //! and sums are the engine's), `bare` (a position without a live stop is closed in time; no disturbance sets its clock back), `limit_check`
 //! (we keep within the exchange's limits by ourselves, and stop when we are told to; a restart forgets what was spent, so for as long as
-//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `judged` (of all this enough was judged, and the judge refuses what was spoilt), `executor` (nobody waits for ever, nobody spins).
+//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `paper_check` (the same of the paper venue), `judged` (of all this enough was judged, and the judge refuses what was spoilt), `executor` (nobody waits for ever, nobody spins).
 //!
 //! Of accounts on exchanges the model predicts every decision too; what the exchange does it takes from the reports, as the product
 //! does. That the reports are true is what `live_check` holds against the exchange itself.
@@ -79,6 +79,7 @@ pub mod judged;
 mod limit_check;
 mod live_check;
 pub mod model;
+mod paper_check;
 mod people;
 mod plan;
 mod run;

@@ -1,6 +1,6 @@
 //! Bugs on the way to an exchange: `exchange::live`, and the paper exchange that its promises are tested against.
 
-use super::{Mutant, test};
+use super::{Mutant, sim, test};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     // Unknown outcomes.
@@ -364,7 +364,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("exchange", "live_fan_out", "no_account_is_always_the_first"),
         "The orders of a fan-out leave in the same order each time.",
     ),
+    // What arrives.
+    sim(
+        "order_a_step_smaller_on_the_wire",
+        "An order is sent a step smaller than it was decided, and counts as filled when that is.",
+    ),
+    sim(
+        "target_of_a_position_taken_for_set",
+        "Bybit: nobody looks whether a position has its target at our price.",
+    ),
+    sim("stop_of_half_the_position", "A stop on Binance is sent for half of the position."),
     // The paper exchange.
+    sim("paper_fee_told_and_not_taken", "The paper venue tells a fee and does not take it from the wallet."),
     test(
         "paper_signature_not_looked_at",
         ("exchange", "paper_binance", "case_t6_t7"),

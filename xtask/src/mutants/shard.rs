@@ -130,6 +130,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The secret of one source opens every other of its publisher.",
     ),
     sim(
+        "cancel_before_the_flush",
+        "A cancel leaves before it is durable that the order is to be taken back.",
+    ),
+    sim(
+        "cancel_of_an_entry_names_its_stop",
+        "Whatever order of a position is taken back, the cancel names its stop.",
+    ),
+    sim(
+        "order_leaves_for_the_other_side",
+        "An order leaves for the other side than the one that was decided.",
+    ),
+    sim(
+        "entry_leaves_with_its_stop_for_a_target",
+        "An entry leaves with its stop where its target belongs, and its target where its stop does.",
+    ),
+    sim(
         "snapshot_as_of_one_too_late",
         "a crash took back what was promised",
         "A snapshot claims one record more for a user than it holds, so that one is lost.",

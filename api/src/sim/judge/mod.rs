@@ -3,18 +3,21 @@
 //! **Runs on**: the simulator's thread, called from the gateways, the clients and the director.
 //! **Owns**: the model, the versions of every user, the undo list of each shard, what was acknowledged.
 //! **Checks**: each decision, order and user state equals the model's; each answer belongs to a decision made between its
-//! request and it; reads and receipts show versions that were current in between, to those whose session was alive then; what was acknowledged, shown or sent to a venue is never
+//! request and it; what leaves for a venue is what the model decided, to the stop and target that an entry goes with, and no cancel
+//! goes that was not decided; reads and receipts show versions that were current in between, to those whose session was alive then; what was acknowledged, shown or sent to a venue is never
 //! taken back by a crash, and what a crash takes back is a suffix of each shard's records; money sums to zero.
 //! The first violation is kept and ends the run.
 
 mod answers;
 mod fan_outs;
+mod outgoing;
 mod receipts;
 mod recovery;
 mod sessions;
 mod versions;
 
 pub(in crate::sim) use answers::Asked;
+pub(in crate::sim) use outgoing::Sent;
 pub(in crate::sim) use sessions::{Calendar, Session};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,6 +34,7 @@ use engine::core::user::User;
 use engine::shard::ports::Decided;
 
 use crate::sim::model::{Expected, Model, ModelUser, Seen};
+use crate::sim::paper_check;
 use crate::sim::situation::{Flags, flags_of};
 use versions::Lost;
 
@@ -92,8 +96,12 @@ pub(in crate::sim) struct Judge {
     undo: Vec<VecDeque<Undo>>,
     newest_lsn: Vec<Option<u64>>,
     promised: Vec<Promise>,
+    /// The record that holds the decision, of each order and of each cancel of this life.
     intended: BTreeMap<ClientOrderId, (u16, u64)>,
-    submitted: BTreeMap<ClientOrderId, NewOrder>,
+    cancels: BTreeMap<ClientOrderId, (u16, u64)>,
+    submitted: BTreeMap<ClientOrderId, Sent>,
+    /// What the shards' paper venues are asked.
+    pub(in crate::sim) books: paper_check::Asked,
     emails: BTreeSet<UserId>,
     flags: BTreeMap<UserId, Flags>,
     /// Who had a subscription when a signal was accepted, and whether it opens.
@@ -127,7 +135,9 @@ impl Judge {
             newest_lsn: Vec::new(),
             promised: Vec::new(),
             intended: BTreeMap::new(),
+            cancels: BTreeMap::new(),
             submitted: BTreeMap::new(),
+            books: paper_check::Asked::default(),
             emails: BTreeSet::new(),
             flags: BTreeMap::new(),
             audience: BTreeMap::new(),
@@ -229,6 +239,8 @@ impl Judge {
             for event in events {
                 if let Some(order) = intended_order(event) {
                     self.intended.insert(order.id, (shard, lsn.0));
+                } else if let Event::CancelIntended { id } = event {
+                    self.cancels.insert(*id, (shard, lsn.0));
                 }
             }
         }
@@ -252,22 +264,14 @@ impl Judge {
         self.spoilt += 1;
     }
 
-    /// An order went to a venue.
-    pub(in crate::sim) fn submitted(&mut self, shard: u16, order: &NewOrder) {
-        self.note(|| format!("submit {}", order.id));
-        if let Some((_, lsn)) = self.intended.get(&order.id).copied().filter(|(of, _)| *of == shard) {
-            self.promise(shard, lsn, || format!("order {} went to the venue", order.id));
-        }
-        let user = self.model.user(order.id.account.user);
-        if !user.is_some_and(|user| user.knows_order(order.id)) {
-            self.violate(format!("order {} went to the venue and was never decided", order.id));
-        }
-        match self.submitted.get(&order.id) {
-            Some(before) if before != order => {
-                self.violate(format!("order {} went out as {before:?} and as {order:?}", order.id));
-            }
-            _ => drop(self.submitted.insert(order.id, *order)),
-        }
+    /// All users of the model, by id.
+    pub(in crate::sim) fn users(&self) -> impl Iterator<Item = &ModelUser> {
+        self.model.users()
+    }
+
+    /// How many shards this life has.
+    pub(in crate::sim) fn shards(&self) -> u16 {
+        u16::try_from(self.newest_lsn.len()).expect("the shards of a life are few")
     }
 
     fn promise(&mut self, shard: u16, lsn: u64, what: impl FnOnce() -> String) {

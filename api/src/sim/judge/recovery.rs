@@ -54,6 +54,8 @@ impl Judge {
         self.newest_lsn = vec![None; usize::from(shards)];
         self.promised = vec![Promise::default(); usize::from(shards)];
         self.intended.clear();
+        self.cancels.clear();
+        self.books.forget();
         self.note(|| format!("life {life} begins with {shards} shards and {} users", users.len()));
     }
 

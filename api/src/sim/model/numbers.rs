@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: exact; a product of two amounts always fits. **Never**: negative or zero divisors.
 
-use engine::core::fixed::{Price, Quantity};
+use engine::core::fixed::{Money, Price, Quantity};
 
 /// A count of 1e-8 (of a currency, a price, a quantity or a rate).
 pub(super) type Units = i128;
@@ -52,6 +52,11 @@ fn narrow(units: Units) -> i64 {
 /// As the product's type.
 pub(super) fn price(units: Units) -> Price {
     Price::from_units(narrow(units))
+}
+
+/// As the product's type.
+pub(super) fn money(units: Units) -> Money {
+    Money::from_units(narrow(units))
 }
 
 /// As the product's type.

@@ -152,6 +152,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         let early = match &held {
             Held::Answer { .. } => planted::planted!("answer_before_the_flush"),
             Held::Effect(Effect::Submit(_)) => planted::planted!("order_before_the_flush"),
+            Held::Effect(Effect::Cancel(_)) => planted::planted!("cancel_before_the_flush"),
             Held::Effect(Effect::FanOut(_)) => planted::planted!("fan_out_before_the_flush"),
             Held::Effect(Effect::FanOutDone(..)) => planted::planted!("fan_out_done_before_the_flush"),
             Held::Effect(_) => false,
@@ -232,7 +233,13 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     /// Hands an effect to the venue; false when its queue is full.
     pub(super) fn reach_venue(&mut self, now: Moment, effect: &Effect) -> bool {
         let taken = match effect {
+            Effect::Submit(order) if planted::planted!("order_leaves_for_the_other_side") => {
+                self.submit(now, &NewOrder { side: order.side.opposite(), ..*order })
+            }
             Effect::Submit(order) => self.submit(now, order),
+            Effect::Cancel(id) if planted::planted!("cancel_of_an_entry_names_its_stop") => {
+                self.gateway.cancel(now.wall, ClientOrderId { leg: Leg::Stop, ..*id })
+            }
             Effect::Cancel(id) => self.gateway.cancel(now.wall, *id),
             Effect::Query(_) if planted::planted!("unknown_order_never_queried") => Ok(()),
             Effect::Query(id) => self.gateway.query(now.wall, *id),
@@ -275,6 +282,9 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             .filter(|_| id.leg == Leg::Entry)
             .and_then(|user| user.position(id.signal, id.account.index));
         match position {
+            Some(p) if planted::planted!("entry_leaves_with_its_stop_for_a_target") => {
+                self.gateway.submit_entry(now.wall, order, p.take_profit, p.stop, p.decided_at);
+            }
             // A position is decided with its entry.
             Some(p) => self.gateway.submit_entry(now.wall, order, p.stop, p.take_profit, p.decided_at),
             None => self.gateway.submit(now.wall, order),

@@ -228,7 +228,12 @@ pub(super) fn place(placement: &Placement) -> Fields {
             fields.push(("type", Value::Word(if is_stop { "STOP_MARKET" } else { "TAKE_PROFIT_MARKET" })));
             fields.push(("triggerPrice", price(trigger)));
             fields.push(("workingType", Value::Word("MARK_PRICE")));
-            fields.push(("closePosition", Value::Word("true")));
+            if planted!("stop_of_half_the_position") && is_stop {
+                fields.push(("quantity", decimal(Quantity::from_units(order.quantity.units() / 2))));
+                fields.push(("reduceOnly", Value::Word("true")));
+            } else {
+                fields.push(("closePosition", Value::Word("true")));
+            }
             fields.push(("clientAlgoId", Value::Text(order.id.to_string())));
         }
     }

@@ -411,7 +411,11 @@ impl Account {
     /// The price of a position's own trigger that this order stands for, as the exchange last told it.
     pub(super) fn trigger_there(&self, new: &NewOrder) -> Option<Price> {
         let position = self.positions.get(&new.symbol)?;
-        if new.id.leg == Leg::Stop { position.stop } else { position.take_profit }
+        match new.id.leg {
+            Leg::Stop => position.stop,
+            _ if planted::planted!("target_of_a_position_taken_for_set") => new.kind.words().1,
+            _ => position.take_profit,
+        }
     }
 
     /// Whether funding may have been settled that was not read yet: until it is, the balance shows money that comes from nowhere.

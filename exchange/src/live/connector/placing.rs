@@ -190,9 +190,14 @@ impl<P: Shape> Connector<P> {
         let Some(order) = account.orders.get_mut(&id) else { return };
         order.phase = Phase::Queued;
         let expires_at = order.expires_at;
-        let (order, attached) = (order.new, order.planned.filter(|_| P::ATTACHES));
+        let (mut order, attached) = (order.new, order.planned.filter(|_| P::ATTACHES));
         if let Some(attached) = attached {
             account.attached.insert(order.symbol, attached);
+        }
+        if planted!("order_a_step_smaller_on_the_wire")
+            && let Some(step) = self.instrument(order.symbol).map(|listed| listed.step)
+        {
+            order.quantity = order.quantity.checked_sub(step).unwrap_or_default();
         }
         self.ask(Some(slot), Ask::Place(Placement { order, mode, attached }), Why::Place(id), purpose);
         if purpose == Purpose::Open {
