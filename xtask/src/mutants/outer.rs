@@ -108,4 +108,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "two_signals_of_a_second_are_one",
         "Of two signals without an id that carry the same second, the second counts as a repeat.",
     ),
+    sim("wrong_password_not_counted", "A log-in with a wrong password is refused and not counted."),
 ];
