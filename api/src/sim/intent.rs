@@ -37,6 +37,8 @@ pub(super) enum Intent {
     /// With this address.
     SignUp(String),
     LogIn(UserId),
+    /// A log-in that must fail, and count.
+    WrongPassword(UserId),
     LogOut(UserId),
     Account(UserId, Money),
     /// An account on an exchange.
@@ -72,6 +74,7 @@ impl Intent {
                 UserId::from_email(email) == UserId::from_email(mine)
             }
             (Self::LogIn(mine), Command::OpenSession { user, .. })
+            | (Self::WrongPassword(mine), Command::FailLogin { user })
             | (Self::LogOut(mine), Command::CloseSession { user, .. }) => user == mine,
             (Self::Account(mine, amount), Command::OpenAccount { user, wallet, .. }) => {
                 user == mine && *wallet == Some(*amount)
@@ -103,26 +106,29 @@ impl Intent {
         }
     }
 
+    /// Whether it is about the session that was asked in, or that the answer gives: another log-in or log-out of this user, whose
+    /// answer was lost, may be decided meanwhile.
+    fn is_of_session(&self, command: &Command, asked: &Asked, body: &Value) -> bool {
+        let wanted = match self {
+            Self::LogIn(_) => hidden(body, "token"),
+            Self::LogOut(_) => asked.session.map(|session| session.token),
+            _ => None,
+        };
+        match command {
+            Command::OpenSession { token, .. } | Command::CloseSession { token, .. } => {
+                wanted.is_none_or(|wanted| wanted == *token)
+            }
+            _ => true,
+        }
+    }
+
     /// Whether the decision that an answer speaks of is about what was sent, in each field that it has.
-    fn check_as_sent(
-        &self,
-        world: &World,
-        asked: &Asked,
-        command: &Command,
-        body: &Value,
-    ) -> Result<(), String> {
-        let hidden = |field: &str| body[field].as_str().map(|text| digest(text.as_bytes()));
+    fn check_as_sent(&self, world: &World, command: &Command, body: &Value) -> Result<(), String> {
         match (self, command) {
             (Self::SignUp(mine), Command::SignUp { email, password, zone }) => {
                 same("email", email, mine)?;
                 same("password", password, &format!("hash of {PASSWORD}"))?;
                 same("zone", zone.as_str(), ZONE)
-            }
-            (Self::LogIn(_), Command::OpenSession { token, .. }) => {
-                hidden("token").map_or(Ok(()), |told| same("token", token, &told))
-            }
-            (Self::LogOut(_), Command::CloseSession { token, .. }) => {
-                asked.session.map_or(Ok(()), |session| same("token", token, &session.token))
             }
             (Self::Account(..), Command::OpenAccount { venue, .. }) => {
                 same("venue", venue, &VenueKind::Paper)
@@ -134,7 +140,7 @@ impl Intent {
             }
             (Self::SetKey(..), Command::SetKey { key, .. }) => check_key(key),
             (Self::Source(..), Command::CreateSource { secret, .. }) => {
-                hidden("secret").map_or(Ok(()), |told| same("secret", secret, &told))
+                hidden(body, "secret").map_or(Ok(()), |told| same("secret", secret, &told))
             }
             (Self::Subscribe(_, wanted), Command::Subscribe { source, account, settings, .. }) => {
                 same("source", source, &wanted.source)?;
@@ -152,24 +158,38 @@ impl Intent {
         }
     }
 
+    /// Whether passwords' workers have to do with it.
+    pub(super) fn hashes(&self) -> bool {
+        self.queue() == Queue::Passwords
+    }
+
+    /// Whether clients send it again while the first is under way, and what then happens is of two.
+    pub(super) const fn may_be_resent(&self) -> bool {
+        matches!(self, Self::Account(..) | Self::Subscribe(..) | Self::Halt(..) | Self::Close(..))
+    }
+
     /// Where it waits.
     fn queue(&self) -> Queue {
         match self {
             Self::Close(..) => Queue::Closes,
             Self::Signal(sent) if sent.closes() => Queue::Closes,
-            Self::SignUp(_) | Self::LogIn(_) | Self::Connect(..) | Self::SetKey(..) => Queue::Passwords,
+            Self::SignUp(_)
+            | Self::LogIn(_)
+            | Self::WrongPassword(_)
+            | Self::Connect(..)
+            | Self::SetKey(..) => Queue::Passwords,
             _ => Queue::Lanes,
         }
     }
 
     /// It may be decided for a request that nobody waits for any more, or for another that asks for the same.
     pub(super) fn doubt(&self, world: &World) {
-        world.unavailable.lost(world.executor.now(), format!("{self:?}"));
+        world.unavailable.lost(world.executor.now(), self.name());
     }
 
     /// Whether it is asked for in a session.
     pub(super) const fn needs_session(&self) -> bool {
-        !matches!(self, Self::SignUp(_) | Self::LogIn(_) | Self::Signal(_))
+        !matches!(self, Self::SignUp(_) | Self::LogIn(_) | Self::WrongPassword(_) | Self::Signal(_))
     }
 
     /// Holds the answer to a request against what was decided since it left, and against its session.
@@ -186,7 +206,7 @@ impl Intent {
         judge.note(|| format!("answer {status} {code} to {}", self.word()));
         match (status, code.as_str(), self) {
             (503, ..) if code != Refusal::ListsIncomplete.code() => {
-                let what = format!("{self:?}");
+                let what = self.name();
                 let may_be = world.may_be_unavailable(asked, judge.under_way(), self.queue(), &code);
                 if let Err(why) = may_be {
                     judge.violate(format!("{what} was answered {code}: {why}"));
@@ -222,7 +242,7 @@ impl Intent {
                 judge.check_unknown(asked, *user);
                 return Known::Refused(code);
             }
-            (429, "locked", Self::LogIn(user)) => {
+            (429, "locked", Self::LogIn(user) | Self::WrongPassword(user)) => {
                 world.compared();
                 judge.check_locked(asked, calendar, *user);
                 return Known::Refused(code);
@@ -233,8 +253,13 @@ impl Intent {
         let claimed = judge.claim(
             asked,
             &format!("{status} was answered to {self:?}"),
-            |command| self.is_of(command),
-            |outcome| agrees(outcome, status, &code, &body),
+            |command| self.is_of(command) && self.is_of_session(command, asked, &body),
+            |outcome| match self {
+                Self::WrongPassword(_) => {
+                    (status, code.as_str(), *outcome) == (401, "wrong_credentials", Ok(Reply::Done))
+                }
+                _ => agrees(outcome, status, &code, &body),
+            },
         );
         let index = match claimed {
             Ok(index) => index,
@@ -246,7 +271,7 @@ impl Intent {
         judge.check_served(asked, calendar, &format!("{self:?}"));
         let Some(decision) = judge.decision_at(index) else { return Known::Again };
         let outcome = decision.outcome;
-        if let Err(difference) = self.check_as_sent(world, asked, &decision.command, &body) {
+        if let Err(difference) = self.check_as_sent(world, &decision.command, &body) {
             judge.violate(format!("{self:?} was decided otherwise than it was sent: {difference}"));
         }
         match outcome {
@@ -256,10 +281,23 @@ impl Intent {
         }
     }
 
+    /// The same for all that ask for the same.
+    fn name(&self) -> String {
+        match self {
+            Self::Signal(sent) => format!("signal {}", sent.tag()),
+            _ => format!("{self:?}"),
+        }
+    }
+
     fn word(&self) -> String {
         let text = format!("{self:?}");
         text.split(['(', ' ']).next().unwrap_or_default().to_owned()
     }
+}
+
+/// The digest of a token or secret that an answer shows.
+fn hidden(body: &Value, field: &str) -> Option<[u8; 32]> {
+    body[field].as_str().map(|text| digest(text.as_bytes()))
 }
 
 /// Of a key, what was said of it, and that so short a name shows nothing.

@@ -340,6 +340,11 @@ impl<E: Entropy> Desk<E> {
                 let op = Op::Command(Command::OpenSession { user, token: digest });
                 self.send(Ask { auth: Auth::Open, op, user }, Pending::Session { http, user, token });
             }
+            (Some(Pending::LogIn { http, .. }), HashDone::Verified(false))
+                if planted::planted!("wrong_password_not_counted") =>
+            {
+                self.respond(wire, http, wrong_credentials);
+            }
             (Some(Pending::LogIn { http, user, .. }), HashDone::Verified(false)) => {
                 let op = Op::Command(Command::FailLogin { user });
                 self.send(Ask { auth: Auth::Open, op, user }, Pending::WrongPassword(http));

@@ -13,6 +13,7 @@ mod trader;
 pub(in crate::sim) use receipt::{Reader, check_receipt};
 pub(in crate::sim) use signal::Sent;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use engine::core::auth::digest;
@@ -27,6 +28,7 @@ use storage::sim_disk::SimRandom;
 
 use crate::sim::client::{Client, Lost, Response, request};
 use crate::sim::executor::Owner;
+use crate::sim::faults::Fault;
 use crate::sim::intent::{Intent, Known};
 use crate::sim::judge::{Calendar, Session};
 use crate::sim::model::{History, ModelUser, Page};
@@ -121,8 +123,7 @@ impl Person {
 
     /// Sends a change and says what is known after it, and what was answered.
     async fn ask(&mut self, intent: &Intent, bytes: &[u8]) -> (Known, Result<Response, Lost>) {
-        self.client.hashes =
-            matches!(intent, Intent::SignUp(_) | Intent::LogIn(_) | Intent::Connect(..) | Intent::SetKey(..));
+        self.client.hashes = intent.hashes();
         let asked = self.world().sends(self.session_of(intent));
         let answer = self.client.call(bytes).await;
         (intent.check(self.world(), &asked, &answer), answer)
@@ -140,7 +141,28 @@ impl Person {
     async fn change(&mut self, intent: Intent, method: &str, path: &str, body: Value) -> Known {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let bytes = request(method, path, &self.token, &body);
+        if intent.may_be_resent() && take(&self.world().resends) {
+            self.send_again(&intent, bytes.clone());
+        }
         self.ask(&intent, &bytes).await.0
+    }
+
+    /// The same once more over another connection, perhaps before the first is there.
+    fn send_again(&self, intent: &Intent, bytes: Vec<u8>) {
+        let world = Rc::clone(self.world());
+        world.strike(Fault::Resent);
+        intent.doubt(&world);
+        let (intent, session) = (intent.clone(), self.session_of(intent));
+        let number = u32::try_from(10_000 + self.unique % 10_000).expect("small");
+        world.clients_left.set(world.clients_left.get() + 1);
+        let mut other = Client::new(&world, number);
+        world.executor.spawn(Owner::World, async move {
+            let asked = other.world.sends(session);
+            other.pause(Nanos::from_millis(30)).await;
+            let answer = other.call(&bytes).await;
+            intent.check(&other.world, &asked, &answer);
+            leave(&other.world);
+        });
     }
 
     /// Signs up and logs in; false when the run is over before.
@@ -272,6 +294,13 @@ impl Person {
         }
         None
     }
+}
+
+/// Takes one off a count; whether there was one.
+fn take(count: &Cell<u32>) -> bool {
+    let left = count.get();
+    count.set(left.saturating_sub(1));
+    left > 0
 }
 
 /// Which symbols are traded.

@@ -1,17 +1,13 @@
 //! Publishers: they make sources, send signals of every kind, and read receipts.
 
-use std::rc::Rc;
-
 use engine::core::command::Reply;
 use engine::core::event::Latch;
 use engine::seam::Nanos;
 use serde_json::json;
 
 use super::signal::{DRAWN, Sent};
-use super::{Person, Published, Reader, check_receipt, leave, symbol};
-use crate::sim::client::{Client, request};
-use crate::sim::executor::Owner;
-use crate::sim::faults::Fault;
+use super::{Person, Published, Reader, check_receipt, leave, symbol, take};
+use crate::sim::client::request;
 use crate::sim::intent::{Intent, Known};
 use crate::sim::model::Page;
 
@@ -84,20 +80,8 @@ async fn signal(person: &mut Person) {
     let mut bytes = sent.request(&body, &source.secret, &mut person.ways);
     let intent = Intent::Signal(Box::new(sent.clone()));
     if take(&person.world().resends) {
-        person.world().strike(Fault::Resent);
-        let (world, intent) = (Rc::clone(person.world()), intent.clone());
         let bytes = sent.request(&body, &source.secret, &mut person.ways);
-        intent.doubt(&world);
-        let number = u32::try_from(10_000 + person.unique % 10_000).expect("small");
-        world.clients_left.set(world.clients_left.get() + 1);
-        let mut other = Client::new(&world, number);
-        world.executor.spawn(Owner::World, async move {
-            let asked = other.world.sends(None);
-            other.pause(Nanos::from_millis(30)).await;
-            let answer = other.call(&bytes).await;
-            intent.check(&other.world, &asked, &answer);
-            leave(&other.world);
-        });
+        person.send_again(&intent, bytes);
     }
     // As TradingView does: again after a lost answer or a 5xx, what means the same.
     for _ in 0..4 {
@@ -125,12 +109,6 @@ async fn signal(person: &mut Person) {
         person.client.pause(Nanos::from_millis(3_000)).await;
         bytes = sent.request(&body, &source.secret, &mut person.ways);
     }
-}
-
-fn take(count: &std::cell::Cell<u32>) -> bool {
-    let left = count.get();
-    count.set(left.saturating_sub(1));
-    left > 0
 }
 
 async fn receipt(person: &mut Person) {

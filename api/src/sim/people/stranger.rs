@@ -49,7 +49,7 @@ pub(super) async fn disturb(mut client: Client) {
 }
 
 /// The bytes as they are, or with a few of them changed, gone or there again.
-fn changed(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn changed(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let rounds = if client.one_in(2) { 0 } else { 1 + client.below(4) };
     for _ in 0..rounds {

@@ -10,9 +10,11 @@ use engine::seam::Nanos;
 use exchange::paper::listings;
 use serde_json::{Value, json};
 
+use super::stranger::changed;
 use super::{Person, Reader, check_receipt, leave, symbol};
 use crate::sim::client::request;
 use crate::sim::decimals::decimal;
+use crate::sim::faults::Fault;
 use crate::sim::intent::{Intent, Known, Subscription};
 use crate::sim::model::{History, Page};
 
@@ -39,6 +41,7 @@ pub(super) async fn trade(mut person: Person) {
                     another_key(&mut person).await;
                 }
                 13 => in_a_row(&mut person).await,
+                14 if person.ways.one_in(2) => hostile(&mut person).await,
                 14 => wrong_password(&mut person).await,
                 15..=16 => person.read(Page::Positions).await,
                 17..=18 => person.read(Page::Orders).await,
@@ -296,15 +299,53 @@ async fn log_out(person: &mut Person) {
     }
 }
 
+/// A log-in that fails is counted before it is answered.
 async fn wrong_password(person: &mut Person) {
     let body = json!({ "email": person.email, "password": "not the password" }).to_string();
-    person.client.hashes = true;
-    if let Ok(response) = person.client.call(&request("POST", "/api/auth/login", "", &body)).await
-        && !matches!(response.status, 401 | 429 | 503)
-    {
-        let what = format!("a wrong password was answered {}", response.status);
+    let bytes = request("POST", "/api/auth/login", "", &body);
+    drop(person.ask(&Intent::WrongPassword(person.user), &bytes).await);
+}
+
+/// What somebody with a session may ask for, and gets refused by name, without a decision: method, path, body, status, code.
+const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
+    ("POST", "/api/subscriptions", "[]", 400, "invalid_json"),
+    ("POST", "/api/subscriptions", r#"{"source":"zz"}"#, 400, "invalid"),
+    ("POST", "/api/subscriptions", r#"{"source":"000000000000","leverage":300}"#, 400, "invalid_json"),
+    ("POST", "/api/subscriptions", r#"{"source":"000000000000","trade_max":"1,5"}"#, 400, "invalid"),
+    ("DELETE", "/api/subscriptions/zz", "", 404, "not_found"),
+    ("POST", "/api/halt", r#"{"on":"yes"}"#, 400, "invalid_json"),
+    ("POST", "/api/halt", r#"{"on":true,"source":"000000000000"}"#, 400, "invalid"),
+    ("POST", "/api/positions/close", r#"{"symbol":""}"#, 400, "invalid"),
+    ("POST", "/api/accounts", r#"{"venue":"moon"}"#, 400, "invalid"),
+    ("POST", "/api/accounts", r#"{"venue":"paper","api_key":"a","secret":"b"}"#, 400, "invalid"),
+    ("POST", "/api/sources", "{}", 400, "invalid_json"),
+    ("PUT", "/api/accounts/00/key", "{}", 404, "not_found"),
+    ("GET", "/api/history/orders?limit=0", "", 400, "invalid"),
+    ("GET", "/api/history/nothing", "", 404, "not_found"),
+    ("POST", "/api/me", "{}", 405, "method_not_allowed"),
+];
+
+/// What no client should send, in a session that is alive: by name, or as bytes that are nearly a change.
+async fn hostile(person: &mut Person) {
+    if person.world().plan.mix.has(Fault::Hostile) && person.ways.one_in(2) {
+        let (Some(source), unique) = (person.any_source(), person.next_unique()) else { return };
+        // Nobody else's largest trade, whatever of it is changed.
+        let body = json!({ "source": source.id.to_string(), "trade_max": format!("77000.{unique:08}") });
+        let bytes = request("POST", "/api/subscriptions", &person.token, &body.to_string());
+        let bytes = changed(&mut person.client, &bytes);
+        return person.client.hostile(&bytes).await;
+    }
+    let at = usize::try_from(person.ways.below(REFUSED.len() as u64)).expect("below a length");
+    let (method, path, body, status, code) = REFUSED[at];
+    person.client.hashes = false;
+    let bytes = request(method, path, &person.token, body);
+    let Ok(response) = person.client.call(&bytes).await else { return };
+    let told = (response.status, response.code());
+    if told != (status, code.to_owned()) {
+        let what = format!("{method} {path} with {body:?} was answered {told:?}, not {status} {code}");
         person.world().judge.borrow_mut().violate(what);
     }
+    person.world().compared();
 }
 
 /// Several settings on one connection, one behind the other: they are decided in that order.
