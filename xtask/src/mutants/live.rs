@@ -367,15 +367,25 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // What arrives.
     sim(
         "order_a_step_smaller_on_the_wire",
+        "and is there as",
         "An order is sent a step smaller than it was decided, and counts as filled when that is.",
     ),
     sim(
         "target_of_a_position_taken_for_set",
+        "no TakeProfit at",
         "Bybit: nobody looks whether a position has its target at our price.",
     ),
-    sim("stop_of_half_the_position", "A stop on Binance is sent for half of the position."),
+    sim(
+        "stop_of_half_the_position",
+        "and is there as",
+        "A stop on Binance is sent for half of the position.",
+    ),
     // The paper exchange.
-    sim("paper_fee_told_and_not_taken", "The paper venue tells a fee and does not take it from the wallet."),
+    sim(
+        "paper_fee_told_and_not_taken",
+        "the paper venue still differs",
+        "The paper venue tells a fee and does not take it from the wallet.",
+    ),
     test(
         "paper_signature_not_looked_at",
         ("exchange", "paper_binance", "case_t6_t7"),

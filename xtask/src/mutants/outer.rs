@@ -151,5 +151,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "it counts as a repeat",
         "Of two signals without an id that carry the same second, the second counts as a repeat.",
     ),
-    sim("wrong_password_not_counted", "A log-in with a wrong password is refused and not counted."),
+    sim(
+        "wrong_password_not_counted",
+        "and nobody decided it",
+        "A log-in with a wrong password is refused and not counted.",
+    ),
 ];

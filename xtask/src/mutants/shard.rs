@@ -131,18 +131,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "cancel_before_the_flush",
+        "a crash took back what was promised",
         "A cancel leaves before it is durable that the order is to be taken back.",
     ),
     sim(
         "cancel_of_an_entry_names_its_stop",
+        "a cancel of order",
         "Whatever order of a position is taken back, the cancel names its stop.",
     ),
     sim(
         "order_leaves_for_the_other_side",
+        "went to the venue and was decided as",
         "An order leaves for the other side than the one that was decided.",
     ),
     sim(
         "entry_leaves_with_its_stop_for_a_target",
+        "went to the venue and was decided as",
         "An entry leaves with its stop where its target belongs, and its target where its stop does.",
     ),
     sim(

@@ -283,7 +283,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             .and_then(|user| user.position(id.signal, id.account.index));
         match position {
             Some(p) if planted::planted!("entry_leaves_with_its_stop_for_a_target") => {
-                self.gateway.submit_entry(now.wall, order, p.take_profit, p.stop, p.decided_at);
+                self.gateway.submit_entry(now.wall, order, p.take_profit, p.stop, p.decided_at)
             }
             // A position is decided with its entry.
             Some(p) => self.gateway.submit_entry(now.wall, order, p.stop, p.take_profit, p.decided_at),
