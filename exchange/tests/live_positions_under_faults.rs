@@ -59,9 +59,13 @@ enum Wrong {
 impl Wrong {
     /// Whether it can happen there.
     const fn is_possible(&self, bybit: bool) -> bool {
-        // Bybit has no listenKeys.
-        !(bybit
-            && matches!(self, Self::Request(Fault::ExpireListenKey) | Self::Stream(Fault::ExpireListenKey)))
+        // Bybit has no listenKeys, and its triggers are not orders.
+        let of_binance = matches!(
+            self,
+            Self::Request(Fault::ExpireListenKey | Fault::StayTriggering)
+                | Self::Stream(Fault::ExpireListenKey)
+        );
+        !(bybit && of_binance)
     }
 
     /// It begins at a moment, and not with the first request of a step.
@@ -99,6 +103,7 @@ fn faults() -> Vec<(&'static str, Wrong)> {
         ("too_many_orders", Wrong::Exhausted),
         ("banned", Wrong::Banned),
         ("requests_skewed", Wrong::Skewed),
+        ("stays_triggering", Request(Fault::StayTriggering)),
         ("listen_key_ends_at_a_request", Request(Fault::ExpireListenKey)),
         ("listen_key_ends_at_an_event", Stream(Fault::ExpireListenKey)),
     ]

@@ -221,6 +221,42 @@ fn case_o9_a_lost_stop_that_cannot_be_set_again_closes_the_position() {
     }
 }
 
+/// A trigger that fires and becomes no order protects nothing: the position is closed in its stead.
+#[test]
+fn case_o9_a_stop_that_never_ends_firing_closes_the_position() {
+    for (percent, by, restart, lost) in [
+        (-3, CloseReason::StopLoss, false, ""),
+        (-3, CloseReason::StopLoss, false, "stream ALGO_UPDATE"),
+        (-3, CloseReason::StopLoss, true, ""),
+        (4, CloseReason::TakeProfit, false, ""),
+    ] {
+        let mut world = ready::<Binance>(214, 1);
+        for on in ["algoOrder.place", "POST /fapi/v1/algoOrder"] {
+            rule(&mut world, on, When::Next(2), Fault::StayTriggering);
+        }
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        world.step(3 * SECOND);
+        if !lost.is_empty() {
+            rule(&mut world, lost, ALWAYS, Fault::Lose);
+        }
+        price_by(&mut world, percent);
+        world.step(SECOND / 10);
+        assert!(held(&world, 0) > 0, "nothing closes it without us: {}", world.picture());
+        if restart {
+            world.kill();
+        }
+        // What no stream tells is found by the accounts' turn.
+        let within = if lost.is_empty() { 7 } else { 400 };
+        world.until("closed there", within * SECOND, |w| held(w, 0) == 0);
+        world.until("flat", 30 * SECOND, World::is_flat);
+        let closed = world.user(0).closed_positions.back().unwrap().closed;
+        assert_eq!(closed, Some(by), "{}", world.picture());
+        settled(&mut world);
+        assert_eq!(triggers(&world, 0), (0, 0), "{}", world.picture());
+    }
+}
+
 /// Once refused, a stop is set again as soon as that works: nothing of it stays behind.
 #[test]
 fn case_o9_a_stop_that_was_refused_once_is_there_afterwards() {

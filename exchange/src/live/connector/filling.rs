@@ -8,6 +8,8 @@ use engine::core::fixed::Money;
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::order::{Fill, NewOrder, OrderState, VenueReason, VenueReport};
 
+use planted::planted;
+
 use super::account::Slot;
 use super::limits::{LOOK_BACK_MS, ORDER_AGE_MARGIN_MS, PAGES_MAX, UNEXPLAINED_PAUSE};
 use super::order::{Booking, Phase};
@@ -77,10 +79,11 @@ impl<P: Shape> Connector<P> {
             return;
         }
         let new = order.new;
+        order.end_by_list(&read.rows);
         let mut told = Vec::new();
         let fee_of = |e: &ExecutionView| fees.get(&e.trade_id).copied().unwrap_or(Money::ZERO);
         let fits = order.book_list(&read.rows, fee_of, |fill, last| told.push((fill, last)));
-        let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
+        let still_missing = order.end.is_some_and(|end| end.filled > order.booked) || order.awaits_its_end();
         for (fill, last) in told {
             self.tell_fill(now, slot, &new, fill, last);
         }
@@ -146,6 +149,9 @@ impl<P: Shape> Connector<P> {
     fn tell_fill(&mut self, now: Timestamp, slot: Slot, new: &NewOrder, fill: Fill, last: bool) {
         self.metrics.fills += 1;
         let account = self.account_mut(slot);
+        if let Some(order) = account.orders.get_mut(&new.id) {
+            order.told_last |= last;
+        }
         if new.reduce_only {
             account.exited(new, fill.quantity);
         } else {
@@ -166,17 +172,23 @@ impl<P: Shape> Connector<P> {
     pub(super) fn finish(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let account = self.account_mut(slot);
         let Some(order) = account.orders.get_mut(&id) else { return };
-        let told_last = order.end.is_some_and(|end| end.state == ViewState::Filled);
-        let exit = order.new.reduce_only;
+        let is_filled = order.end.is_some_and(|end| end.state == ViewState::Filled);
+        let (exit, told_last) = (order.new.reduce_only, order.told_last);
         let Some((state, reason)) = order.finish() else { return };
         account.put_away(id);
         match state {
             OrderState::Rejected => self.reports.push_back(VenueReport::Rejected { id, reason }),
             // Its last fill has said so.
-            OrderState::Filled => {}
+            OrderState::Filled if told_last => {}
+            // That it was the last was not known when it was told.
+            OrderState::Filled if planted!("filled_order_without_a_last_fill_not_ended") => {}
+            OrderState::Filled => {
+                let state = OrderState::Expired;
+                self.reports.push_back(VenueReport::Ended { id, state, reason });
+            }
             _ => self.reports.push_back(VenueReport::Ended { id, state, reason }),
         }
-        if exit && !told_last && reason == VenueReason::NothingToReduce {
+        if exit && !is_filled && reason == VenueReason::NothingToReduce {
             self.want_comparison(now, slot);
         }
     }

@@ -9,6 +9,7 @@ use engine::core::ids::Timestamp;
 use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, VenueReason};
 use planted::planted;
 
+use super::fired::Fired;
 use super::limits::{NEVER_ARRIVED_SPAN, QUERY_PAUSES};
 use crate::live::protocol::{ExecutionView, OrderView, Protection, ViewState};
 
@@ -57,9 +58,13 @@ pub(super) struct LiveOrder {
     pub(super) told_live: bool,
     pub(super) booked: Quantity,
     pub(super) fills: u32,
+    /// A fill was told as its last one, which is how the engine learns that it is filled.
+    pub(super) told_last: bool,
     pub(super) venue_id: String,
     /// The exchange's id of the order that came of a trigger.
     pub(super) became: String,
+    /// Its trigger was reached (Binance).
+    pub(super) fired: Option<Fired>,
     /// When bytes of its last request may have left.
     pub(super) sent_at: Option<Timestamp>,
     /// It is not sent after this.
@@ -118,8 +123,10 @@ impl LiveOrder {
             told_live: false,
             booked: Quantity::ZERO,
             fills: 0,
+            told_last: false,
             venue_id: String::new(),
             became: String::new(),
+            fired: None,
             sent_at: None,
             expires_at,
             retries: 0,
@@ -148,7 +155,9 @@ impl LiveOrder {
     pub(super) fn is_busy(&self) -> bool {
         match self.phase {
             Phase::InFlight | Phase::Unknown | Phase::Recovered => true,
-            Phase::Live => self.asking || self.end.is_some() || !self.new.kind.is_trigger(),
+            Phase::Live => {
+                self.asking || self.end.is_some() || self.fired.is_some() || !self.new.kind.is_trigger()
+            }
             Phase::Ended => self.doubt > 0,
             Phase::Waiting | Phase::Queued => false,
         }
