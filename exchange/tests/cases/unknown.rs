@@ -274,7 +274,28 @@ fn case_u6_case_u8_an_entry_is_not_given_up_while_what_it_may_have_opened_is_hel
         }
     }
     on::<Binance>(&["GET /fapi/v1/order", "order.status"], -2013);
-    on::<Bybit>(&["GET /v5/order/realtime"], 110_001);
+    on::<Bybit>(&["GET /v5/order/realtime", "GET /v5/order/history"], 110_001);
+}
+
+/// After a release or a restart of Bybit, orders that have ended are in its history alone.
+#[test]
+fn case_u3_an_order_that_bybit_knows_as_history_alone_is_found_there() {
+    let mut world = ready::<Bybit>(225, 1);
+    rule(&mut world, "GET /v5/order/realtime", ALWAYS, Fault::ForgetEnded);
+    rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+    silence(&mut world);
+    world.signal(LONG, BTC);
+    world.until("known", 8 * SECOND, |w| ours(w, 0) != 0 && ours(w, 0) == held(w, 0));
+    world.until("open", 10 * SECOND, World::is_open);
+    assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+    rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+    let sent = world.connector().metrics().orders_sent;
+    world.signal(SignalKind::CloseAll, BTC);
+    world.until("flat", 8 * SECOND, World::is_flat);
+    assert_eq!(world.connector().metrics().orders_sent - sent, 1, "{}", world.picture());
+    assert_eq!(world.user(0).closed_positions.back().unwrap().closed, Some(CloseReason::Signal));
+    world.exchange.faults.clear();
+    settled(&mut world);
 }
 
 /// The exchange refuses an entry and executes it all the same. What it opened is held by nobody's will: it is booked and closed as

@@ -386,6 +386,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A stop that has fired and becomes no order counts as protection for ever.",
     ),
     test(
+        "ended_orders_asked_for_among_the_live_ones_alone",
+        ("exchange", "live_cases", "case_u3_an_order_that_bybit_knows"),
+        "An order that Bybit knows as history alone counts as unknown.",
+    ),
+    test(
         "second_copy_of_an_exit_refused_for_the_first",
         ("exchange", "live_cases", "case_u2_an_exit_whose_second_copy"),
         "An exit that was sent twice counts as refused when its second copy is, though the first closed the position.",

@@ -7,7 +7,7 @@ use super::outgoing::{CallEnd, Tag};
 use super::placing::Ended;
 use super::queue::{Job, PublicStep, Timer, Why};
 use super::{Connector, Notice, Shape};
-use crate::live::pacing::Pass;
+use crate::live::pacing::{Pass, Purpose};
 use crate::live::protocol::{Ask, Failure, FailureKind, Used};
 
 impl<P: Shape> Connector<P> {
@@ -73,7 +73,16 @@ impl<P: Shape> Connector<P> {
         if let Some(slot) = slot {
             self.note_refusals(now, slot, &ask, &why, &end);
         }
-        self.hand_over(now, slot, why, &ask, end);
+        if let (Ask::Query(order), Ended::Answered(Err(failure))) = (&ask, &end)
+            && failure.kind == FailureKind::NotFound
+            && P::ENDED_APART
+            && !planted::planted!("ended_orders_asked_for_among_the_live_ones_alone")
+        {
+            // It is not live. Whoever asked is told once it is known whether it has ended.
+            self.ask(slot, Ask::QueryEnded(*order), why, Purpose::Reconcile);
+        } else {
+            self.hand_over(now, slot, why, &ask, end);
+        }
         if let Some(slot) = slot {
             self.look_again_later(now, slot);
         }
