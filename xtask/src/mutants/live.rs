@@ -391,6 +391,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An order that Bybit knows as history alone counts as unknown.",
     ),
     test(
+        "exit_of_a_part_sent_again_unseen",
+        ("exchange", "live_cases", "case_u2_case_u8_a_second_copy"),
+        "An exit is sent a second time though more is open than it closes and nobody has looked what the first did.",
+    ),
+    test(
         "second_copy_of_an_exit_refused_for_the_first",
         ("exchange", "live_cases", "case_u2_an_exit_whose_second_copy"),
         "An exit that was sent twice counts as refused when its second copy is, though the first closed the position.",

@@ -118,11 +118,18 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         account.name(&execution.venue_id, id);
         let Some(order) = account.orders.get_mut(&id) else { return };
+        if P::IDS_COME_BACK && order.is_another_copy(&execution.venue_id) {
+            self.by_others(now, slot, execution);
+            return;
+        }
         if !order.is_open() {
             self.late_fill_told(now, slot, id, execution);
             return;
         }
         let new = order.new;
+        if order.venue_id.is_empty() && !new.kind.is_trigger() {
+            order.venue_id.clone_from(&execution.venue_id);
+        }
         order.phase = Phase::Live;
         match order.book(execution, fee) {
             Booking::Fill(fill, last) => {

@@ -45,11 +45,14 @@ impl LiveOrder {
     }
 
     /// What the exchange is asked about it by: the id of ours, or its own once that alone says which order is meant.
-    pub(super) fn question(&self, asked: OrderRef) -> Ask {
+    pub(super) fn question(&self, asked: OrderRef, ids_come_back: bool) -> Ask {
         let symbol = self.new.symbol;
         let is_seen = self.fired.is_some_and(|fired| fired.is_over || fired.unseen % 2 == 0);
         if is_seen && !self.became.is_empty() {
             Ask::QueryById { symbol, venue_id: self.became.clone() }
+        } else if ids_come_back && self.has_copies() {
+            // Two copies of it may have the id.
+            Ask::QueryById { symbol, venue_id: self.venue_id.clone() }
         } else {
             Ask::Query(asked)
         }
@@ -287,7 +290,7 @@ mod tests {
     /// The stop is asked about, and this is answered.
     fn asked(connector: &mut Connector<Binance>, result: Result<OrderView, FailureKind>) {
         let order = connector.accounts[0].orders.get_mut(&stop().id).unwrap();
-        let ask = order.question(Connector::<Binance>::order_ref(order));
+        let ask = order.question(Connector::<Binance>::order_ref(order), true);
         order.asking = true;
         let answer = match result {
             Ok(view) => Ok(Answer::Order(Box::new(view))),
@@ -298,7 +301,7 @@ mod tests {
 
     fn question(connector: &Connector<Binance>) -> Ask {
         let order = &connector.accounts[0].orders[&stop().id];
-        order.question(Connector::<Binance>::order_ref(order))
+        order.question(Connector::<Binance>::order_ref(order), true)
     }
 
     fn listed(connector: &mut Connector<Binance>, rows: Vec<ExecutionView>) {

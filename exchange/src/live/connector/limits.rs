@@ -64,6 +64,15 @@ pub const ENTRY_RETRIES: usize = 3;
 pub const AGAIN_PAUSE: u64 = SECOND * 2 / 5;
 /// An exit that the exchange does not know this long after the last byte of it may have left is sent again, with the same id.
 pub const RESEND_EXIT_SPAN: u64 = SECOND / 2;
+/// The same of one beside which more is open, where both copies could be executed, once its position has no stop and no list of
+/// positions shows what the first one did: with the time that it then takes, a position is closed within its 5 s (DOMAIN.md §2).
+pub const RESEND_BARE_SPAN: u64 = 3 * SECOND;
+/// Nothing is taken any more this long after it was signed: the window in which the exchange takes a request, and the error of
+/// the clocks (EXCHANGES.md §2.2).
+pub const TAKEN_SPAN: u64 = 6 * SECOND;
+/// An exit that the exchange does not know while its position is smaller than it should be is asked about for so long before the
+/// engine decides on another: an order is visible some seconds after it at the latest (CASES.md U8).
+pub const CLOSED_DOUBT_SPAN: u64 = 30 * SECOND;
 /// How often an exit is sent again before the engine is told that it never arrived and decides on another.
 pub const EXIT_RESENDS: usize = 32;
 /// A trigger that the exchange says is firing, and that after this still is, became nothing: its position is the engine's to close.

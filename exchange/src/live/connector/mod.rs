@@ -10,7 +10,7 @@
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `filling`: their fills. `late`: those after an end. `protecting`: triggers that are a position's own.
-//!   `fired`: triggers that are orders of their own, once they have fired.
+//!   `fired`: triggers that are orders of their own, once they have fired. `copies`: exits that are sent a second time.
 //!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's.
 //!   `others`: what is not ours. `streams`: sockets. `watching`: whether they live and tell. `public`: instruments, clock.
 //!   `feed`: prices. `keys`: what a key may do. `mending`: what only users can mend. `answers`: who gets which answer. [`census`]: what there is now, for status.
@@ -19,6 +19,7 @@ mod account;
 mod answers;
 pub mod census;
 mod comparing;
+mod copies;
 mod feed;
 mod filling;
 mod fired;

@@ -434,7 +434,7 @@ impl<P: Shape> Connector<P> {
             return;
         }
         order.asking = true;
-        let ask = order.question(Self::order_ref(order));
+        let ask = order.question(Self::order_ref(order), P::IDS_COME_BACK);
         self.ask(Some(slot), ask, Why::Query(id), Purpose::Reconcile);
     }
 
@@ -528,15 +528,11 @@ impl<P: Shape> Connector<P> {
             && settled
             && order.cancel == Cancel::No
             && order.retries < EXIT_RESENDS
+            && let Some(is_settled) = self.go_again(now, slot, id)
         {
-            // The same id once more. An exit can only make a position smaller: should the first one arrive after all, one of
-            // both finds nothing to reduce, or the exchange knows the id. A position must not wait for proof.
-            order.retries += 1;
-            order.phase = Phase::Waiting;
-            order.asked = 0;
-            self.go_on(now, slot, id);
-            return true;
+            return is_settled;
         }
+        let Some(order) = self.account(slot).orders.get(&id) else { return true };
         if !order.never_arrived(now) {
             return false;
         }
@@ -591,6 +587,9 @@ impl<P: Shape> Connector<P> {
         account.name(&view.venue_id, id);
         account.name(&view.became, id);
         let Some(order) = account.orders.get_mut(&id) else { return };
+        if P::IDS_COME_BACK && order.is_another_copy(&view.venue_id) {
+            return;
+        }
         if !order.is_open() {
             if view.filled > order.booked {
                 self.doubt(now, slot, id, LATE_LOOKS_SURE);

@@ -22,6 +22,9 @@ pub trait Shape: Protocol {
     const BALANCES_NAME: bool;
     /// Whether the answer to a new order proves that it is live. On Bybit the order stream does (EXCHANGES.md §3.4).
     const ANSWER_IS_PROOF: bool;
+    /// Whether the id that an order was sent with may be used again once it is over (Binance, CASES.md U13): then the same order sent
+    /// twice may be two. On Bybit it never may (EXCHANGES.md §3.4).
+    const IDS_COME_BACK: bool;
     /// Whether orders that have ended may be known to another question alone (Bybit): after a release or a restart of the exchange
     /// `order/realtime` tells only those that live, `order/history` the others.
     const ENDED_APART: bool;
@@ -64,6 +67,7 @@ impl Shape for Binance {
     const FUNDING_OLDEST_FIRST: bool = true;
     const BALANCES_NAME: bool = true;
     const ANSWER_IS_PROOF: bool = true;
+    const IDS_COME_BACK: bool = true;
     const ENDED_APART: bool = false;
     const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
     /// The server pings every 3 minutes (EXCHANGES.md §2.3): one ping, and half a minute for one that is late.
@@ -92,6 +96,7 @@ impl Shape for Bybit {
     const FUNDING_OLDEST_FIRST: bool = false;
     const BALANCES_NAME: bool = false;
     const ANSWER_IS_PROOF: bool = false;
+    const IDS_COME_BACK: bool = false;
     const ENDED_APART: bool = true;
     const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);
     /// We ping every 20 s at least and are answered (EXCHANGES.md §3.2): two pings, and time for the second answer.
