@@ -396,6 +396,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An exit is sent a second time though more is open than it closes and nobody has looked what the first did.",
     ),
     test(
+        "questions_about_an_order_multiply",
+        ("exchange", "lib", "what_goes_on_by_itself_is_there_once"),
+        "Each comparison of an order of unknown outcome begins another chain of questions about it.",
+    ),
+    test(
         "second_copy_of_an_exit_refused_for_the_first",
         ("exchange", "live_cases", "case_u2_an_exit_whose_second_copy"),
         "An exit that was sent twice counts as refused when its second copy is, though the first closed the position.",
