@@ -137,9 +137,16 @@ fn case_o10_no_stop_of_an_old_position_meets_a_new_one() {
 
 #[test]
 fn case_o12_triggers_go_one_by_one() {
-    let world = opened::<Binance>(37, 1);
+    // By requests, where each is seen by its path: one for the stop, one for the target.
+    let mut world = ready::<Binance>(37, 1);
+    world.without_order_entry();
+    world.until("ready again", 30 * SECOND, World::is_ready);
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
     assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
-    assert!(world.calls.keys().all(|call| !call.to_lowercase().contains("batch")), "{:?}", world.calls);
+    let posted = |path: &str| world.calls.get(&format!("POST {path}")).copied().unwrap_or(0);
+    let by_path = ["/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"].map(posted);
+    assert_eq!(by_path, [1, 2, 0], "{:?}", world.calls);
 }
 
 /// What was to correct the stop that came with an entry can be lost, like any request; the next look corrects it.
