@@ -52,6 +52,8 @@ enum Wrong {
     Exhausted,
     /// Our address is shut out: 418 with the end on Binance, 403 without one on Bybit.
     Banned,
+    /// The answer to a request of this step is lost, and then Bybit knows what has ended as history alone.
+    Forgotten,
     /// Requests of this step are judged and stamped by a clock that is off.
     Skewed,
 }
@@ -59,9 +61,14 @@ enum Wrong {
 impl Wrong {
     /// Whether it can happen there.
     const fn is_possible(&self, bybit: bool) -> bool {
-        // Bybit has no listenKeys.
-        !(bybit
-            && matches!(self, Self::Request(Fault::ExpireListenKey) | Self::Stream(Fault::ExpireListenKey)))
+        // Bybit has no listenKeys, and its triggers are not orders.
+        let of_binance = matches!(
+            self,
+            Self::Request(Fault::ExpireListenKey | Fault::StayTriggering)
+                | Self::Stream(Fault::ExpireListenKey)
+        );
+        let of_bybit = matches!(self, Self::Forgotten);
+        !(bybit && of_binance || !bybit && of_bybit)
     }
 
     /// It begins at a moment, and not with the first request of a step.
@@ -99,6 +106,8 @@ fn faults() -> Vec<(&'static str, Wrong)> {
         ("too_many_orders", Wrong::Exhausted),
         ("banned", Wrong::Banned),
         ("requests_skewed", Wrong::Skewed),
+        ("stays_triggering", Request(Fault::StayTriggering)),
+        ("ended_forgotten", Wrong::Forgotten),
         ("listen_key_ends_at_a_request", Request(Fault::ExpireListenKey)),
         ("listen_key_ends_at_an_event", Stream(Fault::ExpireListenKey)),
     ]
@@ -142,6 +151,14 @@ fn begin<P: Spoken>(world: &mut World<P>, wrong: &Wrong, step: Step, dice: &mut 
         Wrong::Skewed => {
             let ms = i64::try_from(dice.below(16_000)).expect("small") - 8_000;
             rules(world, &|_| Fault::Skew { ms });
+        }
+        Wrong::Forgotten => {
+            rules(world, &|_| Fault::Lost { executed: true });
+            for fault in [Fault::ForgetEnded, Fault::Lose] {
+                let on = if fault == Fault::Lose { "stream *" } else { "GET /v5/order/realtime" };
+                let rule = Rule { on: on.into(), when: When::Every(1), fault };
+                world.exchange.faults.add(rule).expect("room");
+            }
         }
         Wrong::Exhausted => world.exhaust(),
         Wrong::Banned => world.ban(if bybit { BAN_BYBIT } else { 2 * SECOND + dice.below(60 * SECOND) }),

@@ -88,6 +88,15 @@ pub enum Ask {
     Cancel(OrderRef),
     /// The state of one order. Answer: [`Answer::Order`].
     Query(OrderRef),
+    /// The same of an order that may have ended, where those are kept elsewhere (Bybit, EXCHANGES.md §3.3: order/history).
+    QueryEnded(OrderRef),
+    /// The same by the exchange's id of it; never a trigger that waits.
+    QueryById {
+        /// Of which symbol.
+        symbol: Symbol,
+        /// The exchange's id.
+        venue_id: String,
+    },
     /// Bybit: sets the triggers of a position as a whole. Answer: [`Answer::Done`].
     Protect {
         /// Of which symbol.

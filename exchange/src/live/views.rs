@@ -30,6 +30,8 @@ pub enum ViewState {
     Untriggered,
     /// Its trigger was reached; the order that follows from it is on its way or is this one.
     Triggered,
+    /// What followed from its trigger is over; how much of that was filled is not told with it (Binance).
+    Finished,
     /// Live, filled in part.
     PartiallyFilled,
     /// Complete.

@@ -73,6 +73,10 @@ pub struct Core {
     pub(super) generations: BTreeMap<OrderNo, u32>,
     /// Triggers that the venue does not hold.
     pub(super) waiting: Waiting,
+    /// Triggers that stay where they are when they fire.
+    pub(super) stuck: BTreeSet<OrderNo>,
+    /// What is odd about the request that is worked off.
+    pub(super) oddity: Option<Oddity>,
     /// The orders of fired triggers by the number under which the market has them.
     pub(super) fired: BTreeMap<OrderNo, OrderNo>,
     /// Orders with a last moment.
@@ -89,6 +93,15 @@ pub struct Core {
     pub(super) amending: Option<OrderNo>,
     /// What is to be done when the reports of the moment are taken in: never while one is.
     pub(super) follow_ups: VecDeque<FollowUp>,
+}
+
+/// What a rule makes the exchange do with a request, besides what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Oddity {
+    /// The trigger that it places never becomes an order.
+    StayTriggering,
+    /// Orders that have ended are in the history alone.
+    ForgetEnded,
 }
 
 /// What follows from a report.
@@ -145,6 +158,8 @@ impl Core {
             orders: BTreeMap::new(),
             generations: BTreeMap::new(),
             waiting: Waiting::default(),
+            stuck: BTreeSet::new(),
+            oddity: None,
             fired: BTreeMap::new(),
             lifetimes: BTreeSet::new(),
             events: VecDeque::new(),
@@ -165,6 +180,7 @@ impl Core {
 
     /// Sets the time and returns the exchange's. Every call of a face happens at this time.
     pub fn set_time(&mut self, now: Timestamp) -> Timestamp {
+        self.oddity = None;
         self.set_time_off(now, 0)
     }
 

@@ -11,7 +11,7 @@ use engine::core::ids::Timestamp;
 use super::accounts::{AccountNo, FaceKind};
 use super::binance::Binance;
 use super::bybit::Bybit;
-use super::core::{Core, CoreSettings};
+use super::core::{Core, CoreSettings, Oddity};
 use super::face::{ConnNo, Desk, Face, Outbox};
 use super::faults::{Faults, RequestFault, Whose};
 use super::limits::Breaches;
@@ -94,7 +94,7 @@ impl PaperExchange {
         let (executed, delay_ms) = match &fault {
             Some(RequestFault::Answer { executed, .. } | RequestFault::Lost { executed }) => (*executed, 0),
             Some(RequestFault::Latency { ms }) => (true, *ms),
-            Some(RequestFault::Skew { .. } | RequestFault::ExpireListenKey) | None => (true, 0),
+            Some(_) | None => (true, 0),
         };
         self.disturb(now, account, fault.as_ref());
         let answer = executed.then(|| with_face!(self, kind, now, |face, desk| face.http(desk, from, call)));
@@ -154,7 +154,7 @@ impl PaperExchange {
                 self.out.delay_micros = ms.saturating_mul(1_000);
                 true
             }
-            Some(RequestFault::Skew { .. } | RequestFault::ExpireListenKey) | None => true,
+            Some(_) | None => true,
         };
         self.disturb(now, account, fault.as_ref());
         if executed {
@@ -171,19 +171,18 @@ impl PaperExchange {
                     self.out.answer(conn, answer);
                 }
             }
-            Some(
-                RequestFault::Latency { .. } | RequestFault::Skew { .. } | RequestFault::ExpireListenKey,
-            )
-            | None => {}
+            Some(_) | None => {}
         }
         self.settle(now);
     }
 
     /// What a rule does to the exchange before a request of this account is worked off. A skewed clock lasts until the time is set
-    /// again.
+    /// again, and so does what else is odd.
     fn disturb(&mut self, now: Timestamp, account: Option<AccountNo>, fault: Option<&RequestFault>) {
         match (fault, account) {
             (Some(RequestFault::Skew { ms }), _) => drop(self.core.set_time_off(now, *ms)),
+            (Some(RequestFault::StayTriggering), _) => self.core.oddity = Some(Oddity::StayTriggering),
+            (Some(RequestFault::ForgetEnded), _) => self.core.oddity = Some(Oddity::ForgetEnded),
             (Some(RequestFault::ExpireListenKey), Some(account)) => {
                 let PaperExchange { core, faults, binance, out, .. } = self;
                 binance.expire_listen_key(&mut Desk { core, out, faults, now }, account);

@@ -101,6 +101,12 @@ pub enum Fault {
         /// Milliseconds; the clock is ahead when it is above zero.
         ms: i64,
     },
+    /// The conditional order that the request places stays `TRIGGERING` once its price is reached: no order comes of it. Binance;
+    /// on Bybit, whose triggers are positions' own, the rule meets nothing.
+    StayTriggering,
+    /// The question is answered as after a release or a restart of Bybit: orders that have ended are in the history alone. Binance
+    /// keeps both together: there the rule meets nothing.
+    ForgetEnded,
     /// The listenKey of the account ends before the request, or instead of the event, and its streams are told. Bybit has none:
     /// there the rule meets nothing.
     ExpireListenKey,
@@ -132,6 +138,8 @@ pub(super) enum RequestFault {
     Answer { with: FaultAnswer, executed: bool },
     Lost { executed: bool },
     Skew { ms: i64 },
+    StayTriggering,
+    ForgetEnded,
     ExpireListenKey,
 }
 
@@ -212,6 +220,8 @@ impl Faults {
                 Fault::Duplicate | Fault::Reorder | Fault::Withhold { .. } | Fault::Lose | Fault::Drop => {
                     of_stream
                 }
+                Fault::StayTriggering => !of_stream && whose.face == FaceKind::Binance,
+                Fault::ForgetEnded => !of_stream && whose.face == FaceKind::Bybit,
                 Fault::ExpireListenKey => {
                     whose.face == FaceKind::Binance
                         && whose.account.is_some()
@@ -256,6 +266,8 @@ impl Faults {
             Fault::Code { code, executed } => answer(FaultAnswer::Code(code), executed),
             Fault::Lost { executed } => Some(RequestFault::Lost { executed }),
             Fault::Skew { ms } => Some(RequestFault::Skew { ms }),
+            Fault::StayTriggering => Some(RequestFault::StayTriggering),
+            Fault::ForgetEnded => Some(RequestFault::ForgetEnded),
             Fault::ExpireListenKey => Some(RequestFault::ExpireListenKey),
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! Conditional orders: those that close a whole position wait at the venue, which fires them at their very price; all
-//! others wait here and are fired by the price that is seen next.
+//! others wait here and are fired by the price that is seen next. A fault makes one stay in between: it has fired, and no order
+//! comes of it while its position is open.
 //!
 //! **Invariants**: each waiting order stands in [`Waiting`] once, or at the venue. A closing trigger whose position is gone
 //! ends; any other stays until its price comes (CASES.md, O7, O10: that is how exchanges leave orphans behind).
@@ -11,10 +12,10 @@ use engine::core::instrument::Symbol;
 use engine::core::order::{Side, VenueReason};
 
 use super::accounts::AccountNo;
-use super::core::Core;
+use super::core::{Core, Oddity};
 use super::events::{Cause, Change};
 use super::orders::{
-    EndReason, Kind, Life, OrderNo, OrderSpec, Origin, PositionSide, Role, State, Trigger, Watched,
+    EndReason, Kind, Life, Order, OrderNo, OrderSpec, Origin, PositionSide, Role, State, Trigger, Watched,
 };
 use super::placing::TRIGGERS_MAX;
 use super::refusal::Refusal;
@@ -50,8 +51,13 @@ impl Core {
             return Err(Refusal::TooManyTriggers);
         }
         let no = self.number(account, &mut spec);
+        let is_stuck = self.oddity == Some(Oddity::StayTriggering);
+        if is_stuck {
+            self.stuck.insert(no);
+        }
         let open = self.position(account, spec.symbol).filter(|open| open.side != spec.side);
-        let at_venue = spec.close_position && spec.kind == Kind::Market && fits_role(&spec, trigger);
+        let at_venue =
+            spec.close_position && spec.kind == Kind::Market && fits_role(&spec, trigger) && !is_stuck;
         if let Some(open) = open.filter(|_| at_venue) {
             // The size when it is placed; the venue closes what is open when it fires.
             let quantity = open.quantity;
@@ -96,7 +102,9 @@ impl Core {
         while let Some(no) = self.next_reached() {
             self.forget_waiting(no);
             self.fire(no);
-            self.send_fired(no);
+            if !self.stuck.contains(&no) {
+                self.send_fired(no);
+            }
         }
     }
 
@@ -168,6 +176,11 @@ impl Core {
         let closing: Vec<_> = closing.map(|order| order.no).collect();
         for no in closing {
             self.end_order(no, EndReason::PositionClosed);
+        }
+        let is_stuck = |order: &&Order| self.stuck.contains(&order.no) && order.spec.symbol == symbol;
+        let stuck: Vec<_> = self.open_orders(account).filter(is_stuck).map(|order| order.no).collect();
+        for no in stuck {
+            self.end(no, State::Expired, EndReason::PositionClosed);
         }
     }
 

@@ -178,9 +178,16 @@ fn case_o10_no_stop_of_an_old_position_meets_a_new_one() {
 
 #[test]
 fn case_o12_triggers_go_one_by_one() {
-    let world = opened::<Binance>(37, 1);
+    // By requests, where each is seen by its path: one for the stop, one for the target.
+    let mut world = ready::<Binance>(37, 1);
+    world.without_order_entry();
+    world.until("ready again", 30 * SECOND, World::is_ready);
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
     assert_eq!(triggers(&world, 0), (1, 1), "{}", world.picture());
-    assert!(world.calls.keys().all(|call| !call.to_lowercase().contains("batch")), "{:?}", world.calls);
+    let posted = |path: &str| world.calls.get(&format!("POST {path}")).copied().unwrap_or(0);
+    let by_path = ["/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"].map(posted);
+    assert_eq!(by_path, [1, 2, 0], "{:?}", world.calls);
 }
 
 /// What was to correct the stop that came with an entry can be lost, like any request; the next look corrects it.
@@ -259,6 +266,42 @@ fn case_o9_a_lost_stop_that_cannot_be_set_again_closes_the_position() {
         settled(&mut world);
         let position = *world.user(0).closed_positions.back().unwrap();
         assert_eq!(position.closed, Some(CloseReason::Unprotected), "{fault:?}: {}", world.picture());
+    }
+}
+
+/// A trigger that fires and becomes no order protects nothing: the position is closed in its stead.
+#[test]
+fn case_o9_a_stop_that_never_ends_firing_closes_the_position() {
+    for (percent, by, restart, lost) in [
+        (-3, CloseReason::StopLoss, false, ""),
+        (-3, CloseReason::StopLoss, false, "stream ALGO_UPDATE"),
+        (-3, CloseReason::StopLoss, true, ""),
+        (4, CloseReason::TakeProfit, false, ""),
+    ] {
+        let mut world = ready::<Binance>(214, 1);
+        for on in ["algoOrder.place", "POST /fapi/v1/algoOrder"] {
+            rule(&mut world, on, When::Next(2), Fault::StayTriggering);
+        }
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        world.step(3 * SECOND);
+        if !lost.is_empty() {
+            rule(&mut world, lost, ALWAYS, Fault::Lose);
+        }
+        price_by(&mut world, percent);
+        world.step(SECOND / 10);
+        assert!(held(&world, 0) > 0, "nothing closes it without us: {}", world.picture());
+        if restart {
+            world.kill();
+        }
+        // What no stream tells is found by the accounts' turn.
+        let within = if lost.is_empty() { 7 } else { 400 };
+        world.until("closed there", within * SECOND, |w| held(w, 0) == 0);
+        world.until("flat", 30 * SECOND, World::is_flat);
+        let closed = world.user(0).closed_positions.back().unwrap().closed;
+        assert_eq!(closed, Some(by), "{}", world.picture());
+        settled(&mut world);
+        assert_eq!(triggers(&world, 0), (0, 0), "{}", world.picture());
     }
 }
 

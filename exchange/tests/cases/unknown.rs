@@ -274,7 +274,82 @@ fn case_u6_case_u8_an_entry_is_not_given_up_while_what_it_may_have_opened_is_hel
         }
     }
     on::<Binance>(&["GET /fapi/v1/order", "order.status"], -2013);
-    on::<Bybit>(&["GET /v5/order/realtime"], 110_001);
+    on::<Bybit>(&["GET /v5/order/realtime", "GET /v5/order/history"], 110_001);
+}
+
+/// After a release or a restart of Bybit, orders that have ended are in its history alone.
+#[test]
+fn case_u3_an_order_that_bybit_knows_as_history_alone_is_found_there() {
+    let mut world = ready::<Bybit>(225, 1);
+    rule(&mut world, "GET /v5/order/realtime", ALWAYS, Fault::ForgetEnded);
+    rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+    silence(&mut world);
+    world.signal(LONG, BTC);
+    world.until("known", 8 * SECOND, |w| ours(w, 0) != 0 && ours(w, 0) == held(w, 0));
+    world.until("open", 10 * SECOND, World::is_open);
+    assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 1, "{}", world.picture());
+    rule_on_orders(&mut world, When::Next(1), &EXECUTED);
+    let sent = world.connector().metrics().orders_sent;
+    world.signal(SignalKind::CloseAll, BTC);
+    world.until("flat", 8 * SECOND, World::is_flat);
+    assert_eq!(world.connector().metrics().orders_sent - sent, 1, "{}", world.picture());
+    assert_eq!(world.user(0).closed_positions.back().unwrap().closed, Some(CloseReason::Signal));
+    world.exchange.faults.clear();
+    settled(&mut world);
+}
+
+/// Beside what the user holds by hand, a second copy of an exit would close a part of that: Binance takes the id again once the first
+/// is over, and shows an order only a moment after it.
+#[test]
+fn case_u2_case_u8_a_second_copy_of_an_exit_closes_nothing_of_somebody_elses() {
+    for executed in [true, false] {
+        let mut world = opened::<Binance>(226, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let theirs = held(&world, 0) / step * step;
+        by_hand(&mut world, Side::Buy, Quantity::from_units(theirs), false);
+        world.step(15 * SECOND);
+        let fault = if executed { EXECUTED } else { NOT_EXECUTED };
+        rule_on_orders(&mut world, When::Next(1), &fault);
+        silence(&mut world);
+        rule(&mut world, "GET /fapi/v1/order", When::Next(4), Fault::Code { code: -2013, executed: false });
+        world.signal(SignalKind::CloseAll, BTC);
+        world.until("flat", 30 * SECOND, World::is_flat);
+        assert_eq!(held(&world, 0), theirs, "{executed}: {}", world.picture());
+        assert_eq!(at_exchange(&world, 0, Leg::SignalClose).len(), 1, "{executed}: {}", world.picture());
+        world.exchange.faults.clear();
+        world.step(15 * SECOND);
+        assert_eq!(held(&world, 0), theirs, "{executed}: {}", world.picture());
+    }
+}
+
+/// The same while no stop protects ours: its close waits for a look at the positions, not for proof.
+#[test]
+fn case_u2_a_close_of_what_has_no_stop_is_sent_again_within_its_time() {
+    for blind in [false, true] {
+        let mut world = opened::<Binance>(227, 1);
+        let step = world.exchange.core.instrument(symbol(BTC)).unwrap().step.units();
+        let theirs = held(&world, 0) / step * step;
+        by_hand(&mut world, Side::Buy, Quantity::from_units(theirs), false);
+        world.step(15 * SECOND);
+        for on in ["algoOrder.place", "POST /fapi/v1/algoOrder"] {
+            rule(&mut world, on, ALWAYS, Fault::Code { code: -2019, executed: false });
+        }
+        rule_on_orders(&mut world, When::Next(1), &NOT_EXECUTED);
+        if blind {
+            let positions = Fault::Unavailable { executed: false };
+            rule(&mut world, "GET /fapi/v3/positionRisk", ALWAYS, positions);
+        }
+        let gone = world.now;
+        take_triggers(&mut world, false);
+        world.until("ours is closed there", 15 * SECOND, |w| held(w, 0) == theirs);
+        let took = world.now.micros_since(gone);
+        assert!(took < 12 * SECOND, "{blind}: after {took} µs; {}", world.picture());
+        assert_eq!(at_exchange(&world, 0, Leg::UnprotectedClose).len(), 1, "{blind}: {}", world.picture());
+        world.exchange.faults.clear();
+        world.until("flat", 30 * SECOND, World::is_flat);
+        world.step(15 * SECOND);
+        assert_eq!(held(&world, 0), theirs, "{blind}: {}", world.picture());
+    }
 }
 
 /// The exchange refuses an entry and executes it all the same. What it opened is held by nobody's will: it is booked and closed as

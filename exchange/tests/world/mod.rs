@@ -517,6 +517,7 @@ impl<P: Spoken> World<P> {
                         && order.spec.side == side.opposite()
                         && order.spec.trigger.is_some_and(|t| t.rising == (order.spec.side == Side::Buy))
                         && !order.state.is_final()
+                        && (order.fired_as.is_none() || order.went_live)
                 });
                 if covered {
                     trader.bare.remove(&symbol);

@@ -422,6 +422,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The record of an entry that was forgotten between two fills is handed to the next process as if it had all of them.",
     ),
     test(
+        "fired_trigger_without_a_quantity_taken_for_filled",
+        ("exchange", "live_cases", "case_p8_case_o14"),
+        "A stop that is over counts as filled with nothing, because the answer about it leaves the quantity out.",
+    ),
+    test(
+        "filled_order_without_a_last_fill_not_ended",
+        ("exchange", "lib", "case_p8_a_filled_stop_whose_last_fill"),
+        "An order is filled, no fill of it was told as the last, and the engine is not told that it is over.",
+    ),
+    test(
+        "trigger_that_never_ends_firing_counts_as_live",
+        ("exchange", "live_cases", "case_o9_a_stop_that_never_ends_firing"),
+        "A stop that has fired and becomes no order counts as protection for ever.",
+    ),
+    test(
+        "ended_orders_asked_for_among_the_live_ones_alone",
+        ("exchange", "live_cases", "case_u3_an_order_that_bybit_knows"),
+        "An order that Bybit knows as history alone counts as unknown.",
+    ),
+    test(
+        "exit_of_a_part_sent_again_unseen",
+        ("exchange", "live_cases", "case_u2_case_u8_a_second_copy"),
+        "An exit is sent a second time though more is open than it closes and nobody has looked what the first did.",
+    ),
+    test(
+        "questions_about_an_order_multiply",
+        ("exchange", "lib", "what_goes_on_by_itself_is_there_once"),
+        "Each comparison of an order of unknown outcome begins another chain of questions about it.",
+    ),
+    test(
         "second_copy_of_an_exit_refused_for_the_first",
         ("exchange", "live_cases", "case_u2_an_exit_whose_second_copy"),
         "An exit that was sent twice counts as refused when its second copy is, though the first closed the position.",

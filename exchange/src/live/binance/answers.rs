@@ -40,8 +40,9 @@ pub(super) fn read(ask: &Ask, text: &str, now: Option<Millis>) -> Result<Answer,
                     .ok_or_else(|| malformed("answer", "not an object"))
             })
         }
-        Ask::Query(order) => {
-            let view = if order.is_trigger { orders::algo(text) } else { orders::plain(text) }?;
+        Ask::Query(_) | Ask::QueryById { .. } | Ask::QueryEnded(_) => {
+            let is_trigger = matches!(ask, Ask::Query(order) | Ask::QueryEnded(order) if order.is_trigger);
+            let view = if is_trigger { orders::algo(text) } else { orders::plain(text) }?;
             let view = view.ok_or_else(|| malformed("order", "of another symbol"))?;
             Ok(Answer::Order(Box::new(view)))
         }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use engine::core::fixed::{Price, Quantity};
 use engine::core::instrument::Symbol;
 use engine::core::order::{Side, VenueReason};
+use planted::planted;
 use serde::Deserialize;
 
 use super::json::{self, Flag, Num, is_set, malformed};
@@ -103,19 +104,26 @@ pub(super) struct Algo<'a> {
 
 impl Algo<'_> {
     /// The view. A trigger that fired is followed by a plain order, [`OrderView::became`]; what that one filled is told by its
-    /// executions. `FINISHED` says that it has ended: filled when it holds fills, otherwise expired.
+    /// executions. `FINISHED` says that it has ended: filled when it holds fills, otherwise expired. Where that is answered and not
+    /// told by a stream, the quantity is left out: the plain order has it.
     pub(super) fn view(self) -> Result<OrderView, Malformed> {
         let became = self.became.map(|id| id.id_if_any("actualOrderId")).transpose()?.unwrap_or_default();
-        let filled = match self.filled {
-            Some(filled) => filled.exact::<Quantity>("executed quantity")?,
-            None => Quantity::ZERO,
-        };
+        let told = self.filled.map(|filled| filled.exact::<Quantity>("executed quantity")).transpose()?;
+        let filled = told.unwrap_or_default();
         let average = self.average.map(|price| price.mean("average price")).transpose()?.flatten();
-        let has_fills = filled.is_positive() || average.is_some();
+        let is_untold = !filled.is_positive() && (told.is_none() || average.is_some());
         let (state, reason) = match self.status {
             "NEW" => (ViewState::Untriggered, None),
             "TRIGGERING" | "TRIGGERED" => (ViewState::Triggered, None),
-            "FINISHED" if has_fills => (ViewState::Filled, None),
+            "FINISHED" if filled.is_positive() => (ViewState::Filled, None),
+            "FINISHED"
+                if is_untold
+                    && !became.is_empty()
+                    && !planted!("fired_trigger_without_a_quantity_taken_for_filled") =>
+            {
+                (ViewState::Finished, None)
+            }
+            "FINISHED" if average.is_some() => (ViewState::Filled, None),
             "FINISHED" => (ViewState::Expired, Some(VenueReason::Liquidity)),
             "CANCELED" => (ViewState::Cancelled, Some(VenueReason::Requested)),
             // "Canceled by the system", of which a closed position is the maker's example: whether it is one is seen in what is held.
@@ -242,8 +250,6 @@ struct AlgoRow<'a> {
     #[serde(borrow)]
     actual_order_id: Option<Num<'a>>,
     #[serde(borrow)]
-    actual_qty: Option<Num<'a>>,
-    #[serde(borrow)]
     actual_price: Option<Num<'a>>,
     #[serde(borrow)]
     trigger_price: Option<Num<'a>>,
@@ -270,7 +276,8 @@ pub(super) fn algo(text: &str) -> Result<Option<OrderView>, Malformed> {
         cause: "",
         quantity: row.quantity,
         became: row.actual_order_id,
-        filled: row.actual_qty,
+        // There is no such field in the answer.
+        filled: None,
         average: row.actual_price,
         trigger: row.trigger_price,
         reduces: is_set(row.reduce_only) || is_set(row.close_position),

@@ -115,7 +115,15 @@ fn endpoint(ask: &Ask, at: Millis) -> Endpoint {
             ("POST", order_path(placement.order.kind.is_trigger()), Access::Signed, place(placement))
         }
         Ask::Cancel(order) => ("DELETE", order_path(order.is_trigger), Access::Signed, named(order)),
-        Ask::Query(order) => ("GET", order_path(order.is_trigger), Access::Signed, named(order)),
+        // Orders that have ended are told by the same question as those that live.
+        Ask::Query(order) | Ask::QueryEnded(order) => {
+            ("GET", order_path(order.is_trigger), Access::Signed, named(order))
+        }
+        Ask::QueryById { symbol, venue_id } => {
+            let fields =
+                vec![("symbol", Value::Text(symbol.to_string())), ("orderId", Value::Text(venue_id.clone()))];
+            ("GET", order_path(false), Access::Signed, fields)
+        }
         Ask::OpenOrders(_) => ("GET", "/fapi/v1/openOrders", Access::Signed, vec![]),
         Ask::OpenTriggers(_) => ("GET", "/fapi/v1/openAlgoOrders", Access::Signed, vec![]),
         Ask::Positions(_) => ("GET", "/fapi/v3/positionRisk", Access::Signed, vec![]),
@@ -284,9 +292,13 @@ pub(super) const fn cost(ask: &Ask) -> Cost {
         Ask::Place(_) => return Cost { group: Group::Place, address: 0, account: 1 },
         Ask::Cancel(_) => (Group::Cancel, 1),
         Ask::SetLeverage { .. } | Ask::SetIsolated(_) | Ask::Protect { .. } => (Group::Configure, 1),
-        Ask::Query(_) | Ask::Brackets | Ask::Key | Ask::OpenListenKey | Ask::KeepListenKey => {
-            (Group::Read, 1)
-        }
+        Ask::Query(_)
+        | Ask::QueryById { .. }
+        | Ask::QueryEnded(_)
+        | Ask::Brackets
+        | Ask::Key
+        | Ask::OpenListenKey
+        | Ask::KeepListenKey => (Group::Read, 1),
         // Both cover all symbols at once.
         Ask::OpenOrders(_) | Ask::OpenTriggers(_) => (Group::Read, 40),
         Ask::Positions(_) | Ask::Balances | Ask::Executions { .. } | Ask::Settings(_) | Ask::Account => {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::live::protocol::{
     AccountView, Answer, Ask, Cursor, ExecutionView, Failure, FailureKind, HttpReply, KeyView, Malformed,
-    Millis, OrderRef, StreamEvent,
+    Millis, StreamEvent,
 };
 
 use super::fields::{Field, misread};
@@ -122,7 +122,11 @@ fn read(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Failure> {
         Ask::Place(_) => {
             placed(envelope.result.map_or("null", RawValue::get)).map_err(|what| unreadable(&what))
         }
-        Ask::Query(order) => query(order, envelope),
+        Ask::Query(order) | Ask::QueryEnded(order) => {
+            let id = order.id.to_string();
+            query(envelope, &|row| row.order_link_id.as_str() == id)
+        }
+        Ask::QueryById { venue_id, .. } => query(envelope, &|row| row.order_id.as_str() == venue_id),
         Ask::SetIsolated(_) => isolated(envelope),
         _ => read_list(ask, envelope).map_err(|what| unreadable(&what)),
     }
@@ -203,6 +207,8 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
         }
         Ask::Place(_)
         | Ask::Query(_)
+        | Ask::QueryEnded(_)
+        | Ask::QueryById { .. }
         | Ask::Cancel(_)
         | Ask::Protect { .. }
         | Ask::SetLeverage { .. }
@@ -245,11 +251,10 @@ pub(super) fn placed(result: &str) -> Result<Answer, Malformed> {
     Ok(Answer::Placed { venue_id })
 }
 
-/// An order by its client id: of what is told, only the one that was asked for.
-fn query(order: &OrderRef, envelope: &Envelope<'_>) -> Result<Answer, Failure> {
+/// An order by its id: of what is told, only the one that was asked for.
+fn query(envelope: &Envelope<'_>, is_it: &dyn Fn(&OrderRow<'_>) -> bool) -> Result<Answer, Failure> {
     let list = List::<OrderRow<'_>>::of(envelope).map_err(|what| unreadable(&what))?;
-    let id = order.id.to_string();
-    let row = list.list.iter().find(|row| row.order_link_id.as_str() == id);
+    let row = list.list.iter().find(|row| is_it(row));
     let row = row.ok_or_else(|| Failure::new(FailureKind::NotFound, 0, "no order of this id"))?;
     let view = row.view().map_err(|what| unreadable(&what))?;
     Ok(Answer::Order(Box::new(view)))

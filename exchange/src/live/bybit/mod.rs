@@ -73,6 +73,8 @@ impl Protocol for Bybit {
             Ask::Cancel(_) => Group::Cancel,
             Ask::Protect { .. } | Ask::SetLeverage { .. } | Ask::SetIsolated(_) => Group::Configure,
             Ask::Query(_)
+            | Ask::QueryEnded(_)
+            | Ask::QueryById { .. }
             | Ask::OpenOrders(_)
             | Ask::OpenTriggers(_)
             | Ask::Positions(_)

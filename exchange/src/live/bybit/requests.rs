@@ -8,7 +8,7 @@ use planted::planted;
 use crate::live::credential::Credential;
 use crate::live::klines::{PAGE_ROWS, Window};
 use crate::live::params::Params;
-use crate::live::protocol::{Ask, HttpCall, Millis};
+use crate::live::protocol::{Ask, HttpCall, Millis, OrderRef};
 
 use super::{RECEIVE_WINDOW_MS, SETTLE_COIN, bodies, klines};
 
@@ -38,11 +38,14 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
             post("/v5/position/set-leverage", bodies::leverage(*symbol, *leverage), signed)
         }
         Ask::SetIsolated(_) => post("/v5/account/set-margin-mode", bodies::isolated(), signed),
-        // By id, `realtime` also finds orders that have ended (the latest 500 of the account), of every kind.
-        Ask::Query(order) => {
+        // By id, `realtime` also finds orders that have ended (the latest 500 of the account), of every kind. After a release or
+        // a restart of Bybit those are in the history alone.
+        Ask::Query(order) => get("/v5/order/realtime", one_order(order)),
+        Ask::QueryEnded(order) => get("/v5/order/history", one_order(order)),
+        Ask::QueryById { symbol, venue_id } => {
             let mut params = linear();
-            params.push("symbol", order.symbol);
-            params.push("orderLinkId", order.id);
+            params.push("symbol", symbol);
+            params.push("orderId", venue_id);
             get("/v5/order/realtime", params)
         }
         Ask::OpenOrders(cursor) => get("/v5/order/realtime", open_orders("Order", cursor)),
@@ -111,6 +114,13 @@ const fn is_private(ask: &Ask) -> bool {
 fn linear() -> Params {
     let mut params = Params::default();
     params.push("category", "linear");
+    params
+}
+
+fn one_order(order: &OrderRef) -> Params {
+    let mut params = linear();
+    params.push("symbol", order.symbol);
+    params.push("orderLinkId", order.id);
     params
 }
 

@@ -2,12 +2,13 @@
 
 use engine::core::ids::Timestamp;
 
+use super::account::Slot;
 use super::outgoing::{CallEnd, Tag};
 use super::placing::Ended;
 use super::queue::{Job, PublicStep, Timer, Why};
 use super::{Connector, Notice, Shape};
-use crate::live::pacing::Pass;
-use crate::live::protocol::{Failure, FailureKind, Used};
+use crate::live::pacing::{Pass, Purpose};
+use crate::live::protocol::{Ask, Failure, FailureKind, Used};
 
 impl<P: Shape> Connector<P> {
     /// How a call ended. One that is not known (any more) is ignored: its end was taken for unknown before.
@@ -75,28 +76,41 @@ impl<P: Shape> Connector<P> {
         if let Some(slot) = slot {
             self.note_refusals(now, slot, &ask, &why, &end);
         }
+        if let (Ask::Query(order), Ended::Answered(Err(failure))) = (&ask, &end)
+            && failure.kind == FailureKind::NotFound
+            && P::ENDED_APART
+            && !planted::planted!("ended_orders_asked_for_among_the_live_ones_alone")
+        {
+            // It is not live. Whoever asked is told once it is known whether it has ended.
+            self.ask(slot, Ask::QueryEnded(*order), why, Purpose::Reconcile);
+        } else {
+            self.hand_over(now, slot, why, &ask, end);
+        }
+        if let Some(slot) = slot {
+            self.look_again_later(now, slot);
+        }
+    }
+
+    fn hand_over(&mut self, now: Timestamp, slot: Option<Slot>, why: Why, ask: &Ask, end: Ended) {
         match (why, slot) {
             (Why::Public(step), _) => self.public_done(now, step, end),
             (Why::Place(id), Some(slot)) => self.placed(now, slot, id, end),
             (Why::Cancel(id), Some(slot)) => self.cancelled(now, slot, id, &end),
-            (Why::Query(id), Some(slot)) => self.queried(now, slot, id, end),
+            (Why::Query(id), Some(slot)) => self.queried(now, slot, id, ask, end),
             (Why::Late(id), Some(slot)) => self.late_queried(now, slot, id, end),
-            (Why::Fills(id, read), Some(slot)) => self.fills_read(now, slot, id, read, &ask, end),
+            (Why::Fills(id, read), Some(slot)) => self.fills_read(now, slot, id, read, ask, end),
             (Why::Protect(id), Some(slot)) => self.protected(now, slot, id, &end),
             (Why::Setup(symbol), Some(slot)) => {
-                self.set_up_done(now, slot, symbol, &ask, &end);
+                self.set_up_done(now, slot, symbol, ask, &end);
             }
-            (Why::Prepare(symbol), Some(slot)) => self.prepared(now, slot, symbol, &ask, &end),
+            (Why::Prepare(symbol), Some(slot)) => self.prepared(now, slot, symbol, ask, &end),
             (Why::Compare, Some(slot)) => self.compared(now, slot, end),
-            (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, &ask, end),
+            (Why::Explain(symbol, read), Some(slot)) => self.explained(now, slot, symbol, read, ask, end),
             (Why::Forced(symbol, theirs), Some(slot)) => self.forced_read(now, slot, symbol, theirs, end),
             (why @ (Why::OpenKey | Why::KeepKey), Some(slot)) => self.key_done(now, slot, &why, end),
-            (Why::Funding, Some(slot)) => self.funding_read(now, slot, &ask, end),
+            (Why::Funding, Some(slot)) => self.funding_read(now, slot, ask, end),
             (Why::Key(number), Some(slot)) => self.key_read(now, slot, number, end),
             (_, None) => {}
-        }
-        if let Some(slot) = slot {
-            self.look_again_later(now, slot);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! **Runs on**: the shard, about once a second. **Bounds**: one look counts [`ACCOUNTS_PER_LOOK`] accounts, so that a full shard
 //! loses no turn to it; the figures are those of the last whole round.
 
+use engine::core::ids::ClientOrderId;
+
 use super::account::Account;
 use super::order::Phase;
 use super::{Connector, Shape};
@@ -50,6 +52,25 @@ pub(super) struct Counting {
 }
 
 impl<P: Shape> Connector<P> {
+    /// Where an order stands, for people who look for a fault.
+    #[must_use]
+    pub fn order_text(&self, id: ClientOrderId) -> String {
+        let account = self.slots.get(&id.account).map(|slot| &self.accounts[slot.0 as usize]);
+        match account.and_then(|account| account.orders.get(&id).map(|order| (account, order))) {
+            Some((account, o)) => format!(
+                "{:?} cancel {:?} asking {} end {:?} booked {} retries {} setup {:?}",
+                o.phase,
+                o.cancel,
+                o.asking,
+                o.end,
+                o.booked,
+                o.retries,
+                account.setups.get(&o.new.symbol)
+            ),
+            None => "not known".to_owned(),
+        }
+    }
+
     /// Goes on counting and tells the last whole round. With more accounts than [`ACCOUNTS_PER_LOOK`] it takes several looks.
     pub fn census(&mut self) -> Census {
         let Counting { next, part, whole } = &mut self.counting;

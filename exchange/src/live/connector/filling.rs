@@ -8,6 +8,8 @@ use engine::core::fixed::Money;
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::order::{Fill, NewOrder, OrderState, VenueReason, VenueReport};
 
+use planted::planted;
+
 use super::account::Slot;
 use super::limits::{LOOK_BACK_MS, ORDER_AGE_MARGIN_MS, PAGES_MAX, UNEXPLAINED_PAUSE};
 use super::order::{Booking, Phase};
@@ -77,10 +79,11 @@ impl<P: Shape> Connector<P> {
             return;
         }
         let new = order.new;
+        order.end_by_list(&read.rows);
         let mut told = Vec::new();
         let fee_of = |e: &ExecutionView| fees.get(&e.trade_id).copied().unwrap_or(Money::ZERO);
         let fits = order.book_list(&read.rows, fee_of, |fill, last| told.push((fill, last)));
-        let still_missing = order.end.is_some_and(|end| end.filled > order.booked);
+        let still_missing = order.end.is_some_and(|end| end.filled > order.booked) || order.awaits_its_end();
         for (fill, last) in told {
             self.tell_fill(now, slot, &new, fill, last);
         }
@@ -115,11 +118,18 @@ impl<P: Shape> Connector<P> {
         let account = self.account_mut(slot);
         account.name(&execution.venue_id, id);
         let Some(order) = account.orders.get_mut(&id) else { return };
+        if P::IDS_COME_BACK && order.is_another_copy(&execution.venue_id) {
+            self.by_others(now, slot, execution);
+            return;
+        }
         if !order.is_open() {
             self.late_fill_told(now, slot, id, execution);
             return;
         }
         let new = order.new;
+        if order.venue_id.is_empty() && !new.kind.is_trigger() {
+            order.venue_id.clone_from(&execution.venue_id);
+        }
         order.phase = Phase::Live;
         match order.book(execution, fee) {
             Booking::Fill(fill, last) => {
@@ -146,6 +156,9 @@ impl<P: Shape> Connector<P> {
     fn tell_fill(&mut self, now: Timestamp, slot: Slot, new: &NewOrder, fill: Fill, last: bool) {
         self.metrics.fills += 1;
         let account = self.account_mut(slot);
+        if let Some(order) = account.orders.get_mut(&new.id) {
+            order.told_last |= last;
+        }
         if new.reduce_only {
             account.exited(new, fill.quantity);
         } else {
@@ -166,8 +179,8 @@ impl<P: Shape> Connector<P> {
     pub(super) fn finish(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         let account = self.account_mut(slot);
         let Some(order) = account.orders.get_mut(&id) else { return };
-        let told_last = order.end.is_some_and(|end| end.state == ViewState::Filled);
-        let (exit, symbol) = (order.new.reduce_only, order.new.symbol);
+        let is_filled = order.end.is_some_and(|end| end.state == ViewState::Filled);
+        let (exit, symbol, told_last) = (order.new.reduce_only, order.new.symbol, order.told_last);
         let Some((state, mut reason)) = order.finish() else { return };
         if reason == VenueReason::PositionClosed
             && account.held(symbol) != 0
@@ -180,10 +193,16 @@ impl<P: Shape> Connector<P> {
         match state {
             OrderState::Rejected => self.reports.push_back(VenueReport::Rejected { id, reason }),
             // Its last fill has said so.
-            OrderState::Filled => {}
+            OrderState::Filled if told_last => {}
+            // That it was the last was not known when it was told.
+            OrderState::Filled if planted!("filled_order_without_a_last_fill_not_ended") => {}
+            OrderState::Filled => {
+                let state = OrderState::Expired;
+                self.reports.push_back(VenueReport::Ended { id, state, reason });
+            }
             _ => self.reports.push_back(VenueReport::Ended { id, state, reason }),
         }
-        if exit && !told_last && reason == VenueReason::NothingToReduce {
+        if exit && !is_filled && reason == VenueReason::NothingToReduce {
             self.want_comparison(now, slot);
         }
     }

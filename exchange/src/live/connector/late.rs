@@ -518,7 +518,8 @@ mod tests {
         connector.accounts[0].orders.get_mut(&entry.id).unwrap().asking = true;
         connector.doubt(NOW, Slot(0), entry.id, LATE_LOOKS);
         let not_there = Failure::new(FailureKind::NotFound, -2013, "");
-        connector.queried(NOW, Slot(0), entry.id, Ended::Answered(Err(not_there)));
+        let ask = Ask::Query(Connector::<Bybit>::order_ref(&connector.accounts[0].orders[&entry.id]));
+        connector.queried(NOW, Slot(0), entry.id, &ask, Ended::Answered(Err(not_there)));
         assert!(connector.accounts[0].orders[&entry.id].asking, "its list is asked for");
         listed(&mut connector, &entry, &[execution(&entry, 1, 4, 4), execution(&entry, 2, 6, 10)]);
         assert_eq!(connector.reports.len(), 1);

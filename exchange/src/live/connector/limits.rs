@@ -67,8 +67,25 @@ pub const ENTRY_RETRIES: usize = 3;
 pub const AGAIN_PAUSE: u64 = SECOND * 2 / 5;
 /// An exit that the exchange does not know this long after the last byte of it may have left is sent again, with the same id.
 pub const RESEND_EXIT_SPAN: u64 = SECOND / 2;
+/// The same of one beside which more is open, where both copies could be executed, once its position has no stop and no list of
+/// positions shows what the first one did: with the time that it then takes, a position is closed within its 5 s (DOMAIN.md §2).
+pub const RESEND_BARE_SPAN: u64 = 3 * SECOND;
+/// Nothing is taken any more this long after it was signed: the window in which the exchange takes a request, and the error of
+/// the clocks (EXCHANGES.md §2.2).
+pub const TAKEN_SPAN: u64 = 6 * SECOND;
+/// An exit that the exchange does not know while its position is smaller than it should be is asked about for so long before the
+/// engine decides on another: an order is visible some seconds after it at the latest (CASES.md U8).
+pub const CLOSED_DOUBT_SPAN: u64 = 30 * SECOND;
 /// How often an exit is sent again before the engine is told that it never arrived and decides on another.
 pub const EXIT_RESENDS: usize = 32;
+/// A trigger that the exchange says is firing, and that after this still is, became nothing: its position is the engine's to close.
+/// Fired ones become an order within milliseconds; some answers long.
+pub const FIRING_SPAN: u64 = 2 * SECOND;
+/// The same when no question about it is answered: the span within which a position is protected or closed (DOMAIN.md §2).
+pub const FIRING_DOUBT_SPAN: u64 = 5 * SECOND;
+/// How often the exchange may not know the order that a trigger became, with none of its executions to be found, before it counts
+/// as one that was filled with nothing: half a minute, with the pauses of [`QUERY_PAUSES`].
+pub const UNSEEN_MAX: u32 = 8;
 /// A trigger that is gone from its position (Bybit) is set again for so long before the engine is told: the 5 s within which a
 /// position is protected or closed (DOMAIN.md §2) begin with that. Some answers long.
 pub const RESET_SPAN: u64 = SECOND;
@@ -172,6 +189,8 @@ const _: () = assert!(
 );
 const _: () = assert!(NEVER_ARRIVED_SPAN > ANSWER_SPAN, "an order is not given up while its answer may come");
 const _: () = assert!(RESET_SPAN < ANSWER_SPAN, "an unanswered request is not waited for without a stop");
+const _: () =
+    assert!(FIRING_SPAN > STREAM_PATIENCE && FIRING_SPAN < FIRING_DOUBT_SPAN, "it is asked about first");
 const _: () = assert!(MARKS_SPAN * 3 < MARK_AGE_MAX, "two lost answers do not make prices stale");
 const _: () = assert!(
     STREAM_SILENT_SPAN + FEED_LOOK + MARKS_SPAN + ANSWER_SPAN < MARK_AGE_MAX,

@@ -10,6 +10,7 @@
 //!
 //! * [`order`]: an order and its fills. [`account`]: an account. [`queue`]: what is to be asked, by purpose and budget.
 //! * `placing`: orders and what became of them. `filling`: their fills. `late`: those after an end. `protecting`: triggers that are a position's own.
+//!   `fired`: triggers that are orders of their own, once they have fired. `copies`: exits that are sent a second time.
 //!   `preparing`: leverage and margin type ahead of a signal. `comparing`: positions and wallets against the exchange's.
 //!   `others`: what is not ours. `streams`: sockets. `listening`: listen keys. `watching`: whether they live and tell. `public`: instruments, clock.
 //!   `feed`: prices. `keys`: what a key may do. `mending`: what only users can mend. `answers`: who gets which answer. [`census`]: what there is now, for status.
@@ -18,8 +19,10 @@ mod account;
 mod answers;
 pub mod census;
 mod comparing;
+mod copies;
 mod feed;
 mod filling;
+mod fired;
 mod keys;
 mod late;
 pub mod limits;
@@ -580,25 +583,6 @@ impl<P: Shape> Connector<P> {
             let trade = if P::SHARED { self.shared_trade } else { account.trade };
             account.private_is_ready && (ready(trade) || !Self::trades_by_socket(account))
         })
-    }
-
-    /// Where an order stands, for people who look for a fault.
-    #[must_use]
-    pub fn order_text(&self, id: ClientOrderId) -> String {
-        let account = self.slots.get(&id.account).map(|slot| &self.accounts[slot.0 as usize]);
-        match account.and_then(|account| account.orders.get(&id).map(|order| (account, order))) {
-            Some((account, o)) => format!(
-                "{:?} cancel {:?} asking {} end {:?} booked {} retries {} setup {:?}",
-                o.phase,
-                o.cancel,
-                o.asking,
-                o.end,
-                o.booked,
-                o.retries,
-                account.setups.get(&o.new.symbol)
-            ),
-            None => "not known".to_owned(),
-        }
     }
 
     /// Whether nothing is on its way: every order has ended or rests, and the exchange holds what was told. For checks.

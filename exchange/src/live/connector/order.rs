@@ -9,6 +9,7 @@ use engine::core::ids::Timestamp;
 use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, Told, VenueReason};
 use planted::planted;
 
+use super::fired::Fired;
 use super::limits::{NEVER_ARRIVED_SPAN, QUERY_PAUSES};
 use crate::live::protocol::{ExecutionView, OrderView, Protection, ViewState};
 
@@ -59,9 +60,13 @@ pub(super) struct LiveOrder {
     pub(super) fills: u32,
     /// What the engine was told of it: without what was booked by another name.
     pub(super) told: Told,
+    /// A fill was told as its last one, which is how the engine learns that it is filled.
+    pub(super) told_last: bool,
     pub(super) venue_id: String,
     /// The exchange's id of the order that came of a trigger.
     pub(super) became: String,
+    /// Its trigger was reached (Binance).
+    pub(super) fired: Option<Fired>,
     /// When bytes of its last request may have left.
     pub(super) sent_at: Option<Timestamp>,
     /// It is not sent after this.
@@ -121,8 +126,10 @@ impl LiveOrder {
             booked: Quantity::ZERO,
             fills: 0,
             told: Told { decided_at: since, ..Told::default() },
+            told_last: false,
             venue_id: String::new(),
             became: String::new(),
+            fired: None,
             sent_at: None,
             expires_at,
             retries: 0,
@@ -151,7 +158,9 @@ impl LiveOrder {
     pub(super) fn is_busy(&self) -> bool {
         match self.phase {
             Phase::InFlight | Phase::Unknown | Phase::Recovered => true,
-            Phase::Live => self.asking || self.end.is_some() || !self.new.kind.is_trigger(),
+            Phase::Live => {
+                self.asking || self.end.is_some() || self.fired.is_some() || !self.new.kind.is_trigger()
+            }
             Phase::Ended => self.doubt > 0,
             Phase::Waiting | Phase::Queued => false,
         }

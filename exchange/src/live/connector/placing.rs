@@ -227,6 +227,9 @@ impl<P: Shape> Connector<P> {
     /// The time of an entry is over, or that of a trigger to be set again.
     pub(super) fn expire(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId) {
         self.should_be_set(now, slot, id);
+        if self.is_stuck(now, slot, id, false) {
+            return;
+        }
         let unsent =
             |o: &&super::LiveOrder| matches!(o.phase, Phase::Waiting | Phase::Queued) && now >= o.expires_at;
         if self.account(slot).orders.get(&id).filter(unsent).is_some() {
@@ -436,8 +439,8 @@ impl<P: Shape> Connector<P> {
             return;
         }
         order.asking = true;
-        let asked = Self::order_ref(order);
-        self.ask(Some(slot), Ask::Query(asked), Why::Query(id), Purpose::Reconcile);
+        let ask = order.question(Self::order_ref(order), P::IDS_COME_BACK);
+        self.ask(Some(slot), ask, Why::Query(id), Purpose::Reconcile);
     }
 
     /// A timer: an order that should have been told about by now.
@@ -450,7 +453,10 @@ impl<P: Shape> Connector<P> {
         let wanted = match order.phase {
             Phase::Unknown | Phase::Recovered => true,
             // A resting trigger that was told live needs no question; whatever else is live does until it ends.
-            Phase::Live => !order.told_live || !order.new.kind.is_trigger() || order.end.is_some(),
+            Phase::Live => {
+                let ends = order.end.is_some() || order.fired.is_some();
+                !order.told_live || !order.new.kind.is_trigger() || ends
+            }
             _ => false,
         };
         if wanted {
@@ -459,7 +465,7 @@ impl<P: Shape> Connector<P> {
     }
 
     /// What the exchange said about an order that was asked about.
-    pub(super) fn queried(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, end: Ended) {
+    pub(super) fn queried(&mut self, now: Timestamp, slot: Slot, id: ClientOrderId, ask: &Ask, end: Ended) {
         if let Some(order) = self.account_mut(slot).orders.get_mut(&id) {
             // Before the comparison ends by it: nothing is under way for this question any more.
             order.asking = planted!("last_question_keeps_the_wallet_from_counting") && order.asking;
@@ -475,6 +481,10 @@ impl<P: Shape> Connector<P> {
             return;
         }
         order.asked += 1;
+        if matches!(ask, Ask::QueryById { .. }) && order.fired.is_some() {
+            self.became_told(now, slot, id, end);
+            return;
+        }
         match end {
             Ended::Answered(Ok(Answer::Order(view))) => {
                 self.absorb(now, slot, id, &view, true);
@@ -523,15 +533,11 @@ impl<P: Shape> Connector<P> {
             && settled
             && order.cancel == Cancel::No
             && order.retries < EXIT_RESENDS
+            && let Some(is_settled) = self.go_again(now, slot, id)
         {
-            // The same id once more. An exit can only make a position smaller: should the first one arrive after all, one of
-            // both finds nothing to reduce, or the exchange knows the id. A position must not wait for proof.
-            order.retries += 1;
-            order.phase = Phase::Waiting;
-            order.asked = 0;
-            self.go_on(now, slot, id);
-            return true;
+            return is_settled;
         }
+        let Some(order) = self.account(slot).orders.get(&id) else { return true };
         if !order.never_arrived(now) {
             return false;
         }
@@ -586,6 +592,9 @@ impl<P: Shape> Connector<P> {
         account.name(&view.venue_id, id);
         account.name(&view.became, id);
         let Some(order) = account.orders.get_mut(&id) else { return };
+        if P::IDS_COME_BACK && order.is_another_copy(&view.venue_id) {
+            return;
+        }
         if !order.is_open() {
             if view.filled > order.booked {
                 self.doubt(now, slot, id, LATE_LOOKS_SURE);
@@ -595,7 +604,10 @@ impl<P: Shape> Connector<P> {
         let was_unknown = matches!(order.phase, Phase::Unknown | Phase::Recovered);
         order.phase = Phase::Live;
         let missing = order.note(view);
-        let (refused, became) = (view.state == ViewState::Rejected, !order.became.is_empty());
+        let (fires, has_fired) = (order.note_fired(now, view), order.fired.is_some());
+        let of_trigger =
+            matches!(view.state, ViewState::Untriggered | ViewState::Triggered | ViewState::Finished);
+        let refused = view.state == ViewState::Rejected;
         self.metrics.resolved += u64::from(was_unknown);
         if asked && !refused {
             self.acknowledged(now, slot, id);
@@ -603,11 +615,14 @@ impl<P: Shape> Connector<P> {
         if !refused {
             self.tell_live(now, slot, id);
         }
-        if (missing && !planted!("missed_fills_not_asked_for"))
-            || (view.state == ViewState::Triggered && became && asked)
-        {
+        if fires {
+            self.firing_ends(now, slot, id);
+        }
+        if missing && !planted!("missed_fills_not_asked_for") {
             self.metrics.gaps += u64::from(asked);
             self.want_fills(now, slot, id, if asked { 0 } else { STREAM_PATIENCE });
+        } else if has_fired && of_trigger {
+            self.fired(now, slot, id, view.state, asked);
         } else if view.state == ViewState::Triggered {
             self.queue.set(now.plus_micros(STREAM_PATIENCE), Timer::AskAbout(slot, id));
         } else if asked && !view.state.is_final() && !self.account(slot).orders[&id].new.kind.is_trigger() {

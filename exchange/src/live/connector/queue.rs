@@ -190,10 +190,13 @@ impl Queue {
     /// Sets a timer. One that goes on by itself is there once, at the sooner of its times: were every failure to begin
     /// another one beside it, the questions of an outage would multiply until they used up the budgets.
     pub(super) fn set(&mut self, at: Timestamp, timer: Timer) {
-        let is_single = matches!(
-            timer,
-            Timer::Public(_) | Timer::Feed | Timer::Compare(_) | Timer::Explain(..) | Timer::KeepKey(_)
-        );
+        let is_single = match timer {
+            Timer::AskAbout(..) => !planted!("questions_about_an_order_multiply"),
+            Timer::Public(_) | Timer::Feed | Timer::Compare(_) | Timer::Explain(..) | Timer::KeepKey(_) => {
+                true
+            }
+            _ => false,
+        };
         if is_single {
             if let Some(set) = self.single.get(&timer).copied() {
                 if set <= at {
@@ -369,5 +372,34 @@ impl<P: Shape> Connector<P> {
         }
         self.queue.set(deadline.plus_micros(span / 6), Timer::Unanswered(tag));
         self.in_flight.insert(tag, InFlight { job, socket, pass, sent_at: now });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::core::ids::{AccountId, Leg, SignalId, SourceId, UserId};
+
+    use super::*;
+
+    #[test]
+    fn what_goes_on_by_itself_is_there_once_and_at_the_sooner_of_its_times() {
+        let source = SourceId { owner: UserId(1), index: 0 };
+        let account = AccountId { user: UserId(2), index: 0 };
+        let id = |leg| ClientOrderId::first(SignalId { source, number: 1 }, account, leg);
+        let (entry, stop) = (id(Leg::Entry), id(Leg::Stop));
+        let mut queue = Queue::default();
+        // Each comparison asks about an order of unknown outcome, and each answer sets the timer again.
+        for at in [50, 30, 40, 90] {
+            queue.set(Timestamp(at), Timer::AskAbout(Slot(0), entry));
+        }
+        queue.set(Timestamp(60), Timer::AskAbout(Slot(0), stop));
+        let due = |queue: &mut Queue, now| queue.take_due(Timestamp(now));
+        assert_eq!(due(&mut queue, 29), None);
+        assert_eq!(due(&mut queue, 30), Some(Timer::AskAbout(Slot(0), entry)));
+        assert_eq!(due(&mut queue, 59), None, "it was there once");
+        queue.set(Timestamp(70), Timer::AskAbout(Slot(0), entry));
+        assert_eq!(due(&mut queue, 100), Some(Timer::AskAbout(Slot(0), stop)));
+        assert_eq!(due(&mut queue, 100), Some(Timer::AskAbout(Slot(0), entry)));
+        assert_eq!(due(&mut queue, 1_000), None);
     }
 }

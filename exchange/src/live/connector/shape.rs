@@ -22,6 +22,12 @@ pub trait Shape: Protocol {
     const BALANCES_NAME: bool;
     /// Whether the answer to a new order proves that it is live. On Bybit the order stream does (EXCHANGES.md §3.4).
     const ANSWER_IS_PROOF: bool;
+    /// Whether the id that an order was sent with may be used again once it is over (Binance, CASES.md U13): then the same order sent
+    /// twice may be two. On Bybit it never may (EXCHANGES.md §3.4).
+    const IDS_COME_BACK: bool;
+    /// Whether orders that have ended may be known to another question alone (Bybit): after a release or a restart of the exchange
+    /// `order/realtime` tells only those that live, `order/history` the others.
+    const ENDED_APART: bool;
     /// New sockets that one address may open, and in how many microseconds (EXCHANGES.md §2.3, §3.3).
     const SOCKET_OPENS: (u32, u64);
     /// A socket over which nothing came for so long, in microseconds, is dead (CASES.md S3).
@@ -61,6 +67,8 @@ impl Shape for Binance {
     const FUNDING_OLDEST_FIRST: bool = true;
     const BALANCES_NAME: bool = true;
     const ANSWER_IS_PROOF: bool = true;
+    const IDS_COME_BACK: bool = true;
+    const ENDED_APART: bool = false;
     const SOCKET_OPENS: (u32, u64) = (300, 300_000_000);
     /// The server pings every 3 minutes (EXCHANGES.md §2.3): one ping, and half a minute for one that is late.
     const SILENCE_MAX: u64 = 210_000_000;
@@ -88,6 +96,8 @@ impl Shape for Bybit {
     const FUNDING_OLDEST_FIRST: bool = false;
     const BALANCES_NAME: bool = false;
     const ANSWER_IS_PROOF: bool = false;
+    const IDS_COME_BACK: bool = false;
+    const ENDED_APART: bool = true;
     const SOCKET_OPENS: (u32, u64) = (500, 300_000_000);
     /// We ping every 20 s at least and are answered (EXCHANGES.md §3.2): two pings, and time for the second answer.
     const SILENCE_MAX: u64 = 45_000_000;

@@ -13,6 +13,7 @@ use super::market::instrument_of;
 use super::objects::{self, OfOrder, link};
 use super::wish::{Surroundings, Wish, linear, symbol};
 use crate::paper_exchange::accounts::AccountNo;
+use crate::paper_exchange::core::Oddity;
 use crate::paper_exchange::orders::{Execution, Order, OrderNo, Origin, PositionSide, State};
 use crate::paper_exchange::{Core, Refusal as CoreRefusal};
 use engine::core::order::Liquidity;
@@ -278,14 +279,17 @@ pub fn told_order(core: &Core, order: &Order) -> Map<String, Value> {
     objects::order(order, parent)
 }
 
-/// order/realtime: open orders; by id also those that ended.
+/// order/realtime: open orders; by id also those that ended, unless a fault has them forgotten.
 ///
 /// # Errors
 /// 10001.
 pub fn realtime(core: &Core, account: AccountNo, fields: &Fields) -> Result<Value, Refusal> {
     let single = fields.text("orderId")?.is_some() || fields.text("orderLinkId")?.is_some();
     let ended = fields.whole("openOnly")?.unwrap_or(0) != 0;
-    questions(core, account, fields, !single, &|order| single || ended == order.state.is_final())
+    let forgets = core.oddity == Some(Oddity::ForgetEnded);
+    questions(core, account, fields, !single, &|order| {
+        (single || ended == order.state.is_final()) && !(forgets && order.state.is_final())
+    })
 }
 
 /// order/history: orders that ended.
