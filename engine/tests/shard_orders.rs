@@ -106,7 +106,7 @@ fn a_stop_that_ended_is_missed_whatever_the_venue_says_of_its_end() {
         hand.told.borrow_mut().push(filled(&desk, entry));
         settle(&mut desk, &hand);
         let stop = *desk.gateway().sent.iter().find(|id| id.leg == Leg::Stop).expect("it is protected");
-        hand.told.borrow_mut().push(VenueReport::Accepted { id: stop, sent_at: now().wall });
+        hand.told.borrow_mut().push(VenueReport::Accepted { id: stop, venue_at: now().wall });
         settle_at(&mut desk, &hand, later(span));
         let forced =
             |desk: &Desk| desk.gateway().sent.iter().filter(|id| id.leg == Leg::UnprotectedClose).count();

@@ -184,12 +184,7 @@ impl Turn<'_> {
                 size = whole_steps;
             }
         }
-        let id = ClientOrderId {
-            signal,
-            account: self.user.account_id(position.account),
-            leg,
-            round,
-        };
+        let id = ClientOrderId { signal, account: self.user.account_id(position.account), leg, round };
         let order = NewOrder {
             id,
             symbol: position.symbol,

@@ -49,7 +49,9 @@ fn has_rested<M, C>(user: &User, cx: &Context<'_, M, C>, position: &Position) ->
         (o.position, o.new.id.account.index) == (position.signal, position.account)
             && is_close_leg(o.new.id.leg)
     });
-    closes.next().is_none_or(|o| cx.now.micros_since(o.done_at) >= cx.rules.close_retry_span.saturating_mul(64))
+    closes
+        .next()
+        .is_none_or(|o| cx.now.micros_since(o.done_at) >= cx.rules.close_retry_span.saturating_mul(64))
 }
 
 /// A closing signal reaches a subscriber: it closes what its source opened on the symbol before it, on whichever account

@@ -184,7 +184,11 @@ fn by_code(ask: &Ask, code: i64, text: &str, is_banned: bool, until: Millis) -> 
         -2025 | -4045 | -4130 => refused(Reason::TooManyOrders),
         -1112 | -2020 | -5021 | -5022 | -5041 => refused(Reason::Liquidity),
         // A question is signed right or its secret is mistyped: the same questions of others are taken.
-        -1022 if ask.is_signed() && !ask.is_write() && !planted!("mistyped_secret_taken_for_a_mistake_of_ours") => {
+        -1022
+            if ask.is_signed()
+                && !ask.is_write()
+                && !planted!("mistyped_secret_taken_for_a_mistake_of_ours") =>
+        {
             FailureKind::UserMustAct
         }
         // Ours.
