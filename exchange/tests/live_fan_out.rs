@@ -103,6 +103,50 @@ fn bybit_entries_use_what_the_limits_allow() {
     fan_out::<Bybit>(1_000, 3_600 * SECOND, true, SECOND / 20);
 }
 
+/// 10,000 accounts at 3,000 orders a second, both divided by 20: the limit of the address is reached, and is what all of it takes. Entries
+/// may have four fifths of it, closes all.
+#[test]
+fn bybit_entries_and_closes_that_reach_the_limit_use_95_percent_of_it_without_a_breach() {
+    const ACCOUNTS: usize = 500;
+    const NETWORK: u64 = 5_000;
+    let mut start = Start::usual(10);
+    start.symbols = vec!["BTCUSDT"];
+    let socket = VenueLimits::BYBIT.socket.map(|limit| Limit { units: limit.units / 20, ..limit });
+    let limit = socket.expect("Bybit has one").units as usize;
+    start.limits = Some(VenueLimits { socket, ..VenueLimits::BYBIT });
+    let weather = Weather { delay_max: NETWORK, ..Weather::default() };
+    let mut world = World::<Bybit>::with(10, ACCOUNTS, weather, start);
+    world.until("ready", 1_800 * SECOND, World::is_ready);
+    world.until("order entry is warm", 1_800 * SECOND, |w| w.connector().is_warm());
+    world.until("prepared", 1_800 * SECOND, |w| w.connector().is_prepared());
+    world.step(10 * SECOND);
+    let check = |at: &[Timestamp], began: Timestamp, a_second: usize| {
+        assert_eq!(at.len(), ACCOUNTS);
+        // The windows that have to be over before the last of them may leave.
+        let least = ((ACCOUNTS - 1) / a_second) as u64 * SECOND;
+        let took = at.last().expect("some").micros_since(began);
+        println!("{ACCOUNTS} orders at {a_second} a second took {took} µs, {least} at least");
+        assert!(took <= least * 100 / 95 + 2 * NETWORK, "{took} µs, {least} at least");
+        for (first, next) in at.iter().zip(&at[limit..]) {
+            assert!(next.micros_since(*first) >= SECOND, "more than {limit} within a second of {first:?}");
+        }
+    };
+    let began = world.now;
+    world.signal(SignalKind::OpenLong { strong: false }, "BTCUSDT");
+    world.until("open", 240 * SECOND, World::is_open);
+    check(&arrivals(&world, began), began, limit * 4 / 5);
+    world.step(10 * SECOND);
+    let began = world.now;
+    world.signal(SignalKind::CloseAll, "BTCUSDT");
+    world.until("flat", 240 * SECOND, World::is_flat);
+    let closes: Vec<Timestamp> =
+        arrived(&world, Leg::SignalClose, began).into_iter().map(|(at, ..)| at).collect();
+    check(&closes, began, limit);
+    assert_eq!(world.connector().metrics().limited, 0, "the exchange refused something for a limit");
+    world.step(30 * SECOND);
+    world.check();
+}
+
 /// A world of accounts that are ready and whose order entry is warm.
 fn warm<P: Spoken>(accounts: usize, start: Start) -> World<P> {
     let mut world = World::<P>::with(6, accounts, Weather::default(), start);

@@ -19,8 +19,8 @@ const GATE_SPAN: u64 = 600_000_000;
 pub(super) struct ClockQuestion {
     /// It is queued or under way.
     is_asked: bool,
-    /// It is wanted again after that.
-    again: bool,
+    /// When it was last wanted again meanwhile: it is asked after that.
+    again_at: Option<Timestamp>,
     /// When the bytes left of the one that was answered.
     sent_at: Option<Timestamp>,
 }
@@ -46,13 +46,10 @@ impl<P: Shape> Connector<P> {
         };
         if step == PublicStep::Clock {
             if std::mem::replace(&mut self.clock_question.is_asked, true) {
-                self.clock_question.again = true;
-                if planted::planted!("answer_about_the_clock_paired_with_the_last_question") {
-                    self.clock_question.sent_at = Some(now);
-                }
+                self.clock_question.again_at = Some(now);
                 return;
             }
-            self.clock_question.again = false;
+            self.clock_question.again_at = None;
         }
         // Brackets are the same for all, but only a key is told them.
         let slot = (step == PublicStep::Brackets).then(|| self.any_account()).flatten();
@@ -72,17 +69,16 @@ impl<P: Shape> Connector<P> {
     /// When a public question was sent that has just ended.
     pub(super) fn public_ended(&mut self, step: PublicStep, sent_at: Timestamp) {
         if step == PublicStep::Clock {
-            let later = planted::planted!("answer_about_the_clock_paired_with_the_last_question")
-                .then_some(self.clock_question.sent_at)
-                .flatten();
-            self.clock_question.sent_at = Some(later.unwrap_or(sent_at));
+            let is_mixed_up = planted::planted!("answer_about_the_clock_paired_with_the_last_question");
+            let last = self.clock_question.again_at.filter(|_| is_mixed_up);
+            self.clock_question.sent_at = Some(last.unwrap_or(sent_at));
         }
     }
 
     pub(super) fn public_done(&mut self, now: Timestamp, step: PublicStep, end: Ended) {
         if step == PublicStep::Clock {
             self.clock_question.is_asked = false;
-            let span = if self.clock_question.again { 0 } else { CLOCK_SPAN };
+            let span = if self.clock_question.again_at.is_some() { 0 } else { CLOCK_SPAN };
             self.queue.set(now.plus_micros(span), Timer::Public(step));
         }
         match (step, end) {
