@@ -211,10 +211,11 @@ impl Intent {
                 if let Err(why) = may_be {
                     judge.violate(format!("{what} was answered {code}: {why}"));
                 }
-                let alone = !world.unavailable.is_in_doubt(asked.at, &what);
+                // What a stopped shard had decided, and could not make durable, it does not know the end of.
+                let alone = code != "shard_stopped" && !world.unavailable.is_in_doubt(asked.at, &what);
                 if alone && judge.was_decided(asked, |command| self.is_of(command)) {
-                    judge
-                        .violate(format!("{what} was answered {code}, nothing happened, and it was decided"));
+                    let what = format!("{what} was answered {code}, nothing happened, and it was decided");
+                    judge.violate(what);
                 }
                 return Known::Again;
             }
