@@ -218,8 +218,8 @@ impl Intent {
                 }
                 let alone = !world.unavailable.is_in_doubt(asked.at, &what);
                 if alone && judge.was_decided(asked, |command| self.is_of(command)) {
-                    judge
-                        .violate(format!("{what} was answered {code}, nothing happened, and it was decided"));
+                    let what = format!("{what} was answered {code}, nothing happened, and it was decided");
+                    judge.violate(what);
                 }
                 return Known::Again;
             }

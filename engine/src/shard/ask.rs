@@ -109,7 +109,7 @@ pub enum Answer<A> {
     },
     /// It waited longer than its lane allows; nothing happened.
     DeadlineExceeded,
-    /// The shard has stopped; nothing happened.
+    /// The shard has stopped: its log has failed. Nothing of it was acknowledged; whether it is in the log shows after the restart.
     Stopped,
 }
 
