@@ -5,6 +5,7 @@
 //! within [`STOP_MAX`]; a shard whose log did not fail in this life never does, whatever failed of a snapshot or of what is pruned
 //! (`server::snapshots`: log and older snapshots are not affected); a start in which anything failed is not completed.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 use engine::seam::Nanos;
@@ -16,7 +17,6 @@ use super::world::World;
 const STOP_MAX: Nanos = Nanos::from_millis(500);
 
 /// An operation on the disk that was made to fail.
-#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) at: Nanos,
     pub(super) what: &'static str,
@@ -24,6 +24,13 @@ pub(super) struct Failure {
     pub(super) kind: Kind,
     /// In whose directory.
     pub(super) shard: Option<u16>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, what, kind, shard } = self;
+        write!(f, "a {what} ({kind:?}, of {shard:?}) at {}", at.0)
+    }
 }
 
 /// What must hold at any moment while a life serves or stops.
@@ -37,8 +44,8 @@ pub(super) fn look(world: &World) {
         let first = failures.iter().find(of_log);
         match (gauges.failed.load(Ordering::Relaxed), first) {
             (true, None) => {
-                let what =
-                    format!("shard {shard} stopped, and nothing of its log was made to fail: {failures:?}");
+                let all: Vec<String> = failures.iter().map(ToString::to_string).collect();
+                let what = format!("shard {shard} stopped, and nothing of its log was made to fail: {all:?}");
                 return world.judge.borrow_mut().violate(what);
             }
             (false, Some(first)) => {
@@ -49,7 +56,7 @@ pub(super) fn look(world: &World) {
                 }
                 let outage = world.disturbed.borrow()[usize::from(shard)].outage;
                 if has_ended || now.since(first.at.max(outage)) > STOP_MAX {
-                    let what = format!("shard {shard} goes on though its log failed: {first:?}");
+                    let what = format!("shard {shard} goes on though its log failed: {first}");
                     return world.judge.borrow_mut().violate(what);
                 }
             }
@@ -62,7 +69,7 @@ pub(super) fn look(world: &World) {
 pub(super) fn look_at_start(world: &World) {
     let failures = world.disk.controls.failures.borrow();
     if let Some(first) = failures.first() {
-        let what = format!("a start was completed in which something failed: {first:?}");
+        let what = format!("a start was completed in which something failed: {first}");
         world.judge.borrow_mut().violate(what);
     }
 }
