@@ -9,6 +9,7 @@ use engine::core::user::{Skip, User};
 use storage::history::Table;
 
 use super::Judge;
+use crate::sim::model::ModelUser;
 
 /// How many rows each of [`Rows::TABLES`] must have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Judge {
     /// The journal entries that the model has booked for these users, if it has them as they are.
     pub(in crate::sim) fn entries(&self, users: &[User]) -> Option<u64> {
         let of = |user: &User| match self.model.differs(user) {
-            None => self.model.user(user.id).map(|model| model.books.entries),
+            None => self.model.user(user.id).map(ModelUser::booked),
             Some(_) => None,
         };
         users.iter().map(of).sum()
