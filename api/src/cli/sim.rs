@@ -222,6 +222,7 @@ fn judged_json(judged: &Judged) -> serde_json::Value {
         "spoilt_pages": judged.spoilt_pages,
         "spoilt_states": judged.spoilt_states,
         "accounts": judged.accounts,
+        "watched_ms": judged.watched_us / 1_000,
         "requests_ms": judged.requests_ms,
         "sockets_ms": judged.sockets_ms,
         "banned_ms": judged.banned_ms,
@@ -235,7 +236,8 @@ fn print_judged(judged: &Judged) {
         judged.pages, judged.accounts, judged.spoilt_pages, judged.spoilt_states
     );
     println!(
-        "limits of exchanges judged: {} s of requests, {} s of sockets, {} s of bans",
+        "positions on exchanges watched for {} s in which a missing stop is judged; limits judged: {} s of requests, {} s of sockets, {} s of bans",
+        judged.watched_us / 1_000_000,
         judged.requests_ms / 1_000,
         judged.sockets_ms / 1_000,
         judged.banned_ms / 1_000

@@ -89,6 +89,11 @@ impl<K: Ord + Copy> Clocks<K> {
         Self { open: BTreeMap::new(), looked: Nanos(0), bound, nanos: [0; 3], longest }
     }
 
+    /// How long ago it was looked last.
+    pub(super) const fn passed(&self, now: Nanos) -> Nanos {
+        now.since(self.looked)
+    }
+
     /// These are without a live stop now. The first whose clock is over, and what is to be said of it.
     pub(super) fn look(
         &mut self,

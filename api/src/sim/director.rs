@@ -38,7 +38,7 @@ const START_MAX: Nanos = Nanos::from_millis(120_000);
 /// How long an orderly stop may take after the last disturbance: the server's own patience and a flush.
 const STOP_MAX: Nanos = Nanos::from_millis(12_000);
 /// One in so many starts is struck while it is under way, which is over in milliseconds or takes a second.
-const STRUCK_STARTS_ONE_IN: u64 = 3;
+const STRUCK_STARTS_ONE_IN: u64 = 5;
 /// Within so many milliseconds of its begin at most, or a half of that, a quarter, and so on.
 const START_MS_MAX: u64 = 512;
 const START_HALVINGS: u64 = 10;

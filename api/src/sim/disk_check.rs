@@ -17,7 +17,6 @@ use super::world::World;
 const STOP_MAX: Nanos = Nanos::from_millis(500);
 
 /// An operation on the disk that was made to fail.
-#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) at: Nanos,
     pub(super) what: &'static str,

@@ -1,7 +1,8 @@
 //! The history under the simulator: projectors of each life write to a database that outlives them all, and that fails.
 //!
 //! **Runs on**: the simulator's thread. **Checks**: at the end, when the database is whole, it holds what the engine holds, row by
-//! row and to the last unit of every balance.
+//! row and to the last unit of every balance; and as many fills, fees, journal entries, lines of the audit trail, users, accounts,
+//! sources and signals as the judge has seen decided.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use engine::core::user::User;
 use engine::seam::Nanos;
 use storage::ShardHome;
 use storage::history::sim_database::{SimDatabase, Ticks};
-use storage::history::{EndedLogs, Pause, Progress, Projector, Sizes, bring_all};
+use storage::history::{EndedLogs, Pause, Progress, Projector, Sizes, Table, bring_all};
 use storage::sim_disk::block_on;
 
 use super::executor::{Executor, Owner};
@@ -78,10 +79,11 @@ pub(super) fn compare(world: &World) -> Result<(), String> {
     disk.kill_process();
     let homes = world.homes.borrow().clone();
     let mut users: Vec<User> = Vec::new();
+    let mut through = Vec::new();
     for home in &homes {
-        users.extend(
-            block_on(recover_shard(disk, home)).map_err(|error| error.to_string())?.state.into_users(),
-        );
+        let back = block_on(recover_shard(disk, home)).map_err(|error| error.to_string())?;
+        through.push(back.found.tail.next_lsn().0 - 1);
+        users.extend(back.state.into_users());
     }
     let logs = block_on(EndedLogs::settle(disk, homes)).map_err(|error| error.to_string())?;
     let brought = block_on(bring_all(disk, &logs, || database.clone(), Ticks::default(), CHECK_MAX));
@@ -89,7 +91,18 @@ pub(super) fn compare(world: &World) -> Result<(), String> {
     if !database.refused().is_empty() {
         return Err(format!("the database refused records {:?}", database.refused()));
     }
-    database.compare(users.iter()).map_err(|what| format!("the history is not what the engine holds: {what}"))
+    database
+        .compare(users.iter())
+        .map_err(|what| format!("the history is not what the engine holds: {what}"))?;
+    let judge = world.judge.borrow();
+    let entries = judge.entries(&users).map(|entries| (Table::Entries, entries));
+    for (table, must) in judge.rows(&through).each().chain(entries) {
+        let found = database.rows(table) as u64;
+        if found != must {
+            return Err(format!("the history has {found} rows of {}, and {must} must be", table.name()));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the database has what was durable at `marks`.

@@ -17,6 +17,8 @@ pub struct Judged {
     pub spoilt_states: u64,
     /// Accounts that were found on an exchange as they are here, to the last unit.
     pub accounts: u64,
+    /// Position-time on the exchanges in which a missing stop would have been held against the product, in microseconds.
+    pub watched_us: u64,
     /// Time in which an exchange's limits on requests were held against the product, in milliseconds.
     pub requests_ms: u64,
     /// The same of its limits on sockets.
@@ -27,7 +29,7 @@ pub struct Judged {
 
 impl Judged {
     /// How many numbers it is.
-    pub const NUMBERS: usize = 7;
+    pub const NUMBERS: usize = 8;
 
     /// Adds another run's.
     pub fn add(&mut self, other: &Self) {
@@ -41,15 +43,25 @@ impl Judged {
     /// As numbers, for passing it between processes.
     #[must_use]
     pub const fn numbers(&self) -> [u64; Self::NUMBERS] {
-        let Self { pages, spoilt_pages, spoilt_states, accounts, requests_ms, sockets_ms, banned_ms } = *self;
-        [pages, spoilt_pages, spoilt_states, accounts, requests_ms, sockets_ms, banned_ms]
+        let Self {
+            pages,
+            spoilt_pages,
+            spoilt_states,
+            accounts,
+            watched_us,
+            requests_ms,
+            sockets_ms,
+            banned_ms,
+        } = *self;
+        [pages, spoilt_pages, spoilt_states, accounts, watched_us, requests_ms, sockets_ms, banned_ms]
     }
 
     /// From such numbers.
     #[must_use]
     pub const fn from_numbers(numbers: [u64; Self::NUMBERS]) -> Self {
-        let [pages, spoilt_pages, spoilt_states, accounts, requests_ms, sockets_ms, banned_ms] = numbers;
-        Self { pages, spoilt_pages, spoilt_states, accounts, requests_ms, sockets_ms, banned_ms }
+        let [pages, spoilt_pages, spoilt_states, accounts, watched_us, requests_ms, sockets_ms, banned_ms] =
+            numbers;
+        Self { pages, spoilt_pages, spoilt_states, accounts, watched_us, requests_ms, sockets_ms, banned_ms }
     }
 
     /// What of this, and of what else was judged in so many seeds, is less than it must be.
@@ -61,6 +73,7 @@ impl Judged {
         answers: u64,
         (decided, there): (&BareTime, &BareTime),
     ) -> Vec<String> {
+        let of = |bare: &BareTime| bare.judged_ms + bare.capped_ms;
         // Of a hundred seeds.
         let least = [
             ("decisions compared", decisions, 15_000),
@@ -69,11 +82,15 @@ impl Judged {
             ("spoilt pages refused", self.spoilt_pages, 500),
             ("spoilt states refused", self.spoilt_states, 100),
             ("accounts compared with the exchange", self.accounts, 50),
-            ("ms judged of positions without a stop, by our books", decided.judged_ms, 1_000),
-            ("ms judged of positions without a stop, on the exchanges", there.judged_ms, 1_000),
+            ("ms judged of positions without a stop, by our books", of(decided), 1_000),
+            ("ms judged of positions without a stop, on the exchanges", of(there), 300),
+            (
+                "us in which a missing stop would have been judged on the exchanges",
+                self.watched_us,
+                1_000_000,
+            ),
             ("ms judged of limits on requests", self.requests_ms, 100_000),
             ("ms judged of limits on sockets", self.sockets_ms, 100_000),
-            ("ms judged of bans", self.banned_ms, 1_000),
         ];
         let of_hundred = |(_, found, least): &(&str, u64, u64)| found.saturating_mul(100) < least * seeds;
         let told = |(what, found, least): (&str, u64, u64)| {
@@ -95,7 +112,8 @@ mod tests {
             judged.too_little(100, 1_000_000, 1_000_000, (&bare, &there)).len()
         };
         assert_eq!(of(all, bare), 0);
-        for place in 0..Judged::NUMBERS {
+        // Bans are too rare to be demanded of few seeds.
+        for place in 0..Judged::NUMBERS - 1 {
             let mut numbers = all.numbers();
             numbers[place] = 0;
             assert_eq!(of(Judged::from_numbers(numbers), bare), 1, "number {place}");

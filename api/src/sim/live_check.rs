@@ -51,18 +51,22 @@ fn is_closed(
 /// What must hold at any moment; called at each look of the director. `may_write`: there is room on the disk.
 pub(super) fn look(world: &World, exchange: &Exchange, may_write: bool) {
     let now = world.executor.now();
-    let mut found = Vec::new();
+    let (mut found, mut watched) = (Vec::new(), 0);
     exchange.look(|accounts, core| {
         for (user, held) in accounts {
             let positions = core.account(held.no).into_iter().flat_map(|account| &account.positions);
             for (symbol, position) in positions {
+                let ours = if may_write { world.regard(*user) } else { Regard::Excused };
+                let regard = ours.max(exchange.regard(now, held));
+                watched += u64::from(regard == Regard::Judged);
                 if !is_closed(core, held.no, (*symbol, position), Leg::Stop, None) {
-                    let ours = if may_write { world.regard(*user) } else { Regard::Excused };
-                    found.push(((*user, *symbol), ours.max(exchange.regard(now, held))));
+                    found.push(((*user, *symbol), regard));
                 }
             }
         }
     });
+    let passed = exchange.bare.borrow().passed(now);
+    world.count(|judged| judged.watched_us += watched * passed.as_micros());
     let over = exchange.bare.borrow_mut().look(now, found);
     if let Some(((user, symbol), what)) = over {
         let what =

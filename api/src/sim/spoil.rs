@@ -14,16 +14,16 @@ pub(super) fn spoilt(field: &str, shown: &Value) -> Option<Value> {
     spoil(&mut spoilt, field).then_some(spoilt)
 }
 
-/// Spoils the last field of this name; whether there is one.
+/// Spoils the first field of this name, which is in the newest row; whether there is one. Of what is old not all is compared.
 fn spoil(value: &mut Value, field: &str) -> bool {
     match value {
-        Value::Array(rows) => rows.iter_mut().rev().any(|row| spoil(row, field)),
+        Value::Array(rows) => rows.iter_mut().any(|row| spoil(row, field)),
         Value::Object(fields) => {
             if let Some(Value::String(text)) = fields.get_mut(field) {
                 text.push('?');
                 return true;
             }
-            fields.iter_mut().rev().any(|(_, each)| spoil(each, field))
+            fields.iter_mut().any(|(_, each)| spoil(each, field))
         }
         _ => false,
     }
@@ -34,12 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_row_of_a_page_is_spoilt_and_an_empty_one_is_not() {
+    fn the_first_row_of_a_page_is_spoilt_and_an_empty_one_is_not() {
         let page =
             serde_json::json!({ "live": [{ "state": "a" }], "recent": [{ "state": "b" }, { "state": "c" }] });
         let found = spoilt("state", &page).expect("it shows orders");
-        assert_eq!(found["recent"][1]["state"], "c?");
-        assert_eq!(found["recent"][0], page["recent"][0]);
+        assert_eq!(found["live"][0]["state"], "a?");
+        assert_eq!(found["recent"], page["recent"]);
         assert_eq!(spoilt("state", &serde_json::json!({ "live": [], "recent": [] })), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Bugs on the way to an exchange: `exchange::live`, and the paper exchange that its promises are tested against.
 
-use super::{Mutant, sim, test};
+use super::{Mutant, live_sim, sim, test};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     // Unknown outcomes.
@@ -221,6 +221,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A close takes the whole position on the exchange, also what a hand added to ours.",
     ),
     // Protection and exits.
+    live_sim(
+        "stop_told_live_and_never_set",
+        "is on the exchange without a live stop",
+        "A stop counts as live and is never sent to Binance.",
+    ),
     test(
         "lost_stop_of_a_position_not_set_again",
         ("exchange", "live_cases", "case_o9_an_open_position"),

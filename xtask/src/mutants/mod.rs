@@ -95,6 +95,10 @@ const fn sim(name: &'static str, says: &'static str, does: &'static str) -> Muta
     Mutant { name, does, check: Check::Sim { live: false, seeds_max: SEEDS, says }, also: None }
 }
 
+const fn live_sim(name: &'static str, says: &'static str, does: &'static str) -> Mutant {
+    Mutant { name, does, check: Check::Sim { live: true, seeds_max: LIVE_SEEDS, says }, also: None }
+}
+
 const fn loom(
     name: &'static str,
     (test, filter): (&'static str, &'static str),

@@ -129,6 +129,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "s for the database to get everything",
         "Another number of shards begins while the history of the logs so far is not in the database.",
     ),
+    sim(
+        "last_fill_left_out_of_the_history",
+        "rows of fills, and",
+        "The history has an order's first fill and none of the others.",
+    ),
     sim("statement_without_its_oldest", "entries shown: shown", "A statement leaves out its oldest entry."),
     sim(
         "reversal_told_as_the_signals_price",

@@ -12,6 +12,7 @@ mod answers;
 mod fan_outs;
 mod outgoing;
 mod receipts;
+mod recorded;
 mod recovery;
 mod sessions;
 mod versions;
@@ -36,6 +37,7 @@ use engine::shard::ports::Decided;
 use crate::sim::model::{Expected, Model, ModelUser, Seen};
 use crate::sim::paper_check;
 use crate::sim::situation::{Flags, flags_of};
+use recorded::Rows;
 use versions::Lost;
 
 /// One in so many decisions is held against the model once more, spoilt: a judge that agrees with it agrees with anything.
@@ -73,6 +75,7 @@ struct Undo {
     lsn: u64,
     index: Index,
     user: UserId,
+    rows: Rows,
 }
 
 /// What must not be taken back from a shard, and by what it was promised.
@@ -95,6 +98,8 @@ pub(in crate::sim) struct Judge {
     waiting: BTreeMap<Index, u32>,
     undo: Vec<VecDeque<Undo>>,
     newest_lsn: Vec<Option<u64>>,
+    /// What the history must hold of all that is not taken back.
+    recorded: Rows,
     promised: Vec<Promise>,
     /// The record that holds the decision, of each order and of each cancel of this life.
     intended: BTreeMap<ClientOrderId, (u16, u64)>,
@@ -133,6 +138,7 @@ impl Judge {
             waiting: BTreeMap::new(),
             undo: Vec::new(),
             newest_lsn: Vec::new(),
+            recorded: Rows::default(),
             promised: Vec::new(),
             intended: BTreeMap::new(),
             cancels: BTreeMap::new(),
@@ -232,7 +238,9 @@ impl Judge {
             }
             self.emails.insert(id);
             self.flags.insert(id, flags_of(found));
-            self.undo[usize::from(shard)].push_back(Undo { lsn: lsn.0, index, user: id });
+            let rows = Rows::of(events);
+            self.recorded.add(&rows);
+            self.undo[usize::from(shard)].push_back(Undo { lsn: lsn.0, index, user: id, rows });
             let version = Version { from: index, place, user: self.model.user(id).cloned().map(Rc::new) };
             let versions = self.versions.entry(id).or_default();
             versions.push_back(version);

@@ -97,6 +97,7 @@ impl Judge {
         while !wrong.is_empty() {
             let Some(last) = undo.pop_back() else { break };
             through = last.lsn - 1;
+            self.recorded.take(&last.rows);
             let versions = self.versions.get_mut(&last.user);
             if let Some(versions) = versions {
                 if versions.back().is_some_and(|version| version.from == last.index)

@@ -303,6 +303,12 @@ pub(super) struct Booked {
 }
 
 impl ModelUser {
+    /// How many journal entries are booked.
+    #[must_use]
+    pub const fn booked(&self) -> u64 {
+        self.books.entries
+    }
+
     /// Who it is.
     #[must_use]
     pub const fn id(&self) -> UserId {

@@ -2,7 +2,7 @@
 
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::key::KeyFault;
-use engine::core::order::{OrderState, VenueReason, VenueReport};
+use engine::core::order::{OrderKind, OrderState, VenueReason, VenueReport};
 
 use planted::planted;
 
@@ -191,6 +191,9 @@ impl<P: Shape> Connector<P> {
         order.phase = Phase::Queued;
         let expires_at = order.expires_at;
         let (mut order, attached) = (order.new, order.planned.filter(|_| P::ATTACHES));
+        if planted!("stop_told_live_and_never_set") && matches!(order.kind, OrderKind::StopMarket(_)) {
+            return self.tell_live(expires_at, slot, id);
+        }
         if let Some(attached) = attached {
             account.attached.insert(order.symbol, attached);
         }
