@@ -7,7 +7,7 @@ use serde_json::Value;
 /// One in so many pages is held against the model once more, spoilt.
 pub(super) const ONE_IN: u64 = 4;
 
-/// The same page with one thing changed that it must show, the last field of this name: a text that nobody ever had. `None`
+/// The same page with one thing changed that it must show, the first field of this name: a text that nobody ever had. `None`
 /// where it shows no such thing.
 pub(super) fn spoilt(field: &str, shown: &Value) -> Option<Value> {
     let mut spoilt = shown.clone();

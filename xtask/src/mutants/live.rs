@@ -370,17 +370,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The orders of a fan-out leave in the same order each time.",
     ),
     // What arrives.
-    sim(
+    live_sim(
         "order_a_step_smaller_on_the_wire",
         "and is there as",
         "An order is sent a step smaller than it was decided, and counts as filled when that is.",
     ),
-    sim(
+    live_sim(
         "target_of_a_position_taken_for_set",
         "no TakeProfit at",
         "Bybit: nobody looks whether a position has its target at our price.",
     ),
-    sim(
+    live_sim(
         "stop_of_half_the_position",
         "and is there as",
         "A stop on Binance is sent for half of the position.",

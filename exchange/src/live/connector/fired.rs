@@ -187,7 +187,7 @@ mod tests {
     use engine::core::fixed::{Money, Price};
     use engine::core::ids::{AccountId, Leg, SignalId, SourceId, UserId};
     use engine::core::instrument::Symbol;
-    use engine::core::order::{Liquidity, NewOrder, OrderKind, Side};
+    use engine::core::order::{Liquidity, NewOrder, OrderKind, Side, Told};
     use engine::core::venue_account::VenuePlace;
 
     use super::*;
@@ -227,9 +227,8 @@ mod tests {
         let known = KnownOrder {
             order: new,
             state: OrderState::Submitted,
-            filled: Quantity::ZERO,
+            told: Told { decided_at: NOW, ..Told::default() },
             fills: 0,
-            decided_at: NOW,
         };
         let account = KnownAccount {
             id: ACCOUNT,
