@@ -98,7 +98,7 @@ pub(super) fn compare(world: &World) -> Result<(), String> {
     let entries = judge.entries(&users).map(|entries| (Table::Entries, entries));
     for (table, must) in judge.rows(&through).each().chain(entries) {
         let found = database.rows(table) as u64;
-        if found != must {
+        if found > must || found + judge.may_lack(table) < must {
             return Err(format!("the history has {found} rows of {}, and {must} must be", table.name()));
         }
     }

@@ -100,6 +100,8 @@ pub(in crate::sim) struct Judge {
     newest_lsn: Vec<Option<u64>>,
     /// What the history must hold of all that is not taken back.
     recorded: Rows,
+    /// Lines of the audit trail that may be gone with a crash that took nothing else with them.
+    doubted: u64,
     promised: Vec<Promise>,
     /// The record that holds the decision, of each order and of each cancel of this life.
     intended: BTreeMap<ClientOrderId, (u16, u64)>,
@@ -139,6 +141,7 @@ impl Judge {
             undo: Vec::new(),
             newest_lsn: Vec::new(),
             recorded: Rows::default(),
+            doubted: 0,
             promised: Vec::new(),
             intended: BTreeMap::new(),
             cancels: BTreeMap::new(),
@@ -238,7 +241,7 @@ impl Judge {
             }
             self.emails.insert(id);
             self.flags.insert(id, flags_of(found));
-            let rows = Rows::of(events);
+            let rows = Rows::told_by(events);
             self.recorded.add(&rows);
             self.undo[usize::from(shard)].push_back(Undo { lsn: lsn.0, index, user: id, rows });
             let version = Version { from: index, place, user: self.model.user(id).cloned().map(Rc::new) };

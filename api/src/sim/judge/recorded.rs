@@ -27,8 +27,13 @@ impl Rows {
         Table::AuditTrail,
     ];
 
+    /// Those of a table.
+    pub(super) fn of(&self, table: Table) -> u64 {
+        Self::TABLES.iter().position(|one| *one == table).map_or(0, |place| self.0[place])
+    }
+
     /// The rows that a decision adds.
-    pub(super) fn of(events: &[Event]) -> Self {
+    pub(super) fn told_by(events: &[Event]) -> Self {
         let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count() as u64;
         Self([
             count(|event| matches!(event, Event::SignedUp { .. })),
@@ -94,6 +99,11 @@ const fn is_for_the_audit_trail(event: &Event) -> bool {
 }
 
 impl Judge {
+    /// How many rows of a table may be missing: of records that changed nothing else, when a crash took nobody knows how many back.
+    pub(in crate::sim) fn may_lack(&self, table: Table) -> u64 {
+        if table == Table::AuditTrail { self.doubted } else { 0 }
+    }
+
     /// The rows of all that was decided, where of each shard the records up to `through` are left.
     pub(in crate::sim) fn rows(&self, through: &[u64]) -> Rows {
         let mut rows = self.recorded;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use engine::core::ids::UserId;
 use engine::core::user::User;
+use storage::history::Table;
 
 use super::versions::Lost;
 use super::{Judge, Promise, Undo};
@@ -114,6 +115,10 @@ impl Judge {
                 wrong.insert(last.user);
             }
         }
+        // A record that changed nothing but what is on record of people may be gone as well, if nobody was promised it.
+        let promised = self.promised[shard].lsn;
+        let doubted = undo.iter().filter(|one| one.lsn > promised).map(|one| one.rows.of(Table::AuditTrail));
+        self.doubted += doubted.sum::<u64>();
         if through == u64::MAX {
             return;
         }
