@@ -171,8 +171,7 @@ impl Totals {
     /// What was judged less than it must be in so many seeds.
     #[must_use]
     pub fn too_little(&self) -> Vec<String> {
-        let bare = (&self.bare, &self.bare_there);
-        self.judged.too_little(self.seeds, self.decisions, self.answers, bare)
+        self.judged.too_little(self.seeds, self.decisions, self.answers, &self.bare)
     }
 }
 

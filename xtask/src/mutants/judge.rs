@@ -11,7 +11,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "judge_excuses_every_exchange",
-        "ms judged of positions without a stop, on the exchanges",
+        "in which a missing stop there would have been judged",
         "The way to an exchange always counts as disturbed.",
     ),
     sim(

@@ -13,12 +13,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "lost_answer_taken_for_not_placed",
         ("exchange", "live_cases", "case_u1_case_u9"),
         "An order whose answer was lost counts as not placed, and nobody asks.",
-    ),
+    )
+    .and_live_sim("the exchange still differs"),
     test(
         "unknown_order_sent_again_with_another_id",
         ("exchange", "live_cases", "case_u1_case_u9"),
         "An order of unknown outcome is sent again under another client id.",
-    ),
+    )
+    .and_live_sim("s for everything to settle"),
     test(
         "duplicate_id_taken_for_a_refusal",
         ("exchange", "live_cases", "case_u2_a_duplicate_id"),
@@ -49,7 +51,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "missed_fills_not_asked_for",
         ("exchange", "live_cases", "case_u1_case_u9"),
         "Fills that an order has and no stream told are not asked for.",
-    ),
+    )
+    .and_live_sim("is on the exchange without a live stop"),
     test(
         "fills_of_a_fired_trigger_not_asked_for",
         ("exchange", "live_cases", "case_p8_what_a_fired_trigger_did"),
@@ -74,7 +77,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "end_told_before_the_last_fills",
         ("exchange", "lib", "case_p3_a_cancelled_order"),
         "The end of an order is told while fills of it are still missing.",
-    ),
+    )
+    .and_live_sim("s for everything to settle"),
     test(
         "gap_of_a_stream_not_compared",
         ("exchange", "live_cases", "case_s9_what_happens"),
@@ -410,7 +414,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "sockets_opened_while_banned",
         ("exchange", "live_cases", "case_r2_while_the_address_is_banned"),
         "Sockets are opened while the exchange has shut the address out.",
-    ),
+    )
+    .and_live_sim("after it had said that the address is banned"),
     test(
         "answer_after_the_end_dropped",
         ("exchange", "lib", "an_answer_to_a_question_of_before_the_end"),
