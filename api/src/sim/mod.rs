@@ -9,8 +9,8 @@
 //!
 //! **Checked**: see `judge` (each decision and state against the [`model`], each answer, page and receipt against the decisions:
 //! every field of it, but what the heads of `model::pages` and `model::histories` name; who is served has a session that is alive, and who is turned away has none; nothing
-//! promised is taken back), `intent` (what was decided is what was sent, field by field, in whichever of the promised ways it came), `unavailable`
-//! (a 503 has its reason, nothing came of it, and no close gets one), `client` (every request is answered or its connection lost; without faults, promptly), `director`
+//! promised is taken back), `intent` (what was decided is what was sent, field by field, in whichever of the promised ways it
+//! came), `unavailable` (a 503 has its reason, nothing came of it, and no close gets one), `client` (every request is answered or its connection lost; without faults, promptly), `director`
 //! (a start fails only for a reason that it was given, a shard stops only when its disk failed in that life, after the faults
 //! everything settles within a bound, the database gets everything, an orderly stop loses nothing), `history` (the database's rows
 //! and sums are the engine's), `bare` (a position without a live stop is closed in time; no disturbance sets its clock back), `limit_check`
@@ -35,7 +35,8 @@
 //!   snapshot. It is mended after the start that met it, which either refuses, naming the file, or comes to the right state.
 //!   *Never*: the last intact block of a log (see `damage`), two at once.
 //! - **Network**: connections reset before, within and after a request; readers that stop for up to 4 s; bytes late and in
-//!   pieces; requests sent again, also while the first is under way; hostile bytes, as known and with bytes changed, also in sessions. *Never*: bytes changed, lost or swapped
+//!   pieces; requests sent again, also while the first is under way; hostile bytes, as known and with bytes changed, also in
+//!   sessions. *Never*: bytes changed, lost or swapped
 //!   within a connection: TCP does not.
 //! - **Clocks**: a shard's calendar is set by up to 3 s either way and half of what it was off before (6 s in all), and each goes up
 //!   to 1,000 ppm too fast or too slow. *Never*: the monotonic clock.

@@ -1,8 +1,9 @@
 //! When a server may answer 503, and what may have become of a request that it answered so.
 //!
 //! The codes are those of `web::render`; the bounds are the product's own numbers, which `engine::shard::limits` gives reasons for.
-//! A 503 means that nothing happened; but of what a stopped shard had decided when its log failed, nobody knows before the next start. Without faults there is none; `shard_stopped` is told only where a log has failed;
-//! `deadline_exceeded` only after something held the shard up, and never to a close; `busy` only where so many wait as a queue holds.
+//! A 503 means that nothing happened; but of what a stopped shard had decided when its log failed, nobody knows before the next
+//! start. Without faults there is none; `shard_stopped` is told only where a log has failed; `deadline_exceeded` only after something
+//! held the shard up, and never to a close; `busy` only where so many wait as a queue holds.
 //!
 //! **Owns**: when requests lost their answer, and when a life with a failed log was seen last.
 
