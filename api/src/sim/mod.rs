@@ -35,7 +35,8 @@
 //!   snapshot. It is mended after the start that met it, which either refuses, naming the file, or comes to the right state.
 //!   *Never*: the last intact block of a log (see `damage`), two at once.
 //! - **Network**: connections reset before, within and after a request; readers that stop for up to 4 s; bytes late and in
-//!   pieces; requests sent again, also while the first is under way; hostile bytes, as known and with bytes changed, also in sessions. *Never*: bytes changed, lost or swapped
+//!   pieces; requests sent again, also while the first is under way; hostile bytes, as known and with bytes changed, also in
+//!   sessions. *Never*: bytes changed, lost or swapped
 //!   within a connection: TCP does not.
 //! - **Clocks**: a shard's calendar is set by up to 3 s either way and half of what it was off before (6 s in all), and each goes up
 //!   to 1,000 ppm too fast or too slow. *Never*: the monotonic clock.

@@ -6,7 +6,8 @@
 //! model's user at once instead of making events. `desk` has people's commands, `keys` accounts on exchanges, `signals` what a source does,
 //! `opening` and `sizing` the way to an entry, `closing` the way out, `reports` what a venue tells, `late` entries that fill after
 //! their end, `money` the books,
-//! `compare` the comparison with the product, `pages`, `receipts` and `histories` what is to be shown of it, `invariants` what must hold by itself.
+//! `compare` the comparison with the product, `pages`, `receipts` and `histories` what is to be shown of it, `invariants` what
+//! must hold by itself.
 //!
 //! **Runs on**: the thread of the simulator. **Owns**: its users. **Invariants**: a refusal changes nothing.
 //! **Never**: reads a clock, a price or a state of the product other than what it is shown.
