@@ -97,7 +97,8 @@ pub(super) fn compare(world: &World) -> Result<(), String> {
     let entries = judge.entries(&users).map(|entries| (Table::Entries, entries));
     for (table, must) in judge.rows(&through).each().chain(entries) {
         let found = database.rows(table) as u64;
-        if found != must {
+        let doubtful = if table == Table::AuditTrail { judge.doubtful } else { 0 };
+        if found > must || found + doubtful < must {
             return Err(format!("the history has {found} rows of {}, and {must} must be", table.name()));
         }
     }

@@ -96,6 +96,8 @@ pub(in crate::sim) struct Judge {
     newest_lsn: Vec<Option<u64>>,
     /// What the history must hold of all that is not taken back.
     recorded: Rows,
+    /// Lines of the audit trail that a crash may have taken back unseen: a session that was opened and closed leaves nothing else.
+    pub(in crate::sim) doubtful: u64,
     promised: Vec<Promise>,
     intended: BTreeMap<ClientOrderId, (u16, u64)>,
     submitted: BTreeMap<ClientOrderId, NewOrder>,
@@ -131,6 +133,7 @@ impl Judge {
             undo: Vec::new(),
             newest_lsn: Vec::new(),
             recorded: Rows::default(),
+            doubtful: 0,
             promised: Vec::new(),
             intended: BTreeMap::new(),
             submitted: BTreeMap::new(),

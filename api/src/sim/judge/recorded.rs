@@ -57,6 +57,11 @@ impl Rows {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine -= theirs);
     }
 
+    /// Those of the audit trail.
+    pub(super) const fn audited(&self) -> u64 {
+        self.0[Self::TABLES.len() - 1]
+    }
+
     /// Each table with its rows.
     pub(in crate::sim) fn each(self) -> impl Iterator<Item = (Table, u64)> {
         Self::TABLES.into_iter().zip(self.0)

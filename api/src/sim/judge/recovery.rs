@@ -112,6 +112,9 @@ impl Judge {
                 wrong.insert(last.user);
             }
         }
+        let promised = self.promised[shard].lsn;
+        let unpromised = undo.iter().rev().take_while(|one| one.lsn > promised);
+        self.doubtful += unpromised.map(|one| one.rows.audited()).sum::<u64>();
         if through == u64::MAX {
             return;
         }
