@@ -50,7 +50,12 @@ impl Desk<'_> {
 
     fn forget(&self, from: usize, to: usize) {
         for n in from..to {
-            self.send(&format!("later-{n}"), "close", "ETHUSDT");
+            let id = self.send(&format!("later-{n}"), "close", "ETHUSDT");
+            // One by one: a newer one takes the place of one that is under way, which then leaves no lines.
+            wait_until("it is finished", || {
+                let (receipt, _) = self.receipt(&id);
+                (receipt["state"] != "finished").then(|| receipt.to_string())
+            });
         }
         projected(self.server);
     }

@@ -29,6 +29,8 @@ impl Turn<'_> {
             || fill.number == 0
             || usize::from(account) >= self.user.accounts.len()
             || u64::from(fill.number) != u64::from(order.fills) + 1
+            || order.filled < 0
+            || order.notional < 0
             || order.filled + size > all
             || ![order.filled + size, order.notional + worth, order.fees + fee].into_iter().all(fits)
         {

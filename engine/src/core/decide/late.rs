@@ -7,7 +7,7 @@
 use super::{Calendar, Context, close, day, report};
 use crate::core::command::Reply;
 use crate::core::event::Event;
-use crate::core::fixed::Money;
+use crate::core::fixed::{Money, Quantity};
 use crate::core::ids::{Leg, Timestamp};
 use crate::core::instrument::MarketView;
 use crate::core::order::{Fill, NewOrder, Told};
@@ -91,7 +91,8 @@ fn is_next(user: &User, order: &NewOrder, before: Told, fill: &Fill) -> bool {
             let Told { decided_at, filled, notional, fees } = before;
             let fresh =
                 Order { filled, notional, fees, ..Order::pending(*order, order.id.signal, decided_at) };
-            fill.number > 0 && report::order_has_room(&fresh, fill)
+            let makes_sense = filled >= Quantity::ZERO && notional >= Money::ZERO;
+            fill.number > 0 && makes_sense && report::order_has_room(&fresh, fill)
         }
     }
 }
