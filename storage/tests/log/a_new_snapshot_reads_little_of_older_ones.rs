@@ -10,8 +10,8 @@ use storage::{DurableSnapshot, Lsn, ShardHome, prune};
 const SECTION: usize = 100_000;
 /// A snapshot's bytes, or more.
 const WHOLE: u64 = 30 * 100_000;
-/// Enough for the ends of two snapshots and the beginnings of the segments, and little of a snapshot.
-const LITTLE: u64 = WHOLE / 4;
+/// Enough for the ends of two snapshots and a window of the log, and less than another snapshot.
+const LITTLE: u64 = WHOLE / 2;
 
 /// A log with so many snapshots, each taken while ten records came: the n-th begins at record 20 n + 1 and reflects 20 n + 10.
 fn with_snapshots(many: usize) -> (SimDisk, ShardHome, Vec<DurableSnapshot>) {
