@@ -162,6 +162,7 @@ fn case_s4_a_connection_is_replaced_before_its_day_ends_and_nothing_told_meanwhi
         }
         let gaps = world.connector().metrics().gaps;
         world.until("replaced", 300 * SECOND, |w| w.dialled(stream) > dialled);
+        assert!(world.connector().is_told(), "the one before it tells still: {}", world.picture());
         // Its stop fires at that very moment.
         price_by(&mut world, -3);
         world.until("closed there", SECOND, |w| held(w, 0) == 0);

@@ -30,7 +30,8 @@ pub(crate) struct Mutant {
 }
 
 impl Mutant {
-    /// The simulator has to find it too, and say so in these words.
+    /// The simulator has to find it too, and say so in these words, or in one of those between bars: which rule is broken first may
+    /// change with each build.
     const fn and_sim(mut self, says: &'static str) -> Self {
         self.also = Some(Check::Sim { live: false, seeds_max: SEEDS, says });
         self

@@ -585,6 +585,12 @@ impl<P: Shape> Connector<P> {
         })
     }
 
+    /// Whether a private stream tells of every account. For checks.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.accounts.iter().filter(|a| a.credential.is_some()).all(|account| account.private_is_ready)
+    }
+
     /// Whether nothing is on its way: every order has ended or rests, and the exchange holds what was told. For checks.
     #[must_use]
     pub fn is_settled(&self) -> bool {
