@@ -158,7 +158,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     sim(
         "wrong_password_not_counted",
-        "and nobody decided it",
+        "nothing like it was decided",
         "A log-in with a wrong password is refused and not counted.",
     ),
 ];
