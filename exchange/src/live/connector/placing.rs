@@ -3,7 +3,6 @@
 use engine::core::ids::{ClientOrderId, Timestamp};
 use engine::core::key::KeyFault;
 use engine::core::order::{OrderKind, OrderState, VenueReason, VenueReport};
-
 use planted::planted;
 
 use super::account::Slot;
@@ -100,7 +99,9 @@ impl<P: Shape> Connector<P> {
         let Some(new) = account.orders.get(&id).map(|o| o.new) else { return false };
         let setup = account.setups.get(&new.symbol).copied().unwrap_or_default();
         let isolated = account.isolated.unwrap_or(setup.isolated);
-        if (isolated && setup.leverage == new.leverage) || planted!("entry_sent_before_its_leverage") {
+        // What is on its way for an entry that was given up sets another.
+        let is_as_wanted = isolated && setup.leverage == new.leverage && !setup.asking;
+        if is_as_wanted || planted!("entry_sent_before_its_leverage") {
             return true;
         }
         if setup.asking {
@@ -111,7 +112,9 @@ impl<P: Shape> Connector<P> {
         } else {
             Ask::SetIsolated(new.symbol)
         };
-        self.account_mut(slot).setups.entry(new.symbol).or_default().asking = true;
+        let setup = self.account_mut(slot).setups.entry(new.symbol).or_default();
+        // Until an answer says so, nobody knows which leverage it is.
+        (setup.asking, setup.leverage) = (true, 0);
         self.ask(Some(slot), ask, Why::Setup(new.symbol), Purpose::Open);
         false
     }

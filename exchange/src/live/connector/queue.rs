@@ -351,7 +351,8 @@ impl<P: Shape> Connector<P> {
         }
         if let (Why::Prepare(symbol), Some(slot)) = (&job.why, job.slot) {
             // An entry that comes now waits for this answer instead of asking again.
-            self.account_mut(slot).setups.entry(*symbol).or_default().asking = true;
+            let setup = self.account_mut(slot).setups.entry(*symbol).or_default();
+            (setup.asking, setup.leverage) = (true, 0);
         }
         if let (Why::Compare, Some(slot)) = (&job.why, job.slot) {
             // As of now, however long it waited.
