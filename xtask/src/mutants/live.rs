@@ -140,11 +140,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Accounts that chose no address have a budget of their own for the address that others chose.",
     ),
     test(
-        "stream_replaced_with_a_gap",
-        ("exchange", "live_cases", "case_s4_a_connection"),
-        "A private stream that has to be replaced is ended before another one tells.",
-    ),
-    test(
         "listen_key_not_kept",
         ("exchange", "live_cases", "case_s5_the_listen_key"),
         "A listen key is not kept before its hour ends.",
