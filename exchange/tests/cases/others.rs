@@ -235,6 +235,21 @@ fn case_p8_what_a_fired_trigger_did_is_found_whichever_of_its_events_is_lost() {
 }
 
 #[test]
+fn case_p8_a_position_that_only_its_fills_tell_is_looked_for() {
+    fn on<P: Spoken>(event: &str) {
+        let mut world = ready::<P>(78, 1);
+        rule(&mut world, &format!("stream {event}"), ALWAYS, Fault::Lose);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        // By then it would be in its turn only minutes later.
+        world.until("explained", 20 * SECOND, |w| w.connector().is_settled());
+        world.check();
+    }
+    on::<Binance>("ACCOUNT_UPDATE");
+    on::<Bybit>("position");
+}
+
+#[test]
 fn case_p8_case_o14_the_stop_is_the_exchanges_and_what_it_did_while_we_were_away_is_its_own() {
     fn on<P: Spoken>() {
         let mut world = opened::<P>(26, 1);

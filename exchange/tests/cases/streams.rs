@@ -155,14 +155,14 @@ fn case_s4_a_connection_is_replaced_before_its_day_ends_and_nothing_told_meanwhi
         world.until("warm again", 60 * SECOND, |w| w.connector().is_warm());
         // An hour before the end of the day that the exchange gives a socket, and not much later.
         world.step(SOCKET_AGE_MAX - 120 * SECOND);
-        let dialled = world.dialled(stream);
+        let (dialled, alone) = (world.dialled(stream), world.dialled_alone(stream));
         if !world.is_open() {
             world.signal(LONG, BTC);
             world.until("open", 20 * SECOND, World::is_open);
         }
         let gaps = world.connector().metrics().gaps;
         world.until("replaced", 300 * SECOND, |w| w.dialled(stream) > dialled);
-        assert!(world.connector().is_told(), "the one before it tells still: {}", world.picture());
+        assert_eq!(world.dialled_alone(stream), alone, "the one before it tells still: {}", world.picture());
         // Its stop fires at that very moment.
         price_by(&mut world, -3);
         world.until("closed there", SECOND, |w| held(w, 0) == 0);

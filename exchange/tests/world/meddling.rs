@@ -21,6 +21,11 @@ impl<P: Spoken> World<P> {
         self.network.dialled.get(path).copied().unwrap_or(0)
     }
 
+    /// How often one was dialled when no other of this path stood.
+    pub fn dialled_alone(&self, path: &str) -> u64 {
+        self.network.dialled_alone.get(path).copied().unwrap_or(0)
+    }
+
     /// From now on streams tell `to` wherever they would tell `from`.
     pub fn rewrite_streams(&mut self, from: &str, to: &str) {
         self.network.rewrites.push((from.to_owned(), to.to_owned()));

@@ -68,6 +68,10 @@ pub struct Network {
     pub rewrites: Vec<(String, String)>,
     /// Sockets that were dialled, by their path.
     pub dialled: BTreeMap<String, u64>,
+    /// Those of them beside which none of that path stood or was on its way.
+    pub dialled_alone: BTreeMap<String, u64>,
+    /// The paths of the sockets that stand or are on their way, as the connector sees it.
+    paths: BTreeMap<SocketId, String>,
     /// What was sent and dialled; that a socket is alive is no request.
     pub sent: u64,
     tracing: bool,
@@ -91,6 +95,8 @@ impl Network {
             without_order_entry: false,
             rewrites: Vec::new(),
             dialled: BTreeMap::new(),
+            dialled_alone: BTreeMap::new(),
+            paths: BTreeMap::new(),
             sent: 0,
             tracing: std::env::var_os("MATRIX_TRACE").is_some(),
         }
@@ -187,6 +193,10 @@ impl Network {
                 self.trace(now, "open", &format!("{socket:?} {target}"));
                 let path = target.split('?').next().unwrap_or_default();
                 *self.dialled.entry(path.to_owned()).or_default() += 1;
+                if !self.paths.values().any(|standing| standing == path) {
+                    *self.dialled_alone.entry(path.to_owned()).or_default() += 1;
+                }
+                self.paths.insert(socket, path.to_owned());
                 let is_closed = (server == Server::Public && self.without_market_streams)
                     || (server == Server::Trade && self.without_order_entry);
                 if is_closed || dice.chance(self.weather.unreachable) {
@@ -205,6 +215,7 @@ impl Network {
                 }
             }
             Outgoing::Close { socket } => {
+                self.paths.remove(&socket);
                 let at = self.in_order(socket, there);
                 self.at(at, Due::Closed(socket));
             }
@@ -239,6 +250,7 @@ impl Network {
         }
         self.by_conn.clear();
         self.newest.clear();
+        self.paths.clear();
     }
 
     /// Hands over what has arrived.
@@ -337,6 +349,7 @@ impl Network {
                         self.by_conn.remove(&conn);
                         exchange.socket_closed(conn);
                     }
+                    self.paths.remove(&socket);
                     connector.socket_closed(now, socket);
                 }
             }

@@ -62,6 +62,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Fills of a position's own trigger, of which its end was told, are not asked for.",
     ),
     test(
+        "lost_position_event_not_missed",
+        ("exchange", "live_cases", "case_p8_a_position_that_only_its_fills_tell"),
+        "A position that the fills told and no event counts as not there, until the accounts' turn comes.",
+    ),
+    test(
         "difference_believed_by_an_old_list",
         ("exchange", "live_cases", "case_p4_case_p6"),
         "A position is closed in the books because a list does not have it that is older than its fill.",
@@ -357,6 +362,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "burst_over_a_socket_ends_it",
         ("exchange", "lib", "a_burst_larger_than_the_network"),
         "A fan-out of more than the network takes at once ends the socket that it goes over.",
+    ),
+    test(
+        "stream_replaced_with_a_gap",
+        ("exchange", "live_cases", "case_s4_a_connection"),
+        "A private stream that has to be replaced is ended before another one tells.",
     ),
     test(
         "entries_signed_into_a_crowded_socket",

@@ -188,7 +188,6 @@ mod tests {
     use engine::core::ids::{AccountId, Leg, SignalId, SourceId, UserId};
     use engine::core::instrument::Symbol;
     use engine::core::order::{Liquidity, NewOrder, OrderKind, Side, Told};
-    use engine::core::venue_account::VenuePlace;
 
     use super::*;
     use crate::live::binance::Binance;
@@ -230,16 +229,7 @@ mod tests {
             told: Told { decided_at: NOW, ..Told::default() },
             fills: 0,
         };
-        let account = KnownAccount {
-            id: ACCOUNT,
-            place: VenuePlace::PAPER,
-            credential: None,
-            key_number: 1,
-            positions: vec![position],
-            orders: vec![known],
-            others_fills: 0,
-            expects: Vec::new(),
-        };
+        let account = KnownAccount::on_paper(ACCOUNT, vec![position], vec![known]);
         connector.add_account(NOW, account).unwrap();
         connector
     }

@@ -302,7 +302,6 @@ mod tests {
     use engine::core::ids::{AccountId, Leg, SignalId, SourceId, UserId};
     use engine::core::instrument::Symbol;
     use engine::core::order::{Liquidity, OrderKind, Side, Told};
-    use engine::core::venue_account::VenuePlace;
 
     use super::*;
     use crate::live::bybit::Bybit;
@@ -347,16 +346,7 @@ mod tests {
             funded_at: Timestamp(0),
         };
         let known = KnownOrder { order: new, state: OrderState::PartiallyFilled, fills: 1, told: TOLD };
-        let account = KnownAccount {
-            id: ACCOUNT,
-            place: VenuePlace::PAPER,
-            credential: None,
-            key_number: 1,
-            positions: vec![position],
-            orders: vec![known],
-            others_fills: 0,
-            expects: Vec::new(),
-        };
+        let account = KnownAccount::on_paper(ACCOUNT, vec![position], vec![known]);
         connector.add_account(NOW, account).unwrap();
         let (id, state, reason) = (new.id, OrderState::Expired, VenueReason::NotReceived);
         connector.end(Slot(0), id, VenueReport::Ended { id, state, reason });

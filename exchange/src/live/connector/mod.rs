@@ -117,6 +117,15 @@ pub struct KnownAccount {
     pub expects: Vec<(Symbol, u8)>,
 }
 
+#[cfg(test)]
+impl KnownAccount {
+    /// One on the paper exchange, without a key.
+    fn on_paper(id: AccountId, positions: Vec<KnownPosition>, orders: Vec<KnownOrder>) -> Self {
+        let (place, credential, expects) = (VenuePlace::PAPER, None, Vec::new());
+        Self { id, place, credential, key_number: 1, positions, orders, others_fills: 0, expects }
+    }
+}
+
 /// A user's account as a connector has to know it after a restart; `None` when there is no such account.
 #[must_use]
 pub fn known_account(user: &User, index: u8, credential: Option<Credential>) -> Option<KnownAccount> {
@@ -583,12 +592,6 @@ impl<P: Shape> Connector<P> {
             let trade = if P::SHARED { self.shared_trade } else { account.trade };
             account.private_is_ready && (ready(trade) || !Self::trades_by_socket(account))
         })
-    }
-
-    /// Whether a private stream tells of every account. For checks.
-    #[must_use]
-    pub fn is_told(&self) -> bool {
-        self.accounts.iter().filter(|a| a.credential.is_some()).all(|account| account.private_is_ready)
     }
 
     /// Whether nothing is on its way: every order has ended or rests, and the exchange holds what was told. For checks.

@@ -421,7 +421,6 @@ mod tests {
     use engine::core::fixed::Price;
     use engine::core::ids::{AccountId, UserId};
     use engine::core::order::{Liquidity, Side};
-    use engine::core::venue_account::VenuePlace;
 
     use super::super::account::Unexplained;
     use super::*;
@@ -443,16 +442,9 @@ mod tests {
         let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
         let mut connector = Connector::new(Pacer::new(budget), 1);
         let size = Quantity::from_whole(10).units();
-        let known = KnownAccount {
-            id: AccountId { user: UserId(1), index: 0 },
-            place: VenuePlace::PAPER,
-            credential: None,
-            key_number: 1,
-            positions: vec![KnownPosition { symbol, size, opened_at, funded_at: Timestamp(0) }],
-            orders: Vec::new(),
-            others_fills: 0,
-            expects: Vec::new(),
-        };
+        let position = KnownPosition { symbol, size, opened_at, funded_at: Timestamp(0) };
+        let id = AccountId { user: UserId(1), index: 0 };
+        let known = KnownAccount::on_paper(id, vec![position], Vec::new());
         connector.add_account(NOW, known).unwrap();
         connector
     }

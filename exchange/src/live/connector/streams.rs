@@ -596,7 +596,7 @@ impl<P: Shape> Connector<P> {
     pub(super) fn replace(&mut self, now: Timestamp, socket: SocketId) {
         if let Some(known) = self.sockets.get_mut(&socket).filter(|s| s.phase == Phase::Ready) {
             known.phase = Phase::Retiring;
-            if known.kind == Kind::Private {
+            if known.kind == Kind::Private && !planted!("stream_replaced_with_a_gap") {
                 let (slot, keys) = (known.slot, known.keys.clone());
                 let next = self.open(Kind::Private, slot);
                 if let Some(known) = self.sockets.get_mut(&next) {
