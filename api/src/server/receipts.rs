@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 
 use super::readers::NoAnswer;
 use crate::web::fill_prices::LineFill;
+use crate::web::history::{instant, micros};
 use crate::web::receipt::{Head, Line, Receipt};
 
 /// Lines of a statement: as many as a page of history has at most.
@@ -43,35 +44,33 @@ pub struct Found {
     pub decided: usize,
 }
 
-const HEAD: &str = "SELECT kind, symbol, body, MICROS(signal_at), MICROS(accepted_at), MICROS(expires_at), superseded_by::text, \
-    (users IS NOT NULL)::text, MICROS(finished_at) FROM coinbitclub.signals WHERE signal_id = $1::text LIMIT 1";
+/// The signal.
+fn head_statement() -> String {
+    let [signal, accepted, expires, finished] =
+        ["signal_at", "accepted_at", "expires_at", "finished_at"].map(micros);
+    format!(
+        "SELECT kind, symbol, body, {signal}, {accepted}, {expires}, superseded_by::text, (users IS NOT NULL)::text, {finished} \
+         FROM coinbitclub.signals WHERE signal_id = $1::text LIMIT 1"
+    )
+}
 
-/// With what the line's own orders came to: those of an open are decided with it, those of a close until it is done.
-const LINES: &str = "SELECT r.user_id, r.account::text, r.outcome, r.reason, MICROS(r.decided_at), MICROS(r.sent_at), \
-    MICROS(r.filled_at), MICROS(r.done_at), o.bought::text, o.paid::text, MICROS(o.bought_at), o.sold::text, o.got::text, \
-    MICROS(o.sold_at) FROM coinbitclub.receipts r LEFT JOIN LATERAL (SELECT \
-    sum(filled) FILTER (WHERE side = 'buy') AS bought, sum(notional) FILTER (WHERE side = 'buy') AS paid, \
-    min(filled_at) FILTER (WHERE side = 'buy') AS bought_at, sum(filled) FILTER (WHERE side = 'sell') AS sold, \
-    sum(notional) FILTER (WHERE side = 'sell') AS got, min(filled_at) FILTER (WHERE side = 'sell') AS sold_at \
-    FROM coinbitclub.orders o WHERE o.user_id = r.user_id AND o.decided_at >= r.decided_at \
-    AND o.decided_at <= coalesce(r.done_at, r.decided_at + interval '1 hour') AND o.signal_id = r.signal_id \
-    AND o.leg IN ('entry', 'signal_close') AND o.filled > 0) o ON r.outcome <> 'skipped' \
-    WHERE r.signal_id = $1::text AND r.user_id > $2::bigint AND ($3::bigint IS NULL OR r.user_id = $3::bigint) \
-    AND r.decided_at >= timestamptz 'epoch' + $4::bigint * interval '1 microsecond' ORDER BY r.user_id LIMIT $5::bigint";
-
-/// A statement whose times are texts of microseconds.
-fn statement(text: &str) -> String {
-    let mut out = String::with_capacity(2 * text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("MICROS(") {
-        let (column, behind) = after.split_once(')').unwrap_or((after, ""));
-        out.push_str(before);
-        out.push_str("((extract(epoch FROM ");
-        out.push_str(column);
-        out.push_str(") * 1000000)::bigint)::text");
-        rest = behind;
-    }
-    out + rest
+/// The lines, with what their own orders came to: those of an open are decided with it, those of a close until it is done.
+fn lines_statement() -> String {
+    let [decided, sent, filled, done] = ["r.decided_at", "r.sent_at", "r.filled_at", "r.done_at"].map(micros);
+    let [bought, sold] = ["o.bought_at", "o.sold_at"].map(micros);
+    let since = instant(4);
+    format!(
+        "SELECT r.user_id, r.account::text, r.outcome, r.reason, {decided}, {sent}, {filled}, {done}, o.bought::text, o.paid::text, \
+         {bought}, o.sold::text, o.got::text, {sold} FROM coinbitclub.receipts r LEFT JOIN LATERAL (SELECT \
+         sum(filled) FILTER (WHERE side = 'buy') AS bought, sum(notional) FILTER (WHERE side = 'buy') AS paid, \
+         min(filled_at) FILTER (WHERE side = 'buy') AS bought_at, sum(filled) FILTER (WHERE side = 'sell') AS sold, \
+         sum(notional) FILTER (WHERE side = 'sell') AS got, min(filled_at) FILTER (WHERE side = 'sell') AS sold_at \
+         FROM coinbitclub.orders o WHERE o.user_id = r.user_id AND o.decided_at >= r.decided_at \
+         AND o.decided_at <= coalesce(r.done_at, r.decided_at + interval '1 hour') AND o.signal_id = r.signal_id \
+         AND o.leg IN ('entry', 'signal_close') AND o.filled > 0) o ON r.outcome <> 'skipped' \
+         WHERE r.signal_id = $1::text AND r.user_id > $2::bigint AND ($3::bigint IS NULL OR r.user_id = $3::bigint) \
+         AND r.decided_at >= {since} ORDER BY r.user_id LIMIT $5::bigint"
+    )
 }
 
 /// The texts of a row, from a place on.
@@ -136,7 +135,7 @@ type Gathered = Result<Option<(Head, Receipt)>, String>;
 
 async fn gather(session: &Session, wanted: Wanted) -> Result<Gathered, tokio_postgres::Error> {
     let id = wanted.signal.to_string();
-    let found = session.query(&statement(HEAD), &[&id]).await?;
+    let found = session.query(&head_statement(), &[&id]).await?;
     let head = match found.first().map(|row| head(wanted.signal, row)) {
         Some(Ok(head)) => head,
         Some(Err(why)) => return Ok(Err(why)),
@@ -145,7 +144,7 @@ async fn gather(session: &Session, wanted: Wanted) -> Result<Gathered, tokio_pos
     let mut receipt = Receipt::new(wanted.limit.min(ROWS_MAX), wanted.offset);
     let only = wanted.only.map(|user| user.0.cast_signed());
     let since = i64::try_from(head.accepted_at.0).unwrap_or(i64::MAX) - EARLIER_MICROS;
-    let (lines, mut after) = (statement(LINES), i64::MIN);
+    let (lines, mut after) = (lines_statement(), i64::MIN);
     loop {
         let rows = session.query(&lines, &[&id, &after, &only, &since, &LINES_AT_ONCE]).await?;
         for row in &rows {
@@ -176,17 +175,4 @@ pub async fn read(readers: &Readers, wanted: Wanted) -> Result<Option<Found>, No
         let decided = receipt.seen();
         Found { body: receipt.render(&head, wanted.only.is_none(), Some(&source.to_string())), decided }
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_microseconds() {
-        let text = statement("SELECT a, MICROS(r.b), c FROM t WHERE f(d) AND MICROS(e) > 1");
-        let of = |column: &str| format!("((extract(epoch FROM {column}) * 1000000)::bigint)::text");
-        assert_eq!(text, format!("SELECT a, {}, c FROM t WHERE f(d) AND {} > 1", of("r.b"), of("e")));
-        assert!(!statement(LINES).contains("MICROS") && !statement(HEAD).contains("MICROS"));
-    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{answered_by, one_person, place, projected, rows};
 use crate::cluster::Cluster;
-use crate::crash::calls::{get, post};
+use crate::crash::calls::{call, get, post, text};
 use crate::crash::people::{Person, sign_up};
 use crate::crash::server::{Place, Server};
 use crate::crash::wait_until;
@@ -61,12 +61,22 @@ fn rows_that_never_happened_here_are_not_told() {
     let dir = tempfile::tempdir().expect("a directory");
     let place = place(dir.path(), &cluster, 0);
     let (server, person) = one_person(&place);
+    let source =
+        post(&mut server.client(), "/api/sources", &person.token, &json!({ "name": "signals" }), 201);
+    let secret = text(&source, "secret").to_owned();
+    let receipt = |server: &Server, id: &str| {
+        call(&mut server.client(), "GET", &format!("/api/signals/{id}"), &secret, &Value::Null)
+    };
     assert!(server.stop().success());
     let (earlier, later) = (dir.path().join("earlier"), dir.path().join("later"));
     copy(&place.data(), &earlier);
 
-    // What is undone: money in accounts.
+    // What is undone: money in accounts, and a signal.
     let server = place.start(1);
+    let body = json!({ "signal_id": "undone", "action": "buy", "ticker": "BTCUSDT", "secret": secret });
+    let signal = post(&mut server.client(), "/api/webhooks/signal", "", &body, 200);
+    let signal = text(&signal, "id");
+    assert_eq!(receipt(&server, signal).0, 200);
     for _ in 0..5 {
         post(&mut server.client(), "/api/accounts", &person.token, &json!({ "venue": "paper" }), 201);
     }
@@ -84,6 +94,8 @@ fn rows_that_never_happened_here_are_not_told() {
         assert_eq!(read_own_write(&server, &person), ("memory".to_owned(), Vec::new()));
         assert_eq!(rows(&server, &person, "ledger"), ("memory".to_owned(), Vec::new()));
         assert_eq!(exported(&server, &person).lines().count(), 1);
+        let (status, answer) = receipt(&server, signal);
+        assert_eq!((status, &answer["error"]["code"]), (503, &json!("history_unavailable")), "{answer}");
         // Before it was found out, and after.
         is_refused(&server, &place);
     }

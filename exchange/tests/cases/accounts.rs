@@ -251,6 +251,35 @@ fn case_l5_the_leverage_is_set_before_the_first_order_of_a_symbol_leaves() {
 }
 
 #[test]
+fn case_l5_an_entry_does_not_go_by_a_leverage_that_another_one_is_changing() {
+    fn on<P: Spoken>(fault: &Fault) {
+        let mut world = ready::<P>(65, 1);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+        for on in ["POST /fapi/v1/leverage", "POST /v5/position/set-leverage"] {
+            rule(&mut world, on, When::Next(1), fault.clone());
+        }
+        // One that wants another leverage is given up while that is on its way, or its answer lost.
+        world.signal_with(LONG, BTC, Some(3));
+        world.step(SECOND / 20);
+        world.signal(SignalKind::CloseAll, BTC);
+        world.step(SECOND / 20);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        let ours = world.user(0).positions[0].leverage;
+        settled(&mut world);
+        let account = world.exchange.core.account(world.traders[0].no).unwrap();
+        assert_eq!((ours, account.positions[&symbol(BTC)].leverage), (5, 5), "{}", world.picture());
+        closed(&mut world);
+    }
+    for fault in [Fault::Latency { ms: 2_000 }, Fault::Unavailable { executed: true }] {
+        on::<Binance>(&fault);
+        on::<Bybit>(&fault);
+    }
+}
+
+#[test]
 fn case_h2_case_h3_case_h4_a_hedge_account_is_named_and_left_as_it_is_while_others_trade() {
     let mut start = Start::usual(64);
     // The second trader's account holds a long and a short beside each other.

@@ -417,6 +417,11 @@ impl<P: Spoken> World<P> {
 
     /// A signal of the source, to all traders.
     pub fn signal(&mut self, kind: SignalKind, name: &str) {
+        self.signal_with(kind, name, None);
+    }
+
+    /// The same with a leverage of its own.
+    pub fn signal_with(&mut self, kind: SignalKind, name: &str, leverage: Option<u8>) {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&self.next_key.to_le_bytes());
         self.next_key += 1;
@@ -424,7 +429,7 @@ impl<P: Spoken> World<P> {
             kind,
             symbol: symbol(name),
             price: None,
-            leverage: None,
+            leverage,
             stop_loss: None,
             take_profit: None,
             at: None,

@@ -281,6 +281,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An exit does not say that it may only reduce.",
     ),
     test(
+        "leverage_on_its_way_not_doubted",
+        ("exchange", "live_cases", "case_l5_an_entry_does_not_go_by_a_leverage"),
+        "An entry goes by the leverage that was, while another one's is on its way.",
+    ),
+    test(
         "entry_sent_before_its_leverage",
         ("exchange", "live_cases", "case_l5_the_leverage"),
         "An entry is sent without waiting for leverage and margin type.",

@@ -118,7 +118,7 @@ impl<E: Entropy> Desk<E> {
     }
 
     /// Why the database is not asked.
-    fn not_to_be_read(&self) -> Option<String> {
+    pub(super) fn not_to_be_read(&self) -> Option<String> {
         self.gauges.history.as_ref().and_then(|history| history.not_to_be_read()).map(str::to_owned)
     }
 

@@ -71,6 +71,9 @@ impl<E: Entropy> Desk<E> {
     fn ask_database_for(&mut self, flow: Box<ReceiptFlow>, wire: &mut impl Wire) {
         let ReceiptFlow { signal, only, limit, offset, .. } = *flow;
         let Some(readers) = self.history.clone() else { return self.receipt_of_state(*flow, wire) };
+        if let Some(why) = self.not_to_be_read() {
+            return self.receipt_read(*flow, Err(why), wire);
+        }
         let reply = self.keep(Pending::Receipt(flow));
         let asked = Asked::Receipt(Wanted { signal, only, limit, offset });
         let job = HistoryJob { shard: self.shard, key: reply.0, asked };

@@ -300,7 +300,6 @@ impl HistoryQuestion {
             Kind::Statement => return statement(),
             Kind::Performance(by) => return performance(by),
         };
-        let micros = |column: &str| format!("((extract(epoch FROM {column}) * 1000000)::bigint)::text");
         let columns: Vec<String> = self
             .columns()
             .iter()
@@ -359,8 +358,13 @@ impl HistoryQuestion {
     }
 }
 
+/// A column's time as a text of microseconds.
+pub(crate) fn micros(column: &str) -> String {
+    format!("((extract(epoch FROM {column}) * 1000000)::bigint)::text")
+}
+
 /// A parameter in microseconds as an instant.
-fn instant(place: u8) -> String {
+pub(crate) fn instant(place: u8) -> String {
     format!("timestamptz 'epoch' + ${place}::bigint * interval '1 microsecond'")
 }
 
