@@ -260,6 +260,10 @@ fn case_l5_an_entry_does_not_go_by_a_leverage_that_another_one_is_changing() {
         for on in ["POST /fapi/v1/leverage", "POST /v5/position/set-leverage"] {
             rule(&mut world, on, When::Next(1), fault.clone());
         }
+        // Nor does a stream tell which it is.
+        for on in ["stream ACCOUNT_CONFIG_UPDATE", "stream position"] {
+            rule(&mut world, on, ALWAYS, Fault::Lose);
+        }
         // One that wants another leverage is given up while that is on its way, or its answer lost.
         world.signal_with(LONG, BTC, Some(3));
         world.step(SECOND / 20);
@@ -268,6 +272,7 @@ fn case_l5_an_entry_does_not_go_by_a_leverage_that_another_one_is_changing() {
         world.signal(LONG, BTC);
         world.until("open", 20 * SECOND, World::is_open);
         let ours = world.user(0).positions[0].leverage;
+        world.exchange.faults.clear();
         settled(&mut world);
         let account = world.exchange.core.account(world.traders[0].no).unwrap();
         assert_eq!((ours, account.positions[&symbol(BTC)].leverage), (5, 5), "{}", world.picture());

@@ -99,7 +99,10 @@ impl<P: Shape> Connector<P> {
         let Some(new) = account.orders.get(&id).map(|o| o.new) else { return false };
         let setup = account.setups.get(&new.symbol).copied().unwrap_or_default();
         let isolated = account.isolated.unwrap_or(setup.isolated);
-        if (isolated && setup.leverage == new.leverage) || planted!("entry_sent_before_its_leverage") {
+        // What is on its way for an entry that was given up sets another one: none is known before its answer.
+        let doubts = !planted!("leverage_on_its_way_not_doubted");
+        let is_as_wanted = isolated && setup.leverage == new.leverage && !(setup.asking && doubts);
+        if is_as_wanted || planted!("entry_sent_before_its_leverage") {
             return true;
         }
         if setup.asking {
@@ -111,9 +114,7 @@ impl<P: Shape> Connector<P> {
             Ask::SetIsolated(new.symbol)
         };
         let setup = self.account_mut(slot).setups.entry(new.symbol).or_default();
-        // Until an answer says so, nobody knows which it is; also for an entry that comes when this one was given up.
-        let known = if planted!("leverage_on_its_way_not_doubted") { setup.leverage } else { 0 };
-        (setup.asking, setup.leverage) = (true, known);
+        (setup.asking, setup.leverage) = (true, if doubts { 0 } else { setup.leverage });
         self.ask(Some(slot), ask, Why::Setup(new.symbol), Purpose::Open);
         false
     }
