@@ -9,6 +9,7 @@ use engine::core::order::{Fill, Liquidity, OrderState, VenueReason, VenueReport}
 use engine::core::rules::Rules;
 use engine::core::signal::SignalKind;
 use engine::core::state::State;
+use engine::core::user::VenueKind;
 use engine::seam::Nanos;
 use engine::shard::ask::ReplyTo;
 use engine::shard::limits::{ORDER_ANSWER_MAX_MICROS, ORDER_SWEEP_SPAN};
@@ -185,6 +186,34 @@ fn a_recovered_shard_takes_up_what_was_under_way() {
     assert_eq!(forced(&third), 0);
     settle_at(&mut third, &hand, later(Nanos::from_micros(span)));
     assert_eq!(forced(&third), 1);
+}
+
+/// A venue that takes nothing holds up its own orders, and those of no other: the stop of a position on an exchange does not wait
+/// until a paper venue has room.
+#[test]
+fn a_busy_venue_holds_up_no_other() {
+    let (mut desk, hand, source) = house(2);
+    hand.venue_busy.set(true);
+    desk.ask(now(), ask(source.owner, signal(source, LONG, 1)), ReplyTo(1));
+    settle(&mut desk, &hand);
+    let mut users: Vec<_> = desk.state().users().iter().cloned().collect();
+    let second = users.iter_mut().find(|of| of.id == user(1)).expect("a subscriber");
+    second.accounts[0].venue = VenueKind::Binance;
+    let (mut desk, hand) = shard_of(State::from_users(users));
+    hand.busy_for.set(Some(user(0)));
+    desk.resume(now()).expect("the venue takes them back");
+    settle(&mut desk, &hand);
+    let sent = |desk: &Desk| desk.gateway().sent.iter().map(|id| id.account.user).collect::<Vec<_>>();
+    assert_eq!(sent(&desk), [user(1)], "what waited from the start");
+    // What is decided while another venue's orders wait does not stand behind them.
+    let id = desk.gateway().sent[0];
+    hand.told.borrow_mut().push(filled(&desk, id));
+    settle(&mut desk, &hand);
+    assert_eq!(sent(&desk), [user(1); 3], "its stop and its target");
+    assert_eq!(desk.status().effects_waiting, 1);
+    hand.busy_for.set(None);
+    settle(&mut desk, &hand);
+    assert_eq!((sent(&desk).last(), desk.status().effects_waiting), (Some(&user(0)), 0));
 }
 
 /// What a recovery makes of a shard's users.

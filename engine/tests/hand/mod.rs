@@ -27,6 +27,8 @@ pub struct Hand {
     pub last: Rc<Cell<u64>>,
     pub durable: Rc<Cell<u64>>,
     pub venue_busy: Rc<Cell<bool>>,
+    /// The venue of this user alone takes nothing.
+    pub busy_for: Rc<Cell<Option<UserId>>>,
     pub told: Rc<RefCell<Vec<VenueReport>>>,
 }
 
@@ -51,6 +53,7 @@ pub struct Venue {
     pub queried: Vec<ClientOrderId>,
     pub cancelled: Vec<ClientOrderId>,
     busy: Rc<Cell<bool>>,
+    busy_for: Rc<Cell<Option<UserId>>>,
     told: Rc<RefCell<Vec<VenueReport>>>,
     instrument: Option<Instrument>,
 }
@@ -68,20 +71,26 @@ impl MarketView for Venue {
     }
 }
 
+impl Venue {
+    fn is_busy(&self, id: ClientOrderId) -> bool {
+        self.busy.get() || self.busy_for.get() == Some(id.account.user)
+    }
+}
+
 impl Gateway for Venue {
     fn open_account(&mut self, _account: AccountId, _wallet: Money) {}
     fn restore(&mut self, _user: &User) -> Result<(), String> {
         Ok(())
     }
     fn submit(&mut self, _now: Timestamp, order: &NewOrder) -> Result<(), VenueBusy> {
-        if self.busy.get() {
+        if self.is_busy(order.id) {
             return Err(VenueBusy);
         }
         self.sent.push(order.id);
         Ok(())
     }
     fn cancel(&mut self, _now: Timestamp, id: ClientOrderId) -> Result<(), VenueBusy> {
-        if self.busy.get() {
+        if self.is_busy(id) {
             return Err(VenueBusy);
         }
         self.cancelled.push(id);
@@ -147,6 +156,7 @@ fn venue(hand: &Hand) -> Venue {
     Venue {
         instrument: Some(instrument()),
         busy,
+        busy_for: Rc::clone(&hand.busy_for),
         told,
         sent: Vec::new(),
         queried: Vec::new(),

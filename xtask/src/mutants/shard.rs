@@ -44,6 +44,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An order overtakes those that wait for a busy venue.",
     ),
     test(
+        "busy_venue_holds_up_the_others",
+        ("engine", "shard_orders", "a_busy_venue_holds_up"),
+        "What is for an exchange waits behind what another venue has no room for.",
+    ),
+    test(
         "fan_out_forgets_the_last",
         ("engine", "shard_worker", "answers_and_orders_wait"),
         "A fan-out leaves out its last subscriber.",

@@ -210,13 +210,33 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                 }
             }
             Effect::Submit(_) | Effect::Cancel(_) | Effect::Query(_) => {
-                let in_line =
-                    !self.unsent.is_empty() && !planted::planted!("order_overtakes_those_that_wait");
+                let in_line = !self.unsent.is_empty()
+                    && self.unsent.waits_for(self.place_of(&effect))
+                    && !planted::planted!("order_overtakes_those_that_wait");
                 if in_line || !self.reach_venue(now, &effect) {
-                    self.unsent.push_back(effect);
+                    self.let_wait(effect);
                 }
             }
         }
+    }
+
+    /// It leaves when its venue has room.
+    pub(super) fn let_wait(&mut self, effect: Effect) {
+        let place = self.place_of(&effect);
+        self.unsent.push(place, effect);
+    }
+
+    /// The venue that an order, a cancel or a question is for.
+    fn place_of(&self, effect: &Effect) -> VenuePlace {
+        let account = match effect {
+            _ if planted::planted!("busy_venue_holds_up_the_others") => return VenuePlace::PAPER,
+            Effect::Submit(order) => order.id.account,
+            Effect::Cancel(id) | Effect::Query(id) => id.account,
+            _ => return VenuePlace::PAPER,
+        };
+        let user = self.state.by_id(account.user);
+        let account = user.and_then(|user| user.accounts.get(usize::from(account.index)));
+        account.map_or(VenuePlace::PAPER, ExchangeAccount::place)
     }
 
     /// Tells the venue what a user's accounts on exchanges will probably trade.
@@ -292,11 +312,13 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
     }
 
     pub(super) fn pass_effects(&mut self, now: Moment) {
-        while let Some(effect) = self.unsent.front().copied() {
-            if !self.reach_venue(now, &effect) {
-                return;
+        for venue in 0..self.unsent.venues() {
+            while let Some(effect) = self.unsent.front(venue) {
+                if !self.reach_venue(now, &effect) {
+                    break;
+                }
+                self.unsent.pop(venue);
             }
-            self.unsent.pop_front();
         }
     }
 
@@ -328,7 +350,8 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
                         && let Some(order) = self.state.by_id(id.account.user).and_then(|user| user.order(id))
                     {
                         let id = ClientOrderId { round: id.round + 1, ..id };
-                        self.unsent.push_back(Effect::Submit(NewOrder { id, ..order.new }));
+                        let order = NewOrder { id, ..order.new };
+                        self.let_wait(Effect::Submit(order));
                     }
                     self.in_flight.insert(id, now.wall);
                     self.internal.push_back(Command::OrderUnanswered { id });

@@ -10,6 +10,7 @@
 
 mod deciding;
 mod effects;
+mod unsent;
 
 use std::collections::VecDeque;
 
@@ -38,8 +39,10 @@ use crate::core::order::{NewOrder, OrderState, VenueReport};
 use crate::core::rules::Rules;
 use crate::core::signal::FanOutCounts;
 use crate::core::state::{IdMap, State, UserIndex};
-use crate::core::user::{OutcomeKind, User, VenueKind};
+use crate::core::user::{ExchangeAccount, OutcomeKind, User, VenueKind};
+use crate::core::venue_account::VenuePlace;
 use crate::seam::{Clock, Nanos};
+use unsent::Unsent;
 
 /// What happens outside once a record is durable.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +111,7 @@ pub struct Shard<R: Reads, J, G> {
     timers: Timers,
     internal: VecDeque<Command>,
     held: VecDeque<(Lsn, Nanos, Held<R::Answer>)>,
-    unsent: VecDeque<Effect>,
+    unsent: Unsent,
     in_flight: IdMap<ClientOrderId, Timestamp>,
     cancels: IdMap<ClientOrderId, Timestamp>,
     swept_at: Nanos,
@@ -142,7 +145,7 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             timers: Timers::default(),
             internal: VecDeque::new(),
             held: VecDeque::new(),
-            unsent: VecDeque::new(),
+            unsent: Unsent::default(),
             in_flight: IdMap::default(),
             cancels: IdMap::default(),
             swept_at: Nanos::default(),
@@ -172,14 +175,16 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
             self.gateway.restore(user)?;
             self.positions_open += user.positions.len();
             for order in &user.orders {
+                let account = user.accounts.get(usize::from(order.new.id.account.index));
+                let place = account.map_or(VenuePlace::PAPER, ExchangeAccount::place);
                 match order.state {
                     OrderState::Pending if planted::planted!("durable_order_not_sent_after_recovery") => {}
-                    OrderState::Pending => self.unsent.push_back(Effect::Submit(order.new)),
-                    OrderState::Unknown => self.unsent.push_back(Effect::Query(order.new.id)),
+                    OrderState::Pending => self.unsent.push(place, Effect::Submit(order.new)),
+                    OrderState::Unknown => self.unsent.push(place, Effect::Query(order.new.id)),
                     _ => {}
                 }
                 if order.cancelling {
-                    self.unsent.push_back(Effect::Cancel(order.new.id));
+                    self.unsent.push(place, Effect::Cancel(order.new.id));
                 }
             }
             for position in &user.positions {
