@@ -298,6 +298,12 @@ impl<E: Entropy + Clone> Transport<E> {
             }
         }
         self.flooded.clear();
+        // What was let go before somebody was told so and has found no connection yet would be asked of an exchange that has shut
+        // us out, which makes a ban longer (CASES.md, R2).
+        if connector.pacer().is_shut_out(now) && !planted::planted!("calls_wait_through_a_ban") {
+            self.pool.withdraw_waiting(self.rest);
+            self.pool.withdraw_waiting(self.wallet);
+        }
         self.pool.tick(now_ns, wire, dial);
         self.sockets.tick(now_ns, wire);
         while let Some(finished) = self.pool.take_finished() {

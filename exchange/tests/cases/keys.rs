@@ -98,6 +98,31 @@ fn accounts_with_dead_keys_from_the_start_leave_the_address_to_the_others() {
     on::<Bybit>();
 }
 
+/// A key that was entered anew and whose question had no answer is asked about again, whatever is wanted of its account in between.
+#[test]
+fn a_key_that_could_not_be_judged_at_once_is_judged_all_the_same() {
+    fn on<P: Spoken>(question: &str) {
+        let mut world = ready::<P>(220, 1);
+        rule(&mut world, question, When::Next(1), Fault::Lost { executed: false });
+        let no = world.traders[0].no;
+        world.weather(Weather { delay_max: 300_000, ..CALM });
+        // What the first was asked about is answered while the second is asked about, and one answer is left over.
+        for _ in 0..2 {
+            world.remove_key(0);
+            world.enter_key(0, 0, no);
+            world.step(20_000);
+        }
+        world.step(5 * SECOND);
+        assert_eq!(state(&world, 0), KeyState::Pending, "not yet: {}", world.picture());
+        world.until("judged", 60 * SECOND, |w| state(w, 0).is_good());
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        closed(&mut world);
+    }
+    on::<Binance>("GET /sapi/v1/account/apiRestrictions");
+    on::<Bybit>("GET /v5/user/query-api");
+}
+
 #[test]
 fn a_mistyped_secret_is_named_and_costs_the_others_nothing() {
     const MISTYPED: u32 = 20;

@@ -277,6 +277,24 @@ fn case_u6_case_u8_an_entry_is_not_given_up_while_what_it_may_have_opened_is_hel
     on::<Bybit>(&["GET /v5/order/realtime", "GET /v5/order/history"], 110_001);
 }
 
+/// Comparisons of all accounts may use up what they may use of the minute. What an entry was filled, without which its position gets
+/// no stop, is read all the same.
+#[test]
+fn fills_that_no_stream_told_are_read_whatever_comparisons_have_spent() {
+    let mut world = ready::<Binance>(226, 1);
+    silence(&mut world);
+    let minute = 60 * SECOND;
+    world.step(minute - world.now.0 % minute + SECOND);
+    // More than what is left to comparisons, and less than all.
+    world.others_ask(222);
+    world.signal(LONG, BTC);
+    world.until("open", 6 * SECOND, World::is_open);
+    let view = world.connector().pacer().view(world.now).http;
+    assert!(view.used * 10 > view.limit * 9, "{view:?}");
+    world.exchange.faults.clear();
+    closed(&mut world);
+}
+
 /// After a release or a restart of Bybit, orders that have ended are in its history alone.
 #[test]
 fn case_u3_an_order_that_bybit_knows_as_history_alone_is_found_there() {

@@ -48,6 +48,10 @@ impl<P: Shape> Gateway for LiveGateway<P> {
             }
             return;
         }
+        if now.key.is_none() {
+            self.connector.remove_credential(account);
+            return;
+        }
         let credential = self.keys.get(&account).map(super::credential);
         let known = exchange::live::connector::KnownAccount {
             id: account,

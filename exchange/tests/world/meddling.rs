@@ -1,7 +1,10 @@
 //! What a test does to sockets, to what streams tell and to keys.
 
+use engine::core::command::Command;
 use exchange::paper_exchange::keys::KeySpec;
+use exchange::paper_exchange::transport::{HttpAnswer, HttpIn, Outcome};
 
+use super::network::HERE;
 use super::{Spoken, Trader, World};
 
 impl<P: Spoken> World<P> {
@@ -39,6 +42,26 @@ impl<P: Spoken> World<P> {
     /// A trader comes who was not there at the beginning.
     pub fn trader_comes(&mut self) {
         self.join(self.traders.len(), 100, &[], |_, _, _| {});
+    }
+
+    /// Another program at our address asks for all prices of Binance so often: each time is 10 of the minute's 2,400.
+    pub fn others_ask(&mut self, times: u32) {
+        let ask = HttpIn {
+            method: "GET".to_owned(),
+            target: "/fapi/v1/premiumIndex".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        for _ in 0..times {
+            let answer = self.exchange.http(self.now, HERE, &ask);
+            assert!(matches!(answer.what, Outcome::Answer(HttpAnswer { status: 200, .. })));
+        }
+    }
+
+    /// A trader takes the key out of the account.
+    pub fn remove_key(&mut self, n: usize) {
+        let user = self.traders[n].user;
+        self.ask(user, Command::RemoveKey { user, account: 0 });
     }
 
     /// Deletes a trader's key at the exchange, or makes it again as it was.

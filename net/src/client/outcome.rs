@@ -37,6 +37,9 @@ pub enum NotSent {
     /// Its deadline passed before.
     #[error("the deadline passed before a connection took the request")]
     Deadline,
+    /// It was taken back while it waited for a connection ([`Pool::withdraw_waiting`](super::Pool::withdraw_waiting)).
+    #[error("it was taken back before a connection took the request")]
+    Withdrawn,
     /// No address could be connected to; the last failure.
     #[error("no connection could be made: {} (error {os_error:?})", reason.name())]
     Connect {

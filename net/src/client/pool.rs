@@ -220,6 +220,14 @@ impl Pool {
         Ok(call)
     }
 
+    /// Takes back the calls of an origin that wait for a connection: nothing of them has left. Their outcome is
+    /// [`NotSent::Withdrawn`].
+    pub fn withdraw_waiting(&mut self, id: OriginId) {
+        for call in std::mem::take(&mut self.server(id).waiting) {
+            self.finish(call, Outcome::NotSent(NotSent::Withdrawn));
+        }
+    }
+
     /// The next call that has its outcome.
     pub fn take_finished(&mut self) -> Option<Finished> {
         self.finished.pop_front()

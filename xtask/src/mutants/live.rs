@@ -256,6 +256,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A user whose secret is not that of the key is never told.",
     ),
     test(
+        "unjudged_key_not_asked_about_again",
+        ("exchange", "live_cases", "a_key_that_could_not_be_judged_at_once"),
+        "A new key whose question had no answer is never asked about again when something else was wanted sooner.",
+    ),
+    test(
+        "fills_asked_for_behind_comparisons",
+        ("exchange", "live_cases", "fills_that_no_stream_told_are_read"),
+        "What an unprotected entry was filled is asked for only while comparisons may be made.",
+    ),
+    test(
         "refused_comparison_asked_again_at_once",
         ("exchange", "live_cases", "a_question_that_is_refused_for_no_reason"),
         "A question about an account that is refused is asked again every two seconds for ever.",
@@ -480,6 +490,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "ban_told_at_a_dial_not_heard",
         ("exchange", "lib", "case_r2_a_ban_that_a_refused_dial_tells_of"),
         "A ban that a refused socket tells of is not heard: sockets are dialled on.",
+    ),
+    test(
+        "calls_wait_through_a_ban",
+        ("exchange", "lib", "case_r2_calls_that_wait_for_a_connection"),
+        "What waits for a connection when a ban is told is asked in the middle of it.",
     ),
     test(
         "told_end_of_a_ban_not_believed",

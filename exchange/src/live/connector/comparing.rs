@@ -90,8 +90,13 @@ impl<P: Shape> Connector<P> {
         }
         let account = self.account_mut(slot);
         if account.mode_is_known && named && !account.is_judged {
-            // It may be a key of another account, which holds nothing of ours: what it shows counts once it is judged.
+            // It may be a key of another account, which holds nothing of ours: what it shows counts once it is judged. A comparison
+            // that was wanted sooner may have taken the place of the time at which the key is asked about again.
             account.comparing = Comparing::No;
+            let again_at = account.key_checked_at.map_or(now, |at| at.plus_micros(KEY_SPAN));
+            if !planted::planted!("unjudged_key_not_asked_about_again") {
+                self.queue.set(again_at, Timer::Compare(slot));
+            }
             return;
         }
         self.ask_funding(now, slot);

@@ -58,6 +58,12 @@ impl LiveOrder {
         }
     }
 
+    /// What a question about it is for. Of an entry or an exit, to protect or close what it has opened or left open; a trigger that is
+    /// asked about is one that has ended, most often with its position.
+    pub(super) fn asked_for(&self) -> Purpose {
+        if self.new.kind.is_trigger() { Purpose::Reconcile } else { Purpose::Close }
+    }
+
     /// Whether it is over and how much of it was filled is still to be found out.
     pub(super) fn awaits_its_end(&self) -> bool {
         self.end.is_none() && self.fired.is_some_and(|fired| fired.is_over)

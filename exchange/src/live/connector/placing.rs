@@ -445,8 +445,8 @@ impl<P: Shape> Connector<P> {
             return;
         }
         order.asking = true;
-        let ask = order.question(Self::order_ref(order), P::IDS_COME_BACK);
-        self.ask(Some(slot), ask, Why::Query(id), Purpose::Reconcile);
+        let (purpose, ask) = (order.asked_for(), order.question(Self::order_ref(order), P::IDS_COME_BACK));
+        self.ask(Some(slot), ask, Why::Query(id), purpose);
     }
 
     /// A timer: an order that should have been told about by now.

@@ -272,6 +272,15 @@ impl Circuit {
         }
     }
 
+    /// Whether a ban or a limit of the address is in force and its probe not under way: nothing is admitted, whatever it is for.
+    pub(super) fn is_shut(&self, now: Timestamp) -> bool {
+        Gate::unpack(self.gate.load(Ordering::Relaxed)).is_some_and(|gate| {
+            matches!(gate.reason, CircuitReason::Limited | CircuitReason::Banned)
+                && now < gate.until()
+                && !gate.is_probing
+        })
+    }
+
     /// From when on something urgent may find out whether the exchange is there again.
     fn urgent_from(&self, gate: Gate) -> Timestamp {
         match gate.reason {

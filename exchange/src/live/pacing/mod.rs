@@ -176,6 +176,13 @@ impl Pacer {
         self.shared.circuit().stopped_until(now)
     }
 
+    /// Whether nothing at all may be sent: the address is banned or its budget is used up, and nobody is finding out whether that is
+    /// over.
+    #[must_use]
+    pub fn is_shut_out(&self, now: Timestamp) -> bool {
+        self.shared.circuit().is_shut(now)
+    }
+
     /// Whether a request may be sent now. `now` is the shard's clock.
     pub fn admit(&mut self, now: Timestamp, request: &Request) -> Admission {
         let at = self.moment(now);

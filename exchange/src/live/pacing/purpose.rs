@@ -12,7 +12,8 @@ pub enum Purpose {
     Open,
     /// Finding out what is true: unknown outcomes, gaps of a stream.
     Reconcile,
-    /// What can only make a risk smaller: exits, stops, cancellations.
+    /// What can only make a risk smaller: exits, stops, cancellations, and what became of an entry or an exit, without which neither is
+    /// possible.
     Close,
 }
 

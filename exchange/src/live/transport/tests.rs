@@ -179,6 +179,48 @@ fn stopped_after<P: Shape>(limits: VenueLimits, answer: &str) -> Option<Timestam
     Pacer::new(budget).stopped_until(NOW)
 }
 
+/// What was let go before the ban was told and waits for a connection does not go into it.
+#[test]
+fn case_r2_calls_that_wait_for_a_connection_when_a_ban_is_told_are_taken_back() {
+    let (mut wire, there) = network(WireConfig::default(), Pieces::Whole);
+    let mut transport = transport();
+    let budget = AddressBudget::new(VenueLimits::BINANCE, 1).unwrap();
+    let mut connector = Connector::<Binance>::new(Pacer::new(budget), 1);
+    let mut dial = PlainDial;
+    let call = HttpCall { method: "GET", target: "/waits".to_owned(), headers: Vec::new(), body: Vec::new() };
+    let deadline = NOW.plus_micros(60_000_000);
+    let (server, purpose) = (Server::Rest, Purpose::Close);
+    let ask = Outgoing::Call { tag: Tag(1), server, call, deadline, purpose };
+    let open = Outgoing::Open { socket: SocketId(7), server: Server::Public, target: "/ws".to_owned() };
+    let mut ns = 0;
+    let mut turns = |transport: &mut Transport<Zeroes>, outgoing: Vec<Outgoing>| {
+        for outgoing in outgoing {
+            transport.perform(NOW, ns, outgoing, &mut connector, &mut wire, &mut dial);
+        }
+        for _ in 0..5 {
+            ns += 1;
+            Wire::poll(&mut wire, ns, &mut Routed(transport)).unwrap();
+            transport.tick(NOW, ns, &mut connector, &mut wire, &mut dial);
+        }
+    };
+    turns(&mut transport, vec![ask]);
+    let (slow, _) = there.dialled().expect("a connection is on its way");
+    turns(&mut transport, vec![open]);
+    let (socket, _) = there.dialled().expect("dialled");
+    there.take(socket);
+    turns(&mut transport, Vec::new());
+    assert_eq!(transport.pool.calls(), 1, "it waits");
+    let end = NOW.millis() + 10_000;
+    let body = format!(r#"{{"code":-1003,"msg":"Way too many requests; IP banned until {end}."}}"#);
+    let told = format!("HTTP/1.1 418 I'm a teapot\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    there.write(socket, told.as_bytes());
+    turns(&mut transport, Vec::new());
+    assert_eq!(transport.pool.calls(), 0, "it is taken back");
+    there.take(slow);
+    turns(&mut transport, Vec::new());
+    assert!(there.read(slow).is_empty(), "nothing of it left");
+}
+
 #[test]
 fn case_r2_a_ban_that_a_refused_dial_tells_of_stops_everything() {
     let refused = |status: &str, body: &str| {
