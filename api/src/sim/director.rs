@@ -541,7 +541,11 @@ impl Director {
             | Fault::ExchangeClock
             | Fault::ListenKeys
             | Fault::ExchangeBan
-            | Fault::TriggerTaken => {
+            | Fault::TriggerTaken
+            | Fault::TriggerStuck
+            | Fault::ExchangeSaysNo
+            | Fault::ExchangeSkew
+            | Fault::EndedForgotten => {
                 if let Some(exchange) = &world.exchange {
                     exchange.disturb(&world, fault, &mut self.random);
                 }

@@ -18,6 +18,7 @@ use engine::core::venue_account::{Environment, VenuePlace};
 use engine::seam::Nanos;
 use exchange::paper_exchange::faults::{Fault as Rule, Rule as FaultRule, Struck, When, Whose};
 use exchange::paper_exchange::keys::KeySpec;
+use exchange::paper_exchange::orders::OrderNo;
 use exchange::paper_exchange::{AccountNo, Core, CoreSettings, FaceKind, PaperExchange};
 use futures_lite::future::or;
 use net::client::Security;
@@ -66,6 +67,17 @@ const LIMITS_OF_ACCOUNTS: &[(&[&str], i64)] = &[
 ];
 /// The same for a limit of the address.
 const LIMITS_OF_ADDRESSES: &[(&[&str], i64)] = &[(&["GET /fapi/*"], -1003), (&["GET /v5/*"], 10_018)];
+
+/// Requests and what they are refused with for what they ask: the account's money, a price, a size, a trigger's side.
+const REFUSALS: &[(&[&str], &[i64])] = &[
+    (&["order.place", "POST /fapi/v1/order"], &[-2019, -4131, -4164, -2027]),
+    (&["algoOrder.place", "POST /fapi/v1/algoOrder"], &[-2021, -4131, -4045]),
+    (&["order.create", "POST /v5/order/create"], &[110_007, 110_094, 110_003, 110_090]),
+    (&["POST /v5/position/trading-stop"], &[110_093, 110_003]),
+];
+/// After such a refusal there is none for as long: each further round of a close waits longer, so that a position would be open for
+/// as long as it is refused.
+const SAYS_NO_EVERY: Nanos = Nanos::from_millis(30_000);
 
 /// How long what a fault held up may go on after it.
 const CATCH_UP: Nanos = Nanos::from_millis(10_000);
@@ -138,6 +150,8 @@ pub(super) struct Exchange {
     ways: RefCell<Ways>,
     limits: RefCell<[LimitCheck; 2]>,
     bans: RefCell<[Ban; 2]>,
+    /// When it may refuse an order for what it asks again.
+    says_no_from: Cell<Nanos>,
     /// Where keys are sealed.
     pub(super) vault: Arc<Vault>,
     tls: Arc<ClientConfig>,
@@ -187,6 +201,7 @@ impl Exchange {
             ways: RefCell::default(),
             limits: RefCell::default(),
             bans: RefCell::default(),
+            says_no_from: Cell::default(),
             vault: Arc::new(Vault::new(MasterKeys::one(MasterKey::random(&mut SimEntropy(
                 plan.random(602),
             ))))),
@@ -286,6 +301,24 @@ impl Exchange {
                 world.strike(fault);
                 self.cut_off(now, &FACES, Nanos(0));
             }
+            Fault::ExchangeSaysNo if now < self.says_no_from.get() => {}
+            Fault::ExchangeSaysNo => {
+                self.says_no_from.set(now.plus(SAYS_NO_EVERY));
+                for (of, codes) in REFUSALS {
+                    let code = codes[usize::try_from(random.below(codes.len() as u64)).expect("small")];
+                    rule(of, When::Next(1), Rule::Code { code, executed: false });
+                }
+            }
+            Fault::ExchangeSkew => {
+                let ms = i64::try_from(random.below(16_000)).expect("small") - 8_000;
+                rule(of_requests, next, Rule::Skew { ms });
+            }
+            Fault::EndedForgotten => rule(&["GET /v5/order/realtime"], next, Rule::ForgetEnded),
+            // Of one account, in the middle of what it asks or is told.
+            Fault::ListenKeys if random.one_in(2) => {
+                let of = if executed { of_requests } else { &["stream *"][..] };
+                rule(of, next, Rule::ExpireListenKey);
+            }
             Fault::ListenKeys => {
                 // Whoever has no account on Binance has none.
                 if server.exchange_mut().expire_listen_keys(wall(now)) > 0 {
@@ -324,23 +357,39 @@ impl Exchange {
             // That the event which tells of it is lost by itself is found by the comparison in rotation alone, after minutes.
             Fault::TriggerTaken if !world.plan.mix.has(Fault::StreamLost) => {
                 let core = &mut server.exchange_mut().core;
-                let of = |no: AccountNo| core.open_orders(no).filter(|order| order.spec.trigger.is_some());
-                let live =
-                    self.accounts.values().flat_map(|held| of(held.no).map(|order| (held.no, order.no)));
-                let live: Vec<_> = live.collect();
-                let drawn = live.get(usize::try_from(random.below(live.len().max(1) as u64)).expect("small"));
                 // By its user, or by the exchange itself, which tells it as if the position were gone.
-                let mut take =
-                    |no, order| if executed { core.cancel(no, order) } else { core.expire(no, order) };
-                if let Some((account, order)) = drawn
-                    && take(*account, *order).is_ok()
-                {
+                let taken = self.draw_trigger(core, random, |_| true).map(|(no, order)| {
+                    if executed { core.cancel(no, order) } else { core.expire(no, order) }
+                });
+                if taken.is_some_and(|taken| taken.is_ok()) {
+                    world.strike(fault);
+                }
+            }
+            // The same holds of the event that tells of this one. Bybit's triggers are positions' own: they have nothing to become.
+            Fault::TriggerStuck if !world.plan.mix.has(Fault::StreamLost) => {
+                let core = &mut server.exchange_mut().core;
+                let drawn = self.draw_trigger(core, random, |face| face == FaceKind::Binance);
+                if drawn.is_some_and(|(no, order)| core.fire_and_stay(no, order).is_ok()) {
                     world.strike(fault);
                 }
             }
             _ => {}
         }
         self.news.set(true);
+    }
+
+    /// One of the live triggers of accounts on these exchanges.
+    fn draw_trigger(
+        &self,
+        core: &Core,
+        random: &mut SimRandom,
+        on: impl Fn(FaceKind) -> bool,
+    ) -> Option<(AccountNo, OrderNo)> {
+        let of = |no: AccountNo| core.open_orders(no).filter(|order| order.spec.trigger.is_some());
+        let accounts = self.accounts.values().filter(|held| on(held.face()));
+        let live = accounts.flat_map(|held| of(held.no).map(|order| (held.no, order.no)));
+        let live: Vec<_> = live.collect();
+        live.get(usize::try_from(random.below(live.len().max(1) as u64)).expect("small")).copied()
     }
 
     /// No fault from now on; what was lost is lost, and the clock stays where it was set.
@@ -437,15 +486,20 @@ impl Exchange {
                 life: world.serving().map(|life| (life.number, world.up_since.get())),
                 ended: world.ended_at.get(),
                 rough_at: self.ways.borrow().rough_at[place_of(face)],
-                clocks_differ: world.plan.mix.has(Fault::ClockSet)
-                    || world.plan.mix.has(Fault::ExchangeClock),
+                clocks_differ: [Fault::ClockSet, Fault::ExchangeClock, Fault::ExchangeSkew]
+                    .into_iter()
+                    .any(|fault| world.plan.mix.has(fault)),
                 banned_until: ban.until,
             };
             let span = match self.limits.borrow_mut()[place_of(face)].look(face, counted, around) {
                 Finding::Nothing => continue,
                 Finding::Refused if face == FaceKind::Binance => LIMITED_BINANCE,
                 Finding::Refused => LIMITED_BYBIT,
-                Finding::ShutOut if face == FaceKind::Binance => ban.until.since(now),
+                // One that we brought on ourselves, in restarts that forgot what was spent, ends by itself.
+                Finding::ShutOut if face == FaceKind::Binance => {
+                    let until = self.server.borrow().exchange().banned_until(wall(now), face, HERE.ip());
+                    until.map_or(Nanos(0), |until| Nanos::from_micros(until.micros_since(wall(now))))
+                }
                 Finding::ShutOut => BAN_BYBIT,
                 Finding::Violation(what) => return world.judge.borrow_mut().violate(what),
             };

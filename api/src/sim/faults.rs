@@ -122,12 +122,20 @@ named! {
         StreamTwice = "stream-twice",
         /// The exchange's clock is set.
         ExchangeClock = "exchange-clock",
-        /// All listen keys end.
+        /// All listen keys end, or one of them at a request or an event of its account.
         ListenKeys = "listen-keys",
         /// The exchange shuts our address out: 418 and its end on Binance, 403 for ten minutes on Bybit.
         ExchangeBan = "exchange-ban",
         /// A trigger is taken away at the exchange, by its user or by the exchange, which calls its position gone.
         TriggerTaken = "trigger-taken",
+        /// A trigger fires at the exchange, and no order comes of it.
+        TriggerStuck = "trigger-stuck",
+        /// The exchange refuses an order or a trigger for its price, its size, or the account's money.
+        ExchangeSaysNo = "exchange-says-no",
+        /// Requests are judged and stamped by a clock of the exchange that is off.
+        ExchangeSkew = "exchange-skew",
+        /// Questions are answered as if all orders that have ended were history.
+        EndedForgotten = "ended-forgotten",
     }
 }
 
@@ -181,10 +189,21 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     let process = matches!(fault, Kill | Stop);
     let disk = matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull | DiskStalls);
     // The exchange is asked whenever a process runs that has an account there, and goes on when none does.
-    let on_its_own =
-        matches!(fault, ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan | TriggerTaken);
+    let on_its_own = matches!(
+        fault,
+        ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan | TriggerTaken | TriggerStuck
+    );
     // What a process that has ended had on its way still arrives.
-    let on_arrival = matches!(fault, RequestLost | ExchangeUnknown | ExchangeRefuses | ExchangeLate);
+    let on_arrival = matches!(
+        fault,
+        RequestLost
+            | ExchangeUnknown
+            | ExchangeRefuses
+            | ExchangeLate
+            | ExchangeSaysNo
+            | ExchangeSkew
+            | EndedForgotten
+    );
     let client = matches!(fault, Reset | StalledReader | SlowNetwork | Resent | Hostile);
     match situation {
         Down if at_rest || matches!(fault, PowerLoss | ClockSet | DatabaseFailOver) => None,
@@ -196,7 +215,9 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
         Quiet if matches!(fault, SyncFails | SyncLate | WriteFails | DiskFull) => {
             Some("a write is under way then")
         }
-        Quiet if matches!(fault, AnswerLost | OrderLost | Refused) => Some("an order is under way then"),
+        Quiet if matches!(fault, AnswerLost | OrderLost | Refused | ExchangeSaysNo) => {
+            Some("an order is under way then")
+        }
         Starting if fault.is_of_exchange() && !on_its_own => Some("nobody asks the exchange yet"),
         Starting if venue => Some("there is no venue before the shards are back"),
         Starting if client => Some("nothing listens before the shards are back"),

@@ -44,7 +44,12 @@ fn is_closed(
         let all = spec.close_position || (spec.reduce_only && order.remaining() >= open.quantity);
         let rises = (spec.side == Side::Buy) == (leg == Leg::Stop);
         let there = |trigger: Trigger| trigger.rising == rises && price.is_none_or(|at| at == trigger.price);
-        of_it && all && spec.kind == Kind::Market && spec.trigger.is_some_and(there)
+        // One that has fired and became nothing closes nothing.
+        of_it
+            && all
+            && !core.stays_fired(order.no)
+            && spec.kind == Kind::Market
+            && spec.trigger.is_some_and(there)
     })
 }
 

@@ -48,11 +48,14 @@
 //! - **Exchange** (in a third of the seeds, a third of which have a single life until the load is over: [`exchange`]; Binance and Bybit, one address for all shards): connections lose what is on its
 //!   way and break or fall silent, all of them break and none is made for up to 5 s, the way takes up to 2.5 s; requests are
 //!   answered with "unknown" (done or not), refused as overloaded or unavailable, for a limit of the account or the address, or
-//!   answered up to 9.5 s later; events of streams are lost, late, twice or out of order, streams break off; listen keys end; the
-//!   clock is set by up to 8 s either way; our address is banned (Binance: up to 31 s, told with the end; Bybit: 10 minutes, untold, once a run
-//!   and not where calendars are set); a live trigger is taken away (not where events of streams are lost by themselves: the comparison in
-//!   rotation, after minutes, finds that). It goes on while the server is down, and what the server sent still arrives, and is struck. *Never*:
-//!   an account that others trade in too, keys that end (tests of the connectors have both); an order forgotten.
+//!   answered up to 9.5 s later, or judged by a clock that is off by up to 8 s; an order or a trigger is refused for its price, its size or
+//!   the account's money (one of each kind of request in 30 s); questions of Bybit's are answered as if all that has ended were history;
+//!   events of streams are lost, late, twice or out of order, streams break off; listen keys end, all at once or one in the middle of what
+//!   is asked or told; the clock is set by up to 8 s either way; our address is banned (Binance: up to 31 s, told with the end; Bybit: 10 minutes,
+//!   untold, once a run and not where calendars are set); a live trigger is taken away, or one of Binance's fires and becomes nothing (neither
+//!   where events of streams are lost by themselves: the comparison in rotation, after minutes, finds that). It goes on while the server is
+//!   down, and what the server sent still arrives, and is struck. *Never*: an account that others trade in too, keys that end (tests of the
+//!   connectors have both); an order forgotten.
 //!
 //! - **Database** (in half of the seeds: `history`): it is not there, or answers nobody, for up to 8 s; a batch is lost, or the answer to one that it
 //!   has; a standby that misses up to three batches takes over. *Never*: a committed batch in part; rows that it refuses (those

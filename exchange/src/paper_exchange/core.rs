@@ -513,6 +513,7 @@ impl Core {
             return;
         }
         self.generations.remove(&no);
+        self.stuck.remove(&no);
         account.finished.push_back(no);
         if account.finished.len() > FINISHED_MAX
             && let Some(oldest) = account.finished.pop_front()

@@ -253,6 +253,15 @@ impl PaperExchange {
         }
     }
 
+    /// Until when an address is shut out of a protocol, for whatever reason; `None`: it is not.
+    #[must_use]
+    pub fn banned_until(&self, now: Timestamp, of: FaceKind, from: IpAddr) -> Option<Timestamp> {
+        match of {
+            FaceKind::Binance => self.binance.banned_until(now, from),
+            FaceKind::Bybit => self.bybit.banned_until(now, from),
+        }
+    }
+
     /// Takes all that an account may order within its window, as another program of its user would: 300 orders of 10 s on Binance, each
     /// second's orders on Bybit. What it asks then is refused (-1015, 10006) until the moment that is returned.
     pub fn exhaust(&mut self, now: Timestamp, of: FaceKind, account: AccountNo) -> Timestamp {

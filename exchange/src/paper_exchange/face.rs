@@ -160,6 +160,8 @@ pub trait Face {
     fn breaches(&self) -> Breaches;
     /// Shuts an address out for so long, in microseconds, as if it had gone on beyond a limit.
     fn ban(&mut self, now: Timestamp, from: IpAddr, micros: u64);
+    /// Until when it is shut out; `None`: it is not.
+    fn banned_until(&self, now: Timestamp, from: IpAddr) -> Option<Timestamp>;
     /// Answers a request.
     fn http(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> HttpAnswer;
     /// What a failing request is answered with.

@@ -193,6 +193,16 @@ impl Core {
         }
     }
 
+    /// The venue does not hold the order any more, and it goes on.
+    pub(super) fn take_from_venue(&mut self, no: OrderNo) {
+        self.amending = Some(no);
+        self.end_at_venue(no, EndReason::Replaced);
+        self.amending = None;
+        if let Some(order) = self.orders.get_mut(&no) {
+            order.end = None;
+        }
+    }
+
     /// Notes the end of an order and tells it.
     pub(super) fn end(&mut self, no: OrderNo, state: State, reason: EndReason) {
         let Some(order) = self.orders.get_mut(&no).filter(|order| !order.state.is_final()) else { return };
@@ -245,9 +255,7 @@ impl Core {
             if takes(&spec, mark) && spec.life == Life::PostOnly {
                 return Err(Refusal::WouldTake);
             }
-            self.amending = Some(no);
-            self.end_at_venue(no, EndReason::Replaced);
-            self.amending = None;
+            self.take_from_venue(no);
             *self.generations.entry(no).or_insert(1) += 1;
             self.set_spec(no, spec);
             let sent = self.send(no);

@@ -133,6 +133,31 @@ impl Core {
         self.tell_order(no, Change::Fired);
     }
 
+    /// Makes a trigger that waits fire now, as for a price that came and went, and stay so: no order comes of it while its position is
+    /// open.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownOrder`], [`Refusal::Finished`] when it waits no more.
+    pub fn fire_and_stay(&mut self, account: AccountNo, no: OrderNo) -> Result<(), Refusal> {
+        let order = self.order(account, no).ok_or(Refusal::UnknownOrder)?;
+        if order.state != State::Untriggered {
+            return Err(Refusal::Finished);
+        }
+        if !self.forget_waiting(no) {
+            self.take_from_venue(no);
+        }
+        self.stuck.insert(no);
+        self.fire(no);
+        self.follow_up();
+        Ok(())
+    }
+
+    /// Whether it has fired and nothing comes of it.
+    #[must_use]
+    pub fn stays_fired(&self, no: OrderNo) -> bool {
+        self.stuck.contains(&no) && self.orders.get(&no).is_some_and(|order| order.fired_at.is_some())
+    }
+
     /// Sends what a fired trigger becomes.
     fn send_fired(&mut self, no: OrderNo) {
         let Some(order) = self.orders.get(&no) else { return };

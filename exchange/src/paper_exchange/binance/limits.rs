@@ -79,7 +79,12 @@ impl Limits {
 
     /// Whether the address is banned.
     pub(super) fn is_banned(&self, now: Timestamp, from: IpAddr) -> bool {
-        self.bans.until(now, &from).is_some()
+        self.banned_until(now, from).is_some()
+    }
+
+    /// Until when the address is banned.
+    pub(super) fn banned_until(&self, now: Timestamp, from: IpAddr) -> Option<Timestamp> {
+        self.bans.until(now, &from)
     }
 
     /// Bans an address for so long.

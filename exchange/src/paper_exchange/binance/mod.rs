@@ -174,6 +174,10 @@ impl Face for Binance {
         self.limits.ban(now, from, micros);
     }
 
+    fn banned_until(&self, now: Timestamp, from: IpAddr) -> Option<Timestamp> {
+        self.limits.banned_until(now, from)
+    }
+
     fn http(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> HttpAnswer {
         self.answer(desk, from, call).unwrap_or_else(|error| error.answer())
     }

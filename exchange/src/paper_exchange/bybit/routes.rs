@@ -278,6 +278,10 @@ impl Face for Bybit {
         self.bans.ban(now, &from, micros, 1, micros);
     }
 
+    fn banned_until(&self, now: Timestamp, from: IpAddr) -> Option<Timestamp> {
+        self.bans.until(now, &from)
+    }
+
     fn http(&mut self, desk: &mut Desk<'_>, from: IpAddr, call: &HttpIn) -> HttpAnswer {
         let now_ms = desk.core.now().millis();
         if !self.admits(desk.now, from) {
