@@ -169,6 +169,8 @@ fn of_account(core: &Core, held: &Held, user: UserId, judge: &Judge) -> Result<b
     for order in core.open_orders(held.no) {
         let owned = held.venue == VenueKind::Bybit && order.spec.trigger.is_some();
         let id = ClientOrderId::parse(order.client_id());
+        // One that has fired and became nothing was given up here, and ends there with its position.
+        let owned = owned || core.stays_fired(order.no);
         if !owned && !id.is_some_and(|id| ours.live.contains(&id)) {
             return Err(format!("order {} is live there, and not here", order.client_id()));
         }

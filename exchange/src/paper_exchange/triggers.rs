@@ -137,11 +137,15 @@ impl Core {
     /// open.
     ///
     /// # Errors
-    /// [`Refusal::UnknownOrder`], [`Refusal::Finished`] when it waits no more.
+    /// [`Refusal::UnknownOrder`], [`Refusal::Finished`] when it waits no more, [`Refusal::NoPosition`] when it has none to close.
     pub fn fire_and_stay(&mut self, account: AccountNo, no: OrderNo) -> Result<(), Refusal> {
         let order = self.order(account, no).ok_or(Refusal::UnknownOrder)?;
         if order.state != State::Untriggered {
             return Err(Refusal::Finished);
+        }
+        let spec = &order.spec;
+        if self.position(account, spec.symbol).is_none_or(|open| open.side == spec.side) {
+            return Err(Refusal::NoPosition);
         }
         if !self.forget_waiting(no) {
             self.take_from_venue(no);
