@@ -90,6 +90,10 @@ const LIMITED_BYBIT: Nanos = Nanos::from_millis(7_000);
 const BAN_BYBIT: Nanos = Nanos::from_millis(600_000);
 /// The longest that Binance does here; it says until when.
 const BAN_BINANCE_MS_MAX: u64 = 30_000;
+/// So long after a ban one request finds out whether it is over, and no other may go meanwhile.
+const UNSURE: Nanos = Nanos::from_millis(30_000);
+/// When that one is struck, the next one goes within this: its patience, and a pause that grows.
+const NEXT_PROBE: Nanos = Nanos::from_millis(12_000);
 /// Both protocols.
 const FACES: [FaceKind; 2] = [FaceKind::Binance, FaceKind::Bybit];
 
@@ -115,7 +119,16 @@ struct Ban {
     until: Nanos,
     /// Until when those who were told stay away.
     held_until: Nanos,
+    /// Until when one request at a time may find out whether it is over.
+    unsure_until: Nanos,
     times: u32,
+}
+
+impl Ban {
+    fn hold_until(&mut self, until: Nanos) {
+        self.held_until = self.held_until.max(until);
+        self.unsure_until = self.held_until.plus(UNSURE);
+    }
 }
 
 /// An account on the exchange.
@@ -345,7 +358,8 @@ impl Exchange {
                     return;
                 }
                 let until = now.plus(span);
-                *ban = Ban { until, held_until: until, times: ban.times + 1 };
+                *ban = Ban { until, times: ban.times + 1, ..*ban };
+                ban.hold_until(until);
                 self.limits.borrow_mut()[place_of(face)].begins();
                 let ms = span.as_micros() / 1_000;
                 world.judge.borrow_mut().note(|| format!("{face:?} bans the address for {ms} ms"));
@@ -424,9 +438,21 @@ impl Exchange {
         self.bans.borrow().iter().map(|ban| ban.held_until).max().unwrap_or_default()
     }
 
+    /// For how long nobody may ask an exchange of which a request or an answer was struck now: after a ban it may have been the one that
+    /// was to find out.
+    fn after_a_ban(&self, now: Nanos, face: FaceKind) -> Nanos {
+        let ban = &mut self.bans.borrow_mut()[place_of(face)];
+        if now >= ban.unsure_until {
+            return Nanos(0);
+        }
+        ban.unsure_until = ban.unsure_until.max(now.plus(UNSURE));
+        NEXT_PROBE
+    }
+
     /// A request, an answer or an event was struck: its account is disturbed, where it is one's alone, or else its exchange.
     fn struck(&self, now: Nanos, fault: Fault, does: &Rule, whose: Whose) {
         let is_overload = matches!(does, Rule::Overload { .. });
+        let unsure = self.after_a_ban(now, whose.face);
         let span = match (fault, whose.face) {
             (Fault::ExchangeLimits, FaceKind::Binance) => LIMITED_BINANCE,
             (Fault::ExchangeLimits, FaceKind::Bybit) => LIMITED_BYBIT,
@@ -438,6 +464,8 @@ impl Exchange {
             || is_overload && whose.face == FaceKind::Bybit;
         // The stream that breaks off is one of several accounts.
         let shared = of_address || matches!(does, Rule::Drop);
+        let shared = shared || unsure > Nanos(0);
+        let span = span.max(unsure);
         match whose.account.filter(|_| !shared) {
             Some(account) => {
                 let mut ways = self.ways.borrow_mut();
@@ -455,7 +483,10 @@ impl Exchange {
         let lost = std::mem::take(&mut self.internet.borrow_mut().struck);
         for (fault, face) in lost {
             world.strike(fault);
-            self.cut_off(now, face.as_ref().map_or(&FACES[..], std::slice::from_ref), Nanos(0));
+            for face in face.as_ref().map_or(&FACES[..], std::slice::from_ref) {
+                let unsure = self.after_a_ban(now, *face);
+                self.cut_off(now, &[*face], unsure);
+            }
         }
         let mut server = self.server.borrow_mut();
         let faults = &mut server.exchange_mut().faults;
@@ -503,7 +534,7 @@ impl Exchange {
                 Finding::ShutOut => BAN_BYBIT,
                 Finding::Violation(what) => return world.judge.borrow_mut().violate(what),
             };
-            ban.held_until = ban.held_until.max(now.plus(span));
+            ban.hold_until(now.plus(span));
             self.bans.borrow_mut()[place_of(face)] = ban;
             self.ways.borrow_mut().faces[place_of(face)].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
         }
