@@ -396,7 +396,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // What arrives.
     live_sim(
         "order_a_step_smaller_on_the_wire",
-        "and is there as|s for everything to settle|the exchange still differs",
+        "and is there as|s for everything to settle|the exchange still differs|is on the exchange without a live stop",
         "An order is sent a step smaller than it was decided, and counts as filled when that is.",
     ),
     live_sim(
