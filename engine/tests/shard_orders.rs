@@ -196,7 +196,7 @@ fn a_busy_venue_holds_up_no_other() {
     hand.venue_busy.set(true);
     desk.ask(now(), ask(source.owner, signal(source, LONG, 1)), ReplyTo(1));
     settle(&mut desk, &hand);
-    let mut users: Vec<_> = desk.state().users().iter().cloned().collect();
+    let mut users = desk.state().users().to_vec();
     let second = users.iter_mut().find(|of| of.id == user(1)).expect("a subscriber");
     second.accounts[0].venue = VenueKind::Binance;
     let (mut desk, hand) = shard_of(State::from_users(users));
