@@ -90,10 +90,16 @@ const LIMITED_BYBIT: Nanos = Nanos::from_millis(7_000);
 const BAN_BYBIT: Nanos = Nanos::from_millis(600_000);
 /// The longest that Binance does here; it says until when.
 const BAN_BINANCE_MS_MAX: u64 = 30_000;
-/// So long after a ban one request finds out whether it is over, and no other may go meanwhile.
-const UNSURE: Nanos = Nanos::from_millis(30_000);
+/// So long after a ban one request finds out whether it is over, and no other may go meanwhile: several, where they are struck.
+const UNSURE: Nanos = Nanos::from_millis(60_000);
+/// The first ban that Binance imposes by itself is two minutes; a second one is brought on by who has learnt nothing of the first.
+const OWN_BAN_MAX: Nanos = Nanos::from_millis(121_000);
 /// When that one is struck, the next one goes within this: its patience, and a pause that grows.
 const NEXT_PROBE: Nanos = Nanos::from_millis(12_000);
+/// By so much calendars may differ, where they are set: an end that was told is over sooner for some.
+const CLOCKS_SET: Nanos = Nanos::from_millis(20_000);
+/// By so much our measure of the exchange's clock may be off, where requests are stamped by one that is.
+const CLOCKS_SKEWED: Nanos = Nanos::from_millis(9_000);
 /// Both protocols.
 const FACES: [FaceKind; 2] = [FaceKind::Binance, FaceKind::Bybit];
 
@@ -125,6 +131,7 @@ struct Ban {
 }
 
 impl Ban {
+    /// Whoever was told stays away until then, and finds out after it.
     fn hold_until(&mut self, until: Nanos) {
         self.held_until = self.held_until.max(until);
         self.unsure_until = self.held_until.plus(UNSURE);
@@ -262,6 +269,12 @@ impl Exchange {
         let executed = random.one_in(2);
         let of_requests =
             REQUESTS[usize::try_from(random.below(REQUESTS.len() as u64)).expect("below a length")];
+        if fault == Fault::ExchangeSaysNo && now >= self.says_no_from.get() {
+            // Those that met nothing yet give way to new ones.
+            self.rules
+                .borrow_mut()
+                .retain(|id, (of, _)| *of != fault || !server.exchange_mut().faults.remove(*id));
+        }
         let mut rule = |on: &[&str], when: When, does: Rule| {
             for on in on {
                 let rule = FaultRule { on: (*on).to_owned(), when, fault: does.clone() };
@@ -438,21 +451,30 @@ impl Exchange {
         self.bans.borrow().iter().map(|ban| ban.held_until).max().unwrap_or_default()
     }
 
-    /// For how long nobody may ask an exchange of which a request or an answer was struck now: after a ban it may have been the one that
-    /// was to find out.
-    fn after_a_ban(&self, now: Nanos, face: FaceKind) -> Nanos {
-        let ban = &mut self.bans.borrow_mut()[place_of(face)];
-        if now >= ban.unsure_until {
-            return Nanos(0);
+    /// A request or an answer of an exchange was struck: soon after a ban it may have been the one that was to find out, and nobody may
+    /// ask before the next. The way there is no rougher for it.
+    fn struck_after_a_ban(&self, now: Nanos, face: FaceKind) {
+        let ban = self.bans.borrow()[place_of(face)];
+        if (ban.held_until..ban.unsure_until).contains(&now) {
+            self.ways.borrow_mut().faces[place_of(face)].extend(now, NEXT_PROBE, CATCH_UP);
         }
-        ban.unsure_until = ban.unsure_until.max(now.plus(UNSURE));
-        NEXT_PROBE
     }
 
     /// A request, an answer or an event was struck: its account is disturbed, where it is one's alone, or else its exchange.
     fn struck(&self, now: Nanos, fault: Fault, does: &Rule, whose: Whose) {
         let is_overload = matches!(does, Rule::Overload { .. });
-        let unsure = self.after_a_ban(now, whose.face);
+        let of_stream = matches!(
+            does,
+            Rule::Duplicate
+                | Rule::Reorder
+                | Rule::Withhold { .. }
+                | Rule::Lose
+                | Rule::Drop
+                | Rule::ExpireListenKey
+        );
+        if !of_stream {
+            self.struck_after_a_ban(now, whose.face);
+        }
         let span = match (fault, whose.face) {
             (Fault::ExchangeLimits, FaceKind::Binance) => LIMITED_BINANCE,
             (Fault::ExchangeLimits, FaceKind::Bybit) => LIMITED_BYBIT,
@@ -464,8 +486,6 @@ impl Exchange {
             || is_overload && whose.face == FaceKind::Bybit;
         // The stream that breaks off is one of several accounts.
         let shared = of_address || matches!(does, Rule::Drop);
-        let shared = shared || unsure > Nanos(0);
-        let span = span.max(unsure);
         match whose.account.filter(|_| !shared) {
             Some(account) => {
                 let mut ways = self.ways.borrow_mut();
@@ -484,8 +504,8 @@ impl Exchange {
         for (fault, face) in lost {
             world.strike(fault);
             for face in face.as_ref().map_or(&FACES[..], std::slice::from_ref) {
-                let unsure = self.after_a_ban(now, *face);
-                self.cut_off(now, &[*face], unsure);
+                self.struck_after_a_ban(now, *face);
+                self.cut_off(now, &[*face], Nanos(0));
             }
         }
         let mut server = self.server.borrow_mut();
@@ -494,6 +514,9 @@ impl Exchange {
         for Struck { rule, whose } in faults.take_struck() {
             if let Some((fault, does)) = rules.get(&rule) {
                 world.strike(*fault);
+                if *fault == Fault::ExchangeSaysNo {
+                    self.says_no_from.set(now.plus(SAYS_NO_EVERY));
+                }
                 self.struck(now, *fault, does, whose);
             }
         }
@@ -517,24 +540,31 @@ impl Exchange {
                 life: world.serving().map(|life| (life.number, world.up_since.get())),
                 ended: world.ended_at.get(),
                 rough_at: self.ways.borrow().rough_at[place_of(face)],
-                clocks_differ: [Fault::ClockSet, Fault::ExchangeClock, Fault::ExchangeSkew]
-                    .into_iter()
-                    .any(|fault| world.plan.mix.has(fault)),
+                clocks_apart: match &world.plan.mix {
+                    mix if mix.has(Fault::ClockSet) || mix.has(Fault::ExchangeClock) => CLOCKS_SET,
+                    mix if mix.has(Fault::ExchangeSkew) => CLOCKS_SKEWED,
+                    _ => Nanos(0),
+                },
                 banned_until: ban.until,
             };
-            let span = match self.limits.borrow_mut()[place_of(face)].look(face, counted, around) {
+            let found = self.limits.borrow_mut()[place_of(face)].look(face, counted, around);
+            let span = match found {
                 Finding::Nothing => continue,
                 Finding::Refused if face == FaceKind::Binance => LIMITED_BINANCE,
                 Finding::Refused => LIMITED_BYBIT,
                 // One that we brought on ourselves, in restarts that forgot what was spent, ends by itself.
                 Finding::ShutOut if face == FaceKind::Binance => {
                     let until = self.server.borrow().exchange().banned_until(wall(now), face, HERE.ip());
-                    until.map_or(Nanos(0), |until| Nanos::from_micros(until.micros_since(wall(now))))
+                    let left = until.map(|until| Nanos::from_micros(until.micros_since(wall(now))));
+                    left.filter(|left| *left <= OWN_BAN_MAX).unwrap_or(ban.until.since(now))
                 }
                 Finding::ShutOut => BAN_BYBIT,
-                Finding::Violation(what) => return world.judge.borrow_mut().violate(what),
+                Finding::Violation(ref what) => return world.judge.borrow_mut().violate(what.clone()),
             };
-            ban.hold_until(now.plus(span));
+            match found {
+                Finding::Refused => ban.held_until = ban.held_until.max(now.plus(span)),
+                _ => ban.hold_until(now.plus(span)),
+            }
             self.bans.borrow_mut()[place_of(face)] = ban;
             self.ways.borrow_mut().faces[place_of(face)].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
         }

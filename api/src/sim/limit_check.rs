@@ -19,8 +19,6 @@ const SOCKETS_SPAN: Nanos = Nanos::from_millis(301_000);
 const TOLD_SPAN: Nanos = Nanos::from_millis(1_000);
 /// What an earlier process had on its way has arrived by then.
 const LEFT_OVER_SPAN: Nanos = Nanos::from_millis(3_000);
-/// By so much calendars may differ, where they are set: an end that was told is over sooner for some.
-const CLOCKS_SPAN: Nanos = Nanos::from_millis(20_000);
 /// After disturbed weather, what it held up arrives together for so long.
 const HELD_UP_SPAN: Nanos = Nanos::from_millis(12_000);
 
@@ -34,8 +32,8 @@ pub(super) struct Around {
     pub(super) ended: Option<Nanos>,
     /// When the way there or an answer was disturbed last.
     pub(super) rough_at: Nanos,
-    /// Calendars are set in this run.
-    pub(super) clocks_differ: bool,
+    /// By so much clocks may be apart in this run.
+    pub(super) clocks_apart: Nanos,
     /// Until when the address is shut out by a fault.
     pub(super) banned_until: Nanos,
 }
@@ -64,7 +62,7 @@ impl Around {
 
     /// Whether a life that was told of a ban then has no excuse to ask now.
     fn forbids(&self, told: Nanos) -> bool {
-        let tolerated = self.clocks_differ && self.banned_until.since(self.now) < CLOCKS_SPAN;
+        let tolerated = self.banned_until.since(self.now) < self.clocks_apart;
         self.now.since(told) > TOLD_SPAN && self.rough_at < told && !tolerated
     }
 }
@@ -162,7 +160,7 @@ mod tests {
             life: Some((1, Nanos(1))),
             ended: None,
             rough_at: Nanos(0),
-            clocks_differ: false,
+            clocks_apart: Nanos(0),
             banned_until: Nanos::from_millis(600_000),
         }
     }
@@ -201,7 +199,7 @@ mod tests {
         // Another process has not been told.
         let next = Around { life: Some((2, Nanos::from_millis(20_000))), ..around(24_000) };
         assert_eq!(asks(next), Finding::ShutOut);
-        let late = Around { clocks_differ: true, ..next };
+        let late = Around { clocks_apart: Nanos::from_millis(20_000), ..next };
         assert_eq!(asks(Around { now: Nanos::from_millis(590_000), ..late }), Finding::ShutOut);
         assert!(matches!(asks(Around { now: Nanos::from_millis(500_000), ..late }), Finding::Violation(_)));
     }

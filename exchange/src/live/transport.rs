@@ -90,7 +90,7 @@ impl Endpoints {
 fn urgency_of(purpose: Purpose) -> Urgency {
     match purpose {
         Purpose::Close if !planted::planted!("exit_waits_for_connections_behind_entries") => Urgency::First,
-        Purpose::Reconcile => Urgency::Soon,
+        Purpose::Ascertain | Purpose::Reconcile => Urgency::Soon,
         _ => Urgency::Usual,
     }
 }
@@ -298,14 +298,38 @@ impl<E: Entropy + Clone> Transport<E> {
             }
         }
         self.flooded.clear();
+        self.pool.settle(now_ns, wire);
+        busy |= self.tell_finished(now, connector);
         // What was let go before somebody was told so and has found no connection yet would be asked of an exchange that has shut
         // us out, which makes a ban longer (CASES.md, R2).
         if connector.pacer().is_shut_out(now) && !planted::planted!("calls_wait_through_a_ban") {
             self.pool.withdraw_waiting(self.rest);
             self.pool.withdraw_waiting(self.wallet);
         }
+        self.pool.begin(now_ns, wire, dial);
+        self.sockets.tick(now_ns, wire);
+        busy |= self.tell_finished(now, connector);
+        let Self { backlog, conns, sockets, .. } = self;
+        busy |= backlog.flush(|socket, text| {
+            conns.get(&socket).is_some_and(|conn| {
+                wire.queued_bytes(*conn) < SOCKET_BYTES && sockets.send(wire, *conn, Message::Text(text))
+            })
+        });
+        while let Some(outgoing) = connector.take_outgoing() {
+            busy = true;
+            self.perform(now, now_ns, outgoing, connector, wire, dial);
+        }
+        if let Some(socket) = connector.order_socket() {
+            connector.set_crowded(socket, self.is_crowded(socket, wire));
+        }
         self.pool.tick(now_ns, wire, dial);
         self.sockets.tick(now_ns, wire);
+        busy
+    }
+
+    /// Tells the connector what became of its calls; true when there was any.
+    fn tell_finished<P: Shape>(&mut self, now: Timestamp, connector: &mut Connector<P>) -> bool {
+        let mut busy = false;
         while let Some(finished) = self.pool.take_finished() {
             busy = true;
             let Some(tag) = self.calls.remove(&finished.call) else { continue };
@@ -323,21 +347,6 @@ impl<E: Entropy + Clone> Transport<E> {
                 }
             }
         }
-        let Self { backlog, conns, sockets, .. } = self;
-        busy |= backlog.flush(|socket, text| {
-            conns.get(&socket).is_some_and(|conn| {
-                wire.queued_bytes(*conn) < SOCKET_BYTES && sockets.send(wire, *conn, Message::Text(text))
-            })
-        });
-        while let Some(outgoing) = connector.take_outgoing() {
-            busy = true;
-            self.perform(now, now_ns, outgoing, connector, wire, dial);
-        }
-        if let Some(socket) = connector.order_socket() {
-            connector.set_crowded(socket, self.is_crowded(socket, wire));
-        }
-        self.pool.tick(now_ns, wire, dial);
-        self.sockets.tick(now_ns, wire);
         busy
     }
 

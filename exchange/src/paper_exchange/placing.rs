@@ -175,7 +175,7 @@ impl Core {
 
     /// Ends an order, wherever it waits.
     pub(super) fn end_order(&mut self, no: OrderNo, reason: EndReason) {
-        if self.forget_waiting(no) {
+        if self.forget_waiting(no) || self.stays_fired(no) {
             self.end(no, state_of(reason), reason);
         } else {
             self.end_at_venue(no, reason);

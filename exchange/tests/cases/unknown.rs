@@ -295,6 +295,29 @@ fn fills_that_no_stream_told_are_read_whatever_comparisons_have_spent() {
     closed(&mut world);
 }
 
+/// Questions about orders that nobody answers take up neither the places nor the line of an exit that has a socket to go over.
+#[test]
+fn an_exit_does_not_wait_behind_questions_about_orders_that_nobody_answers() {
+    const TRADERS: usize = 60;
+    let mut world = ready::<Binance>(227, TRADERS);
+    // To begin with so many takes up most of a minute's budget.
+    let minute = 60 * SECOND;
+    world.step(minute - world.now.0 % minute + SECOND);
+    world.signal(LONG, BTC);
+    world.until("open", 20 * SECOND, World::is_open);
+    silence(&mut world);
+    rule(&mut world, "GET /fapi/v1/order", ALWAYS, Fault::Latency { ms: 60_000 });
+    world.signal(LONG, ETH);
+    // Each entry is asked about after a second without news; not all of these questions have a place.
+    world.step(2 * SECOND);
+    let asked = world.exchange.faults.take_struck().filter(|struck| struck.rule == 2).count();
+    assert!((20..TRADERS).contains(&asked), "{asked} questions are under way");
+    world.signal(SignalKind::CloseAll, BTC);
+    world.step(SECOND / 2);
+    let closes: usize = (0..TRADERS).map(|n| at_exchange(&world, n, Leg::SignalClose).len()).sum();
+    assert_eq!(closes, TRADERS, "{}", world.picture());
+}
+
 /// After a release or a restart of Bybit, orders that have ended are in its history alone.
 #[test]
 fn case_u3_an_order_that_bybit_knows_as_history_alone_is_found_there() {

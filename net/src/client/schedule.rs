@@ -15,10 +15,16 @@ const KEPT_MARGIN_NS: u64 = 1_000_000_000;
 impl Pool {
     /// Acts on what happened; to be called after each poll of `wire`. Costs next to nothing when nothing did.
     pub fn tick<W: Wire>(&mut self, now_ns: u64, wire: &mut W, dial: &mut impl Dial<W>) {
-        if !self.changed && self.due_ns.is_none_or(|due_ns| now_ns < due_ns) {
+        self.settle(now_ns, wire);
+        self.begin(now_ns, wire, dial);
+    }
+
+    /// The first half of a tick: what came is told, and nothing that waits is sent. Between both, a caller may take calls back by what
+    /// it was told.
+    pub fn settle<W: Wire>(&mut self, now_ns: u64, wire: &mut W) {
+        if !self.is_due(now_ns) {
             return;
         }
-        self.changed = false;
         let mut turn = std::mem::take(&mut self.turn);
         turn.clear();
         turn.extend(self.connections.keys());
@@ -26,6 +32,18 @@ impl Pool {
             self.look_at(conn, now_ns, wire);
         }
         self.turn = turn;
+    }
+
+    fn is_due(&self, now_ns: u64) -> bool {
+        self.changed || self.due_ns.is_some_and(|due_ns| now_ns >= due_ns)
+    }
+
+    /// The second half: what waits goes to connections.
+    pub fn begin<W: Wire>(&mut self, now_ns: u64, wire: &mut W, dial: &mut impl Dial<W>) {
+        if !self.is_due(now_ns) {
+            return;
+        }
+        self.changed = false;
         for id in (0..).map(OriginId).take(self.servers.len()) {
             self.expire(id, now_ns);
             self.dispatch(id, wire);

@@ -492,6 +492,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A ban that a refused socket tells of is not heard: sockets are dialled on.",
     ),
     test(
+        "probe_of_a_ban_taken_back",
+        ("exchange", "lib", "a_ban_is_not_shortened"),
+        "The request that finds out whether a ban is over is taken back while it waits for a connection.",
+    ),
+    test(
+        "questions_about_orders_stand_among_exits",
+        ("exchange", "live_cases", "an_exit_does_not_wait_behind_questions"),
+        "What became of an order is asked for in the line of the exits.",
+    ),
+    test(
         "calls_wait_through_a_ban",
         ("exchange", "lib", "case_r2_calls_that_wait_for_a_connection"),
         "What waits for a connection when a ban is told is asked in the middle of it.",

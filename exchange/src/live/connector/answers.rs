@@ -7,7 +7,7 @@ use super::outgoing::{CallEnd, Tag};
 use super::placing::Ended;
 use super::queue::{Job, PublicStep, Timer, Why};
 use super::{Connector, Notice, Shape};
-use crate::live::pacing::{Pass, Purpose};
+use crate::live::pacing::Pass;
 use crate::live::protocol::{Ask, Failure, FailureKind, Used};
 
 impl<P: Shape> Connector<P> {
@@ -72,7 +72,7 @@ impl<P: Shape> Connector<P> {
 
     /// Hands the end of a question to whoever asked it.
     pub(super) fn settle(&mut self, now: Timestamp, job: Job, end: Ended) {
-        let Job { slot, ask, why, .. } = job;
+        let Job { slot, ask, why, purpose } = job;
         if let Some(slot) = slot {
             self.note_refusals(now, slot, &ask, &why, &end);
         }
@@ -82,7 +82,7 @@ impl<P: Shape> Connector<P> {
             && !planted::planted!("ended_orders_asked_for_among_the_live_ones_alone")
         {
             // It is not live. Whoever asked is told once it is known whether it has ended.
-            self.ask(slot, Ask::QueryEnded(*order), why, Purpose::Reconcile);
+            self.ask(slot, Ask::QueryEnded(*order), why, purpose);
         } else {
             self.hand_over(now, slot, why, &ask, end);
         }

@@ -39,10 +39,9 @@ impl<P: Shape> Connector<P> {
             ),
             cursor: String::new(),
         };
-        // What it holds is known by these alone: nothing can protect or close it before.
         let purpose = match planted::planted!("fills_asked_for_behind_comparisons") {
             true => Purpose::Reconcile,
-            false => Purpose::Close,
+            false => order.asked_for(),
         };
         self.ask(Some(slot), ask, Why::Fills(id, Reading::default()), purpose);
     }
@@ -69,7 +68,8 @@ impl<P: Shape> Connector<P> {
         {
             read.pages += 1;
             let ask = Ask::Executions { symbol: *symbol, order: order.clone(), since: *since, cursor };
-            self.ask(Some(slot), ask, Why::Fills(id, read), Purpose::Close);
+            let purpose = account.orders.get(&id).map_or(Purpose::Reconcile, |o| o.asked_for());
+            self.ask(Some(slot), ask, Why::Fills(id, read), purpose);
             return;
         }
         read.rows.sort_by_key(|e| e.sequence);

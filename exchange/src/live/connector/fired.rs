@@ -58,10 +58,10 @@ impl LiveOrder {
         }
     }
 
-    /// What a question about it is for. Of an entry or an exit, to protect or close what it has opened or left open; a trigger that is
-    /// asked about is one that has ended, most often with its position.
+    /// What a question about it is for. Of an entry or an exit that is not known to be over, to protect or close what it has opened or
+    /// left open; a trigger that is asked about is one that has ended, most often with its position.
     pub(super) fn asked_for(&self) -> Purpose {
-        if self.new.kind.is_trigger() { Purpose::Reconcile } else { Purpose::Close }
+        if self.new.kind.is_trigger() || !self.is_open() { Purpose::Reconcile } else { Purpose::Ascertain }
     }
 
     /// Whether it is over and how much of it was filled is still to be found out.

@@ -117,7 +117,7 @@ pub(super) enum Timer {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// By purpose: closes first.
-    lines: [VecDeque<Job>; 4],
+    lines: [VecDeque<Job>; Purpose::ALL.len()],
     /// Jobs that a budget holds back until a time.
     held: BTreeMap<(Timestamp, u64), Job>,
     timers: BTreeSet<(Timestamp, Timer)>,
@@ -129,12 +129,14 @@ pub(super) struct Queue {
 
 fn line_of(purpose: Purpose) -> usize {
     match purpose {
-        Purpose::Close if planted!("close_waits_behind_opens") => 3,
+        Purpose::Close if planted!("close_waits_behind_opens") => 4,
         Purpose::Close => 0,
         // What is kept for comparing and for finding out is kept by the budgets: opens are held back before it is used up.
         Purpose::Open => 1,
-        Purpose::Reconcile => 2,
-        Purpose::Background => 3,
+        Purpose::Ascertain if planted!("questions_about_orders_stand_among_exits") => 0,
+        Purpose::Ascertain => 2,
+        Purpose::Reconcile => 3,
+        Purpose::Background => 4,
     }
 }
 
@@ -245,7 +247,7 @@ impl<P: Shape> Connector<P> {
             self.crowded.is_some_and(|socket| self.shared_trade == Some(socket) && takes(socket))
                 && !planted!("entries_signed_into_a_crowded_socket");
         let mut opens_wait = false;
-        let mut stopped = [false; 4];
+        let mut stopped = [false; Purpose::ALL.len()];
         stopped[line_of(Purpose::Open)] = is_crowded;
         for _ in 0..PUMP_MAX {
             let may_go = |line: &usize| !stopped[*line];
@@ -258,8 +260,8 @@ impl<P: Shape> Connector<P> {
             }
             let socket = self.trade_socket_for(&job);
             // Questions may have more places under way: they would take each that becomes free before entries may have it.
-            let gives_way =
-                opens_wait && job.purpose == Purpose::Reconcile && self.opens_under_way < OPENS_UNDER_WAY_MIN;
+            let is_question = matches!(job.purpose, Purpose::Ascertain | Purpose::Reconcile);
+            let gives_way = opens_wait && is_question && self.opens_under_way < OPENS_UNDER_WAY_MIN;
             if socket.is_none() && (self.calls_under_way >= calls_max(job.purpose) || gives_way) {
                 opens_wait |= job.purpose == Purpose::Open;
                 self.queue.lines[line].push_front(job);

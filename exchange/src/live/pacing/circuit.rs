@@ -236,7 +236,7 @@ impl Circuit {
             let soon = now.plus_micros(PROBE_LOOK_MICROS);
             return if now < until { Look::Wait(soon.min(until)) } else { Look::HalfOpen(word) };
         }
-        let until = if matches!(purpose, Purpose::Close | Purpose::Reconcile) {
+        let until = if matches!(purpose, Purpose::Close | Purpose::Ascertain | Purpose::Reconcile) {
             self.urgent_from(gate).min(until)
         } else {
             until
@@ -277,7 +277,7 @@ impl Circuit {
         Gate::unpack(self.gate.load(Ordering::Relaxed)).is_some_and(|gate| {
             matches!(gate.reason, CircuitReason::Limited | CircuitReason::Banned)
                 && now < gate.until()
-                && !gate.is_probing
+                && (!gate.is_probing || planted::planted!("probe_of_a_ban_taken_back"))
         })
     }
 
@@ -501,8 +501,13 @@ mod tests {
         // The ban has ended by our clock, and the exchange says that it goes on until then: it is our clock that is wrong.
         let wrong = Circuit::default();
         wrong.banned(after(0), after(0), Some(after(2_000)), rule, 0);
+        assert!(wrong.is_shut(after(1_900)));
         let Look::HalfOpen(word) = wrong.look(after(2_250), Purpose::Close) else { panic!("it is over") };
         let probe = wrong.claim(after(2_250), word).expect("nobody else has it");
+        assert!(
+            !wrong.is_shut(after(2_251)),
+            "what finds out is not taken back while it waits for a connection"
+        );
         wrong.banned(after(2_260), after(2_250), Some(after(2_000)), rule, probe);
         assert_eq!(wrong.view(after(2_260)).state, open(2_260 + 2_000));
         let far = after(90_000_000_000);

@@ -47,7 +47,7 @@ pub(super) struct Moment {
 #[derive(Debug)]
 pub(super) struct Lease {
     /// Per purpose.
-    stock: [u32; 4],
+    stock: [u32; Purpose::ALL.len()],
     /// What the stock was taken for.
     place: Place,
     spent: Ring<SPENT_SLOTS>,
@@ -57,7 +57,12 @@ pub(super) struct Lease {
 impl Lease {
     /// Nothing taken.
     pub(super) const fn new() -> Self {
-        Self { stock: [0; 4], place: Place::ALWAYS, spent: Ring::new(), used_at: Timestamp(0) }
+        Self {
+            stock: [0; Purpose::ALL.len()],
+            place: Place::ALWAYS,
+            spent: Ring::new(),
+            used_at: Timestamp(0),
+        }
     }
 
     /// Spends units.
@@ -160,7 +165,7 @@ impl Lease {
         let held = self.held();
         if held > 0 {
             pool.give(self.place, held);
-            self.stock = [0; 4];
+            self.stock = [0; Purpose::ALL.len()];
         }
     }
 

@@ -12,25 +12,27 @@ pub enum Purpose {
     Open,
     /// Finding out what is true: unknown outcomes, gaps of a stream.
     Reconcile,
-    /// What can only make a risk smaller: exits, stops, cancellations, and what became of an entry or an exit, without which neither is
-    /// possible.
+    /// What became of an entry or an exit, and what was filled of it: without that its position can be neither protected nor closed.
+    Ascertain,
+    /// What can only make a risk smaller: exits, stops, cancellations.
     Close,
 }
 
 impl Purpose {
     /// All, least urgent first.
-    pub const ALL: [Self; 4] = [Self::Background, Self::Open, Self::Reconcile, Self::Close];
+    pub const ALL: [Self; 5] = [Self::Background, Self::Open, Self::Reconcile, Self::Ascertain, Self::Close];
 
     /// How much of a budget may be used, by everybody together, when this one is still admitted.
     ///
     /// Opens leave 20 % to closes, cancellations and reconciliation (issue 6). Of those, reconciliation
-    /// leaves the last 10 % to closes. Background leaves opens half of what they may use.
+    /// leaves the last 10 % to closes and what they rest on. Background leaves opens half of what they may use.
     #[must_use]
     pub const fn share_percent(self) -> u32 {
         match self {
             Self::Background => 40,
             Self::Open => 80,
             Self::Reconcile => 90,
+            Self::Ascertain => 95,
             Self::Close => 100,
         }
     }

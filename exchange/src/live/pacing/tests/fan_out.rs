@@ -11,7 +11,7 @@ const SHARDS: u32 = 4;
 /// A fan-out as a connector runs it: per shard a queue for each purpose, closes first, asked again when told.
 struct Desk {
     pacers: Vec<Pacer>,
-    queues: Vec<[VecDeque<Request>; 4]>,
+    queues: Vec<[VecDeque<Request>; Purpose::ALL.len()]>,
     arrivals: Vec<Arrival>,
     now: Timestamp,
 }
