@@ -1,8 +1,8 @@
 //! What venues had no room for.
 //!
-//! **Invariants**: what is for one venue leaves in the order in which it was decided; a venue that takes nothing holds up no other
-//! one: a stop for Binance does not wait for the paper venue. **Bounds**: as many queues as accounts have places; each holds what
-//! the state holds as orders of its accounts.
+//! **Invariants**: what is for one venue leaves in the order in which it was decided; a venue that takes nothing, be it for one of
+//! its accounts, holds up no other one: a stop for Binance does not wait for the paper venue. **Bounds**: as many queues as accounts
+//! have places; at most an order, a question and a cancel for each order that the state holds.
 
 use std::collections::VecDeque;
 
