@@ -20,7 +20,7 @@ use crash::wait_until;
 use engine::core::ids::{SourceId, UserId};
 use serde_json::Value;
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "orders",
     "fills",
     "positions",
@@ -30,6 +30,7 @@ const KINDS: [&str; 9] = [
     "performance",
     "performance?by=symbol",
     "performance?by=strategy",
+    "performance?by=position",
 ];
 
 fn history(server: &Server, person: &Person, what: &str) -> Value {

@@ -71,7 +71,7 @@ fn given_up_first(cluster: &Cluster, trader: &Person) {
     ));
 }
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "orders",
     "fills",
     "positions",
@@ -81,6 +81,7 @@ const KINDS: [&str; 9] = [
     "performance?by=day",
     "performance?by=symbol",
     "performance?by=strategy",
+    "performance?by=position",
 ];
 
 /// Issue 5: every kind is answered from the state, and each field is what the projector wrote, or null where the state does not

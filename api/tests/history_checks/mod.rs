@@ -5,6 +5,7 @@ mod days;
 mod exports;
 mod from_the_state;
 mod old_receipts;
+mod percentages;
 mod put_back;
 mod reads_wait_for_no_rebuild;
 mod statements;

@@ -155,6 +155,8 @@ impl HistoryQuestion {
                         plain("won"),
                         text("net"),
                         text("shares"),
+                        text("entry_notional"),
+                        text("net_percent_of_entry_notional"),
                     ]
                 }
             }

@@ -76,6 +76,8 @@ pub enum By {
     Symbol,
     /// Sources.
     Strategy,
+    /// Each position by itself.
+    Position,
 }
 
 /// A question.
@@ -241,7 +243,8 @@ impl HistoryQuestion {
                         "day" => By::Day,
                         "symbol" => By::Symbol,
                         "strategy" => By::Strategy,
-                        _ => return Err("by: day, symbol or strategy".to_owned()),
+                        "position" => By::Position,
+                        _ => return Err("by: day, symbol, strategy or position".to_owned()),
                     });
                 }
                 _ => {
@@ -383,33 +386,40 @@ fn statement() -> String {
 }
 
 /// Sums have no time of their own: the cursor is their key and currency, at the time zero.
+///
+/// The base of the percentage is what the entries of these positions bought or sold, and nothing where that is not known of one of
+/// them: a month of orders may have been taken out.
 fn performance(by: By) -> String {
-    let (key, joined) = match by {
+    let key = match by {
         // Days of the user's zone, cut at instants (CASES.md Z2).
-        By::Day => (
-            "to_char(f.at AT TIME ZONE (SELECT zone FROM coinbitclub.users u WHERE u.user_id = $1), 'YYYY-MM-DD')",
-            "",
-        ),
-        // An entry that was given up and filled late leaves two positions under one id, of one symbol: each fee counts once.
-        By::Symbol if planted::planted!("fee_counted_for_each_position") => (
-            "p.symbol",
-            "JOIN coinbitclub.positions p \
-             ON p.user_id = f.user_id AND p.position_id = f.position_id AND p.account = f.account ",
-        ),
-        By::Symbol => (
-            "p.symbol",
-            "JOIN (SELECT position_id, account, min(symbol) AS symbol FROM coinbitclub.positions \
-             WHERE user_id = $1 GROUP BY position_id, account) p \
-             ON p.position_id = f.position_id AND p.account = f.account ",
-        ),
-        By::Strategy => ("left(f.position_id, 12)", ""),
+        By::Day => {
+            "to_char(f.at AT TIME ZONE (SELECT zone FROM coinbitclub.users u WHERE u.user_id = $1), 'YYYY-MM-DD')"
+        }
+        By::Symbol => "p.symbol",
+        By::Strategy => "left(f.position_id, 12)",
+        By::Position => "f.position_id",
     };
+    // An entry that was given up and filled late leaves two positions under one id, of one symbol: each fee counts once.
+    let positions = if planted::planted!("fee_counted_for_each_position") {
+        "(SELECT position_id, account, symbol, entry_quantity AS entered FROM coinbitclub.positions WHERE user_id = $1)"
+    } else {
+        "(SELECT position_id, account, min(symbol) AS symbol, sum(entry_quantity) AS entered \
+          FROM coinbitclub.positions WHERE user_id = $1 GROUP BY 1, 2)"
+    };
+    let entries = "(SELECT position_id, account, sum(filled) AS filled, sum(notional) AS notional \
+                   FROM coinbitclub.orders WHERE user_id = $1 AND leg = 'entry' GROUP BY 1, 2)";
     let id = "((key || ':' || currency) COLLATE \"C\")";
+    // Four places, half away from zero, of the exact quotient.
+    let percent = "trim_scale(sign(net) * div(abs(net) * 2000000 + base, 2 * base) / 10000)";
     format!(
-        "SELECT key, currency, positions::text, won::text, trim_scale(net)::text, trim_scale(shares)::text, '0', {id} \
+        "SELECT key, currency, positions::text, won::text, trim_scale(net)::text, trim_scale(shares)::text, \
+         trim_scale(base)::text, CASE WHEN base > 0 THEN {percent} END::text, '0', {id} \
          FROM (SELECT {key} AS key, f.currency AS currency, count(*) AS positions, \
          count(*) FILTER (WHERE f.net > 0) AS won, sum(f.net) AS net, \
-         sum(f.from_credit + f.from_real + f.owed) AS shares FROM coinbitclub.fees f {joined}\
+         sum(f.from_credit + f.from_real + f.owed) AS shares, \
+         CASE WHEN bool_and(coalesce(e.filled, 0) = p.entered) THEN sum(coalesce(e.notional, 0)) END AS base \
+         FROM coinbitclub.fees f JOIN {positions} p ON p.position_id = f.position_id AND p.account = f.account \
+         LEFT JOIN {entries} e ON e.position_id = f.position_id AND e.account = f.account \
          WHERE f.user_id = $1 AND f.at >= {} AND f.at < {} GROUP BY 1, 2) sums \
          WHERE (0, {id}) < ($4::bigint, $5::text) ORDER BY {id} DESC LIMIT $6::bigint",
         instant(2),

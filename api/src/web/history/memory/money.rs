@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use engine::core::fixed::{Money, Price, UNIT};
-use engine::core::ids::{SignalId, Timestamp};
+use engine::core::fixed::{Money, Price, Quantity, UNIT};
+use engine::core::ids::{Leg, SignalId, Timestamp};
 use engine::core::instrument::Symbol;
 use engine::core::ledger::{Currency, Entry, EntryKey, LedgerAccount};
-use engine::core::position::{Order, Position};
+use engine::core::position::{Order, Position, margin_of};
 use engine::core::user::{ExchangeAccount, POSITION_HISTORY_MAX, User};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -215,9 +215,36 @@ struct Sum {
     won: u64,
     net: i128,
     shares: i128,
+    /// What the entries came to; none where it is not known of one of them.
+    entered: Option<i128>,
 }
 
-/// Closed positions of a span summed up: those of which all is known.
+/// What the entries of a position came to, where the state has all of them still.
+fn entry_notional(user: &User, position: &Position) -> Option<Money> {
+    let of_it = |order: &&Order| {
+        let id = order.new.id;
+        id.leg == Leg::Entry && order.position == position.signal && id.account.index == position.account
+    };
+    let (mut filled, mut notional) = (Quantity::ZERO, Money::ZERO);
+    for order in user.orders.iter().chain(&user.final_orders).filter(of_it) {
+        filled = filled.checked_add(order.filled)?;
+        notional = notional.checked_add(order.notional)?;
+    }
+    if planted::planted!("percentage_of_the_margin") {
+        return Some(margin_of(notional, position.leverage));
+    }
+    (filled == position.entry_quantity).then_some(notional)
+}
+
+/// So many percent of it, with four places, half away from zero, of the exact quotient; none of nothing.
+fn percent_of(part: i128, base: i128) -> Option<String> {
+    const PLACES: i128 = 10_000;
+    let ten_thousandths = (part.abs() * 100 * PLACES * 2 + base).checked_div(base * 2)?;
+    Some(decimal(part.signum() * ten_thousandths * (i128::from(UNIT) / PLACES)))
+}
+
+/// Closed positions of a span summed up: those of which all is known. The percentage is of what their entries came to, which
+/// exits in parts do not change (CASES.md F8).
 pub(super) fn performance(user: &User, by: By, span: Range<i64>) -> Found {
     let zone = TimeZoneDatabase::bundled().get(&user.zone).unwrap_or(TimeZone::UTC);
     let mut sums: BTreeMap<(String, &'static str), Sum> = BTreeMap::new();
@@ -236,8 +263,13 @@ pub(super) fn performance(user: &User, by: By, span: Range<i64>) -> Found {
             By::Day => day(&zone, at),
             By::Symbol => fee.symbol.to_string(),
             By::Strategy => fee.position.source.to_string(),
+            By::Position => fee.position.to_string(),
         };
-        let sum = sums.entry((key, fee.currency.as_str())).or_default();
+        let sum = sums
+            .entry((key, fee.currency.as_str()))
+            .or_insert_with(|| Sum { entered: Some(0), ..Sum::default() });
+        let entered = entry_notional(user, position);
+        sum.entered = sum.entered.zip(entered).map(|(sum, entered)| sum + i128::from(entered.units()));
         sum.positions += 1;
         sum.won += u64::from(net > Money::ZERO);
         sum.net += i128::from(net.units());
@@ -253,6 +285,8 @@ pub(super) fn performance(user: &User, by: By, span: Range<i64>) -> Found {
             some(sum.won),
             some(decimal(sum.net)),
             some(decimal(sum.shares)),
+            sum.entered.map(decimal),
+            sum.entered.and_then(|entered| percent_of(sum.net, entered)),
         ],
     });
     Found { rows: rows.collect(), complete_from }
