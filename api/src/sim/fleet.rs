@@ -1,6 +1,6 @@
 //! Many seeds at once: child processes that take seeds from their standard input, and their parent.
 //!
-//! **Runs on**: the parent on its caller's thread with a reader thread per child; a child on its main thread.
+//! **Runs on**: the parent on its caller's thread with two reader threads per child; a child on its main thread.
 //! **Invariants**: each seed is run by exactly one child; a child that dies or hangs fails the seed it was at.
 //! **Bounds**: a child has one seed at a time, [`HANG_LIMIT`] of CPU and [`STARVED_LIMIT`] of time for it.
 
@@ -25,6 +25,8 @@ const HANG_LIMIT: Duration = Duration::from_mins(2);
 const STARVED_LIMIT: Duration = Duration::from_hours(1);
 /// Seeds given to a child at once.
 const BATCH: u64 = 16;
+/// What is kept of a child's complaints: a panic's message and its place are a few lines.
+const COMPLAINT_BYTES_MAX: u64 = 64 << 10;
 
 /// A seed that failed.
 #[derive(Clone, Debug)]
@@ -246,6 +248,30 @@ struct Crew {
     since: Since,
 }
 
+/// Hears what a child says, and at its end what it had complained of, while neither of its pipes fills up: a child that waits to
+/// say something goes on with nothing else.
+fn listen(child: &mut Child, number: usize, to: &mpsc::Sender<Said>) {
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let to = to.clone();
+    let complaints = std::thread::spawn(move || {
+        let mut first = Vec::new();
+        if let Some(mut err) = err {
+            // A failure to read it is not worth more.
+            let _ = err.by_ref().take(COMPLAINT_BYTES_MAX).read_to_end(&mut first);
+            let _ = std::io::copy(&mut err, &mut std::io::sink());
+        }
+        String::from_utf8_lossy(&first).into_owned()
+    });
+    std::thread::spawn(move || {
+        for line in out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
+            if to.send(Said::Line(number, line)).is_err() {
+                return;
+            }
+        }
+        let _ = to.send(Said::Ended(number, complaints.join().unwrap_or_default()));
+    });
+}
+
 /// See the module's head.
 pub struct Fleet {
     overrides: Overrides,
@@ -270,22 +296,8 @@ impl Fleet {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("starting a worker: {error}"))?;
-        let (out, mut err) = (child.stdout.take(), child.stderr.take());
+        listen(&mut child, number, to);
         let seeds = child.stdin.take();
-        let to = to.clone();
-        std::thread::spawn(move || {
-            for line in out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
-                if to.send(Said::Line(number, line)).is_err() {
-                    return;
-                }
-            }
-            let mut last_words = String::new();
-            if let Some(err) = &mut err {
-                // What it says before it dies is all there is; a failure to read it is not worth more.
-                let _ = err.read_to_string(&mut last_words);
-            }
-            let _ = to.send(Said::Ended(number, last_words));
-        });
         let since = Since::now(&child);
         Ok(Crew { child, seeds, batch: None, at: 0, since })
     }
@@ -513,6 +525,24 @@ mod tests {
         let line = sum.line();
         let read = line.strip_prefix("sum ").and_then(Sum::parse).expect("it is read");
         assert_eq!(read.line(), line);
+    }
+
+    #[test]
+    fn a_child_that_complains_more_than_a_pipe_holds_is_heard_to_its_end() {
+        let script = "echo first >&2; head -c 1000000 /dev/zero >&2; echo at 7; echo last >&2";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let (to, said) = mpsc::channel();
+        listen(&mut child, 3, &to);
+        let heard = || said.recv_timeout(Duration::from_secs(60)).expect("it does not wait for ever");
+        assert!(matches!(heard(), Said::Line(3, line) if line == "at 7"));
+        let Said::Ended(3, words) = heard() else { panic!("its end comes last") };
+        assert!(words.starts_with("first\n") && words.len() as u64 == COMPLAINT_BYTES_MAX);
+        child.wait().expect("it was started");
     }
 
     #[test]
