@@ -165,8 +165,8 @@ pub enum Ask {
     Time,
     /// What is listed. Needs no key. Answer: [`Answer::Instruments`].
     Instruments(Cursor),
-    /// Binance: the brackets of every symbol. Answer: [`Answer::Brackets`].
-    Brackets,
+    /// The brackets (Bybit: risk limits) of every symbol; Binance tells them only to a key. Answer: [`Answer::Brackets`].
+    Brackets(Cursor),
     /// Mark prices of all symbols. Needs no key. Answer: [`Answer::Marks`].
     Marks,
     /// Candles of a symbol that open within a span, oldest first. Needs no key. Answer: [`Answer::Klines`].
@@ -305,8 +305,8 @@ pub enum Answer {
     Time(Millis),
     /// Instruments likewise.
     Instruments(Vec<InstrumentView>, Option<Cursor>),
-    /// Brackets.
-    Brackets(Vec<BracketView>),
+    /// Brackets likewise. Those of a symbol may be told in several rows, and on several pages.
+    Brackets(Vec<BracketView>, Option<Cursor>),
     /// Mark prices.
     Marks(Vec<MarkView>),
     /// Candles, and where the span goes on (`None`: it is complete). A page may be empty and not the last: nothing was traded.

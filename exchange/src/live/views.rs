@@ -1,5 +1,7 @@
 //! What an exchange tells of orders, executions, positions, accounts and instruments, in words that are the same for both.
 
+use std::collections::BTreeMap;
+
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::instrument::{Brackets, Instrument, Symbol};
 use engine::core::order::{Liquidity, Side, VenueReason};
@@ -236,12 +238,22 @@ pub struct KeyView {
 pub struct BracketView {
     /// Symbol.
     pub symbol: Symbol,
-    /// Highest leverage of the first bracket.
-    pub leverage_max: u8,
-    /// Maintenance margin of the first bracket.
-    pub maintenance: Rate,
-    /// All of them; none where only the first is read (Bybit).
+    /// At least one.
     pub brackets: Brackets,
+}
+
+/// Puts together what was told of each symbol, in however many rows.
+#[must_use]
+pub fn by_symbol(told: Vec<BracketView>) -> BTreeMap<Symbol, Brackets> {
+    let mut rows: BTreeMap<Symbol, BTreeMap<Money, (u8, Rate)>> = BTreeMap::new();
+    for BracketView { symbol, brackets } in told {
+        let each = brackets.rows().iter().map(|row| (row.notional_max, (row.leverage_max, row.maintenance)));
+        rows.entry(symbol).or_default().extend(each);
+    }
+    let all = |rows: BTreeMap<Money, (u8, Rate)>| {
+        Brackets::of(rows.into_iter().map(|(cap, (leverage, kept))| (cap, leverage, kept)))
+    };
+    rows.into_iter().map(|(symbol, rows)| (symbol, all(rows))).collect()
 }
 
 /// An instrument with what the core's [`Instrument`] does not hold.

@@ -204,7 +204,9 @@ fn small<P: Spoken>(seed: u64) -> World<P> {
     listed.brackets = Brackets::of([highest, lower(4_000, 5)]);
     let mut world = World::with(seed, 1, CALM, start);
     world.until("ready", 60 * SECOND, World::is_ready);
-    world.step(SECOND);
+    world.until("brackets", 60 * SECOND, |w| {
+        w.connector().instrument(symbol(BTC)).is_some_and(|btc| !btc.brackets.rows().is_empty())
+    });
     // What the user's settings come to is refused, whoever asks for it.
     let instrument = *world.exchange.core.instrument(symbol(BTC)).unwrap();
     let all = Money::from_whole(10_000).quantity_at(world.mark(BTC), Rounding::Floor).unwrap();
@@ -215,22 +217,43 @@ fn small<P: Spoken>(seed: u64) -> World<P> {
 
 #[test]
 fn case_l6_an_order_above_the_bracket_is_made_as_large_as_the_bracket_allows() {
-    let mut world = small::<Binance>(76);
-    world.signal(LONG, BTC);
-    world.until("open", 20 * SECOND, World::is_open);
-    let placed = at_exchange(&world, 0, Leg::Entry);
-    assert_eq!(placed.len(), 1, "{}", world.picture());
-    let cost = world.user(0).positions[0].entry_cost;
-    assert!(cost > Money::from_whole(3_800) && cost <= Money::from_whole(4_000), "{cost}");
-    assert_eq!(world.user(0).positions[0].leverage, 5, "as the user chose it");
-    closed(&mut world);
-    // Bybit's are not read: its refusal is the reason why nothing was opened.
-    let mut world = small::<Bybit>(77);
-    world.signal(LONG, BTC);
-    world.until("refused", 20 * SECOND, World::is_flat);
-    let refused = *world.user(0).final_orders.back().unwrap();
-    assert_eq!(refused.reason, Some(VenueReason::Leverage), "{}", world.picture());
-    assert_eq!(at_exchange(&world, 0, Leg::Entry).len(), 0, "{}", world.picture());
+    fn on<P: Spoken>(seed: u64) {
+        let mut world = small::<P>(seed);
+        world.signal(LONG, BTC);
+        world.until("open", 20 * SECOND, World::is_open);
+        let placed = at_exchange(&world, 0, Leg::Entry);
+        assert_eq!(placed.len(), 1, "{}", world.picture());
+        let cost = world.user(0).positions[0].entry_cost;
+        assert!(cost > Money::from_whole(3_800) && cost <= Money::from_whole(4_000), "{cost}");
+        assert_eq!(world.user(0).positions[0].leverage, 5, "as the user chose it");
+        closed(&mut world);
+    }
+    on::<Binance>(76);
+    on::<Bybit>(77);
+}
+
+#[test]
+fn case_l6_brackets_are_read_to_the_last_page() {
+    fn on<P: Spoken>(seed: u64) {
+        let mut world = ready::<P>(seed, 1);
+        world.until("brackets", 60 * SECOND, |w| {
+            w.connector().instruments().iter().any(|i| !i.brackets.rows().is_empty())
+        });
+        let listed = world.exchange.core.instruments();
+        assert!(listed.len() > 15, "more than a page of Bybit's");
+        for there in listed {
+            let here = world.connector().instrument(there.symbol).unwrap();
+            let (symbol, brackets) = (there.symbol, exchange::paper::rules::brackets(there));
+            assert_eq!(here.brackets.rows(), brackets, "{symbol}");
+            assert_eq!(
+                (here.leverage_max, here.maintenance),
+                (there.leverage_max, there.maintenance),
+                "{symbol}"
+            );
+        }
+    }
+    on::<Binance>(78);
+    on::<Bybit>(79);
 }
 
 #[test]

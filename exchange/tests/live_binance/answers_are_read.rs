@@ -428,8 +428,8 @@ fn time_marks_and_brackets() {
     let maintenance: Rate = "0.0065".parse().unwrap();
     let brackets =
         Brackets::of([(money("10000"), 75, maintenance), (money("50000"), 50, "0.01".parse().unwrap())]);
-    let want = vec![BracketView { symbol: symbol("ETHUSDT"), leverage_max: 75, maintenance, brackets }];
-    assert_eq!(answer(&Ask::Brackets, body), Ok(Answer::Brackets(want)));
+    let want = vec![BracketView { symbol: symbol("ETHUSDT"), brackets }];
+    assert_eq!(answer(&Ask::Brackets(String::new()), body), Ok(Answer::Brackets(want, None)));
     assert_eq!(brackets.rows()[1].deduction, money("35"), "what Binance calls cum");
 }
 
@@ -443,8 +443,8 @@ fn case_l6_all_brackets_of_a_symbol_are_read() {
     };
     let read = |rows: Vec<String>| {
         let body = format!(r#"[{{"symbol":"BTCUSDT","brackets":[{}]}}]"#, rows.join(","));
-        match answer(&Ask::Brackets, &body) {
-            Ok(Answer::Brackets(views)) => Ok(views[0].brackets),
+        match answer(&Ask::Brackets(String::new()), &body) {
+            Ok(Answer::Brackets(views, None)) => Ok(views[0].brackets),
             Ok(other) => panic!("{other:?}"),
             Err(failure) => Err(failure),
         }

@@ -104,7 +104,7 @@ fn questions_of_an_account() {
     check_signed(&Ask::Settings(Some(symbol("ETHUSDT"))), "GET", "/fapi/v1/symbolConfig", "symbol=ETHUSDT");
     check_signed(&Ask::Account, "GET", "/fapi/v1/accountConfig", "");
     check_signed(&Ask::Key, "GET", KEY_PATH, "");
-    check_signed(&Ask::Brackets, "GET", "/fapi/v1/leverageBracket", "");
+    check_signed(&Ask::Brackets(String::new()), "GET", "/fapi/v1/leverageBracket", "");
     check_signed(
         &Ask::Funding { since: Millis(1_570_608_000_000), cursor: none() },
         "GET",

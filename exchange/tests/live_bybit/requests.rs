@@ -92,7 +92,12 @@ fn every_question_has_its_method_and_target() {
             "GET",
             "/v5/market/instruments-info?category=linear&limit=1000".to_owned(),
         ),
-        (Ask::Brackets, "GET", "/v5/market/risk-limit?category=linear".to_owned()),
+        (Ask::Brackets(String::new()), "GET", "/v5/market/risk-limit?category=linear".to_owned()),
+        (
+            Ask::Brackets("a,b".to_owned()),
+            "GET",
+            "/v5/market/risk-limit?category=linear&cursor=a%2Cb".to_owned(),
+        ),
         (Ask::Marks, "GET", "/v5/market/tickers?category=linear".to_owned()),
     ] {
         let call = request(&ask);

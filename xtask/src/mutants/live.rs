@@ -332,6 +332,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Quantities are written with an exponent.",
     ),
     test(
+        "only_the_first_page_of_brackets_read",
+        ("exchange", "live_cases", "case_l6_brackets_are_read"),
+        "The risk limits of all symbols end with their first page.",
+    ),
+    test(
         "only_the_first_page_of_instruments_read",
         ("exchange", "live_cases", "case_x18_case_x19"),
         "The list of instruments ends with its first page.",

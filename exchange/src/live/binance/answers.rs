@@ -58,7 +58,7 @@ pub(super) fn read(ask: &Ask, text: &str, now: Option<Millis>) -> Result<Answer,
         Ask::OpenListenKey => listen_key(text),
         Ask::Time => time(text),
         Ask::Instruments(_) => Ok(Answer::Instruments(instruments::read(text)?, None)),
-        Ask::Brackets => Ok(Answer::Brackets(market_rows("brackets", text, bracket)?)),
+        Ask::Brackets(_) => Ok(Answer::Brackets(market_rows("brackets", text, bracket)?, None)),
         Ask::Marks => Ok(Answer::Marks(market_rows("premium index", text, mark)?)),
         Ask::Klines { interval, from, to, cursor, .. } => klines::read(text, *interval, (*from, *to), cursor),
         Ask::Protect { .. } => Err(malformed("answer", "Binance has no triggers of a position")),
@@ -396,9 +396,10 @@ fn bracket(text: &str) -> Result<Option<BracketView>, Malformed> {
     let lowest = rows.next().transpose()?;
     // One that cannot be read takes nothing from the others.
     let brackets = Brackets::of(lowest.into_iter().chain(rows.filter_map(Result::ok)));
-    let first = brackets.rows().first().ok_or_else(|| malformed("brackets", "none"))?;
-    let (leverage_max, maintenance) = (first.leverage_max, first.maintenance);
-    Ok(Some(BracketView { symbol, leverage_max, maintenance, brackets }))
+    if brackets.rows().is_empty() {
+        return Err(malformed("brackets", "none"));
+    }
+    Ok(Some(BracketView { symbol, brackets }))
 }
 
 #[derive(Deserialize)]

@@ -174,7 +174,7 @@ fn endpoint(ask: &Ask, at: Millis) -> Endpoint {
         Ask::KeepListenKey => ("PUT", "/fapi/v1/listenKey", Access::Key, vec![]),
         Ask::Time => ("GET", "/fapi/v1/time", Access::Public, vec![]),
         Ask::Instruments(_) => ("GET", "/fapi/v1/exchangeInfo", Access::Public, vec![]),
-        Ask::Brackets => ("GET", "/fapi/v1/leverageBracket", Access::Signed, vec![]),
+        Ask::Brackets(_) => ("GET", "/fapi/v1/leverageBracket", Access::Signed, vec![]),
         Ask::Marks => ("GET", "/fapi/v1/premiumIndex", Access::Public, vec![]),
         Ask::Klines { symbol, interval, from, to, cursor } => {
             let window = Window::of(*interval, *from, *to, cursor);
@@ -295,7 +295,7 @@ pub(super) const fn cost(ask: &Ask) -> Cost {
         Ask::Query(_)
         | Ask::QueryById { .. }
         | Ask::QueryEnded(_)
-        | Ask::Brackets
+        | Ask::Brackets(_)
         | Ask::Key
         | Ask::OpenListenKey
         | Ask::KeepListenKey => (Group::Read, 1),

@@ -192,9 +192,9 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
             let views = list.list.iter().filter_map(InstrumentRow::view).collect();
             Answer::Instruments(views, list.next(cursor)?)
         }
-        Ask::Brackets => {
+        Ask::Brackets(cursor) => {
             let list = List::<BracketRow<'_>>::of(envelope)?;
-            Answer::Brackets(list.list.iter().filter_map(BracketRow::view).collect())
+            Answer::Brackets(list.list.iter().filter_map(BracketRow::view).collect(), list.next(cursor)?)
         }
         Ask::Marks => {
             let at = envelope.time.millis("time")?;

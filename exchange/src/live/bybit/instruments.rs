@@ -4,7 +4,7 @@
 //! from that of a limit order. A row that cannot be held exactly is left out, so that one strange listing stops no other: its
 //! symbol is then not known, and orders for it are refused.
 
-use engine::core::fixed::{Money, Quantity, Rate, Rounding, UNIT, mul_div};
+use engine::core::fixed::{Money, ParseError, Quantity, Rate, Rounding, UNIT, mul_div};
 use engine::core::instrument::{Brackets, Instrument, InstrumentStatus};
 use serde::Deserialize;
 
@@ -107,21 +107,26 @@ fn maintenance(leverage_max: u8) -> Option<Rate> {
 
 row! {
     /// A risk tier.
-    BracketRow { symbol, is_lowest_risk, max_leverage, maintenance_margin }
+    BracketRow { symbol, risk_limit_value, max_leverage, maintenance_margin }
 }
 
 impl BracketRow<'_> {
-    /// The lowest tier of its symbol.
+    /// A row by itself: whoever has all pages puts those of a symbol together. `None` for one that cannot be held: it takes
+    /// nothing from the others. `mmDeduction` is not read, for limits and rates say it; nor is the sub-tier of an account that
+    /// Bybit has moved to another one.
     pub(super) fn view(&self) -> Option<BracketView> {
-        if !self.is_lowest_risk.is_true() {
+        let leverage_max = whole_leverage(&self.max_leverage)?;
+        let maintenance: Rate = self.maintenance_margin.number("maintenanceMargin").ok()?;
+        let cap = match self.risk_limit_value.as_str().parse::<Money>() {
+            // One beyond all numbers limits nothing.
+            Err(ParseError::OutOfRange) => Money::MAX,
+            cap => cap.ok()?,
+        };
+        if maintenance.is_negative() || maintenance >= Rate::from_whole(1) || !cap.is_positive() {
             return None;
         }
-        Some(BracketView {
-            symbol: self.symbol.symbol("symbol").ok()?,
-            leverage_max: whole_leverage(&self.max_leverage)?,
-            maintenance: self.maintenance_margin.number("maintenanceMargin").ok()?,
-            brackets: Brackets::NONE,
-        })
+        let brackets = Brackets::of([(cap, leverage_max, maintenance)]);
+        Some(BracketView { symbol: self.symbol.symbol("symbol").ok()?, brackets })
     }
 }
 

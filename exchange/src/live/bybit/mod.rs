@@ -11,8 +11,8 @@
 //!
 //! What Bybit does not have: a listen key ([`Ask::OpenListenKey`], [`Ask::KeepListenKey`] ask for the time and are answered
 //! [`Answer::Done`]: there is nothing to keep), and a list of forced orders ([`Ask::ForcedOrders`], likewise), as every
-//! execution tells who made it. [`Ask::Brackets`] reads the lowest risk tier of the first page of
-//! `/v5/market/risk-limit`; nothing needs it, since [`Ask::Instruments`] tells the highest leverage of every symbol.
+//! execution tells who made it. Brackets ([`Ask::Brackets`]) are its risk limits, which it tells without a key, fifteen symbols
+//! a page.
 
 mod answers;
 mod bodies;
@@ -89,7 +89,7 @@ impl Protocol for Bybit {
             | Ask::ForcedOrders { .. }
             | Ask::Time
             | Ask::Instruments(_)
-            | Ask::Brackets
+            | Ask::Brackets(_)
             | Ask::Marks
             | Ask::Klines { .. } => Group::Public,
         };

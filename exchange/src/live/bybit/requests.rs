@@ -90,7 +90,11 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
             push_cursor(&mut params, cursor);
             get("/v5/market/instruments-info", params)
         }
-        Ask::Brackets => get("/v5/market/risk-limit", linear()),
+        Ask::Brackets(cursor) => {
+            let mut params = linear();
+            push_cursor(&mut params, cursor);
+            get("/v5/market/risk-limit", params)
+        }
         Ask::Marks => get("/v5/market/tickers", linear()),
         Ask::Klines { symbol, interval, from, to, cursor } => {
             let window = Window::of(*interval, *from, *to, cursor);
@@ -108,7 +112,10 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
 /// Whether Bybit wants it signed: what stands in for questions that it does not have is public.
 const fn is_private(ask: &Ask) -> bool {
     ask.is_signed()
-        && !matches!(ask, Ask::OpenListenKey | Ask::KeepListenKey | Ask::ForcedOrders { .. } | Ask::Brackets)
+        && !matches!(
+            ask,
+            Ask::OpenListenKey | Ask::KeepListenKey | Ask::ForcedOrders { .. } | Ask::Brackets(_)
+        )
 }
 
 fn linear() -> Params {

@@ -475,7 +475,9 @@ impl<P: Shape> Connector<P> {
             self.comparison_done(now, slot);
         }
         if first {
-            self.want_brackets(now);
+            if P::BRACKETS_NEED_A_KEY {
+                self.want_brackets(now);
+            }
             self.go_on_all(now, slot);
             self.prepare(slot);
         }

@@ -167,6 +167,8 @@ pub const DOUBT_SPAN: u64 = 10 * SECOND;
 /// How much newer than the price that is held a list has to be, in milliseconds: the time of a list is that of its answer
 /// (Bybit), and its prices may be that much older.
 pub const LIST_LAG_MS: u64 = 1_000;
+/// Rows of brackets of all pages that are read: a thousand symbols with three dozen each (Bybit has some 700 with up to thirty).
+pub const BRACKET_ROWS_MAX: usize = 36_000;
 /// What is listed is read again this often.
 pub const INSTRUMENTS_SPAN: u64 = 3_600 * SECOND;
 /// Only closes are taken this long before a contract ends (CASES.md Y6).

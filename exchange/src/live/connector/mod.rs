@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 use engine::core::fixed::Quantity;
 use engine::core::ids::{AccountId, ClientOrderId, Timestamp};
-use engine::core::instrument::{Instrument, Symbol};
+use engine::core::instrument::{Brackets, Instrument, Symbol};
 use engine::core::key::KeyFinding;
 use engine::core::order::{NewOrder, OrderState, Told, VenueReason, VenueReport};
 use engine::core::user::User;
@@ -67,7 +67,7 @@ use self::streams::Socket;
 use crate::live::credential::Credential;
 use crate::live::marks::MarkBoard;
 use crate::live::pacing::{Pacer, Purpose};
-use crate::live::protocol::{InstrumentView, Millis, Protection};
+use crate::live::protocol::{BracketView, InstrumentView, Millis, Protection};
 use crate::venue::Busy;
 
 /// An order as the engine knows it after a restart.
@@ -259,7 +259,9 @@ pub struct Connector<P: Shape> {
     instruments: Vec<Instrument>,
     listed: BTreeMap<Symbol, InstrumentView>,
     pages: Vec<InstrumentView>,
-    brackets: BTreeMap<Symbol, crate::live::protocol::BracketView>,
+    brackets: BTreeMap<Symbol, Brackets>,
+    /// Brackets of the pages read so far.
+    bracket_pages: Vec<BracketView>,
     /// The market's prices, perhaps shared with other shards.
     marks: Arc<MarkBoard>,
     feed: Feed,
@@ -304,6 +306,7 @@ impl<P: Shape> Connector<P> {
             listed: BTreeMap::new(),
             pages: Vec::new(),
             brackets: BTreeMap::new(),
+            bracket_pages: Vec::new(),
             feed: Feed::new(marks.join()),
             marks,
             gated: BTreeMap::new(),

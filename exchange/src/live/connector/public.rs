@@ -3,12 +3,15 @@
 use engine::core::ids::Timestamp;
 use engine::core::instrument::{Instrument, InstrumentStatus, Symbol};
 
-use super::limits::{CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, PAGES_MAX, PUBLIC_RETRY};
+use super::limits::{
+    BRACKET_ROWS_MAX, CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, PAGES_MAX, PUBLIC_RETRY,
+};
 use super::placing::Ended;
 use super::queue::{PublicStep, Timer, Why};
 use super::{Connector, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, InstrumentView};
+use crate::live::views::by_symbol;
 
 /// For how long a symbol that the exchange refused takes no opens: its state comes with the next list.
 const GATE_SPAN: u64 = 600_000_000;
@@ -40,7 +43,10 @@ impl<P: Shape> Connector<P> {
                 self.pages.clear();
                 (Ask::Instruments(String::new()), INSTRUMENTS_SPAN)
             }
-            PublicStep::Brackets => (Ask::Brackets, INSTRUMENTS_SPAN),
+            PublicStep::Brackets => {
+                self.bracket_pages.clear();
+                (Ask::Brackets(String::new()), INSTRUMENTS_SPAN)
+            }
             // The feed asks for it.
             PublicStep::Marks => return,
         };
@@ -51,9 +57,10 @@ impl<P: Shape> Connector<P> {
             }
             self.clock_question.again_at = None;
         }
-        // Brackets are the same for all, but only a key is told them.
-        let slot = (step == PublicStep::Brackets).then(|| self.any_account()).flatten();
-        if step != PublicStep::Brackets || slot.is_some() {
+        // Brackets are the same for all, but Binance tells them only to a key.
+        let needs_key = step == PublicStep::Brackets && P::BRACKETS_NEED_A_KEY;
+        let slot = needs_key.then(|| self.any_account()).flatten();
+        if !needs_key || slot.is_some() {
             self.ask(slot, ask, Why::Public(step), Purpose::Reconcile);
         }
         self.queue.set(now.plus_micros(span), Timer::Public(step));
@@ -100,9 +107,17 @@ impl<P: Shape> Connector<P> {
                     _ => self.listed_anew(now),
                 }
             }
-            (PublicStep::Brackets, Ended::Answered(Ok(Answer::Brackets(rows)))) => {
-                self.brackets = rows.into_iter().map(|row| (row.symbol, row)).collect();
-                self.index_instruments(now);
+            (PublicStep::Brackets, Ended::Answered(Ok(Answer::Brackets(rows, next)))) => {
+                self.bracket_pages.extend(rows);
+                match next.filter(|_| !planted::planted!("only_the_first_page_of_brackets_read")) {
+                    Some(cursor) if self.bracket_pages.len() < BRACKET_ROWS_MAX => {
+                        self.ask(None, Ask::Brackets(cursor), Why::Public(step), Purpose::Reconcile);
+                    }
+                    _ => {
+                        self.brackets = by_symbol(std::mem::take(&mut self.bracket_pages));
+                        self.index_instruments(now);
+                    }
+                }
             }
             (PublicStep::Marks, end) => self.marks_listed(now, end),
             _ => self.queue.set(now.plus_micros(PUBLIC_RETRY), Timer::Public(step)),
@@ -121,9 +136,10 @@ impl<P: Shape> Connector<P> {
         self.want_brackets(now);
     }
 
-    /// Asks for brackets where nobody could ask before: with the list, and with the first account whose key is good.
+    /// Asks for brackets that are not known: with the list, and, where nobody could ask before, with the first account whose key is
+    /// good.
     pub(super) fn want_brackets(&mut self, now: Timestamp) {
-        if P::SHARED && self.brackets.is_empty() {
+        if self.brackets.is_empty() {
             self.queue.set(now, Timer::Public(PublicStep::Brackets));
         }
     }
@@ -143,10 +159,12 @@ impl<P: Shape> Connector<P> {
                 if ends(view) && instrument.status == InstrumentStatus::Trading {
                     instrument.status = InstrumentStatus::CloseOnly;
                 }
-                if let Some(bracket) = self.brackets.get(&instrument.symbol) {
-                    instrument.leverage_max = bracket.leverage_max;
-                    instrument.maintenance = bracket.maintenance;
-                    instrument.brackets = bracket.brackets;
+                if let Some(brackets) = self.brackets.get(&instrument.symbol)
+                    && let Some(first) = brackets.rows().first()
+                {
+                    instrument.leverage_max = first.leverage_max;
+                    instrument.maintenance = first.maintenance;
+                    instrument.brackets = *brackets;
                 }
                 instrument
             })

@@ -12,6 +12,8 @@ pub trait Shape: Protocol {
     const VENUE: VenueKind;
     /// Whether one socket serves many accounts (Binance: listen keys, requests signed one by one) or one (Bybit).
     const SHARED: bool;
+    /// Whether brackets are told only to a key (Binance), whoever's: they are the same for all.
+    const BRACKETS_NEED_A_KEY: bool;
     /// Whether a position's triggers are the position's own (Bybit), set with its entry, or orders of their own.
     const ATTACHES: bool;
     /// Whether the list of executions tells which of them are the exchange's own (Bybit), or another list has to be asked.
@@ -62,6 +64,7 @@ const _: () = {
 impl Shape for Binance {
     const VENUE: VenueKind = VenueKind::Binance;
     const SHARED: bool = true;
+    const BRACKETS_NEED_A_KEY: bool = true;
     const ATTACHES: bool = false;
     const LISTS_TELL_MAKERS: bool = false;
     const FUNDING_OLDEST_FIRST: bool = true;
@@ -91,6 +94,7 @@ impl Shape for Binance {
 impl Shape for Bybit {
     const VENUE: VenueKind = VenueKind::Bybit;
     const SHARED: bool = false;
+    const BRACKETS_NEED_A_KEY: bool = false;
     const ATTACHES: bool = true;
     const LISTS_TELL_MAKERS: bool = true;
     const FUNDING_OLDEST_FIRST: bool = false;

@@ -106,7 +106,7 @@ pub fn every_ask() -> Vec<Ask> {
         Ask::KeepListenKey,
         Ask::Time,
         Ask::Instruments(String::new()),
-        Ask::Brackets,
+        Ask::Brackets(String::new()),
         Ask::Marks,
         Ask::Klines {
             symbol: symbol("BTCUSDT"),

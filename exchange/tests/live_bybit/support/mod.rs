@@ -98,7 +98,7 @@ pub(crate) fn every_ask() -> Vec<Ask> {
         Ask::KeepListenKey,
         Ask::Time,
         Ask::Instruments(String::new()),
-        Ask::Brackets,
+        Ask::Brackets(String::new()),
         Ask::Marks,
         Ask::Klines {
             symbol,
