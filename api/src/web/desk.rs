@@ -7,6 +7,7 @@
 
 mod gathering;
 mod history;
+mod live;
 mod receipt;
 
 use std::rc::Rc;
@@ -19,12 +20,15 @@ use engine::seam::{Entropy, Nanos};
 use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::ports::{Moment, ShardId};
 use net::http::{HttpDate, Limits, ReplyMode, Request, response};
-use net::server::{RequestId, Requested, Server, ServerLimits, ServerMetrics, Service};
+use net::server::{RequestId, Requested, Server, ServerLimits, ServerMetrics, Service, Socket};
 use net::wire::{Arrival, ConnId, Ending, Stream, Wire, WireEvents};
+use net::ws::Message;
+use net::ws::handshake::server::Refusal as UpgradeRefusal;
 use slab::Slab;
 
 use self::history::{HistoryFlow, StreamFlow};
-use super::flows::{GatherFlow, ReceiptFlow};
+use self::live::Live;
+use super::flows::{Asker, GatherFlow, ReceiptFlow};
 use super::gauges::{Gauges, Latencies};
 use super::history::PositionText;
 use super::keys::{KeyEntry, KeySetup, Sealing, found_place};
@@ -106,6 +110,8 @@ pub struct Desk<E> {
     streams: Vec<(Http, ReplyTo, Nanos)>,
     /// Those of them that may go on.
     streams_ready: Vec<ReplyTo>,
+    /// Dashboards.
+    live: Live,
     keys: KeySetup,
     dummy_hash: Rc<str>,
     gauges: Arc<Gauges>,
@@ -153,6 +159,7 @@ impl<E: Entropy> Desk<E> {
             history: parts.history,
             streams: Vec::new(),
             streams_ready: Vec::new(),
+            live: Live::default(),
             keys: parts.keys,
             dummy_hash: parts.dummy_hash.into(),
             gauges: parts.gauges,
@@ -189,7 +196,8 @@ impl<E: Entropy> Desk<E> {
     /// When [`Desk::tick`] has something to do even if nothing arrives, in nanoseconds of the shard's clock.
     #[must_use]
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.front.as_ref().and_then(|front| front.next_deadline_ns())
+        let front = self.front.as_ref().and_then(|front| front.next_deadline_ns());
+        [front, self.live.due_ns()].into_iter().flatten().min()
     }
 
     /// Lets connections do what time brings; in every turn.
@@ -198,6 +206,7 @@ impl<E: Entropy> Desk<E> {
         front.tick(wire, self);
         self.front = Some(front);
         self.go_on_with_streams(wire);
+        self.read_for_watchers();
     }
 
     /// What the connections counted.
@@ -301,7 +310,8 @@ impl<E: Entropy> Desk<E> {
                 };
                 self.send(ask, Pending::Receipt(Box::new(flow)));
             }
-            Routed::Gather(figures) => self.gather(http, figures),
+            Routed::Gather(figures) => self.gather(Asker::Caller(http), figures),
+            Routed::LiveStats => return Some(Instant::LiveStats),
             Routed::Health => return Some(Instant::Health),
             Routed::Ready => return Some(Instant::Ready),
             Routed::Error { status, code, message } => return Some(Instant::Error { status, code, message }),
@@ -495,16 +505,23 @@ fn wrong_credentials(out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate) {
 
 /// A response that needs no ask.
 enum Instant {
+    /// Not an answer, but the dashboard's stream.
+    LiveStats,
     Health,
     Ready,
     Busy,
-    Error { status: u16, code: &'static str, message: String },
+    Error {
+        status: u16,
+        code: &'static str,
+        message: String,
+    },
     MethodNotAllowed(&'static str),
 }
 
 impl Instant {
     fn write(self, out: &mut Vec<u8>, mode: ReplyMode, date: &HttpDate, gauges: &Gauges) {
         match self {
+            Self::LiveStats => UpgradeRefusal::NotAnUpgrade.write(out, mode, date),
             Self::Health => render::json(out, mode, date, 200, b"{\"status\":\"live\"}"),
             Self::Ready => match gauges.not_ready() {
                 None => render::json(out, mode, date, 200, b"{\"status\":\"ready\"}"),
@@ -538,10 +555,30 @@ impl<E: Entropy> Service for Desk<E> {
 
     fn request(&mut self, request: &Request<'_>, requested: Requested<'_>) {
         self.requests += 1;
-        if let Some(instant) = self.handle(request, requested.id()) {
-            let gauges = &self.gauges;
-            requested.answer(|out, mode, date| instant.write(out, mode, date, gauges));
+        match self.handle(request, requested.id()) {
+            None => {}
+            Some(Instant::LiveStats) => self.accept_watcher(request, requested),
+            Some(instant) => {
+                let gauges = &self.gauges;
+                requested.answer(|out, mode, date| instant.write(out, mode, date, gauges));
+            }
         }
+    }
+
+    fn opened(&mut self, conn: ConnId, socket: &mut Socket<'_>) {
+        self.watcher_came(conn, socket);
+    }
+
+    fn message(&mut self, _conn: ConnId, _message: Message<'_>, socket: &mut Socket<'_>) {
+        Self::watcher_spoke(socket);
+    }
+
+    fn lagged(&mut self, _conn: ConnId, missed: u64, socket: &mut Socket<'_>) {
+        self.watcher_lagged(missed, socket);
+    }
+
+    fn socket_closed(&mut self, conn: ConnId) {
+        self.watcher_left(conn);
     }
 }
 

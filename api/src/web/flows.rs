@@ -85,10 +85,19 @@ pub enum Figures {
     Prometheus,
 }
 
+/// Who is told figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Whoever made a request.
+    Caller(Http),
+    /// The dashboards that look on.
+    Watchers,
+}
+
 /// What is collected for a document about the whole server.
 pub struct GatherFlow {
-    /// The caller.
-    pub http: Http,
+    /// Whom it is for.
+    pub asker: Asker,
     /// For which document.
     pub figures: Figures,
     /// Shards that have not answered.

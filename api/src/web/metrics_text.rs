@@ -186,6 +186,12 @@ pub fn status(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
 /// `/api/enterprise/metrics`.
 #[must_use]
 pub fn metrics_json(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
+    serde_json::to_vec(&metrics_document(gather, source)).expect("this document is plain data")
+}
+
+/// The same as a document.
+#[must_use]
+pub fn metrics_document(gather: &GatherFlow, source: &Source<'_>) -> Value {
     let latencies: Vec<_> = source
         .latencies
         .rows
@@ -203,7 +209,7 @@ pub fn metrics_json(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
             })
         })
         .collect();
-    let document = json!({
+    json!({
         "uptime_micros": source.uptime_micros,
         "counters": counters_json(&total(gather)),
         "latencies_at_micros": source.latencies.at_micros,
@@ -211,8 +217,7 @@ pub fn metrics_json(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
         "process": process_json(source),
         "venues": venues::metrics_json(&source.gauges.shards),
         "shards": shards_json(gather, source),
-    });
-    serde_json::to_vec(&document).expect("this document is plain data")
+    })
 }
 
 /// `/metrics`, in Prometheus' text format 0.0.4.

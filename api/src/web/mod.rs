@@ -15,6 +15,7 @@ pub mod flows;
 pub mod gauges;
 pub mod history;
 pub mod keys;
+pub mod live_stats;
 pub mod metrics_text;
 pub mod network;
 pub mod receipt;

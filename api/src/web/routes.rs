@@ -47,6 +47,8 @@ pub enum Routed {
     History([u8; 32], Box<HistoryQuestion>),
     /// Figures over all shards.
     Gather(Figures),
+    /// The same as a stream, over a WebSocket.
+    LiveStats,
     /// `/health`.
     Health,
     /// `/ready`.
@@ -109,6 +111,7 @@ pub fn route(request: &Request<'_>, entropy: &mut impl Entropy) -> Routed {
             ("signals", Some(id), None) if get => receipt(request, id),
             ("enterprise", Some("status"), None) if get => Routed::Gather(Figures::Status),
             ("enterprise", Some("metrics"), None) if get => Routed::Gather(Figures::Json),
+            ("enterprise", Some("stream"), None) if get => Routed::LiveStats,
             ("auth", Some("signup"), None) if method == Post => sign_up(request),
             ("auth", Some("login"), None) if method == Post => log_in(request),
             ("webhooks", Some("signal"), _)
@@ -118,7 +121,7 @@ pub fn route(request: &Request<'_>, entropy: &mut impl Entropy) -> Routed {
             {
                 Routed::MethodNotAllowed("POST")
             }
-            ("signals", Some(_), None) | ("enterprise", Some("status" | "metrics"), None) => {
+            ("signals", Some(_), None) | ("enterprise", Some("status" | "metrics" | "stream"), None) => {
                 Routed::MethodNotAllowed("GET")
             }
             _ => with_session(request, (area, rest, last), method, get, entropy),

@@ -62,7 +62,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 /// All that a request can be routed to, by the name that [`reached`] gives it.
-pub(crate) const KINDS: [&str; 12] = [
+pub(crate) const KINDS: [&str; 13] = [
     "ask",
     "create source",
     "key",
@@ -71,6 +71,7 @@ pub(crate) const KINDS: [&str; 12] = [
     "receipt",
     "history",
     "gather",
+    "live stats",
     "health",
     "ready",
     "error",
@@ -91,6 +92,7 @@ pub(crate) fn reached(bytes: &[u8]) -> Option<&'static str> {
         Routed::Receipt { .. } => "receipt",
         Routed::History(..) => "history",
         Routed::Gather(_) => "gather",
+        Routed::LiveStats => "live stats",
         Routed::Health => "health",
         Routed::Ready => "ready",
         Routed::Error { .. } => "error",
@@ -203,6 +205,7 @@ fn look(request: &Request<'_>) -> Seen {
             format!("{signal} {proof} {limit} {offset}")
         }
         Routed::Gather(figures) => format!("{figures:?}"),
+        Routed::LiveStats => "live stats".to_owned(),
         Routed::Health => "health".to_owned(),
         Routed::Ready => "ready".to_owned(),
     };

@@ -39,6 +39,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Performance by symbol counts a profit for each position that its entry had.",
     ),
     test(
+        "newcomer_gets_the_first_figures",
+        ("api", "lib", "case_s13"),
+        "What is pushed to dashboards is not in what a new one begins with.",
+    ),
+    test(
+        "percentage_of_the_margin",
+        ("api", "history_routes", "case_f8"),
+        "A profit in percent is of another base than the one that is stated.",
+    ),
+    test(
         "restore_takes_any_master_key",
         ("api", "exchange_keys", "a_backup_says_which_master_key"),
         "A backup is restored beside a master key that opens none of its exchange keys.",

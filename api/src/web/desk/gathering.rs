@@ -9,15 +9,15 @@ use engine::shard::ports::ShardId;
 use net::http::response;
 use net::wire::Wire;
 
-use super::{Desk, Http, Outgoing, Pending, Target};
+use super::{Desk, Outgoing, Pending, Target};
 use crate::reads::{Audit, Found, Question};
-use crate::web::flows::{Figures, GatherFlow};
+use crate::web::flows::{Asker, Figures, GatherFlow};
 use crate::web::metrics_text;
 
 impl<E: Entropy> Desk<E> {
-    pub(super) fn gather(&mut self, http: Http, figures: Figures) {
+    pub(super) fn gather(&mut self, asker: Asker, figures: Figures) {
         let flow = GatherFlow {
-            http,
+            asker,
             figures,
             left: usize::from(self.shards),
             shards: Vec::new(),
@@ -90,6 +90,10 @@ impl<E: Entropy> Desk<E> {
             latencies: &self.latencies,
             uptime_micros: self.now.wall.micros_since(self.started.wall),
         };
+        let Asker::Caller(http) = flow.asker else {
+            let figures = metrics_text::metrics_document(&flow, &source);
+            return self.tell_watchers(&figures, wire);
+        };
         let (body, kind) = match flow.figures {
             Figures::Status => (metrics_text::status(&flow, &source), "application/json"),
             Figures::Json => (metrics_text::metrics_json(&flow, &source), "application/json"),
@@ -97,7 +101,6 @@ impl<E: Entropy> Desk<E> {
                 (metrics_text::prometheus(&flow, &source), "text/plain; version=0.0.4; charset=utf-8")
             }
         };
-        let http = flow.http;
         self.respond(wire, http, |out, mode, date| response::write(out, 200, mode, date, kind, &body));
     }
 }
