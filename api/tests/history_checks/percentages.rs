@@ -153,7 +153,7 @@ fn case_f8_a_percentage_states_its_base_and_exits_in_parts_add_up() {
             assert_eq!(database, state, "{by}");
             for row in database.as_array().expect("rows") {
                 let of_it = |trade: &&(Position, Order)| {
-                    by != "by=position" || row["key"] == Value::from(trade.0.signal.to_string())
+                    by != "by=position" || row["key"] == trade.0.signal.to_string()
                 };
                 let base: i128 =
                     trades.iter().filter(of_it).map(|(_, order)| i128::from(order.notional.units())).sum();
