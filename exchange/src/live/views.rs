@@ -1,9 +1,7 @@
 //! What an exchange tells of orders, executions, positions, accounts and instruments, in words that are the same for both.
 
-use std::collections::BTreeMap;
-
 use engine::core::fixed::{Money, Price, Quantity, Rate};
-use engine::core::instrument::{Brackets, Instrument, Symbol};
+use engine::core::instrument::{Instrument, Symbol};
 use engine::core::order::{Liquidity, Side, VenueReason};
 
 use super::protocol::{Millis, PositionMode};
@@ -233,27 +231,17 @@ pub struct KeyView {
     pub account: Option<String>,
 }
 
-/// What positions of a symbol are allowed, and must keep.
+/// What positions of a symbol up to a notional are allowed, and must keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BracketView {
     /// Symbol.
     pub symbol: Symbol,
-    /// At least one.
-    pub brackets: Brackets,
-}
-
-/// Puts together what was told of each symbol, in however many rows.
-#[must_use]
-pub fn by_symbol(told: Vec<BracketView>) -> BTreeMap<Symbol, Brackets> {
-    let mut rows: BTreeMap<Symbol, BTreeMap<Money, (u8, Rate)>> = BTreeMap::new();
-    for BracketView { symbol, brackets } in told {
-        let each = brackets.rows().iter().map(|row| (row.notional_max, (row.leverage_max, row.maintenance)));
-        rows.entry(symbol).or_default().extend(each);
-    }
-    let all = |rows: BTreeMap<Money, (u8, Rate)>| {
-        Brackets::of(rows.into_iter().map(|(cap, (leverage, kept))| (cap, leverage, kept)))
-    };
-    rows.into_iter().map(|(symbol, rows)| (symbol, all(rows))).collect()
+    /// The largest notional.
+    pub notional_max: Money,
+    /// Highest leverage.
+    pub leverage_max: u8,
+    /// Maintenance margin as a share of the notional.
+    pub maintenance: Rate,
 }
 
 /// An instrument with what the core's [`Instrument`] does not hold.

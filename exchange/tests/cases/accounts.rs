@@ -232,28 +232,56 @@ fn case_l6_an_order_above_the_bracket_is_made_as_large_as_the_bracket_allows() {
     on::<Bybit>(77);
 }
 
+const BRACKETS: [&str; 2] = ["GET /fapi/v1/leverageBracket", "GET /v5/market/risk-limit"];
+
+/// A world whose brackets are read in spite of this, and how often a page was asked for.
+fn read_brackets<P: Spoken>(seed: u64, when: When, fault: &Fault) -> (World<P>, u32) {
+    let mut world = World::<P>::with(seed, 8, CALM, Start::usual(seed));
+    BRACKETS.iter().for_each(|on| rule(&mut world, on, when, fault.clone()));
+    world.until("ready", 60 * SECOND, World::is_ready);
+    world.until("brackets", 60 * SECOND, |w| {
+        w.connector().instruments().iter().any(|i| !i.brackets.rows().is_empty())
+    });
+    let asked =
+        world.calls.iter().filter(|(call, _)| BRACKETS.contains(&call.as_str())).map(|(_, n)| n).sum();
+    (world, asked)
+}
+
+/// How many pages there are.
+fn pages<P: Spoken>(world: &World<P>) -> u32 {
+    let listed = u32::try_from(world.exchange.core.instruments().len()).unwrap();
+    if P::VENUE == engine::core::user::VenueKind::Bybit { listed.div_ceil(15) } else { 1 }
+}
+
 #[test]
 fn case_l6_brackets_are_read_to_the_last_page() {
     fn on<P: Spoken>(seed: u64) {
-        let mut world = ready::<P>(seed, 1);
-        world.until("brackets", 60 * SECOND, |w| {
-            w.connector().instruments().iter().any(|i| !i.brackets.rows().is_empty())
-        });
+        // Some pages do not come at once.
+        let (world, asked) = read_brackets::<P>(seed, When::Next(3), &Fault::Unavailable { executed: false });
+        assert_eq!(asked, pages(&world) + 3, "what came is not asked for again");
         let listed = world.exchange.core.instruments();
         assert!(listed.len() > 15, "more than a page of Bybit's");
         for there in listed {
             let here = world.connector().instrument(there.symbol).unwrap();
             let (symbol, brackets) = (there.symbol, exchange::paper::rules::brackets(there));
             assert_eq!(here.brackets.rows(), brackets, "{symbol}");
-            assert_eq!(
-                (here.leverage_max, here.maintenance),
-                (there.leverage_max, there.maintenance),
-                "{symbol}"
-            );
+            let most = (there.leverage_max, there.maintenance);
+            assert_eq!((here.leverage_max, here.maintenance), most, "{symbol}");
         }
     }
     on::<Binance>(78);
     on::<Bybit>(79);
+}
+
+#[test]
+fn brackets_are_read_once_however_many_accounts_want_them() {
+    fn on<P: Spoken>(seed: u64) {
+        let slow = Fault::Latency { ms: 3_000 };
+        let (world, asked) = read_brackets::<P>(seed, ALWAYS, &slow);
+        assert_eq!(asked, pages(&world), "{}", world.picture());
+    }
+    on::<Binance>(80);
+    on::<Bybit>(81);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::support::{
     answer, answer_with, executions, market_entry, money, named, price, quantity, stop, symbol,
 };
-use engine::core::fixed::{Money, Price, Quantity, Rate};
+use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::instrument::Brackets;
 use engine::core::order::{Liquidity, Side, VenueReason};
 use exchange::live::binance::Binance;
@@ -408,6 +408,10 @@ fn listen_keys_are_fit_for_an_address() {
     }
 }
 
+fn all_of(rows: &[BracketView]) -> Brackets {
+    Brackets::of(rows.iter().map(|row| (row.notional_max, row.leverage_max, row.maintenance)))
+}
+
 #[test]
 fn time_marks_and_brackets() {
     assert_eq!(
@@ -425,12 +429,15 @@ fn time_marks_and_brackets() {
     assert!(answer(&Ask::Marks, r#"[{"symbol":"ODDUSDT","markPrice":"x","time":1}]"#).is_err());
 
     let body = r#"[{"symbol":"ETHUSDT","notionalCoef":1.50,"brackets":[{"bracket":2,"initialLeverage":50,"notionalCap":50000,"notionalFloor":10000,"maintMarginRatio":0.01,"cum":35.0},{"bracket":1,"initialLeverage":75,"notionalCap":10000,"notionalFloor":0,"maintMarginRatio":0.0065,"cum":0.0}]},{"symbol":"BADUSDT","brackets":[]}]"#;
-    let maintenance: Rate = "0.0065".parse().unwrap();
-    let brackets =
-        Brackets::of([(money("10000"), 75, maintenance), (money("50000"), 50, "0.01".parse().unwrap())]);
-    let want = vec![BracketView { symbol: symbol("ETHUSDT"), brackets }];
+    let row = |cap: &str, leverage_max, kept: &str| BracketView {
+        symbol: symbol("ETHUSDT"),
+        notional_max: money(cap),
+        leverage_max,
+        maintenance: kept.parse().unwrap(),
+    };
+    let want = vec![row("50000", 50, "0.01"), row("10000", 75, "0.0065")];
+    assert_eq!(all_of(&want).rows()[1].deduction, money("35"), "what Binance calls cum");
     assert_eq!(answer(&Ask::Brackets(String::new()), body), Ok(Answer::Brackets(want, None)));
-    assert_eq!(brackets.rows()[1].deduction, money("35"), "what Binance calls cum");
 }
 
 #[test]
@@ -444,7 +451,7 @@ fn case_l6_all_brackets_of_a_symbol_are_read() {
     let read = |rows: Vec<String>| {
         let body = format!(r#"[{{"symbol":"BTCUSDT","brackets":[{}]}}]"#, rows.join(","));
         match answer(&Ask::Brackets(String::new()), &body) {
-            Ok(Answer::Brackets(views, None)) => Ok(views[0].brackets),
+            Ok(Answer::Brackets(views, None)) => Ok(all_of(&views)),
             Ok(other) => panic!("{other:?}"),
             Err(failure) => Err(failure),
         }

@@ -11,7 +11,6 @@ use exchange::live::protocol::{
     Maker, MarkView, Millis, PositionMode, PositionView, Protocol, SettingsView, StreamEvent, ViewKind,
     ViewState,
 };
-use exchange::live::views::by_symbol;
 
 fn money(text: &str) -> Money {
     text.parse().unwrap()
@@ -399,19 +398,18 @@ fn brackets_and_marks() {
         {"id":3,"symbol":"BTCUSDT","riskLimitValue":"-6","maintenanceMargin":"0.015","maxLeverage":"40"},
         {"id":4,"symbol":"BTCUSDT","riskLimitValue":"8000000","maintenanceMargin":"1.5","maxLeverage":"30"},
         {"id":5,"symbol":"BTCUSDT","riskLimitValue":"9000000","maintenanceMargin":"NaN","maxLeverage":"0"}"#;
-    let row = |cap: &str, leverage, kept: &str| {
-        let brackets = Brackets::of([(cap.parse().unwrap(), leverage, rate(kept))]);
-        BracketView { symbol: symbol("BTCUSDT"), brackets }
+    let row = |cap: &str, leverage_max, kept: &str| BracketView {
+        symbol: symbol("BTCUSDT"),
+        notional_max: cap.parse().unwrap(),
+        leverage_max,
+        maintenance: rate(kept),
     };
     // What cannot be held takes nothing from the others.
-    let (first, second) = (row("2000000", 100, "0.005"), row("4000000", 57, "0.01"));
+    let rows = vec![row("2000000", 100, "0.005"), row("4000000", 57, "0.01")];
+    let all = Brackets::of(rows.iter().map(|row| (row.notional_max, row.leverage_max, row.maintenance)));
+    assert_eq!(all.rows()[1].deduction.to_string(), "10000", "what Bybit calls mmDeduction");
     let told = list(&Ask::Brackets(String::new()), tiers, "on");
-    assert_eq!(told, Ok(Answer::Brackets(vec![first, second], Some("on".to_owned()))));
-    let all = by_symbol(vec![second, first])[&symbol("BTCUSDT")];
-    let deductions: Vec<_> = all.rows().iter().map(|row| row.deduction.to_string()).collect();
-    // What Bybit calls mmDeduction.
-    assert_eq!(deductions, ["0", "10000"]);
-    assert_eq!(all.cap_at(57).map(|cap| cap.to_string()).as_deref(), Some("4000000"));
+    assert_eq!(told, Ok(Answer::Brackets(rows, Some("on".to_owned()))));
     let tickers = r#"{"symbol":"BTCUSDT","lastPrice":"16597.00","indexPrice":"16598.54","markPrice":"16596.00","fundingRate":"-0.001034"},
         {"symbol":"NEWUSDT","lastPrice":"","markPrice":""},{"symbol":"ODDUSDT","markPrice":"NaN"}"#;
     let mark = MarkView { symbol: symbol("BTCUSDT"), mark: price("16596"), at: Millis(1_672_132_481_405) };

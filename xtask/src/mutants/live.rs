@@ -332,6 +332,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "Quantities are written with an exponent.",
     ),
     test(
+        "two_readings_of_brackets_at_once",
+        ("exchange", "live_cases", "brackets_are_read_once"),
+        "Every account that is ready asks for the brackets, whether or not they are asked for already.",
+    ),
+    test(
         "only_the_first_page_of_brackets_read",
         ("exchange", "live_cases", "case_l6_brackets_are_read"),
         "The risk limits of all symbols end with their first page.",

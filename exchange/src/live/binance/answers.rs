@@ -9,7 +9,6 @@
 use std::borrow::Cow;
 
 use engine::core::fixed::{Money, ParseError, Price, Rate};
-use engine::core::instrument::Brackets;
 use engine::core::order::Liquidity;
 use serde::Deserialize;
 
@@ -58,7 +57,10 @@ pub(super) fn read(ask: &Ask, text: &str, now: Option<Millis>) -> Result<Answer,
         Ask::OpenListenKey => listen_key(text),
         Ask::Time => time(text),
         Ask::Instruments(_) => Ok(Answer::Instruments(instruments::read(text)?, None)),
-        Ask::Brackets(_) => Ok(Answer::Brackets(market_rows("brackets", text, bracket)?, None)),
+        Ask::Brackets(_) => {
+            let rows = market_rows("brackets", text, brackets)?;
+            Ok(Answer::Brackets(rows.into_iter().flatten().collect(), None))
+        }
         Ask::Marks => Ok(Answer::Marks(market_rows("premium index", text, mark)?)),
         Ask::Klines { interval, from, to, cursor, .. } => klines::read(text, *interval, (*from, *to), cursor),
         Ask::Protect { .. } => Err(malformed("answer", "Binance has no triggers of a position")),
@@ -387,19 +389,22 @@ impl BracketRow<'_> {
     }
 }
 
-/// All brackets of a symbol, as far as [`Brackets::MAX`]: of more the largest are left out, and the largest that is kept is the
-/// limit. `cum` is not read, for caps and rates say it; nor is `notionalCoef`, which is of the one account that was asked.
-fn bracket(text: &str) -> Result<Option<BracketView>, Malformed> {
+/// The brackets of a symbol. `cum` is not read, for caps and rates say it; nor is `notionalCoef`, which is of the one account that
+/// was asked.
+fn brackets(text: &str) -> Result<Option<Vec<BracketView>>, Malformed> {
     let row: BracketsRow<'_> = json::read("brackets", text)?;
     let Some(symbol) = orders::symbol(&row.symbol) else { return Ok(None) };
     let mut rows = row.brackets.iter().map(BracketRow::read);
-    let lowest = rows.next().transpose()?;
+    let lowest = rows.next().transpose()?.ok_or_else(|| malformed("brackets", "none"))?;
     // One that cannot be read takes nothing from the others.
-    let brackets = Brackets::of(lowest.into_iter().chain(rows.filter_map(Result::ok)));
-    if brackets.rows().is_empty() {
-        return Err(malformed("brackets", "none"));
-    }
-    Ok(Some(BracketView { symbol, brackets }))
+    let all = std::iter::once(lowest).chain(rows.filter_map(Result::ok));
+    let view = |(notional_max, leverage_max, maintenance)| BracketView {
+        symbol,
+        notional_max,
+        leverage_max,
+        maintenance,
+    };
+    Ok(Some(all.map(view).collect()))
 }
 
 #[derive(Deserialize)]

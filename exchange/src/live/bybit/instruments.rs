@@ -125,8 +125,8 @@ impl BracketRow<'_> {
         if maintenance.is_negative() || maintenance >= Rate::from_whole(1) || !cap.is_positive() {
             return None;
         }
-        let brackets = Brackets::of([(cap, leverage_max, maintenance)]);
-        Some(BracketView { symbol: self.symbol.symbol("symbol").ok()?, brackets })
+        let symbol = self.symbol.symbol("symbol").ok()?;
+        Some(BracketView { symbol, notional_max: cap, leverage_max, maintenance })
     }
 }
 

@@ -167,8 +167,10 @@ pub const DOUBT_SPAN: u64 = 10 * SECOND;
 /// How much newer than the price that is held a list has to be, in milliseconds: the time of a list is that of its answer
 /// (Bybit), and its prices may be that much older.
 pub const LIST_LAG_MS: u64 = 1_000;
-/// Rows of brackets of all pages that are read: a thousand symbols with three dozen each (Bybit has some 700 with up to thirty).
-pub const BRACKET_ROWS_MAX: usize = 36_000;
+/// How often in a row a page of brackets is asked for before the reading begins anew.
+pub const PAGE_TRIES: u32 = 5;
+/// A page of brackets that was asked for so long ago is not under way any more.
+pub const BRACKETS_STALE: u64 = 600 * SECOND;
 /// What is listed is read again this often.
 pub const INSTRUMENTS_SPAN: u64 = 3_600 * SECOND;
 /// Only closes are taken this long before a contract ends (CASES.md Y6).

@@ -17,6 +17,7 @@
 
 mod account;
 mod answers;
+mod brackets;
 pub mod census;
 mod comparing;
 mod copies;
@@ -67,7 +68,7 @@ use self::streams::Socket;
 use crate::live::credential::Credential;
 use crate::live::marks::MarkBoard;
 use crate::live::pacing::{Pacer, Purpose};
-use crate::live::protocol::{BracketView, InstrumentView, Millis, Protection};
+use crate::live::protocol::{InstrumentView, Millis, Protection};
 use crate::venue::Busy;
 
 /// An order as the engine knows it after a restart.
@@ -260,8 +261,7 @@ pub struct Connector<P: Shape> {
     listed: BTreeMap<Symbol, InstrumentView>,
     pages: Vec<InstrumentView>,
     brackets: BTreeMap<Symbol, Brackets>,
-    /// Brackets of the pages read so far.
-    bracket_pages: Vec<BracketView>,
+    bracket_reading: brackets::BracketReading,
     /// The market's prices, perhaps shared with other shards.
     marks: Arc<MarkBoard>,
     feed: Feed,
@@ -306,7 +306,7 @@ impl<P: Shape> Connector<P> {
             listed: BTreeMap::new(),
             pages: Vec::new(),
             brackets: BTreeMap::new(),
-            bracket_pages: Vec::new(),
+            bracket_reading: brackets::BracketReading::default(),
             feed: Feed::new(marks.join()),
             marks,
             gated: BTreeMap::new(),

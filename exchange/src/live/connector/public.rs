@@ -3,15 +3,12 @@
 use engine::core::ids::Timestamp;
 use engine::core::instrument::{Instrument, InstrumentStatus, Symbol};
 
-use super::limits::{
-    BRACKET_ROWS_MAX, CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, PAGES_MAX, PUBLIC_RETRY,
-};
+use super::limits::{CLOCK_SPAN, CLOSE_ONLY_SPAN, INSTRUMENTS_SPAN, PAGES_MAX, PUBLIC_RETRY};
 use super::placing::Ended;
 use super::queue::{PublicStep, Timer, Why};
 use super::{Connector, Shape};
 use crate::live::pacing::Purpose;
 use crate::live::protocol::{Answer, Ask, InstrumentView};
-use crate::live::views::by_symbol;
 
 /// For how long a symbol that the exchange refused takes no opens: its state comes with the next list.
 const GATE_SPAN: u64 = 600_000_000;
@@ -43,10 +40,7 @@ impl<P: Shape> Connector<P> {
                 self.pages.clear();
                 (Ask::Instruments(String::new()), INSTRUMENTS_SPAN)
             }
-            PublicStep::Brackets => {
-                self.bracket_pages.clear();
-                (Ask::Brackets(String::new()), INSTRUMENTS_SPAN)
-            }
+            PublicStep::Brackets => return self.ask_brackets(now),
             // The feed asks for it.
             PublicStep::Marks => return,
         };
@@ -57,16 +51,11 @@ impl<P: Shape> Connector<P> {
             }
             self.clock_question.again_at = None;
         }
-        // Brackets are the same for all, but Binance tells them only to a key.
-        let needs_key = step == PublicStep::Brackets && P::BRACKETS_NEED_A_KEY;
-        let slot = needs_key.then(|| self.any_account()).flatten();
-        if !needs_key || slot.is_some() {
-            self.ask(slot, ask, Why::Public(step), Purpose::Reconcile);
-        }
+        self.ask(None, ask, Why::Public(step), Purpose::Reconcile);
         self.queue.set(now.plus_micros(span), Timer::Public(step));
     }
 
-    fn any_account(&self) -> Option<super::Slot> {
+    pub(super) fn any_account(&self) -> Option<super::Slot> {
         // One that has answered: a key that the exchange does not take would be asked with for ever.
         let able = |a: &&super::Account| a.credential.is_some() && a.suspended.is_none() && a.is_ready;
         let id = self.accounts.iter().find(able)?.id;
@@ -107,18 +96,7 @@ impl<P: Shape> Connector<P> {
                     _ => self.listed_anew(now),
                 }
             }
-            (PublicStep::Brackets, Ended::Answered(Ok(Answer::Brackets(rows, next)))) => {
-                self.bracket_pages.extend(rows);
-                match next.filter(|_| !planted::planted!("only_the_first_page_of_brackets_read")) {
-                    Some(cursor) if self.bracket_pages.len() < BRACKET_ROWS_MAX => {
-                        self.ask(None, Ask::Brackets(cursor), Why::Public(step), Purpose::Reconcile);
-                    }
-                    _ => {
-                        self.brackets = by_symbol(std::mem::take(&mut self.bracket_pages));
-                        self.index_instruments(now);
-                    }
-                }
-            }
+            (PublicStep::Brackets, end) => self.brackets_told(now, end),
             (PublicStep::Marks, end) => self.marks_listed(now, end),
             _ => self.queue.set(now.plus_micros(PUBLIC_RETRY), Timer::Public(step)),
         }
@@ -136,16 +114,8 @@ impl<P: Shape> Connector<P> {
         self.want_brackets(now);
     }
 
-    /// Asks for brackets that are not known: with the list, and, where nobody could ask before, with the first account whose key is
-    /// good.
-    pub(super) fn want_brackets(&mut self, now: Timestamp) {
-        if self.brackets.is_empty() {
-            self.queue.set(now, Timer::Public(PublicStep::Brackets));
-        }
-    }
-
     /// The list as decisions look it up: sorted, with brackets, and closes only for what ends soon.
-    fn index_instruments(&mut self, now: Timestamp) {
+    pub(super) fn index_instruments(&mut self, now: Timestamp) {
         self.feed.list_changed();
         let clock = self.pacer.clock().now(now);
         let ends = |view: &InstrumentView| {

@@ -256,6 +256,10 @@ impl<P: Shape> Connector<P> {
             let Some(job) = self.queue.lines[line].pop_front() else { return };
             if self.is_pointless(&job) {
                 self.not_prepared(&job);
+                if matches!(job.why, Why::Public(PublicStep::Brackets)) {
+                    // With the next key that is good.
+                    self.brackets_told(now, super::placing::Ended::NotSent);
+                }
                 continue;
             }
             let socket = self.trade_socket_for(&job);
