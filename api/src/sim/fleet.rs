@@ -25,8 +25,8 @@ const HANG_LIMIT: Duration = Duration::from_mins(2);
 const STARVED_LIMIT: Duration = Duration::from_hours(1);
 /// Seeds given to a child at once.
 const BATCH: u64 = 16;
-/// What is kept of a child's complaints: a panic's message and its place are a few lines.
-const COMPLAINT_BYTES_MAX: u64 = 64 << 10;
+/// What is kept of a child's complaints, the last of them: a panic's message and its place are a few lines.
+const COMPLAINT_BYTES_MAX: usize = 16 << 10;
 
 /// A seed that failed.
 #[derive(Clone, Debug)]
@@ -254,13 +254,16 @@ fn listen(child: &mut Child, number: usize, to: &mpsc::Sender<Said>) {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let to = to.clone();
     let complaints = std::thread::spawn(move || {
-        let mut first = Vec::new();
+        let mut last = Vec::new();
         if let Some(mut err) = err {
+            let mut part = [0; COMPLAINT_BYTES_MAX];
             // A failure to read it is not worth more.
-            let _ = err.by_ref().take(COMPLAINT_BYTES_MAX).read_to_end(&mut first);
-            let _ = std::io::copy(&mut err, &mut std::io::sink());
+            while let Ok(got @ 1..) = err.read(&mut part) {
+                last.extend_from_slice(&part[..got]);
+                last.drain(..last.len().saturating_sub(COMPLAINT_BYTES_MAX));
+            }
         }
-        String::from_utf8_lossy(&first).into_owned()
+        String::from_utf8_lossy(&last).into_owned()
     });
     std::thread::spawn(move || {
         for line in out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
@@ -331,7 +334,10 @@ impl Fleet {
                     let (at, batch) = (crews[number].at, crews[number].batch.take());
                     let status = crews[number].child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
                     if let Some((_, end)) = batch {
-                        let words = last_words.lines().take(3).collect::<Vec<_>>().join(" ");
+                        // A panic says where it is before what comes of it; what was said before it is of other seeds.
+                        let lines: Vec<&str> = last_words.lines().collect();
+                        let from = lines.iter().rposition(|line| line.contains("panicked at")).unwrap_or(0);
+                        let words = lines[from..].iter().take(3).copied().collect::<Vec<_>>().join(" ");
                         let what = format!("the process ended ({status}): {words}");
                         self.fail(&mut totals, at, what);
                         // It died without its sum; what is left of the batch is somebody else's.
@@ -529,7 +535,7 @@ mod tests {
 
     #[test]
     fn a_child_that_complains_more_than_a_pipe_holds_is_heard_to_its_end() {
-        let script = "echo first >&2; head -c 1000000 /dev/zero >&2; echo at 7; echo last >&2";
+        let script = "head -c 1000000 /dev/zero >&2; echo at 7; echo last >&2";
         let mut child = Command::new("sh")
             .args(["-c", script])
             .stdout(Stdio::piped())
@@ -541,7 +547,7 @@ mod tests {
         let heard = || said.recv_timeout(Duration::from_secs(60)).expect("it does not wait for ever");
         assert!(matches!(heard(), Said::Line(3, line) if line == "at 7"));
         let Said::Ended(3, words) = heard() else { panic!("its end comes last") };
-        assert!(words.starts_with("first\n") && words.len() as u64 == COMPLAINT_BYTES_MAX);
+        assert!(words.ends_with("\0last\n") && words.len() == COMPLAINT_BYTES_MAX);
         child.wait().expect("it was started");
     }
 

@@ -24,7 +24,7 @@ impl LiveStats {
         self.version
     }
 
-    /// Takes a new reading. Gives what is to be told to those who have the version before: `"version":…,"set":{…},"unset":[…]`, or
+    /// Takes a new reading. Gives what is to be told to those who have the version before: `"version":…,"unset":[…],"set":{…}`, or
     /// nothing where nothing changed.
     pub fn take(&mut self, document: &Value) -> Option<String> {
         let mut values = BTreeMap::new();
@@ -47,7 +47,8 @@ impl LiveStats {
         if self.version == 1 || !planted::planted!("newcomer_gets_the_first_figures") {
             self.values = values;
         }
-        Some(format!("\"version\":{},\"set\":{{{set}}},\"unset\":[{unset}]", self.version))
+        // In the order to apply them in: what was a list without anything may have members now.
+        Some(format!("\"version\":{},\"unset\":[{unset}],\"set\":{{{set}}}", self.version))
     }
 
     /// All of it: `"version":…,"snapshot":{…}`.

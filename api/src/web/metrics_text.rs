@@ -211,6 +211,7 @@ pub fn metrics_document(gather: &GatherFlow, source: &Source<'_>) -> Value {
         .collect();
     json!({
         "uptime_micros": source.uptime_micros,
+        "shards_silent": gather.silent,
         "counters": counters_json(&total(gather)),
         "latencies_at_micros": source.latencies.at_micros,
         "latencies": latencies,

@@ -70,18 +70,18 @@ fn trade(user: UserId, number: u32, side: Side, entries: Parts<'_>, exits: Parts
 fn write(node: &Node, user: UserId, position: &Position, order: Option<&Order>) {
     let (user, id, net) = (user.0, position.signal, position.net());
     let (entered, realised, fees) = (position.entry_quantity, position.realised, position.fees);
-    let at = "2026-09-21T13:33:20Z";
+    let at = format!("(timestamptz 'epoch' + {} * interval '1 microsecond')", position.decided_at.0);
     let side = position.side.as_str();
     node.psql(&format!(
-        "INSERT INTO coinbitclub.fees VALUES ('{at}', {user}, '{id}', 0, 'USDT', {net}, 0, 0, 0, 0); \
-         INSERT INTO coinbitclub.positions VALUES ('{at}', {user}, '{id}', 0, 'BTCUSDT', '{side}', \
-         'CLOSED', 5, 0, 0, {entered}, {realised}, {fees}, 0, 0, 0, 0, '{at}', '{at}', 'SIGNAL')"
+        "INSERT INTO coinbitclub.fees VALUES ({at}, {user}, '{id}', 0, 'USDT', {net}, 0, 0, 0, 0); \
+         INSERT INTO coinbitclub.positions VALUES ({at}, {user}, '{id}', 0, 'BTCUSDT', '{side}', \
+         'CLOSED', 5, 0, 0, {entered}, {realised}, {fees}, 0, 0, 0, 0, {at}, {at}, 'SIGNAL')"
     ));
     if let Some(order) = order {
         let (order_id, filled, notional) = (order.new.id, order.filled, order.notional);
         node.psql(&format!(
-            "INSERT INTO coinbitclub.orders VALUES ('{at}', '{order_id}', {user}, 0, '{id}', '{id}', 'entry', 'BTCUSDT', \
-             '{side}', 'market', NULL, 9, false, 5, 'FILLED', NULL, {filled}, {notional}, 0, '{at}', '{at}', '{at}')"
+            "INSERT INTO coinbitclub.orders VALUES ({at}, '{order_id}', {user}, 0, '{id}', '{id}', 'entry', 'BTCUSDT', \
+             '{side}', 'market', NULL, 9, false, 5, 'FILLED', NULL, {filled}, {notional}, 0, {at}, {at}, {at})"
         ));
     }
 }
@@ -172,8 +172,26 @@ fn case_f8_a_percentage_states_its_base_and_exits_in_parts_add_up() {
         assert!((of(2) - of(1) - fees).abs() <= 10_000, "{rows}");
         assert!(of(0) < 0, "a loss is a loss: {rows}");
 
+        // Its entry filled once more after the first position had closed: two under one id, and whose the notional is nobody says.
+        let (first, mut order) = trade(user.id, 4, Side::Buy, &[("0.3", "100")], &[("0.3", "101")]);
+        let (mut second, late) = trade(user.id, 4, Side::Buy, &[("0.2", "100")], &[("0.2", "101")]);
+        second.decided_at = Timestamp(AT.0 + 1_000);
+        order.filled = order.filled.checked_add(late.filled).expect("it fits");
+        order.notional = order.notional.checked_add(late.notional).expect("it fits");
+        user.final_orders.push_back(order);
+        for (position, order) in [(first, Some(&order)), (second, None)] {
+            user.closed_positions.push_back(position);
+            write(node, user.id, &position, order);
+        }
+        for by in ["by=day", "by=position"] {
+            let (database, state) = (asked(by).await, kept(&user, by));
+            assert_eq!(database, state, "{by}");
+            assert!(database[0]["entry_notional"].is_null(), "{by}: {database}");
+            assert!(database[0]["net"].is_string(), "{by}: {database}");
+        }
+
         // An entry that is not known any more leaves no base, and no percentage of something else.
-        let (position, _) = trade(user.id, 4, Side::Buy, entry, &[("1", "103.12")]);
+        let (position, _) = trade(user.id, 5, Side::Buy, entry, &[("1", "103.12")]);
         user.closed_positions.push_back(position);
         write(node, user.id, &position, None);
         for by in ["by=day", "by=position"] {

@@ -8,11 +8,20 @@ use engine::shard::ask::{Answer, Ask, Auth, Op, ReplyTo};
 use engine::shard::ports::ShardId;
 use net::http::response;
 use net::wire::Wire;
+use serde_json::Value;
 
 use super::{Desk, Outgoing, Pending, Target};
 use crate::reads::{Audit, Found, Question};
 use crate::web::flows::{Asker, Figures, GatherFlow};
 use crate::web::metrics_text;
+
+/// Shards by their numbers instead of their places in the list: one that is silent leaves the paths of the others as they are.
+fn by_number(shards: &mut Value) {
+    if let Value::Array(list) = shards.take() {
+        let numbered = list.into_iter().map(|shard| (shard["shard"].to_string(), shard));
+        *shards = Value::Object(numbered.collect());
+    }
+}
 
 impl<E: Entropy> Desk<E> {
     pub(super) fn gather(&mut self, asker: Asker, figures: Figures) {
@@ -91,7 +100,8 @@ impl<E: Entropy> Desk<E> {
             uptime_micros: self.now.wall.micros_since(self.started.wall),
         };
         let Asker::Caller(http) = flow.asker else {
-            let figures = metrics_text::metrics_document(&flow, &source);
+            let mut figures = metrics_text::metrics_document(&flow, &source);
+            by_number(&mut figures["shards"]);
             return self.tell_watchers(&figures, wire);
         };
         let (body, kind) = match flow.figures {

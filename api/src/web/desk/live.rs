@@ -4,10 +4,12 @@
 //! ([`crate::web::live_stats`]). **Invariants**: a change goes only to those who have the version before it; who missed one is told
 //! so and gets all of it again.
 //! **Bounds**: [`WATCHERS_MAX`] on a shard; one reading under way, at most one in [`PERIOD`], and none while nobody looks on. A change
-//! is written once, however many it goes to.
+//! and a snapshot are written once, however many they go to.
 
 use std::fmt::Write;
+use std::rc::Rc;
 
+use engine::core::ids::Timestamp;
 use engine::seam::{Entropy, Nanos};
 use net::http::Request;
 use net::server::{Acceptance, Requested, Socket};
@@ -38,6 +40,10 @@ struct Watcher {
 pub(super) struct Live {
     watchers: Vec<Watcher>,
     stats: LiveStats,
+    /// When its figures were read.
+    read_at: Timestamp,
+    /// All of it as a message, once somebody needed that.
+    all: Option<Rc<str>>,
     /// The state is of a reading since somebody looks on.
     is_fresh: bool,
     is_asked: bool,
@@ -80,7 +86,7 @@ impl<E: Entropy> Desk<E> {
         }
         let has_all = self.live.is_fresh;
         if has_all {
-            socket.send(Message::Text(&self.figures_message(&self.live.stats.snapshot())));
+            socket.send(Message::Text(&self.all_figures()));
         }
         self.live.watchers.push(Watcher { conn, has_all });
     }
@@ -94,7 +100,7 @@ impl<E: Entropy> Desk<E> {
         let at = self.now.wall.0;
         let lagged = format!("{{\"type\":\"lagged\",\"data\":{{\"missed\":{missed}}},\"timestamp\":{at}}}");
         socket.send(Message::Text(&lagged));
-        socket.send(Message::Text(&self.figures_message(&self.live.stats.snapshot())));
+        socket.send(Message::Text(&self.all_figures()));
     }
 
     /// Nothing is taken here.
@@ -102,10 +108,20 @@ impl<E: Entropy> Desk<E> {
         socket.close(CloseCode::POLICY, "this stream is only read");
     }
 
+    /// All of the state's version, written once.
+    fn all_figures(&mut self) -> Rc<str> {
+        if let Some(all) = &self.live.all {
+            return Rc::clone(all);
+        }
+        let all: Rc<str> = self.figures_message(&self.live.stats.snapshot()).into();
+        self.live.all = Some(Rc::clone(&all));
+        all
+    }
+
     fn figures_message(&self, data: &str) -> String {
         let mut text = String::with_capacity(data.len() + 128);
         // Versions are this shard's since this start.
-        let (started, shard, at) = (self.started.wall.0, self.shard.0, self.now.wall.0);
+        let (started, shard, at) = (self.started.wall.0, self.shard.0, self.live.read_at.0);
         write!(
             text,
             "{{\"type\":\"live_stats\",\"data\":{{\"stream\":\"{started}-{shard}\",{data}}},\"timestamp\":{at}}}"
@@ -129,9 +145,9 @@ impl<E: Entropy> Desk<E> {
 
     /// A reading is there.
     pub(super) fn tell_watchers(&mut self, figures: &Value, wire: &mut impl Wire) {
-        self.live.is_asked = false;
+        (self.live.is_asked, self.live.is_fresh, self.live.read_at) = (false, true, self.now.wall);
+        self.live.all = None;
         let change = self.live.stats.take(figures);
-        self.live.is_fresh = true;
         let change = change.map(|change| encode_shared(Message::Text(&self.figures_message(&change))));
         let mut all = None;
         for place in 0..self.live.watchers.len() {
@@ -139,9 +155,7 @@ impl<E: Entropy> Desk<E> {
             let frame = if has_all {
                 change.clone()
             } else {
-                let make =
-                    || encode_shared(Message::Text(&self.figures_message(&self.live.stats.snapshot())));
-                Some(all.get_or_insert_with(make).clone())
+                Some(Rc::clone(all.get_or_insert_with(|| encode_shared(Message::Text(&self.all_figures())))))
             };
             if let Some(frame) = frame {
                 // One that has no room is told that it missed something, and has all then; one that is gone is told of.

@@ -388,7 +388,8 @@ fn statement() -> String {
 /// Sums have no time of their own: the cursor is their key and currency, at the time zero.
 ///
 /// The base of the percentage is what the entries of these positions bought or sold, and nothing where that is not known of one of
-/// them: a month of orders may have been taken out.
+/// them: a month of orders may have been taken out, a late fill may have opened another position under the same id. Only entries
+/// are looked at that may be of these positions, which were decided before they closed.
 fn performance(by: By) -> String {
     let key = match by {
         // Days of the user's zone, cut at instants (CASES.md Z2).
@@ -401,29 +402,34 @@ fn performance(by: By) -> String {
     };
     // An entry that was given up and filled late leaves two positions under one id, of one symbol: each fee counts once.
     let positions = if planted::planted!("fee_counted_for_each_position") {
-        "(SELECT position_id, account, symbol, entry_quantity AS entered FROM coinbitclub.positions WHERE user_id = $1)"
+        "SELECT position_id, account, symbol, entry_quantity AS entered, decided_at"
     } else {
-        "(SELECT position_id, account, min(symbol) AS symbol, sum(entry_quantity) AS entered \
-          FROM coinbitclub.positions WHERE user_id = $1 GROUP BY 1, 2)"
+        "SELECT position_id, account, min(symbol) AS symbol, min(decided_at) AS decided_at, \
+         CASE WHEN count(*) FILTER (WHERE entry_quantity > 0) <= 1 THEN sum(entry_quantity) END AS entered"
     };
-    let entries = "(SELECT position_id, account, sum(filled) AS filled, sum(notional) AS notional \
-                   FROM coinbitclub.orders WHERE user_id = $1 AND leg = 'entry' GROUP BY 1, 2)";
+    let grouped =
+        if planted::planted!("fee_counted_for_each_position") { "" } else { "GROUP BY position_id, account" };
     let id = "((key || ':' || currency) COLLATE \"C\")";
     // Four places, half away from zero, of the exact quotient.
     let percent = "trim_scale(sign(net) * div(abs(net) * 2000000 + base, 2 * base) / 10000)";
     format!(
-        "SELECT key, currency, positions::text, won::text, trim_scale(net)::text, trim_scale(shares)::text, \
+        "WITH closed AS (SELECT * FROM coinbitclub.fees WHERE user_id = $1 AND at >= {from} AND at < {to}), \
+         held AS ({positions} FROM coinbitclub.positions WHERE user_id = $1 AND decided_at < {to} \
+         AND (position_id, account) IN (SELECT position_id, account FROM closed) {grouped}), \
+         entries AS (SELECT position_id, account, sum(filled) AS filled, sum(notional) AS notional \
+         FROM coinbitclub.orders WHERE user_id = $1 AND leg = 'entry' AND decided_at < {to} \
+         AND decided_at >= (SELECT min(decided_at) FROM held) GROUP BY 1, 2) \
+         SELECT key, currency, positions::text, won::text, trim_scale(net)::text, trim_scale(shares)::text, \
          trim_scale(base)::text, CASE WHEN base > 0 THEN {percent} END::text, '0', {id} \
          FROM (SELECT {key} AS key, f.currency AS currency, count(*) AS positions, \
          count(*) FILTER (WHERE f.net > 0) AS won, sum(f.net) AS net, \
          sum(f.from_credit + f.from_real + f.owed) AS shares, \
-         CASE WHEN bool_and(coalesce(e.filled, 0) = p.entered) THEN sum(coalesce(e.notional, 0)) END AS base \
-         FROM coinbitclub.fees f JOIN {positions} p ON p.position_id = f.position_id AND p.account = f.account \
-         LEFT JOIN {entries} e ON e.position_id = f.position_id AND e.account = f.account \
-         WHERE f.user_id = $1 AND f.at >= {} AND f.at < {} GROUP BY 1, 2) sums \
+         CASE WHEN bool_and(coalesce(coalesce(e.filled, 0) = p.entered, false)) THEN sum(coalesce(e.notional, 0)) END AS base \
+         FROM closed f JOIN held p ON p.position_id = f.position_id AND p.account = f.account \
+         LEFT JOIN entries e ON e.position_id = f.position_id AND e.account = f.account GROUP BY 1, 2) sums \
          WHERE (0, {id}) < ($4::bigint, $5::text) ORDER BY {id} DESC LIMIT $6::bigint",
-        instant(2),
-        instant(3),
+        from = instant(2),
+        to = instant(3),
     )
 }
 
