@@ -91,7 +91,8 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
             get("/v5/market/instruments-info", params)
         }
         Ask::Brackets => get("/v5/market/risk-limit", linear()),
-        Ask::Marks => get("/v5/market/tickers", linear()),
+        // One list tells both.
+        Ask::Marks | Ask::DayTickers => get("/v5/market/tickers", linear()),
         Ask::Klines { symbol, interval, from, to, cursor } => {
             let window = Window::of(*interval, *from, *to, cursor);
             let mut params = linear();
