@@ -281,8 +281,10 @@ mod tests {
         }
     }
 
-    /// Contracts as an exchange may tell them: kind, whether they trade, and their figures.
-    fn markets() -> impl Strategy<Value = Vec<(bool, bool, Option<(i64, u64)>)>> {
+    /// A contract as an exchange may tell it: whether it is of our kind, whether it trades, its change and turnover.
+    type Contract = (bool, bool, Option<(i64, u64)>);
+
+    fn markets() -> impl Strategy<Value = Vec<Contract>> {
         // Few turnovers, so that there are ties; small and large ones.
         let turnover = prop_oneof![0_u64..4, 0_u64..1_000_000_000_000, Just(u64::MAX)];
         let change = prop_oneof![Just(0_i64), -100_000_000_i64..=1_000_000_000_000, -3_i64..=3];

@@ -1,6 +1,8 @@
 //! 24-hour tickers of all contracts: the change as a fraction, the turnover in the currency of the quotes.
 
-use super::fields::misread;
+use serde::Deserialize;
+
+use super::fields::{Field, misread};
 use super::rows::row;
 use crate::live::protocol::{DayTickerView, Malformed, Millis};
 use crate::live::tickers;
