@@ -7,47 +7,26 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use engine::core::ids::Timestamp;
 use engine::core::instrument::Symbol;
 use engine::core::user::VenueKind;
-use engine::core::venue_account::VenuePlace;
 use exchange::live::binance::Binance;
 use exchange::live::bybit::Bybit;
 use exchange::live::klines::Interval;
 use exchange::live::pacing::limits::VenueLimits;
-use exchange::live::pacing::{AddressBudget, Admission, Pacer, Purpose, Request};
-use exchange::live::protocol::{
-    Answer, Ask, FailureKind, HttpCall, HttpReply, KlineView, Millis, Protocol, Used,
-};
-use exchange::live::transport::Endpoint;
+use exchange::live::protocol::{KlineView, Millis, Protocol};
 use exchange::market::{MarketFile, ROWS_MAX};
-use net::client::Security;
-use net::http::client::{Client, ClientOptions, ClientResponse};
-use net::tls::config::{self, ClientTrust};
 
-use super::keys;
-use crate::server::venues::hosts::AddressBook;
+use super::exchange_reader::{ExchangeArgs, Outside, Reader, Span};
 use crate::signal::time::parse_time;
-
-/// How often one page is asked for before it is given up: an exchange that fails so often in a row is down.
-const TRIES_MAX: u32 = 6;
-/// The pause before the second try, in microseconds; it doubles.
-const PAUSE: u64 = 500_000;
-/// A stop of the address that is longer is told instead of waited for, in microseconds: bans last for hours.
-const WAIT_MAX: u64 = 300_000_000;
 
 /// `market fetch`.
 #[derive(Args)]
 pub struct FetchArgs {
-    /// The exchange: binance or bybit, a colon, mainnet, testnet or demo. Nothing else is contacted.
-    #[arg(long, value_name = "VENUE:ENVIRONMENT")]
-    pub live: String,
-    /// Contact it at this address instead of its own hosts, such as bybit:testnet=http://127.0.0.1:3100.
-    #[arg(long, value_name = "VENUE:ENVIRONMENT=URL")]
-    pub live_at: Option<String>,
+    /// Which exchange.
+    #[command(flatten)]
+    pub exchange: ExchangeArgs,
     /// The symbol, exactly as the exchange lists it.
     #[arg(long)]
     pub symbol: String,
@@ -65,25 +44,6 @@ pub struct FetchArgs {
     pub out: PathBuf,
 }
 
-/// What is to be fetched.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    symbol: Symbol,
-    interval: Interval,
-    from: Millis,
-    to: Millis,
-}
-
-/// The world outside: a clock, and the exchange's server.
-trait Outside {
-    /// The host's clock.
-    fn now(&mut self) -> Timestamp;
-    /// Waits for so many microseconds.
-    fn wait(&mut self, micros: u64);
-    /// Sends a request and waits for its answer.
-    fn call(&mut self, call: &HttpCall) -> Result<ClientResponse, String>;
-}
-
 fn moment(option: &str, text: &str) -> Result<Millis, String> {
     let day = format!("{text}T00:00:00Z");
     let parsed = parse_time(text).or_else(|| parse_time(&day));
@@ -97,12 +57,7 @@ fn moment(option: &str, text: &str) -> Result<Millis, String> {
 /// # Errors
 /// The argument, the exchange's refusal or the file, and what is wrong with it.
 pub fn fetch(args: &FetchArgs) -> Result<(), String> {
-    let live = keys::live(std::slice::from_ref(&args.live))?;
-    let (venue, environment) = live.iter().next().ok_or("--live: name an exchange")?;
-    let at = args.live_at.as_deref().map(keys::live_at).transpose()?;
-    if at.as_ref().is_some_and(|at| !live.has(at.venue, at.environment)) {
-        return Err("--live-at: it names another exchange than --live".to_owned());
-    }
+    let venue = args.exchange.place()?.venue;
     let interval = Interval::parse(&args.interval)
         .ok_or_else(|| format!("--interval {}: one of 1m 3m 5m 15m 30m 1h 2h 4h 6h 12h 1d", args.interval))?;
     let symbol =
@@ -112,11 +67,7 @@ pub fn fetch(args: &FetchArgs) -> Result<(), String> {
     if args.out.exists() {
         return Err(format!("{}: it is there already: choose another name", args.out.display()));
     }
-    let place = VenuePlace { venue, environment, ..VenuePlace::PAPER };
-    let mut book = AddressBook::new(at.into_iter().collect());
-    book.resolve(&[place]).map_err(|error| format!("the exchange's hosts do not resolve: {error}"))?;
-    let endpoints = book.endpoints(place).ok_or("the exchange's hosts do not resolve")?;
-    let mut outside = Host { endpoint: endpoints.rest, client: None };
+    let mut outside = args.exchange.host()?;
     let span = Span { symbol, interval, from, to };
     let rows = match venue {
         VenueKind::Binance => download::<Binance>(&mut outside, VenueLimits::BINANCE, span),
@@ -138,124 +89,15 @@ pub fn fetch(args: &FetchArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// The exchange's server over real sockets.
-struct Host {
-    endpoint: Endpoint,
-    client: Option<Client>,
-}
-
-impl Host {
-    fn connected(&mut self) -> Result<&mut Client, String> {
-        if self.client.is_none() {
-            let address = *self.endpoint.addresses.first().ok_or("the exchange has no address")?;
-            let tls = match self.endpoint.security {
-                Security::Plain => None,
-                Security::Tls => {
-                    Some(config::client(&ClientTrust::System).map_err(|error| error.to_string())?.0)
-                }
-            };
-            let made = Client::connect_to(address, &self.endpoint.host, tls, ClientOptions::default());
-            self.client = Some(made.map_err(|error| error.to_string())?);
-        }
-        self.client.as_mut().ok_or_else(|| "not connected".to_owned())
-    }
-}
-
-impl Outside for Host {
-    fn now(&mut self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
-    }
-
-    fn wait(&mut self, micros: u64) {
-        std::thread::sleep(Duration::from_micros(micros));
-    }
-
-    fn call(&mut self, call: &HttpCall) -> Result<ClientResponse, String> {
-        let headers: Vec<(&str, &str)> = call.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let answer = self.connected()?.request(call.method, &call.target, &headers, &call.body);
-        answer.map_err(|error| {
-            self.client = None;
-            error.to_string()
-        })
-    }
-}
-
-/// Asks one public question until it is answered, within the budget of the address.
-fn asked<P: Protocol>(outside: &mut impl Outside, pacer: &mut Pacer, ask: &Ask) -> Result<Answer, String> {
-    let mut why = String::new();
-    for try_number in 0..TRIES_MAX {
-        if try_number > 0 {
-            outside.wait(PAUSE << (try_number - 1));
-        }
-        let pass = loop {
-            let now = outside.now();
-            pacer.settle(now);
-            let request =
-                Request { account: None, cost: P::cost(ask), purpose: Purpose::Background, is_socket: false };
-            match pacer.admit(now, &request) {
-                Admission::Go(pass) => break pass,
-                Admission::Wait(until) if until.micros_since(now) <= WAIT_MAX => {
-                    outside.wait(until.micros_since(now).max(1_000));
-                }
-                Admission::Wait(until) => {
-                    let ms = until.millis();
-                    return Err(format!(
-                        "the exchange takes nothing from this address until {ms} ms ({why})"
-                    ));
-                }
-                Admission::Refused(refusal) => return Err(refusal.to_string()),
-            }
-        };
-        let now = outside.now();
-        let told = outside.call(&P::request(ask, None, pacer.clock().now(now)));
-        let now = outside.now();
-        match told {
-            Err(error) => {
-                // It may have been counted: not given back.
-                pacer.answered(now, pass, Used::default(), Some(&FailureKind::Unknown));
-                why = error;
-            }
-            Ok(response) => {
-                let header = |name: &str| response.header(name);
-                let reply = HttpReply { status: response.status, header: &header, body: &response.body };
-                let answer = P::answer(ask, reply);
-                let used: Used = P::used(reply);
-                let kind = answer.as_ref().err().map(|failure| failure.kind);
-                pacer.answered(now, pass, used, kind.as_ref());
-                let failure = match answer {
-                    Ok(answer) => return Ok(answer),
-                    Err(failure) => failure,
-                };
-                why = failure.to_string();
-                let is_passing = matches!(
-                    failure.kind,
-                    FailureKind::Unknown
-                        | FailureKind::Retry
-                        | FailureKind::Limited { .. }
-                        | FailureKind::Banned { .. }
-                );
-                if !is_passing {
-                    return Err(why);
-                }
-            }
-        }
-    }
-    Err(format!("{TRIES_MAX} tries in a row failed, the last with: {why}"))
-}
-
 /// All candles of the span that are over, oldest first.
 fn download<P: Protocol>(
     outside: &mut impl Outside,
     limits: VenueLimits,
     span: Span,
 ) -> Result<Vec<KlineView>, String> {
-    let budget = AddressBudget::new(limits, 1).map_err(|error| error.to_string())?;
-    let mut pacer = Pacer::new(budget);
-    let Answer::Time(now) = asked::<P>(outside, &mut pacer, &Ask::Time)? else {
-        return Err("the exchange does not tell its time".to_owned());
-    };
-    let Span { symbol, interval, from, to } = span;
+    let mut reader = Reader::<P, _>::new(outside, limits)?;
+    let now = reader.time()?;
+    let Span { interval, from, to, .. } = span;
     // One that opens now is not over.
     let to = to.min(Millis(now.0 - now.0 % interval.millis()));
     let most = to.0.saturating_sub(from.0) / interval.millis();
@@ -267,18 +109,7 @@ fn download<P: Protocol>(
             "{most} candles are more than a file may have ({ROWS_MAX}): take a shorter span"
         ));
     }
-    let (mut rows, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let ask = Ask::Klines { symbol, interval, from, to, cursor };
-        let Answer::Klines(page, next) = asked::<P>(outside, &mut pacer, &ask)? else {
-            return Err("the exchange does not tell candles".to_owned());
-        };
-        rows.extend(page);
-        match next {
-            Some(next) => cursor = next,
-            None => break,
-        }
-    }
+    let rows = reader.klines(Span { to, ..span })?;
     if rows.is_empty() { Err("the exchange has no candle of that span".to_owned()) } else { Ok(rows) }
 }
 
@@ -314,68 +145,12 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use engine::core::fixed::Price;
     use exchange::paper_exchange::faults::{Fault, Rule, When};
-    use exchange::paper_exchange::transport::{HttpIn, Outcome};
-    use exchange::paper_exchange::{CoreSettings, PaperExchange};
 
+    use super::super::exchange_reader::TRIES_MAX;
+    use super::super::exchange_reader::paper::{Paper, START};
     use super::*;
-
-    const START: Timestamp = Timestamp(1_700_000_040_000_000);
-
-    /// The paper exchange in the same thread, on a clock that passes only by waiting.
-    struct Paper {
-        exchange: PaperExchange,
-        now: Timestamp,
-        calls: u32,
-    }
-
-    impl Paper {
-        /// After so many minutes of the built-in market.
-        fn after(minutes: u64) -> Self {
-            let exchange = PaperExchange::new(CoreSettings::generated(5, START), 5).expect("usable");
-            let mut paper = Self { exchange, now: START, calls: 0 };
-            for _ in 0..minutes * 60 {
-                paper.wait(1_000_000);
-            }
-            paper
-        }
-    }
-
-    impl Outside for Paper {
-        fn now(&mut self) -> Timestamp {
-            self.now
-        }
-
-        fn wait(&mut self, micros: u64) {
-            self.now = self.now.plus_micros(micros);
-            while self.exchange.poll(self.now, &mut |_, _| {}) {}
-        }
-
-        fn call(&mut self, call: &HttpCall) -> Result<ClientResponse, String> {
-            self.calls += 1;
-            let request = HttpIn {
-                method: call.method.to_owned(),
-                target: call.target.clone(),
-                headers: Vec::new(),
-                body: call.body.clone(),
-            };
-            match self.exchange.http(self.now, IpAddr::V4(Ipv4Addr::LOCALHOST), &request).what {
-                Outcome::Answer(answer) => Ok(ClientResponse {
-                    status: answer.status,
-                    headers: answer
-                        .headers
-                        .into_iter()
-                        .map(|(name, value)| (name.to_owned(), value))
-                        .collect(),
-                    body: answer.body.into_bytes(),
-                }),
-                Outcome::Drop => Err("the connection broke".to_owned()),
-            }
-        }
-    }
 
     fn span(interval: Interval, minutes: u64) -> Span {
         let symbol = Symbol::new("BTCUSDT").expect("a symbol");

@@ -8,6 +8,7 @@ pub mod backup_manifest;
 pub mod demo;
 pub mod demo_report;
 pub mod demo_users;
+pub mod exchange_reader;
 pub mod fetch;
 pub mod keys;
 pub mod log;
@@ -15,6 +16,7 @@ pub mod market;
 pub mod metrics;
 pub mod paper;
 pub mod postgres;
+pub mod pulse;
 pub mod restore;
 pub mod rules_file;
 pub mod serve;
@@ -56,7 +58,7 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Files of prices for the embedded market.
+    /// An exchange's market: candles as files for the embedded market, and the Market Pulse.
     Market {
         #[command(subcommand)]
         command: MarketCommand,
@@ -215,6 +217,8 @@ enum KeysCommand {
 enum MarketCommand {
     /// Writes an exchange's candles of one symbol to a CSV file that `--market` plays. Only that exchange is contacted.
     Fetch(fetch::FetchArgs),
+    /// Reads an exchange's Market Pulse: how its 100 contracts of highest turnover moved in 24 h. Only that exchange is contacted.
+    Pulse(pulse::PulseArgs),
 }
 
 #[derive(Subcommand)]
@@ -266,6 +270,7 @@ pub fn main() -> ExitCode {
             KeysCommand::Remove(args) => user_keys::remove(&args),
         },
         Command::Market { command: MarketCommand::Fetch(args) } => fetch::fetch(&args),
+        Command::Market { command: MarketCommand::Pulse(args) } => pulse::pulse(&args),
         Command::Metrics { command: MetricsCommand::Dump { data } } => metrics::dump(&data),
         Command::Paper(args) => paper::paper(&args),
         Command::Sim(args) => {

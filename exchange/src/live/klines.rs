@@ -4,7 +4,7 @@
 //! many rows an exchange would leave out (Binance the last, Bybit the first). A row that is outside of its window, off the
 //! grid, told twice or not consistent is an error of the answer.
 
-use engine::core::fixed::Price;
+use engine::core::fixed::{Price, Rate, Rounding, UNIT, mul_div};
 
 use super::protocol::{Cursor, KlineView, Malformed, Millis};
 
@@ -111,6 +111,15 @@ impl Interval {
     }
 }
 
+/// By how much the close of the last candle is above the open of the first, as a fraction of that, half even at the eighth place;
+/// `None` without candles, or when it cannot be held.
+#[must_use]
+pub fn change(oldest_first: &[KlineView]) -> Option<Rate> {
+    let (open, close) = (oldest_first.first()?.open, oldest_first.last()?.close);
+    let moved = close.checked_sub(open)?;
+    mul_div(moved.units(), UNIT, open.units(), Rounding::HalfEven).map(Rate::from_units)
+}
+
 /// A page: the candles that open from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
@@ -212,6 +221,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_change_is_from_the_first_open_to_the_last_close() {
+        let price = |text: &str| text.parse::<Price>().expect("a price");
+        let candle = |open: &str, close: &str| {
+            let (open, close) = (price(open), price(close));
+            let (high, low) = (open.max(close), open.min(close));
+            KlineView { opens_at: Millis(0), open, high, low, close, volume: None }
+        };
+        assert_eq!(change(&[]), None);
+        let told = |rows: &[KlineView]| change(rows).map(|rate| rate.to_string());
+        assert_eq!(told(&[candle("3", "4")]).as_deref(), Some("0.33333333"));
+        assert_eq!(told(&[candle("3", "9"), candle("9", "1")]).as_deref(), Some("-0.66666667"));
+        assert_eq!(told(&[candle("7", "8"), candle("9", "7")]).as_deref(), Some("0"));
+        assert_eq!(told(&[candle("0.00000001", "90000000000")]), None);
     }
 
     #[test]

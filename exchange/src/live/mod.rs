@@ -4,7 +4,8 @@
 //!   that turns them into bytes and back.
 //! * [`credential`]: a key and what it signs with. [`params`]: percent-encoding before signing, in one place.
 //! * [`key_check`]: whether a key is taken, from what the exchange says about it.
-//! * [`marks`]: the mark prices of an exchange, shared by all shards. [`klines`]: spans and pages of candles.
+//! * [`marks`]: the mark prices of an exchange, shared by all shards. [`klines`]: spans and pages of candles. [`tickers`]: the last
+//!   24 hours of contracts; [`pulse`]: the Market Pulse, which is made of them.
 //! * [`binance`], [`bybit`]: the two protocols, without I/O.
 //! * `backlog`: what a socket cannot take yet. [`pacing`]: what may be sent when, without I/O: budgets, stops, bans, circuits, the exchange's clock.
 //!
@@ -23,5 +24,7 @@ pub mod marks;
 pub mod pacing;
 pub mod params;
 pub mod protocol;
+pub mod pulse;
+pub mod tickers;
 pub mod transport;
 pub mod views;

@@ -16,8 +16,8 @@ use engine::core::order::{NewOrder, Side, VenueReason};
 use super::credential::Credential;
 use super::klines::Interval;
 pub use super::views::{
-    AccountView, BalanceView, BracketView, ExecutionView, FundingView, InstrumentView, KeyView, KlineView,
-    Maker, MarkView, OrderView, PositionView, SettingsView, TradeView, ViewKind, ViewState,
+    AccountView, BalanceView, BracketView, DayTickerView, ExecutionView, FundingView, InstrumentView,
+    KeyView, KlineView, Maker, MarkView, OrderView, PositionView, SettingsView, TradeView, ViewKind, ViewState,
 };
 
 /// Longest text of an exchange that is kept, in bytes.
@@ -169,6 +169,8 @@ pub enum Ask {
     Brackets(Cursor),
     /// Mark prices of all symbols. Needs no key. Answer: [`Answer::Marks`].
     Marks,
+    /// What all symbols did in the last 24 hours. Needs no key. Answer: [`Answer::DayTickers`].
+    DayTickers,
     /// Candles of a symbol that open within a span, oldest first. Needs no key. Answer: [`Answer::Klines`].
     Klines {
         /// Of which symbol.
@@ -197,7 +199,10 @@ impl Ask {
     /// Whether it has to be signed.
     #[must_use]
     pub const fn is_signed(&self) -> bool {
-        !matches!(self, Self::Time | Self::Instruments(_) | Self::Marks | Self::Klines { .. })
+        !matches!(
+            self,
+            Self::Time | Self::Instruments(_) | Self::Marks | Self::DayTickers | Self::Klines { .. }
+        )
     }
 
     /// Whether it changes what the exchange holds: its outcome then matters when no answer comes.
@@ -309,6 +314,8 @@ pub enum Answer {
     Brackets(Vec<BracketView>, Option<Cursor>),
     /// Mark prices.
     Marks(Vec<MarkView>),
+    /// The last 24 hours of all that have a price, each symbol once, whatever kind of contract it is.
+    DayTickers(Vec<DayTickerView>),
     /// Candles, and where the span goes on (`None`: it is complete). A page may be empty and not the last: nothing was traded.
     Klines(Vec<KlineView>, Option<Cursor>),
 }

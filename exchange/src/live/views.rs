@@ -5,6 +5,7 @@ use engine::core::instrument::{Instrument, Symbol};
 use engine::core::order::{Liquidity, Side, VenueReason};
 
 use super::protocol::{Millis, PositionMode};
+use super::tickers::Turnover;
 
 /// What kind of exchange-side order it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +252,9 @@ pub struct InstrumentView {
     pub instrument: Instrument,
     /// When it is delisted or delivered, where that is told.
     pub ends_at: Option<Millis>,
+    /// Whether it is a perpetual contract that is quoted and margined in USDT: not one in another coin, nor one that is
+    /// delivered on a date.
+    pub is_usdt_perpetual: bool,
 }
 
 /// A price of a symbol.
@@ -261,6 +265,20 @@ pub struct MarkView {
     /// Mark price.
     pub mark: Price,
     /// The exchange's time of it.
+    pub at: Millis,
+}
+
+/// What a contract did in the last 24 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayTickerView {
+    /// Symbol.
+    pub symbol: Symbol,
+    /// By how much the last price is above that of 24 hours ago, as a fraction of it: −1 to 10,000, exactly as it is told.
+    /// Binance tells three places of a percentage: what moved by less is told as zero.
+    pub change: Rate,
+    /// What was traded in them, in the currency that it is quoted in.
+    pub turnover: Turnover,
+    /// The exchange's time at which they end.
     pub at: Millis,
 }
 

@@ -308,7 +308,8 @@ impl Core {
     fn see_prices(&mut self) {
         for instrument in self.venue.instruments() {
             let Some(mark) = self.venue.mark(instrument.symbol) else { continue };
-            if self.candles.see(instrument.symbol, mark.price, self.real_time.due(mark.venue_at)) {
+            let (size, at) = (instrument.quantity_min, self.real_time.due(mark.venue_at));
+            if self.candles.see(instrument.symbol, mark.price, size, at) {
                 self.moved.insert(instrument.symbol);
             }
         }

@@ -6,13 +6,14 @@ use exchange::live::protocol::{Protocol, StreamEvent, TEXT_MAX, TradeMessage};
 use proptest::prelude::*;
 
 /// Bodies and messages that are right, to be spoilt.
-const GOOD: [&str; 12] = [
+const GOOD: [&str; 13] = [
     r#"{"orderId":7,"clientOrderId":"a","symbol":"BTCUSDT","side":"BUY","status":"NEW","type":"MARKET","origQty":"1","executedQty":"0","avgPrice":"0.00","updateTime":1}"#,
     r#"[{"algoId":7,"clientAlgoId":"a","symbol":"BTCUSDT","side":"BUY","algoStatus":"NEW","orderType":"STOP_MARKET","triggerPrice":"1"}]"#,
     r#"{"code":-1003,"msg":"Way too many requests; IP banned until 1573542836000. Please"}"#,
     r#"[{"symbol":"BTCUSDT","positionSide":"LONG","positionAmt":"1.5","entryPrice":"70.900038636","updateTime":1}]"#,
     r#"[{"commission":"0.1","commissionAsset":"BNB","id":6,"maker":false,"orderId":2,"price":"7","qty":"1","side":"SELL","symbol":"BTCUSDT","time":1}]"#,
     r#"{"symbols":[{"symbol":"BTCUSDT","contractType":"PERPETUAL","quoteAsset":"USDT","status":"TRADING","deliveryDate":1,"filters":[{"filterType":"LOT_SIZE","maxQty":"1","minQty":"1","stepSize":"1"}]}]}"#,
+    r#"[{"symbol":"BTCUSDT","priceChangePercent":"-95.960","lastPrice":"4","quoteVolume":"15.3","closeTime":1}]"#,
     r#"{"id":"r-1","status":200,"result":{"orderId":1},"rateLimits":[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":300,"count":1}]}"#,
     r#"{"id":"r-1","status":418,"error":{"code":-1003,"msg":"x","data":{"retryAfter":1659146400000}}}"#,
     r#"{"stream":"key","data":{"e":"ORDER_TRADE_UPDATE","E":2,"T":1,"o":{"s":"BTCUSDT","c":"TEST","S":"SELL","o":"MARKET","q":"0.003","ap":"7100.5","sp":"0","x":"TRADE","X":"FILLED","i":8,"l":"0.001","z":"0.002","L":"7101.25","N":"USDT","n":"0.1","T":3,"t":1,"m":false,"R":false,"er":"0"}}}"#,

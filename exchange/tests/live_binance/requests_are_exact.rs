@@ -400,6 +400,7 @@ fn each_question_costs_what_the_maker_says() {
         (1, 0),
         (1, 0),
         (10, 0), // time, exchange information, brackets, premium index
+        (40, 0), // the last 24 hours of all symbols
         (5, 0),  // candles
         (1, 0),  // what Binance does not have
     ];

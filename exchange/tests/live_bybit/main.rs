@@ -1,6 +1,7 @@
 //! The words of Bybit, spoken and read without a network.
 
 mod answers;
+mod day_tickers;
 mod hostile;
 mod refusals;
 mod requests;

@@ -1,5 +1,6 @@
 //! The paper exchange as Binance, its faults by rule, and hostile input to either face.
 
+mod day_figures;
 mod faults;
 mod hostile_input;
 mod keys;

@@ -54,6 +54,8 @@ fn prices_are_those_of_the_market() {
     assert_eq!((&row["lastPrice"], &row["markPrice"]), (&json!("60600"), &json!("60600")));
     assert_eq!((&row["bid1Price"], &row["ask1Price"]), (&json!("60600"), &json!("60600.1")));
     assert_eq!((&row["price24hPcnt"], &row["highPrice24h"]), (&json!("0.01"), &json!("60600")));
+    // Two prices, each a trade of the smallest quantity.
+    assert_eq!((&row["volume24h"], &row["turnover24h"]), (&json!("0.002"), &json!("120.6")));
     // 2023-11-15 00:00 UTC.
     assert_eq!(row["nextFundingTime"], "1700006400000");
     let told = bench.public("/v5/market/kline?category=linear&symbol=BTCUSDT&interval=5");
@@ -62,6 +64,7 @@ fn prices_are_those_of_the_market() {
         rows[0].as_array().unwrap()[1..5],
         [json!("60000"), json!("60600"), json!("60000"), json!("60600")]
     );
+    assert_eq!((&rows[0][5], &rows[0][6]), (&json!("0.002"), &json!("120.6")));
     let told = bench.public("/v5/market/orderbook?category=linear&symbol=BTCUSDT");
     assert_eq!(told["result"]["b"][0][0], "60600");
     let told = bench.public("/v5/market/time");
@@ -70,6 +73,25 @@ fn prices_are_those_of_the_market() {
     assert_eq!(told["result"]["list"][0]["maintenanceMargin"], "0.004");
     let told = bench.public("/v5/market/funding/history?category=linear&symbol=BTCUSDT&limit=2");
     assert_eq!(told["result"]["list"][0]["fundingRateTimestamp"], "1699977600000");
+}
+
+#[test]
+fn the_day_of_a_ticker_is_the_last_24_hours() {
+    let mut bench = Bench::new();
+    let hours = |bench: &mut Bench, hours: u64| bench.pass(hours * 3_600_000);
+    let day = |bench: &mut Bench| {
+        let told = bench.public("/v5/market/tickers?category=linear&symbol=BTCUSDT");
+        let row = told["result"]["list"][0].clone();
+        ["prevPrice24h", "price24hPcnt", "volume24h"].map(|name| row[name].as_str().unwrap().to_owned())
+    };
+    hours(&mut bench, 2);
+    bench.price("BTCUSDT", "63000");
+    assert_eq!(day(&mut bench), ["60000", "0.05", "0.002"]);
+    hours(&mut bench, 22);
+    bench.price("BTCUSDT", "62000");
+    assert_eq!(day(&mut bench), ["63000", "-0.01587302", "0.002"]);
+    hours(&mut bench, 25);
+    assert_eq!(day(&mut bench), ["62000", "0", "0"]);
 }
 
 #[test]

@@ -531,4 +531,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("exchange", "lib", "case_r2_who_goes_on_after_a_429"),
         "Who goes on after a 429 of the paper exchange is not banned.",
     ),
+    // The Market Pulse.
+    test(
+        "zero_change_counted_as_positive",
+        ("exchange", "lib", "zero_is_not_positive"),
+        "A contract whose price is that of 24 hours ago counts as one that rose.",
+    ),
+    test(
+        "any_contract_in_the_pulse",
+        ("exchange", "lib", "case_f9_case_y5_what_does_not_trade"),
+        "Contracts in other currencies, or with a date of delivery, are in the Market Pulse too.",
+    ),
+    test(
+        "percent_taken_for_a_fraction",
+        ("exchange", "live_binance", "a_percentage_is_an_exact_fraction"),
+        "Binance's percentages are read as fractions: a hundred times as much.",
+    ),
 ];

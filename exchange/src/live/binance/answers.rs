@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::json::{self, Flag, Num, is_set, malformed};
 use super::klines;
 use super::requests::{CURSOR_TIME, PAGE_ROWS, TRADES_SPAN_MS, trades_begin};
-use super::{instruments, orders, positions};
+use super::{instruments, orders, positions, tickers};
 use crate::live::protocol::{
     AccountView, Answer, Ask, BalanceView, BracketView, Cursor, ExecutionView, FundingView, KeyView, Maker,
     Malformed, MarkView, Millis, PositionMode, PositionView, SettingsView,
@@ -62,6 +62,7 @@ pub(super) fn read(ask: &Ask, text: &str, now: Option<Millis>) -> Result<Answer,
             Ok(Answer::Brackets(rows.into_iter().flatten().collect(), None))
         }
         Ask::Marks => Ok(Answer::Marks(market_rows("premium index", text, mark)?)),
+        Ask::DayTickers => tickers::read(text),
         Ask::Klines { interval, from, to, cursor, .. } => klines::read(text, *interval, (*from, *to), cursor),
         Ask::Protect { .. } => Err(malformed("answer", "Binance has no triggers of a position")),
     }

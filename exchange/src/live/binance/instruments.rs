@@ -42,6 +42,8 @@ struct SymbolRow<'a> {
     #[serde(borrow)]
     quote_asset: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    margin_asset: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     status: Option<Cow<'a, str>>,
     #[serde(borrow)]
     delivery_date: Option<Num<'a>>,
@@ -124,9 +126,11 @@ fn instrument(text: &str) -> Result<Option<InstrumentView>, Malformed> {
         fee_maker: FEE_MAKER,
         fee_liquidation: or_default(row.liquidation_fee, "liquidationFee")?,
     };
+    let quoted = row.quote_asset.as_deref();
     Ok(Some(InstrumentView {
         instrument,
         ends_at: ends_at.filter(|at| (1..NEVER_DELIVERED_MS).contains(&at.0)),
+        is_usdt_perpetual: quoted == Some("USDT") && row.margin_asset.as_deref().or(quoted) == Some("USDT"),
     }))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! * `requests`: questions as signed REST calls; `trade_socket`: as messages of the WebSocket API, and their answers.
 //! * `answers`, `orders`, `positions`, `instruments`: results read; `errors`: refusals and what they mean.
-//! * `events`: user streams; `public`: mark prices and trades; `envelope`: what both come in. `klines`: candles.
+//! * `events`: user streams; `public`: mark prices and trades; `envelope`: what both come in. `klines`: candles; `tickers`: the last 24 hours.
 //! * `json`, `date`: numbers and dates as Binance writes them.
 //!
 //! **Invariants**: no state, no clock, no floating point; any text whatsoever is read to a value or to a typed error.
@@ -22,6 +22,7 @@ mod orders;
 mod positions;
 mod public;
 mod requests;
+mod tickers;
 mod trade_socket;
 
 use super::credential::{Credential, KeyKind};

@@ -176,6 +176,8 @@ fn endpoint(ask: &Ask, at: Millis) -> Endpoint {
         Ask::Instruments(_) => ("GET", "/fapi/v1/exchangeInfo", Access::Public, vec![]),
         Ask::Brackets(_) => ("GET", "/fapi/v1/leverageBracket", Access::Signed, vec![]),
         Ask::Marks => ("GET", "/fapi/v1/premiumIndex", Access::Public, vec![]),
+        // Of all symbols at once: one by one they would cost 1 each.
+        Ask::DayTickers => ("GET", "/fapi/v1/ticker/24hr", Access::Public, vec![]),
         Ask::Klines { symbol, interval, from, to, cursor } => {
             let window = Window::of(*interval, *from, *to, cursor);
             let fields = vec![
@@ -299,8 +301,9 @@ pub(super) const fn cost(ask: &Ask) -> Cost {
         | Ask::Key
         | Ask::OpenListenKey
         | Ask::KeepListenKey => (Group::Read, 1),
-        // Both cover all symbols at once.
+        // These cover all symbols at once.
         Ask::OpenOrders(_) | Ask::OpenTriggers(_) => (Group::Read, 40),
+        Ask::DayTickers => (Group::Public, 40),
         Ask::Positions(_) | Ask::Balances | Ask::Executions { .. } | Ask::Settings(_) | Ask::Account => {
             (Group::Read, 5)
         }

@@ -11,12 +11,14 @@ use crate::live::protocol::{
     AccountView, Answer, Ask, Cursor, ExecutionView, Failure, FailureKind, HttpReply, KeyView, Malformed,
     Millis, StreamEvent,
 };
+use crate::live::tickers;
 
 use super::fields::{Field, misread};
 use super::instruments::{BracketRow, InstrumentRow, TickerRow};
 use super::klines::Klines;
 use super::requests::{WINDOW_MS, window_cursor, window_of};
 use super::rows::{ExecutionRow, OrderRow, PositionRow, WalletRow, is_linear, row};
+use super::tickers::DayTickerRow;
 use super::{CURSOR_MAX, ROWS_MAX, errors};
 
 /// What every answer is wrapped in.
@@ -200,6 +202,14 @@ fn read_list(ask: &Ask, envelope: &Envelope<'_>) -> Result<Answer, Malformed> {
             let at = envelope.time.millis("time")?;
             let list = List::<TickerRow<'_>>::of(envelope)?;
             Answer::Marks(list.list.iter().filter_map(|row| row.mark(at)).collect())
+        }
+        Ask::DayTickers => {
+            let at = envelope.time.millis("time")?;
+            if at.0 == 0 {
+                return Err(misread("time", "no time"));
+            }
+            let list = List::<DayTickerRow<'_>>::of(envelope)?;
+            Answer::DayTickers(tickers::checked(list.list.iter().map(|row| row.view(at)))?)
         }
         Ask::Klines { interval, from, to, cursor, .. } => {
             let klines: Klines<'_> = envelope.result()?;

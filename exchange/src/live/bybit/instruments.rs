@@ -42,6 +42,10 @@ pub(super) struct InstrumentRow<'a> {
     #[serde(borrow)]
     settle_coin: Field<'a>,
     #[serde(borrow)]
+    quote_coin: Field<'a>,
+    #[serde(borrow)]
+    contract_type: Field<'a>,
+    #[serde(borrow)]
     delivery_time: Field<'a>,
     #[serde(borrow)]
     price_filter: PriceFilter<'a>,
@@ -84,7 +88,13 @@ impl InstrumentRow<'_> {
             // A liquidation pays the taker's fee, and nothing beside it.
             fee_liquidation: Rate::ZERO,
         };
-        Some(InstrumentView { instrument, ends_at: (ends_at.0 > 0).then_some(ends_at) })
+        // What is delivered on a date is a `LinearFutures`.
+        let is_perpetual = self.contract_type.as_str() == "LinearPerpetual";
+        Some(InstrumentView {
+            instrument,
+            ends_at: (ends_at.0 > 0).then_some(ends_at),
+            is_usdt_perpetual: is_perpetual && self.quote_coin.as_str() == SETTLE_COIN,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bybit V5, category `linear`, settled in USDT, on a unified account: the protocol without I/O (EXCHANGES.md §3).
 //!
 //! * [`requests`]: HTTP requests and their signature. [`bodies`]: the JSON of orders, for HTTP and the trade socket.
-//! * [`answers`]: what HTTP answers mean. [`errors`]: what a refusal means. [`instruments`]: what is listed, mark prices. [`klines`]: candles.
+//! * [`answers`]: what HTTP answers mean. [`errors`]: what a refusal means. [`instruments`]: what is listed, mark prices. [`klines`]: candles; [`tickers`]: the last 24 hours.
 //! * [`events`]: private and public streams. [`trade_socket`]: order entry over WebSocket.
 //! * [`rows`]: orders, executions, positions and balances, which HTTP and streams tell alike. [`fields`]: single values.
 //!
@@ -23,6 +23,7 @@ mod instruments;
 mod klines;
 mod requests;
 mod rows;
+mod tickers;
 mod trade_socket;
 
 use super::credential::{Credential, KeyKind};
@@ -91,6 +92,7 @@ impl Protocol for Bybit {
             | Ask::Instruments(_)
             | Ask::Brackets(_)
             | Ask::Marks
+            | Ask::DayTickers
             | Ask::Klines { .. } => Group::Public,
         };
         Cost { group, address: 1, account: u32::from(group != Group::Public) }

@@ -95,7 +95,8 @@ pub(super) fn request(ask: &Ask, credential: Option<&Credential>, at: Millis) ->
             push_cursor(&mut params, cursor);
             get("/v5/market/risk-limit", params)
         }
-        Ask::Marks => get("/v5/market/tickers", linear()),
+        // One list tells both.
+        Ask::Marks | Ask::DayTickers => get("/v5/market/tickers", linear()),
         Ask::Klines { symbol, interval, from, to, cursor } => {
             let window = Window::of(*interval, *from, *to, cursor);
             let mut params = linear();

@@ -1,10 +1,10 @@
 //! What anybody may ask: time, instruments, prices.
 
-use engine::core::fixed::{Price, Quantity};
+use engine::core::fixed::{Price, Quantity, Rate, Rounding, UNIT, mul_div};
 use engine::core::instrument::{Instrument, InstrumentStatus};
 use serde_json::{Value, json};
 
-use super::super::candles::{Bar, CANDLE_MS, bars};
+use super::super::candles::{Bar, CANDLE_MS, DAY_MS, bars};
 use super::context::{Answer, Context};
 use super::errors::ApiError;
 use super::limits::{ORDERS_1M_MAX, ORDERS_10S_MAX, WEIGHT_MAX};
@@ -14,8 +14,6 @@ use crate::paper::rules;
 
 /// When nothing is delisted: what Binance tells of perpetuals (2100-12-25).
 const NEVER_MS: u64 = 4_133_404_800_000;
-/// Half a day in microseconds, and a day in milliseconds.
-const DAY_MS: u64 = 86_400_000;
 
 /// Rows of candles in one answer.
 const KLINES_MAX: usize = 1_500;
@@ -111,14 +109,27 @@ fn candle_row(bar: &Bar, span_ms: u64) -> Value {
         bar.high.to_string(),
         bar.low.to_string(),
         bar.close.to_string(),
-        "0",
+        bar.volume.to_string(),
         bar.start_ms + span_ms - 1,
-        "0",
+        bar.turnover.to_string(),
         bar.prices,
-        "0",
-        "0",
+        // Buyers take in every trade.
+        bar.volume.to_string(),
+        bar.turnover.to_string(),
         "0",
     ])
+}
+
+/// A change in percent, to the third place.
+fn percent(change: Price, open: Price) -> Rate {
+    let thousandths = mul_div(change.units(), 100_000, open.units(), Rounding::HalfEven).unwrap_or_default();
+    Rate::from_units(thousandths.saturating_mul(UNIT / 1_000))
+}
+
+/// The mean price of what was traded; `last` when nothing was.
+fn mean(bar: &Bar, last: Price) -> Price {
+    let (turnover, volume) = (bar.turnover.units(), bar.volume.units());
+    mul_div(turnover, UNIT, volume, Rounding::HalfEven).map_or(last, Price::from_units)
 }
 
 impl Context<'_, '_> {
@@ -206,19 +217,21 @@ impl Context<'_, '_> {
     pub(super) fn day_ticker(&mut self) -> Answer {
         self.per_symbol(|context, instrument, mark| {
             let symbol = instrument.symbol;
-            let candles = context.desk.core.candles();
-            let open = candles.of(symbol).next().map_or(mark, |candle| candle.open);
-            let high = candles.of(symbol).map(|candle| candle.high).max().unwrap_or(mark);
-            let low = candles.of(symbol).map(|candle| candle.low).min().unwrap_or(mark);
-            let change = mark.checked_sub(open).unwrap_or_default();
+            let (now_ms, candles) = (context.now_ms(), context.desk.core.candles());
+            let from_ms = now_ms.saturating_sub(DAY_MS);
+            let day = candles.since(symbol, from_ms).unwrap_or(Bar::flat(mark));
+            let change = mark.checked_sub(day.open).unwrap_or_default();
             json!({
                 "symbol": symbol.as_str(),
-                "priceChange": change.to_string(), "priceChangePercent": "0",
-                "weightedAvgPrice": mark.to_string(), "lastPrice": mark.to_string(), "lastQty": "0",
-                "openPrice": open.to_string(), "highPrice": high.to_string(), "lowPrice": low.to_string(),
-                "volume": "0", "quoteVolume": "0",
-                "openTime": context.now_ms().saturating_sub(DAY_MS), "closeTime": context.now_ms(),
-                "firstId": 0, "lastId": 0, "count": 0,
+                "priceChange": change.to_string(),
+                "priceChangePercent": percent(change, day.open).to_string(),
+                "weightedAvgPrice": mean(&day, mark).to_string(),
+                "lastPrice": mark.to_string(), "lastQty": instrument.quantity_min.to_string(),
+                "openPrice": day.open.to_string(), "highPrice": day.high.to_string(),
+                "lowPrice": day.low.to_string(),
+                "volume": day.volume.to_string(), "quoteVolume": day.turnover.to_string(),
+                "openTime": from_ms, "closeTime": now_ms,
+                "firstId": 0, "lastId": 0, "count": day.prices,
             })
         })
     }
@@ -262,11 +275,13 @@ impl Context<'_, '_> {
     }
 
     pub(super) fn public_trades(&mut self) -> Answer {
-        let symbol = self.named()?.symbol;
-        let mark = self.desk.core.mark(symbol).ok_or(ApiError::SYMBOL)?;
-        let now = self.now_ms();
+        let instrument = self.named()?;
+        let mark = self.desk.core.mark(instrument.symbol).ok_or(ApiError::SYMBOL)?;
+        let (now, size) = (self.now_ms(), instrument.quantity_min);
+        let turnover = mark.notional(size).unwrap_or_default();
         Ok(json!([{
-            "id": now, "price": mark.to_string(), "qty": "0.001", "quoteQty": "0", "time": now, "isBuyerMaker": false,
+            "id": now, "price": mark.to_string(), "qty": size.to_string(), "quoteQty": turnover.to_string(),
+            "time": now, "isBuyerMaker": false,
         }])
         .to_string())
     }

@@ -452,21 +452,23 @@ fn mark_price(desk: &Desk<'_>, symbol: Symbol) -> Option<Value> {
 
 fn kline(desk: &Desk<'_>, symbol: Symbol) -> Option<Value> {
     let candle = *desk.core.candles().of(symbol).next_back()?;
+    let (volume, turnover) = (candle.volume.to_string(), candle.turnover.to_string());
     Some(json!({
         "e": "kline", "E": desk.core.now().millis(), "s": symbol.as_str(),
         "k": {
             "t": candle.open_ms, "T": candle.open_ms + CANDLE_MS - 1, "s": symbol.as_str(), "i": "1m",
             "f": 0, "L": 0, "o": candle.open.to_string(), "c": candle.close.to_string(),
-            "h": candle.high.to_string(), "l": candle.low.to_string(), "v": "0", "n": candle.prices,
-            "x": false, "q": "0", "V": "0", "Q": "0", "B": "0",
+            "h": candle.high.to_string(), "l": candle.low.to_string(), "v": volume, "n": candle.prices,
+            "x": false, "q": turnover, "V": volume, "Q": turnover, "B": "0",
         },
     }))
 }
 
 fn agg_trade(desk: &Desk<'_>, symbol: Symbol) -> Option<Value> {
     let (mark, now) = (desk.core.mark(symbol)?, desk.core.now().millis());
+    let size = desk.core.instrument(symbol)?.quantity_min.to_string();
     Some(json!({
-        "e": "aggTrade", "E": now, "s": symbol.as_str(), "a": now, "p": mark.to_string(), "q": "0.001",
+        "e": "aggTrade", "E": now, "s": symbol.as_str(), "a": now, "p": mark.to_string(), "q": size,
         "f": now, "l": now, "T": now, "m": false,
     }))
 }

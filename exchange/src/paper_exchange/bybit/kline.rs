@@ -33,7 +33,7 @@ pub fn span_ms(interval: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use engine::core::fixed::Price;
+    use engine::core::fixed::{Money, Price, Quantity};
 
     use super::*;
 
@@ -47,12 +47,15 @@ mod tests {
             low: price(low),
             close: price(close),
             prices: 4,
+            volume: Quantity::from_whole(2),
+            turnover: Money::from_whole(30),
         };
         let minutes =
             [minute(0, 10, 14, 9, 9), minute(60_000, 11, 11, 8, 11), minute(300_000, 20, 20, 20, 20)];
         let all = bars(minutes.iter(), 300_000, (0, u64::MAX), 10);
         let (open, high, low, close) = (price(10), price(14), price(8), price(11));
-        let first = Bar { start_ms: 0, open, high, low, close, prices: 8 };
+        let (volume, turnover) = (Quantity::from_whole(4), Money::from_whole(60));
+        let first = Bar { start_ms: 0, open, high, low, close, prices: 8, volume, turnover };
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].start_ms, all[1]), (300_000, first));
         assert_eq!(bars(minutes.iter(), 60_000, (0, 60_000), 1)[0].start_ms, 60_000);

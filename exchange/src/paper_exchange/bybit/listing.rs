@@ -78,9 +78,9 @@ pub fn instrument(instrument: &Instrument) -> Value {
 pub struct Quote {
     /// The mark.
     pub mark: Price,
-    /// The newest candle of a day, when there is one.
+    /// The last 24 hours, when there was a price in them.
     pub day: Option<Bar>,
-    /// The newest candle of an hour.
+    /// The last hour.
     pub hour: Option<Bar>,
     /// The funding rate that will be settled next.
     pub rate: Rate,
@@ -100,8 +100,8 @@ pub fn best(mark: Price, instrument: &Instrument) -> (Price, Price) {
 pub fn ticker(instrument: &Instrument, quote: &Quote) -> Value {
     let (bid, ask) = best(quote.mark, instrument);
     let mark = quote.mark.to_string();
-    let day = quote.day.unwrap_or(flat(quote.mark));
-    let hour = quote.hour.unwrap_or(flat(quote.mark));
+    let day = quote.day.unwrap_or(Bar::flat(quote.mark));
+    let hour = quote.hour.unwrap_or(Bar::flat(quote.mark));
     let moved = quote.mark.checked_sub(day.open).unwrap_or(Price::ZERO);
     let share = moved
         .scaled(Price::from_whole(1).units(), day.open.units(), engine::core::fixed::Rounding::HalfEven)
@@ -120,8 +120,8 @@ pub fn ticker(instrument: &Instrument, quote: &Quote) -> Value {
         "prevPrice1h": hour.open.to_string(),
         "openInterest": "0",
         "openInterestValue": "0",
-        "turnover24h": "0",
-        "volume24h": "0",
+        "turnover24h": day.turnover.to_string(),
+        "volume24h": day.volume.to_string(),
         "fundingRate": quote.rate.to_string(),
         "fundingIntervalHour": (FUNDING_MINUTES / 60).to_string(),
         "fundingCap": "",
@@ -139,10 +139,6 @@ pub fn ticker(instrument: &Instrument, quote: &Quote) -> Value {
         "preQty": "",
         "curPreListingPhase": "",
     })
-}
-
-fn flat(price: Price) -> Bar {
-    Bar { start_ms: 0, open: price, high: price, low: price, close: price, prices: 1 }
 }
 
 /// A book of one level a side.
@@ -170,8 +166,8 @@ pub fn kline_row(candle: &Bar) -> Value {
         candle.high.to_string(),
         candle.low.to_string(),
         candle.close.to_string(),
-        "0",
-        "0",
+        candle.volume.to_string(),
+        candle.turnover.to_string(),
     ])
 }
 
@@ -187,8 +183,8 @@ pub fn kline_event(candle: &Bar, interval: &str, span_ms: u64, at_ms: u64) -> Va
         "high": candle.high.to_string(),
         "low": candle.low.to_string(),
         "close": candle.close.to_string(),
-        "volume": "0",
-        "turnover": "0",
+        "volume": candle.volume.to_string(),
+        "turnover": candle.turnover.to_string(),
         "confirm": at_ms > end,
         "timestamp": at_ms,
     })

@@ -12,6 +12,7 @@ use super::listing::{self, Quote};
 use super::wish::{linear, symbol};
 use crate::paper::rules;
 use crate::paper_exchange::Core;
+use crate::paper_exchange::candles::DAY_MS;
 
 /// The funding rate that is told for the next settlement: the paper venue's default (docs/paper-venue.md). A symbol with
 /// a table of its own is settled at the table's.
@@ -89,26 +90,12 @@ pub fn instruments(core: &Core, fields: &Fields) -> Result<Value, Refusal> {
 #[must_use]
 pub fn quote(core: &Core, instrument: &Instrument) -> Option<Quote> {
     let now_ms = core.now().millis();
-    let newest = |span: u64| {
-        let from = now_ms.saturating_sub(span);
-        let minutes = core.candles().of(instrument.symbol);
-        bars(minutes, 60_000, (from, u64::MAX), usize::MAX)
-    };
-    let whole = |minutes: Vec<super::kline::Bar>| {
-        let mut minutes = minutes.into_iter().rev();
-        let mut all = minutes.next()?;
-        for minute in minutes {
-            all.high = all.high.max(minute.high);
-            all.low = all.low.min(minute.low);
-            all.close = minute.close;
-        }
-        Some(all)
-    };
+    let newest = |span_ms: u64| core.candles().since(instrument.symbol, now_ms.saturating_sub(span_ms));
     let every = rules::FUNDING_EVERY_MICROS;
     Some(Quote {
         mark: core.mark(instrument.symbol)?,
-        day: whole(newest(24 * HOUR_MS)),
-        hour: whole(newest(HOUR_MS)),
+        day: newest(DAY_MS),
+        hour: newest(HOUR_MS),
         rate: FUNDING_RATE,
         next_funding: Timestamp(core.now().0 - core.now().0 % every + every),
     })

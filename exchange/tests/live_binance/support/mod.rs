@@ -108,6 +108,7 @@ pub fn every_ask() -> Vec<Ask> {
         Ask::Instruments(String::new()),
         Ask::Brackets(String::new()),
         Ask::Marks,
+        Ask::DayTickers,
         Ask::Klines {
             symbol: symbol("BTCUSDT"),
             interval: exchange::live::klines::Interval::M1,

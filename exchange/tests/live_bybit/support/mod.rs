@@ -100,6 +100,7 @@ pub(crate) fn every_ask() -> Vec<Ask> {
         Ask::Instruments(String::new()),
         Ask::Brackets(String::new()),
         Ask::Marks,
+        Ask::DayTickers,
         Ask::Klines {
             symbol,
             interval: exchange::live::klines::Interval::M1,
