@@ -203,7 +203,7 @@ pub fn metrics_json(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
             })
         })
         .collect();
-    let document = json!({
+    let mut document = json!({
         "uptime_micros": source.uptime_micros,
         "counters": counters_json(&total(gather)),
         "latencies_at_micros": source.latencies.at_micros,
@@ -212,6 +212,9 @@ pub fn metrics_json(gather: &GatherFlow, source: &Source<'_>) -> Vec<u8> {
         "venues": venues::metrics_json(&source.gauges.shards),
         "shards": shards_json(gather, source),
     });
+    if let Some(alerts) = &source.gauges.alerts {
+        document["alerts"] = alerts.json();
+    }
     serde_json::to_vec(&document).expect("this document is plain data")
 }
 
@@ -328,6 +331,9 @@ fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
     }
     if let Some(history) = &source.gauges.history {
         write_history(out, history)?;
+    }
+    if let Some(alerts) = &source.gauges.alerts {
+        alerts.write_text(out)?;
     }
     venues::write_text(out, &source.gauges.shards)?;
     super::network::write_text(out, source.gauges.shards.iter().map(|gauges| &gauges.network))?;
