@@ -244,6 +244,9 @@ impl Outbox {
             Verdict::Failed => {
                 self.counts.failures += 1;
                 self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
+                if planted::planted!("failed_alert_given_up") {
+                    chat.first = None;
+                }
                 (0, doubled(FAILED_FIRST, FAILED_MOST, self.failed_in_a_row))
             }
             Verdict::Refused => {
