@@ -12,6 +12,14 @@ pub fn page_bytes() -> u64 {
     u64::try_from(bytes).unwrap_or(4096)
 }
 
+/// Memory of this machine, in bytes.
+#[must_use]
+pub fn memory_bytes() -> Option<u64> {
+    // SAFETY: sysconf takes no pointer and touches no memory of ours.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    u64::try_from(pages).ok().filter(|pages| *pages > 0).map(|pages| pages.saturating_mul(page_bytes()))
+}
+
 /// CPU time this process has used, in microseconds.
 #[must_use]
 pub fn cpu_micros() -> u64 {

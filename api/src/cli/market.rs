@@ -11,6 +11,7 @@ use super::ServerArgs;
 use super::keys;
 use super::postgres;
 use super::rules_file;
+use super::telegram;
 use crate::server::{MarketPace, MarketSource, ServerConfig, TlsFiles};
 
 fn symbol_of(path: &Path) -> Option<Symbol> {
@@ -82,6 +83,7 @@ pub fn config(args: &ServerArgs, data: &Path, gate: Option<Arc<Gate>>) -> Result
         config.rules = rules_file::read(path)?;
     }
     keys::configure(args, &mut config)?;
+    config.alerts = telegram::settings(&args.telegram)?;
     let files = market_files(args)?;
     config.pace = match speed(&args.speed)? {
         Some(speed) => MarketPace::Real(speed),

@@ -21,6 +21,7 @@ pub mod restore;
 pub mod rules_file;
 pub mod serve;
 pub mod sim;
+pub mod telegram;
 pub mod tune;
 pub mod user_keys;
 
@@ -152,6 +153,9 @@ pub struct ServerArgs {
     /// Start although exchange keys do not open because their master key is lost: their owners enter them again.
     #[arg(long)]
     pub accept_unreadable_keys: bool,
+    /// Alerts to an operator.
+    #[command(flatten)]
+    pub telegram: telegram::TelegramArgs,
 }
 
 /// `serve`.

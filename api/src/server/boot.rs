@@ -4,6 +4,7 @@
 //! thing that fails ends the start with a message that says what to do, and the data is as it was.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +47,12 @@ use super::readers::{self, HistorySender};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
 use super::venues::{self, LiveSetup, Venues};
+use crate::alerts::signs::Machine;
+use crate::alerts::telegram::Telegram;
+use crate::alerts::{self, Alerts};
 use crate::reads::ServerReads;
 use crate::vault::{self, Unreadable};
+use crate::web::alerts::AlertGauges;
 use crate::web::gauges::Gauges;
 
 /// Why a server did not start.
@@ -229,11 +234,17 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     let shards = u16::try_from(homes.len()).map_err(|e| StartError::from_text("shards", e))?;
 
     let stop = Arc::new(AtomicBool::new(false));
-    let gauges = match config.postgres {
+    let mut gauges = match config.postgres {
         Some(_) => Gauges::with_history(homes.len(), homes[0].identity().generation),
         None => Gauges::new(homes.len()),
     };
+    gauges.alerts = config.alerts.as_ref().map(|_| AlertGauges::default());
     let gauges = Arc::new(gauges);
+    let telegram = config
+        .alerts
+        .clone()
+        .map(|set| Ok::<_, StartError>((set.chats, Telegram::new(set.at, set.token).map_err(StartError)?)));
+    let telegram = telegram.transpose()?;
     let history_homes = homes.clone();
     let (hash_sender, hash_jobs) = hashing::queue();
     let dummy_hash = hashing::hash_password("no user has this password", &mut HostEntropy)
@@ -361,8 +372,23 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
             }
         })?);
     }
+    if let Some((chats, telegram)) = telegram {
+        let machine = machine(config);
+        let alerts =
+            Alerts { chats, telegram, gauges: Arc::clone(&gauges), machine, stop: Arc::clone(&stop) };
+        others.push(spawn("alerts", cpu, move || alerts::run(alerts))?);
+    }
     tracing::info!(%address, shards, users = recovery.users, records = recovery.records, "serving");
     Ok(Server { address, tls, lines, gauges, recovery, dump, stop, shards: threads, others, _lock: lock })
+}
+
+/// What of the host alerts are told by.
+fn machine(config: &ServerConfig) -> Machine {
+    let cpus = std::thread::available_parallelism().ok().map(NonZeroU64::try_from);
+    Machine {
+        cpus: cpus.and_then(Result::ok).filter(|_| config.spin_micros == 0),
+        memory_bytes: crate::sys::memory_bytes().and_then(NonZeroU64::new),
+    }
 }
 
 fn spawn(

@@ -11,6 +11,7 @@ use exchange::paper::FundingTable;
 use storage::postgres::target::Target;
 
 use super::venues::hosts::LiveAt;
+use crate::alerts::AlertSettings;
 use crate::vault::Vault;
 
 /// Bytes of log after which a shard takes a snapshot, at least; and at least as many as the last snapshot had, so that
@@ -94,6 +95,8 @@ pub struct ServerConfig {
     pub accept_unreadable_keys: bool,
     /// Exchanges that are somewhere else than at their own hosts: the paper exchange, a proxy.
     pub live_at: Vec<LiveAt>,
+    /// Alerts to an operator; nobody is told without.
+    pub alerts: Option<AlertSettings>,
 }
 
 impl ServerConfig {
@@ -120,6 +123,7 @@ impl ServerConfig {
             egress: Arc::new([]),
             accept_unreadable_keys: false,
             live_at: Vec::new(),
+            alerts: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A running server: its shards, and the threads around them.
 //!
 //! **Runs on**: [`start`] on the caller's thread; then one pinned thread per shard, one for passwords, one for
-//! housekeeping and, with Postgres, one that writes history and one that reads it.
+//! housekeeping and, with Postgres, one that writes history and one that reads it; with Telegram, two for the alerts.
 //! **Invariants**: nothing is served before every shard has recovered; a start that fails leaves the data as it was.
 
 pub mod assembly;

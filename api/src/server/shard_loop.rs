@@ -401,6 +401,7 @@ fn publish<D: Disk, G: Gateway, E: Entropy>(
     gauges.connections.store(wire.connections() as u64, Ordering::Relaxed);
     gauges.requests.store(desk.requests(), Ordering::Relaxed);
     gauges.market_ticks.store(market_ticks(shard.gateway()), Ordering::Relaxed);
+    gauges.closes_refused_long.store(shard.counters().closes_refused_long, Ordering::Relaxed);
 }
 
 /// Waits until the network, the bell, a task or a timer has something. Announces first and looks again, so that no bell

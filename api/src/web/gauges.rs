@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use storage::Generation;
 use storage::history::{Progress, Whose};
 
+use super::alerts::AlertGauges;
 use super::network::NetworkGauges;
 use super::venues::VenueGauges;
 
@@ -38,6 +39,8 @@ pub struct ShardGauges {
     pub requests: AtomicU64,
     /// Ticks of the market played.
     pub market_ticks: AtomicU64,
+    /// How often a venue refused to close a position that it had refused to close for more than an hour.
+    pub closes_refused_long: AtomicU64,
     /// The loop runs.
     pub running: AtomicBool,
     /// The shard stopped because its log failed.
@@ -72,6 +75,8 @@ pub struct Gauges {
     pub process: ProcessGauges,
     /// History in Postgres, where it is set up.
     pub history: Option<HistoryGauges>,
+    /// Alerts to an operator, where they are set up.
+    pub alerts: Option<AlertGauges>,
 }
 
 /// Figures of the history in Postgres.
@@ -113,6 +118,7 @@ impl Gauges {
             shards: (0..shards).map(|_| ShardGauges::default()).collect(),
             process: ProcessGauges::default(),
             history: None,
+            alerts: None,
         }
     }
 

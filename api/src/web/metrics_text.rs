@@ -209,7 +209,7 @@ pub fn metrics_document(gather: &GatherFlow, source: &Source<'_>) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut document = json!({
         "uptime_micros": source.uptime_micros,
         "shards_silent": gather.silent,
         "counters": counters_json(&total(gather)),
@@ -218,7 +218,11 @@ pub fn metrics_document(gather: &GatherFlow, source: &Source<'_>) -> Value {
         "process": process_json(source),
         "venues": venues::metrics_json(&source.gauges.shards),
         "shards": shards_json(gather, source),
-    })
+    });
+    if let Some(alerts) = &source.gauges.alerts {
+        document["alerts"] = alerts.json();
+    }
+    document
 }
 
 /// `/metrics`, in Prometheus' text format 0.0.4.
@@ -334,6 +338,9 @@ fn write_gauges(out: &mut Vec<u8>, source: &Source<'_>) -> std::io::Result<()> {
     }
     if let Some(history) = &source.gauges.history {
         write_history(out, history)?;
+    }
+    if let Some(alerts) = &source.gauges.alerts {
+        alerts.write_text(out)?;
     }
     venues::write_text(out, &source.gauges.shards)?;
     super::network::write_text(out, source.gauges.shards.iter().map(|gauges| &gauges.network))?;

@@ -8,6 +8,7 @@
 //! those of [`net::server`] per connection; password work by `server::hashing`.
 
 pub mod accounts;
+pub mod alerts;
 pub mod bodies;
 pub mod desk;
 pub mod fill_prices;

@@ -21,6 +21,8 @@ use serde_json::{Map, Value, json};
 
 use super::gauges::ShardGauges;
 
+pub mod standing;
+
 /// Places that the accounts of one shard are at: two exchanges, three environments, ten sites, from some addresses.
 pub const LINES_MAX: usize = 256;
 

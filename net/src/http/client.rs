@@ -1,14 +1,15 @@
 //! A blocking HTTP/1.1 client on `std` sockets, plain or over TLS.
 //!
 //! **Runs on**: threads that may block: the demo, tools, tests. Never on a shard.
-//! **Bounds**: each call has a deadline per read and write; head and body have limits.
+//! **Bounds**: each call has a deadline per read and write, and one for all of it where that is wished; head and body have
+//! limits.
 //! **Invariants**: a request is sent at most once. The connection is kept when the server keeps it, and opened anew only
 //! when the server had announced its end before.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
@@ -55,6 +56,9 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// For each read and write.
     pub transfer_timeout: Duration,
+    /// For a call as a whole, from its first byte to the last of its answer, once it is connected; the handshake of TLS is a
+    /// part of the first call. `None`: a server that sends a byte now and then is waited for.
+    pub call_timeout: Option<Duration>,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
 }
@@ -64,6 +68,7 @@ impl Default for ClientOptions {
         Self {
             connect_timeout: Duration::from_secs(5),
             transfer_timeout: Duration::from_secs(30),
+            call_timeout: None,
             body_bytes_max: 64 << 20,
         }
     }
@@ -97,14 +102,63 @@ impl ClientResponse {
     }
 }
 
+/// A socket whose reads and writes end with the call that they are of.
+#[derive(Debug)]
+struct Timed {
+    socket: TcpStream,
+    step: Duration,
+    call_ends: Option<Instant>,
+}
+
+impl Timed {
+    /// How long the next step may take; `None` where its own time-out is in force already.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let Some(ends) = self.call_ends else { return Ok(None) };
+        let left = ends.saturating_duration_since(Instant::now());
+        // Zero would be no time-out at all.
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left.min(self.step))) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        if let Some(left) = self.left()? {
+            self.socket.set_read_timeout(Some(left))?;
+        }
+        self.socket.read(piece)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(left) = self.left()? {
+            self.socket.set_write_timeout(Some(left))?;
+        }
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
 /// A connection, plain or protected.
 #[derive(Debug)]
 enum Line {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Timed),
+    Tls(Box<StreamOwned<ClientConnection, Timed>>),
 }
 
 impl Line {
+    /// A call begins, which ends then at the latest.
+    fn begin(&mut self, call_ends: Option<Instant>) {
+        let timed = match self {
+            Self::Plain(timed) => timed,
+            Self::Tls(stream) => &mut stream.sock,
+        };
+        timed.call_ends = call_ends;
+    }
+
     fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(piece),
@@ -225,6 +279,7 @@ impl Client {
             socket.set_nodelay(true)?;
             socket.set_read_timeout(Some(self.options.transfer_timeout))?;
             socket.set_write_timeout(Some(self.options.transfer_timeout))?;
+            let socket = Timed { socket, step: self.options.transfer_timeout, call_ends: None };
             Ok(match &self.tls {
                 None => Line::Plain(socket),
                 Some((name, config)) => {
@@ -247,6 +302,7 @@ impl Client {
         let mut request = self.compose(method, target, headers, body);
         let address = self.address;
         let socket = self.socket.as_mut().ok_or(ClientError::Closed)?;
+        socket.begin(self.options.call_timeout.map(|span| Instant::now() + span));
         let sent = socket.write_all(&request);
         // It may hold a key or a session: nothing of it stays in memory that is given back.
         request.fill(0);

@@ -95,6 +95,28 @@ fn gives_up_after_its_time() {
 }
 
 #[test]
+fn a_call_ends_in_its_time_though_a_byte_comes_now_and_then() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        // Until the client has gone: an answer that is within all limits and does not end.
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+        for byte in head.iter().chain(std::iter::repeat(&b'x')) {
+            if socket.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let options =
+        ClientOptions { call_timeout: Some(Duration::from_millis(100)), ..ClientOptions::default() };
+    let mut client = Client::connect(address, options).unwrap();
+    assert!(matches!(client.get("/").unwrap_err(), ClientError::Transfer { .. }));
+    server.join().unwrap();
+}
+
+#[test]
 fn says_where_it_could_not_connect() {
     let address = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

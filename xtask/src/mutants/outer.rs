@@ -69,6 +69,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "A connection that is aborted once all is sent ends as one that was finished.",
     ),
     test(
+        "telegram_window_half_as_long",
+        ("api", "lib", "case_r7_what_comes_meanwhile"),
+        "A chat gets another message half a second after the last, a group after half a minute of twenty.",
+    ),
+    test(
+        "telegram_pause_made_shorter",
+        ("api", "lib", "case_r8_ten_thousand_seconds"),
+        "Of two answers that ask for a pause the later counts, not the longer.",
+    ),
+    test(
+        "merged_lines_lost_uncounted",
+        ("api", "lib", "what_does_not_fit_is_counted"),
+        "A merged message does not say how many lines were left out of it.",
+    ),
+    test(
+        "failed_alert_given_up",
+        ("api", "lib", "case_r7_case_r8_whatever_comes"),
+        "An alert that Telegram did not take is not sent again.",
+    ),
+    test(
+        "alert_told_again_at_once",
+        ("api", "lib", "one_that_comes_and_goes"),
+        "An alert that comes and goes is told each time.",
+    ),
+    test(
+        "token_told_with_an_answer",
+        ("api", "lib", "an_answer_that_tells_the_token"),
+        "What Telegram answers is logged also when it repeats the bot's token.",
+    ),
+    test(
         "one_id_makes_two_orders",
         ("exchange", "embedded_venue", "a_live_order"),
         "The paper venue makes a second order for an id it knows.",

@@ -264,6 +264,12 @@ impl<R: Reads, J: Journal, G: Gateway> Shard<R, J, G> {
         self.failure.as_deref()
     }
 
+    /// What it counted since its start.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// Counts a park of the loop or a snapshot.
     pub fn counters_mut(&mut self) -> &mut Counters {
         &mut self.counters
