@@ -209,7 +209,9 @@ impl Alert {
             }
             None => {
                 let lasted = spoken(self.ended_at.since(self.raised_at));
-                Line::new(Severity::Warning, &format!("OVER: {what}{came}. It lasted {lasted}."))
+                // As bad as what it ends: while it waits, it gives way to nothing that this would not.
+                let severity = before.unwrap_or(Severity::Warning);
+                Line::new(severity, &format!("OVER: {what}{came}. It lasted {lasted}."))
             }
         }
     }
@@ -243,6 +245,22 @@ pub struct Conditions {
 impl Conditions {
     /// Takes what a look shows, and gives what is to be told, the worst first.
     pub fn look(&mut self, now: Nanos, signs: &[Sign]) -> Vec<Line> {
+        self.look_at(now, signs, true)
+    }
+
+    /// The same of a look that saw nothing else: what it does not show may hold all the same.
+    pub fn look_at_some(&mut self, now: Nanos, signs: &[Sign]) -> Vec<Line> {
+        self.look_at(now, signs, false)
+    }
+
+    /// What stands is told once more: lines about it may be lost.
+    pub fn tell_again(&mut self) {
+        for alert in self.alerts.values_mut().filter(|alert| alert.level.is_some()) {
+            (alert.told, alert.critical_told_at) = (None, None);
+        }
+    }
+
+    fn look_at(&mut self, now: Nanos, signs: &[Sign], saw_all: bool) -> Vec<Line> {
         let mut showing: BTreeMap<(Kind, &str), &Sign> = BTreeMap::new();
         for sign in signs {
             showing.insert((sign.kind, &sign.place), sign);
@@ -257,8 +275,11 @@ impl Conditions {
         }
         let mut lines = Vec::new();
         for ((kind, place), alert) in &mut self.alerts {
-            alert.look(now, kind.patience(), showing.get(&(*kind, place.as_str())).copied());
-            lines.extend(alert.telling(now));
+            let shown = showing.get(&(*kind, place.as_str())).copied();
+            if saw_all || shown.is_some() {
+                alert.look(now, kind.patience(), shown);
+                lines.extend(alert.telling(now).map(|line| line.about(format!("{kind:?} {place}"))));
+            }
         }
         self.alerts.retain(|_, alert| alert.is_followed(now));
         lines.sort_by_key(|line| std::cmp::Reverse(line.severity()));

@@ -35,6 +35,8 @@ pub struct Line {
     severity: Severity,
     text: String,
     units: usize,
+    /// What it is about: a newer line of the same replaces it while it waits.
+    about: Option<String>,
 }
 
 impl Line {
@@ -53,7 +55,19 @@ impl Line {
             kept.push(char);
             units += char.len_utf16();
         }
-        Self { severity, text: kept, units }
+        Self { severity, text: kept, units, about: None }
+    }
+
+    /// The same, which an older one of this gives way to.
+    #[must_use]
+    pub fn about(self, about: String) -> Self {
+        Self { about: Some(about), ..self }
+    }
+
+    /// The same, with when it was said at its beginning.
+    #[must_use]
+    pub fn at(self, clock: &str) -> Self {
+        Self { about: self.about.clone(), ..Self::new(self.severity, &format!("{clock} {}", self.text)) }
     }
 
     /// The text.
@@ -84,8 +98,18 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    /// Takes a line, or leaves it out; gives how many lines were left out by that, itself included.
+    /// Takes a line, or leaves it out; gives how many lines were left out by that, itself included. One that it replaces counts
+    /// as left out too, but the message does not say so.
     pub(super) fn add(&mut self, line: &Line) -> u64 {
+        let older = line
+            .about
+            .as_ref()
+            .and_then(|about| self.lines.iter().position(|other| other.about.as_ref() == Some(about)));
+        if let Some(older) = older.and_then(|place| self.lines.remove(place)) {
+            // What it said is not so any more: it is not missed.
+            self.units -= older.cost();
+            return 1 + self.add(line);
+        }
         let lesser = |other: &&Line| other.severity < line.severity;
         let can_go: usize = self.lines.iter().filter(lesser).map(Line::cost).sum();
         let mut left_out = 0;

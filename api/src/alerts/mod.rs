@@ -6,13 +6,14 @@
 //! **Runs on**: two threads of their own, [`run`]'s, which looks, and one that sends and may wait for the network.
 //! **Owns**: all of it; the figures of the alerts are written here alone. **Invariants**: nothing is contacted unless a chat is
 //! set up; a start says nothing; a server whose log failed says so before it ends, if Telegram takes it at once.
-//! **Bounds**: one message under way; what waits by [`outbox`]. A stop waits for a call that is under way
-//! ([`telegram::CALL_MAX`]), and after a failed log for [`LAST_WORDS_MAX`] at most until the last call begins.
+//! **Bounds**: one message under way; what waits by [`outbox`]. A stop waits for no call; after a failed log it waits for its last
+//! words, [`LAST_WORDS_MAX`] at most.
 //! **Never**: blocks a shard or asks one; the token in a log line.
 
 pub mod conditions;
 pub mod digest;
 pub mod outbox;
+pub mod quiet;
 pub mod signs;
 pub mod telegram;
 pub mod token;
@@ -29,6 +30,7 @@ use engine::shard::runtime::HostClock;
 use self::conditions::Conditions;
 use self::digest::Severity;
 use self::outbox::{ChatId, Consequence, Outbox, Sending, Verdict};
+use self::quiet::Quiet;
 use self::signs::{Machine, Observer, failed_logs};
 use self::telegram::{Answered, Telegram, TelegramAt};
 use self::token::BotToken;
@@ -63,43 +65,51 @@ pub struct Alerts {
     pub gauges: Arc<Gauges>,
     /// Of the host, what the server may use.
     pub machine: Machine,
+    /// What Telegram asked for before a restart.
+    pub quiet: Quiet,
     /// Set when the server is to end.
     pub stop: Arc<AtomicBool>,
 }
 
 /// Runs until told to stop.
 pub fn run(alerts: Alerts) {
-    let Alerts { chats, mut telegram, gauges, machine, stop } = alerts;
+    let Alerts { chats, mut telegram, gauges, machine, quiet, stop } = alerts;
     let Some(figures) = &gauges.alerts else { return };
     let (sendings, to_send) = bounded::<Sending>(1);
     let (answers, answered) = bounded::<(ChatId, Answered)>(1);
-    std::thread::scope(|scope| {
-        let sender = std::thread::Builder::new().name("telegram".to_owned());
-        let spawned = sender.spawn_scoped(scope, move || {
-            // Ends when nobody has anything to send any more.
-            for Sending { chat, text } in to_send {
-                let answer = telegram.send(chat, &text);
-                if answers.send((chat, answer)).is_err() {
-                    return;
-                }
+    // Nobody waits for its end: a name that does not resolve holds it up for as long as it takes, and a server that is to be
+    // restarted is not held up with it. It ends when nobody has anything to send any more.
+    let sender = std::thread::Builder::new().name("telegram".to_owned()).spawn(move || {
+        for Sending { chat, text } in to_send {
+            let answer = telegram.send(chat, &text);
+            if answers.send((chat, answer)).is_err() {
+                return;
             }
-        });
-        if let Err(error) = spawned {
-            tracing::error!(%error, "alerts are not sent: their thread could not begin");
-            return;
         }
-        let watch = Watch {
-            gauges: &gauges,
-            figures,
-            observer: Observer::new(machine),
-            conditions: Conditions::default(),
-            outbox: Outbox::new(&chats),
-            sendings,
-            answered,
-            is_sending: false,
-        };
-        watch.run(&stop);
     });
+    if let Err(error) = sender {
+        tracing::error!(%error, "alerts are not sent: their thread could not begin");
+        return;
+    }
+    let mut outbox = Outbox::new(&chats);
+    let left = quiet.left();
+    if left > Nanos::default() {
+        tracing::warn!(seconds = left.as_micros() / 1_000_000, "Telegram had asked for a pause: alerts wait");
+        outbox.keep_quiet_until(HostClock.monotonic().plus(left));
+    }
+    let watch = Watch {
+        gauges: &gauges,
+        figures,
+        observer: Observer::new(machine),
+        conditions: Conditions::default(),
+        outbox,
+        quiet,
+        is_lossy: false,
+        sendings,
+        answered,
+        is_sending: false,
+    };
+    watch.run(&stop);
 }
 
 /// The thread that looks.
@@ -109,6 +119,9 @@ struct Watch<'a> {
     observer: Observer,
     conditions: Conditions,
     outbox: Outbox,
+    quiet: Quiet,
+    /// Lines are lost that nothing was told instead of yet.
+    is_lossy: bool,
     sendings: Sender<Sending>,
     answered: Receiver<(ChatId, Answered)>,
     is_sending: bool,
@@ -131,9 +144,11 @@ impl Watch<'_> {
 
     fn look(&mut self, now: Nanos) {
         let signs = self.observer.look(now, self.gauges);
+        let before = self.outbox.counts();
         for line in self.conditions.look(now, &signs) {
-            self.outbox.offer_all(&line);
+            self.outbox.offer_all(&line.at(&clock()));
         }
+        self.is_lossy |= self.outbox.counts().left_out > before.left_out;
         self.publish(now);
     }
 
@@ -171,6 +186,11 @@ impl Watch<'_> {
                 self.is_sending = false;
                 let now = HostClock.monotonic();
                 let followed = self.outbox.answered(now, chat, answered.verdict);
+                match answered.verdict {
+                    Verdict::Delivered if std::mem::take(&mut self.is_lossy) => self.conditions.tell_again(),
+                    Verdict::Limited { .. } => self.quiet.keep(self.outbox.wanted(now)),
+                    _ => {}
+                }
                 tell(chat, &answered, followed);
                 self.publish(now);
             }
@@ -182,21 +202,36 @@ impl Watch<'_> {
 
     /// A log that failed ends the server before the next look: this is the last chance to say so.
     fn say_last_words(mut self) {
-        let Some(sign) = failed_logs(self.gauges) else { return };
-        let began = HostClock.monotonic();
-        for line in self.conditions.look(began, &[sign]) {
-            self.outbox.offer_all(&line);
+        if let Some(sign) = failed_logs(self.gauges) {
+            let began = HostClock.monotonic();
+            for line in self.conditions.look_at_some(began, &[sign]) {
+                self.outbox.offer_all(&line.at(&clock()));
+            }
+            self.outbox.hurry();
+            let mut now = began;
+            while now.since(began) < LAST_WORDS_MAX
+                && self.outbox.waiting() > 0
+                && self.outbox.wanted(now) == Nanos::default()
+            {
+                self.send(now);
+                self.hear();
+                now = HostClock.monotonic();
+            }
         }
-        let mut now = began;
-        while now.since(began) < LAST_WORDS_MAX
-            && self.outbox.waiting() > 0
-            && self.outbox.paused(now) == Nanos::default()
-        {
-            self.send(now);
-            self.hear();
-            now = HostClock.monotonic();
+        let waiting = self.outbox.waiting();
+        if waiting > 0 {
+            tracing::warn!(
+                waiting,
+                "the server ends with alerts that were not told: they are in this journal too"
+            );
         }
     }
+}
+
+/// What people's clocks show, in UTC: a line may wait for hours.
+fn clock() -> String {
+    let minutes = HostClock.wall_micros() / 60_000_000;
+    format!("{:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
 }
 
 /// Logs what became of a message.

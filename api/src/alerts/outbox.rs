@@ -152,6 +152,8 @@ pub struct Outbox {
     chats: Vec<Chat>,
     overall: Window,
     paused_until: Nanos,
+    /// Of that, as long as Telegram wants it: not what failures ask for.
+    wanted_until: Nanos,
     limited_in_a_row: u32,
     failed_in_a_row: u32,
     /// The chat that is looked at first.
@@ -180,6 +182,7 @@ impl Outbox {
             chats: ids.into_iter().map(Chat::new).collect(),
             overall: Window::new(OVERALL),
             paused_until: Nanos::default(),
+            wanted_until: Nanos::default(),
             limited_in_a_row: 0,
             failed_in_a_row: 0,
             turn: 0,
@@ -259,6 +262,9 @@ impl Outbox {
             Verdict::BadToken => (0, TOKEN_PAUSE),
         };
         let until = now.plus(pause);
+        if !matches!(verdict, Verdict::Failed) {
+            self.wanted_until = self.wanted_until.max(until);
+        }
         if planted::planted!("telegram_pause_made_shorter") {
             self.paused_until = until;
         } else {
@@ -266,6 +272,23 @@ impl Outbox {
             self.paused_until = self.paused_until.max(until);
         }
         Consequence { lines, pause }
+    }
+
+    /// Does not wait out a pause after a failure: there may be no other time. What Telegram asked for is waited out.
+    pub fn hurry(&mut self) {
+        self.paused_until = self.wanted_until;
+    }
+
+    /// Sends nothing for so long: Telegram asked for that before this began.
+    pub fn keep_quiet_until(&mut self, until: Nanos) {
+        self.paused_until = self.paused_until.max(until);
+        self.wanted_until = self.wanted_until.max(until);
+    }
+
+    /// How long Telegram wants nothing sent, from now on.
+    #[must_use]
+    pub fn wanted(&self, now: Nanos) -> Nanos {
+        self.wanted_until.since(now)
     }
 
     /// How long nothing at all may be sent from now on; zero when something may.

@@ -268,7 +268,9 @@ impl Observer {
             ..sign(
                 Kind::Suspended,
                 if most { Severity::Critical } else { Severity::Warning },
-                format!("{place}: {suspended} of {accounts} accounts open nothing until their users act"),
+                format!(
+                    "{place}: more accounts than before open nothing until their users act: {suspended} of {accounts}"
+                ),
                 "The journal names the faults. Many at once with address_not_allowed mean that this host's address has \
                  changed.",
             )

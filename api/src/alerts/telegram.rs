@@ -115,7 +115,7 @@ fn judge(status: u16, retry_after: Option<&str>, body: &[u8]) -> (Verdict, Strin
             // The longer of the two, should they differ.
             Verdict::Limited { retry_after_s: said("retry_after").and_then(seconds).max(header) }
         }
-        401 | 404 => Verdict::BadToken,
+        401 | 404 if is_telegrams => Verdict::BadToken,
         // What a proxy on the way says of itself is not about the chat.
         400..=499 if is_telegrams && code != 408 => Verdict::Refused,
         _ => Verdict::Failed,
@@ -175,7 +175,10 @@ impl Telegram {
                 Answered { verdict, why: self.tellable(answer.status, &words) }
             }
             // These errors say what failed at which address, and nothing of the request.
-            Err(error) => failed(error.to_string()),
+            Err(error) => {
+                self.turn = self.turn.wrapping_add(1);
+                failed(error.to_string())
+            }
         }
     }
 
@@ -279,6 +282,8 @@ mod tests {
             (403, None, b"no way through this proxy".to_vec(), Verdict::Failed),
             (408, None, told(408, ""), Verdict::Failed),
             (401, None, told(401, ""), Verdict::BadToken),
+            (401, None, b"<html>who are you</html>".to_vec(), Verdict::Failed),
+            (404, None, b"<html>no such page</html>".to_vec(), Verdict::Failed),
             (404, None, told(404, ""), Verdict::BadToken),
             (502, None, b"<html>Bad Gateway</html>".to_vec(), Verdict::Failed),
             (500, None, told(500, ""), Verdict::Failed),

@@ -47,6 +47,7 @@ use super::readers::{self, HistorySender};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
 use super::venues::{self, LiveSetup, Venues};
+use crate::alerts::quiet::Quiet;
 use crate::alerts::signs::Machine;
 use crate::alerts::telegram::Telegram;
 use crate::alerts::{self, Alerts};
@@ -374,8 +375,14 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     }
     if let Some((chats, telegram)) = telegram {
         let machine = machine(config);
-        let alerts =
-            Alerts { chats, telegram, gauges: Arc::clone(&gauges), machine, stop: Arc::clone(&stop) };
+        let alerts = Alerts {
+            chats,
+            telegram,
+            gauges: Arc::clone(&gauges),
+            machine,
+            quiet: Quiet::of(&config.data),
+            stop: Arc::clone(&stop),
+        };
         others.push(spawn("alerts", cpu, move || alerts::run(alerts))?);
     }
     tracing::info!(%address, shards, users = recovery.users, records = recovery.records, "serving");

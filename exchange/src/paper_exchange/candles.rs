@@ -91,7 +91,8 @@ impl Candles {
     /// Those of a symbol that begin at `from_ms` or later, as one bar; `None` without any.
     #[must_use]
     pub fn since(&self, symbol: Symbol, from_ms: u64) -> Option<Bar> {
-        let mut minutes = self.of(symbol).skip_while(|minute| minute.open_ms < from_ms);
+        let (_, candles) = self.symbols.get(&symbol)?;
+        let mut minutes = candles.range(candles.partition_point(|minute| minute.open_ms < from_ms)..);
         let mut bar = Bar::of(minutes.next()?, CANDLE_MS);
         minutes.for_each(|minute| bar.add(minute));
         Some(bar)

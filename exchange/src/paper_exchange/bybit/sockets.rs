@@ -291,19 +291,23 @@ impl Sockets {
     fn tell_public(&mut self, desk: &mut Desk<'_>, conn: ConnNo, topic: &PublicTopic, first: bool) {
         let core = &*desk.core;
         let Some(instrument) = core.instrument(topic.symbol()).copied() else { return };
-        let Some(now) = quote(core, &instrument) else { return };
+        let Some(mark) = core.mark(topic.symbol()) else { return };
         self.told += 1;
         let (number, now_ms) = (self.told, core.now().millis());
         let (kind, name, data) = match topic {
-            PublicTopic::Ticker(_) => ("snapshot", "tickers", listing::ticker(&instrument, &now)),
+            PublicTopic::Ticker(_) => {
+                let Some(now) = quote(core, &instrument) else { return };
+                ("snapshot", "tickers", listing::ticker(&instrument, &now))
+            }
             PublicTopic::Book(..) => {
-                ("snapshot", "orderbook", listing::book(&instrument, now.mark, now_ms, number))
+                ("snapshot", "orderbook", listing::book(&instrument, mark, now_ms, number))
             }
             PublicTopic::Kline(interval, symbol) => {
                 let span = span_ms(interval).unwrap_or(60_000);
-                let rows = bars(core.candles().of(*symbol), span, (0, u64::MAX), 1);
+                let newest = core.candles().of(*symbol).next_back().map_or(0, |minute| minute.open_ms);
+                let bar = core.candles().since(*symbol, newest - newest % span.max(1));
                 let rows: Vec<_> =
-                    rows.iter().map(|bar| listing::kline_event(bar, interval, span, now_ms)).collect();
+                    bar.iter().map(|bar| listing::kline_event(bar, interval, span, now_ms)).collect();
                 ("snapshot", "kline", json!(rows))
             }
             // No trade is told before one happens.
@@ -312,7 +316,7 @@ impl Sockets {
                 let id = format!("{:032x}", mix(number));
                 let trade = json!([{
                     "T": now_ms, "s": symbol.as_str(), "S": "Buy", "v": instrument.quantity_min.to_string(),
-                    "p": now.mark.to_string(), "L": "ZeroPlusTick", "i": id, "BT": false, "seq": number,
+                    "p": mark.to_string(), "L": "ZeroPlusTick", "i": id, "BT": false, "seq": number,
                 }]);
                 ("snapshot", "publicTrade", trade)
             }
