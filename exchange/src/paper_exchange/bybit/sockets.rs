@@ -17,7 +17,7 @@ use super::entry::{Speaker, authenticate, order_entry, refused, told_auth};
 use super::fields::Fields;
 use super::frames::{self, Frame, PrivateTopic, PublicTopic, SocketKind, TOPICS_MAX};
 use super::groups::Usage;
-use super::kline::{bars, span_ms};
+use super::kline::span_ms;
 use super::market::quote;
 use super::trade::{told_execution, told_order};
 use super::{listing, objects};
