@@ -17,7 +17,8 @@ use super::credential::Credential;
 use super::klines::Interval;
 pub use super::views::{
     AccountView, BalanceView, BracketView, DayTickerView, ExecutionView, FundingView, InstrumentView,
-    KeyView, KlineView, Maker, MarkView, OrderView, PositionView, SettingsView, TradeView, ViewKind, ViewState,
+    KeyView, KlineView, Maker, MarkView, OrderView, PositionView, SettingsView, TradeView, ViewKind,
+    ViewState,
 };
 
 /// Longest text of an exchange that is kept, in bytes.
