@@ -145,7 +145,7 @@ fn many_suspended_accounts_show_and_the_few_of_every_day_do_not() {
     assert_eq!(look(400, 1_000, 89), Vec::new(), "nine of a thousand");
     let grows = one(look(401, 1_000, 90));
     assert_eq!((grows.kind, grows.severity), (Kind::Suspended, Severity::Warning));
-    assert!(grows.what.contains("90 of 1000 accounts"), "{}", grows.what);
+    assert!(grows.what.ends_with("their users act: 90 of 1000"), "{}", grows.what);
     assert_eq!(one(look(959, 1_000, 90)).kind, Kind::Suspended);
     assert_eq!(look(1_200, 1_000, 90), Vec::new(), "ten minutes later they are no news");
     let most = one(look(1_201, 1_000, 500));
