@@ -213,7 +213,12 @@ impl Exchange {
         Self {
             server: RefCell::new(server),
             far,
-            internet: RefCell::new(Internet::new(plan.random(601))),
+            // What tells that a trigger was taken away, or became nothing, is found by the comparison in rotation alone when it is
+            // lost without its connection: after minutes. So connections break there.
+            internet: RefCell::new(Internet::new(
+                plan.random(601),
+                !plan.mix.has(Fault::TriggerTaken) && !plan.mix.has(Fault::TriggerStuck),
+            )),
             news: Rc::default(),
             accounts,
             rules: RefCell::default(),

@@ -102,7 +102,7 @@ named! {
         DatabaseFailOver = "database-fail-over",
         /// A request to an exchange is lost, with its connection.
         RequestLost = "request-lost",
-        /// What an exchange sends is lost, with its connection.
+        /// What an exchange sends is lost, with its connection, which breaks or, in runs that take no triggers away, falls silent.
         ReplyLost = "reply-lost",
         /// The way to the exchange and back takes seconds.
         ExchangeSlow = "exchange-slow",

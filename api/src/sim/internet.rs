@@ -70,6 +70,8 @@ enum Due {
 /// See the module's head.
 pub(super) struct Internet {
     random: SimRandom,
+    /// Whether a connection may fall silent without its end. A stream's then tells nothing, which nobody can know for minutes.
+    may_fall_silent: bool,
     pub(super) weather: Weather,
     links: BTreeMap<u64, Link>,
     due: BTreeMap<(u64, u64), (u64, Due)>,
@@ -79,9 +81,10 @@ pub(super) struct Internet {
 }
 
 impl Internet {
-    pub(super) fn new(random: SimRandom) -> Self {
+    pub(super) fn new(random: SimRandom, may_fall_silent: bool) -> Self {
         Self {
             random,
+            may_fall_silent,
             weather: Weather::default(),
             links: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -272,9 +275,10 @@ impl Internet {
         }
     }
 
-    /// What was on its way is lost: the connection breaks, or is silent until somebody gives it up.
+    /// What was on its way is lost: the connection breaks, or, where it may, is silent until somebody gives it up.
     fn lose(&mut self, number: u64, far: &MemoryNetwork) {
-        if self.random.one_in(2) {
+        let breaks = self.random.one_in(2);
+        if breaks || !self.may_fall_silent {
             self.break_off(number, far);
         } else if let Some(link) = self.links.get_mut(&number) {
             link.silent = true;

@@ -401,14 +401,15 @@ fn performance(by: By) -> String {
         By::Position => "f.position_id",
     };
     // An entry that was given up and filled late leaves two positions under one id, of one symbol: each fee counts once.
-    let positions = if planted::planted!("fee_counted_for_each_position") {
-        "SELECT position_id, account, symbol, entry_quantity AS entered, decided_at"
+    let (positions, grouped) = if planted::planted!("fee_counted_for_each_position") {
+        ("SELECT position_id, account, symbol, entry_quantity AS entered, decided_at", "")
     } else {
-        "SELECT position_id, account, min(symbol) AS symbol, min(decided_at) AS decided_at, \
-         CASE WHEN count(*) FILTER (WHERE entry_quantity > 0) <= 1 THEN sum(entry_quantity) END AS entered"
+        (
+            "SELECT position_id, account, min(symbol) AS symbol, min(decided_at) AS decided_at, \
+             CASE WHEN count(*) FILTER (WHERE entry_quantity > 0) <= 1 THEN sum(entry_quantity) END AS entered",
+            "GROUP BY position_id, account",
+        )
     };
-    let grouped =
-        if planted::planted!("fee_counted_for_each_position") { "" } else { "GROUP BY position_id, account" };
     let id = "((key || ':' || currency) COLLATE \"C\")";
     // Four places, half away from zero, of the exact quotient.
     let percent = "trim_scale(sign(net) * div(abs(net) * 2000000 + base, 2 * base) / 10000)";
