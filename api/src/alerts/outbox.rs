@@ -90,7 +90,7 @@ pub struct Consequence {
 pub struct Counts {
     /// Told.
     pub told: u64,
-    /// Left out because a message was full; the message said how many.
+    /// Left out because a message was full, which it said, or because a newer line replaced it.
     pub left_out: u64,
     /// Given up because their chat refused them.
     pub refused: u64,

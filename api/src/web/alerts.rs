@@ -18,7 +18,7 @@ pub struct AlertFigures {
     pub not_followed: u64,
     /// Lines that arrived.
     pub told: u64,
-    /// Lines that were left out of a full message, which said how many.
+    /// Lines that were left out of a full message, or gave way to a newer line about the same alert.
     pub left_out: u64,
     /// Lines that were given up because their chat refused them.
     pub refused: u64,
