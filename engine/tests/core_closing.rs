@@ -272,6 +272,8 @@ fn refuse_all(desk: &mut Desk, user: UserId, position: &Position) -> Vec<(Leg, u
     let mut used = Vec::new();
     while let Some(close) = desk.user(user).orders.iter().find(|o| desk::is_close(o.new.id.leg)) {
         let id = close.new.id;
+        // Only a signal's own close goes by another signal than the position's.
+        assert_eq!(id.signal == position.signal, id.leg != Leg::SignalClose, "{id:?}");
         used.push((id.leg, id.round));
         desk.venue_rejects(id, VenueReason::Symbol);
         desk.drive_close(user, position);
@@ -336,6 +338,7 @@ fn the_reason_of_a_close_stays_when_it_goes_on_under_other_ids() {
 #[test]
 fn the_user_may_ask_for_the_next_try_of_a_close_that_waits_long() {
     let (mut desk, user, _) = opened(LONG);
+    desk.open(user, LONG, "ETHUSDT", "1500");
     desk.close_by_hand(user, "BTCUSDT").unwrap();
     for round in 0..3 {
         let close = desk.close_order(user).id;
@@ -345,6 +348,12 @@ fn the_user_may_ask_for_the_next_try_of_a_close_that_waits_long() {
         desk.venue_rejects(close, VenueReason::Symbol);
         desk.wait(64 * SECOND - 1);
         assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Err(Refusal::AlreadyClosing), "it goes on by itself");
+        // Another position's close, just now, is no try of this one.
+        if round == 1 {
+            desk.close_by_hand(user, "ETHUSDT").unwrap();
+            let other = desk.close_order(user);
+            desk.venue_fills(other.id, "1500", &other.quantity.to_string(), true);
+        }
         desk.wait(1);
         assert_eq!(desk.close_by_hand(user, "BTCUSDT"), Ok(Reply::Closing));
     }

@@ -3,11 +3,15 @@
 mod desk;
 
 use desk::{Desk, LONG, NOON, SHORT, money, price, quantity};
+use engine::core::apply::apply_record;
 use engine::core::command::Reply;
-use engine::core::ids::{Leg, UserId};
+use engine::core::event::{Event, Record};
+use engine::core::fixed::{Money, Quantity};
+use engine::core::ids::{Leg, Timestamp, UserId};
+use engine::core::ledger::Currency;
 use engine::core::order::{Fill, Liquidity, NewOrder, OrderState, Side, Told, VenueReason, VenueReport};
-use engine::core::position::{CloseReason, Order, PositionState};
-use engine::core::rules::{MINUTE, Settings};
+use engine::core::position::{CloseReason, Order, Position, PositionState};
+use engine::core::rules::{MINUTE, SECOND, Settings};
 use engine::core::user::{ORDER_HISTORY_MAX, OutcomeKind};
 
 const BTC: &str = "BTCUSDT";
@@ -24,8 +28,8 @@ fn refused() -> (Desk, UserId, NewOrder) {
 }
 
 fn late(desk: &mut Desk, order: NewOrder, number: u32, at: &str, size: &str) -> Reply {
-    let (price, quantity, fee) = (price(at), quantity(size), money("0.1"));
-    let fill = Fill { number, price, quantity, fee, liquidity: Liquidity::Taker, venue_at: NOON };
+    let (price, quantity, fee, venue_at) = (price(at), quantity(size), money("0.1"), desk.now);
+    let fill = Fill { number, price, quantity, fee, liquidity: Liquidity::Taker, venue_at };
     // What the engine remembers needs no telling.
     desk.report(VenueReport::LateEntry { order, before: Told::default(), fill })
 }
@@ -75,8 +79,17 @@ fn case_u3_an_entry_that_fills_after_its_end_is_booked_and_closed_at_once() {
     let (mut desk, user, order) = refused();
     let before = desk.user(user).wallet(0);
     let kind = |desk: &Desk| desk.outcome(user, order.id.signal).kind;
+    assert_eq!(
+        Position::of_late_entry(&order, NOON).state,
+        PositionState::Closing,
+        "never one that waits for more"
+    );
     assert_eq!(kind(&desk), OutcomeKind::Failed(VenueReason::Margin));
     assert_eq!(late(&mut desk, order, 1, "20000", "0.75"), Reply::Done);
+    assert!(
+        desk.last.iter().any(|event| matches!(event, Event::LateEntry { before: None, .. })),
+        "it is remembered"
+    );
     let position = desk.position(user);
     assert_eq!((position.state, position.quantity), (PositionState::Closing, quantity("0.75")));
     assert_eq!(position.closing.map(|c| c.reason), Some(CloseReason::Unprotected));
@@ -189,6 +202,159 @@ fn an_entry_that_is_forgotten_is_booked_when_it_fills() {
     assert_eq!(desk.position(user).quantity, quantity("0.5"));
     assert_eq!(late(&mut desk, order, 3, "20000", "0.5"), Reply::Ignored);
     assert_eq!(late(&mut desk, order, 4, "20000", "0.25"), Reply::Done);
-    let exit = NewOrder { reduce_only: true, ..order };
-    assert_eq!(late(&mut desk, exit, 5, "20000", "0.1"), Reply::Ignored);
+    // What was told of it before has to be possible, and to leave room.
+    let (mut desk, user, order) = refused();
+    desk.edit(user, |user| user.final_orders.clear());
+    let (price, quantity, fee, venue_at) = (price("20000"), quantity("0.25"), money("0.1"), desk.now);
+    let fill = Fill { number: 3, price, quantity, fee, liquidity: Liquidity::Taker, venue_at };
+    let told = Told { decided_at: NOON, filled: quantity, notional: money("5000"), fees: fee };
+    for before in [
+        Told { filled: Quantity::ZERO.checked_sub(quantity).expect("fits"), ..told },
+        Told { notional: money("-5000"), ..told },
+        Told { notional: Money::MAX, ..told },
+        Told { fees: Money::MAX, ..told },
+    ] {
+        assert_eq!(desk.report(VenueReport::LateEntry { order, before, fill }), Reply::Ignored, "{before:?}");
+    }
+    assert_eq!(desk.report(VenueReport::LateEntry { order, before: told, fill }), Reply::Done);
+    // Only an entry opens anything.
+    let (mut desk, user, order) = refused();
+    let mut stop = order;
+    stop.id.leg = Leg::Stop;
+    for exit in [NewOrder { reduce_only: true, ..order }, stop] {
+        assert_eq!(late(&mut desk, exit, 1, "20000", "0.1"), Reply::Ignored);
+    }
+    assert!(desk.is_flat(user));
+}
+
+/// A position that was closed while its own entry still works holds nothing: of its side it takes in what fills late, under its
+/// stop; of the other side there is nothing to make smaller.
+#[test]
+fn a_late_entry_beside_an_empty_position_goes_into_one_of_its_side_alone() {
+    for (kind, positions) in [(LONG, 1), (SHORT, 2)] {
+        let (mut desk, user, order) = refused();
+        desk.send(kind, BTC);
+        let entry = desk.order(user, Leg::Entry).new;
+        desk.venue_fills(entry.id, "20000", "0.3", false);
+        let stop = desk.order(user, Leg::Stop).new;
+        desk.venue_fills(stop.id, "20000", "0.3", true);
+        let empty = desk.position(user);
+        assert!(empty.quantity.is_zero() && !empty.entry_quantity.is_zero() && empty.is_active());
+        assert_eq!(late(&mut desk, order, 1, "20000", "0.25"), Reply::Done);
+        let user = desk.user(user);
+        assert_eq!(user.positions.len(), positions, "{kind:?}");
+        let place = user.positions.iter().position(|p| p.quantity == quantity("0.25"));
+        assert_eq!(place, Some(positions - 1), "{kind:?}");
+    }
+}
+
+/// Version 3 of the records did not tell when an entry was decided that the state had forgotten: it counts as decided when it filled.
+#[test]
+fn a_forgotten_entry_in_a_record_of_version_3_begins_with_its_fill() {
+    let (mut desk, user, order) = refused();
+    desk.edit(user, |user| user.final_orders.clear());
+    let (price, quantity, fee, venue_at) = (price("20000"), order.quantity, money("0.1"), NOON);
+    let fill = Fill { number: 1, price, quantity, fee, liquidity: Liquidity::Taker, venue_at };
+    let at = desk.now.plus_micros(SECOND);
+    let (order, position) = (Box::new(order), order.id.signal);
+    let late = Event::LateEntry { order, fill, position, opens: true, realised: Money::ZERO, before: None };
+    let mut state = desk.state_of(user).clone();
+    apply_record(&mut state, &Record { user, at, events: vec![late] });
+    let known = state.find(user).map(|at| state.user(at).final_orders[0]).expect("remembered");
+    assert_eq!((known.decided_at, known.filled_at, known.filled), (at, at, quantity));
+}
+
+#[test]
+fn an_entry_of_an_account_that_nobody_has_is_not_booked() {
+    let (mut desk, _, order) = refused();
+    for index in [1, 7] {
+        let mut unknown = order;
+        unknown.id.account.index = index;
+        assert_eq!(late(&mut desk, unknown, 1, "20000", "0.75"), Reply::Ignored, "{index}");
+    }
+}
+
+#[test]
+fn what_was_told_of_an_order_adds_up_and_stays_within_numbers() {
+    let fill = |at: &str, size: &str, fee: Money| {
+        let (price, quantity) = (price(at), quantity(size));
+        Fill { number: 1, price, quantity, fee, liquidity: Liquidity::Taker, venue_at: NOON }
+    };
+    let told = Told { decided_at: NOON, ..Told::default() };
+    let told = told.with(&fill("20000", "0.5", money("5"))).with(&fill("30000", "0.25", money("-1")));
+    let sum = Told { decided_at: NOON, filled: quantity("0.75"), notional: money("17500"), fees: money("4") };
+    assert_eq!(told, sum);
+    // What no number can say is left as it was, each by itself.
+    let more = told.with(&fill("90000000000", "2", Money::MAX));
+    assert_eq!(more, Told { filled: quantity("2.75"), ..sum });
+}
+
+/// What was paid for holding each of the two positions that a signal had, the one that is over and the one that is open, and the
+/// loss that is carried forward.
+fn funded(desk: &Desk, user: UserId, order: &NewOrder) -> (Money, Money, Money) {
+    let user = desk.user(user);
+    let over = user.closed_positions.front().expect("the first is over");
+    let second = user.position(order.id.signal, 0).or(user.closed_positions.get(1)).expect("there are two");
+    (over.funding, second.funding, user.carried_loss(Currency::PaperUsdt))
+}
+
+/// Each funding belongs to the position that was open when it was settled. What comes after a final account is no part of it, and
+/// makes the loss greater or smaller that is carried forward.
+#[test]
+fn case_f1_funding_of_a_signal_that_had_two_positions_is_of_the_one_that_was_open() {
+    let (mut desk, user) = Desk::with_trader(Settings::default());
+    // Another one on the same account, the first in the list.
+    desk.open(user, LONG, "ETHUSDT", "1500");
+    desk.send(LONG, BTC);
+    let order = desk.order(user, Leg::Entry).new;
+    desk.venue_rejects(order.id, VenueReason::Margin);
+    let begins =
+        |desk: &mut Desk, number: u32| assert_eq!(late(desk, order, number, "20000", "0.25"), Reply::Done);
+    let pay = |desk: &mut Desk, at: Timestamp, amount: &str| {
+        let wallet = desk.user(user).wallet(0);
+        assert_eq!(desk.funding(user, BTC, at, "0.0001", amount), Reply::Done, "{amount}");
+        assert_eq!(desk.user(user).wallet(0), wallet.checked_add(money(amount)).expect("fits"));
+    };
+    begins(&mut desk, 1);
+    let first_at = desk.now;
+    close_late(&mut desk, order.id.account.user);
+    desk.wait(8 * 60 * MINUTE);
+    begins(&mut desk, 2);
+    let carried = desk.user(user).carried_loss(Currency::PaperUsdt);
+    let more = |amount: &str| carried.checked_add(money(amount)).expect("fits");
+
+    pay(&mut desk, first_at, "-0.15");
+    assert_eq!(funded(&desk, user, &order), (money("-0.15"), Money::ZERO, more("0.15")));
+    let second_at = desk.now;
+    pay(&mut desk, second_at, "-0.2");
+    assert_eq!(funded(&desk, user, &order), (money("-0.15"), money("-0.2"), more("0.15")));
+    // Both are over.
+    close_late(&mut desk, user);
+    let carried = desk.user(user).carried_loss(Currency::PaperUsdt);
+    let less = |amount: &str| carried.checked_sub(money(amount)).expect("fits");
+    pay(&mut desk, second_at.plus_micros(SECOND), "0.05");
+    assert_eq!(funded(&desk, user, &order), (money("-0.15"), money("-0.15"), less("0.05")));
+    assert_eq!(desk.user(user).position_on(0, desk::symbol("ETHUSDT")).expect("open").funding, Money::ZERO);
+    let (first, second, _) = funded(&desk, user, &order);
+    desk.restart();
+    assert_eq!(funded(&desk, user, &order), (first, second, less("0.05")));
+}
+
+/// Where clocks cannot tell which of two it was, it is the one that is open.
+#[test]
+fn funding_at_the_seam_of_two_positions_is_of_the_later_one() {
+    let (mut desk, user, order) = refused();
+    assert_eq!(late(&mut desk, order, 1, "20000", "0.25"), Reply::Done);
+    close_late(&mut desk, user);
+    let over = desk.now;
+    desk.wait(30 * SECOND);
+    assert_eq!(late(&mut desk, order, 2, "20000", "0.25"), Reply::Done);
+    let before = desk.user(user).carried_loss(Currency::PaperUsdt);
+    assert_eq!(desk.funding(user, BTC, over.plus_micros(10 * SECOND), "0.0001", "-0.15"), Reply::Done);
+    assert_eq!(funded(&desk, user, &order), (Money::ZERO, money("-0.15"), before));
+}
+
+fn close_late(desk: &mut Desk, user: UserId) {
+    let close = desk.find_order(user, Leg::UnprotectedClose).expect("it is being closed").new;
+    desk.venue_fills(close.id, "20000", "0.25", true);
 }

@@ -13,7 +13,7 @@ use engine::core::position::{CloseReason, PositionState};
 use engine::core::rules::SECOND;
 use engine::core::rules::Settings;
 use engine::core::signal::SignalKind;
-use engine::core::user::{OutcomeKind, Skip};
+use engine::core::user::{OutcomeKind, Skip, VenueKind};
 use proptest::prelude::*;
 
 fn fill(number: u32, at: &str, size: &str) -> Fill {
@@ -484,4 +484,27 @@ fn a_paper_wallet_is_nobody_elses_to_say() {
     let before = desk.user(user).wallet(0);
     let told = desk.report(VenueReport::Wallet { account: entry.account, wallet: money("1") });
     assert_eq!((told, desk.user(user).wallet(0)), (Reply::Ignored, before));
+}
+
+#[test]
+fn the_books_follow_a_wallet_up_to_what_they_have_room_for() {
+    let (mut desk, user, entry) = entering();
+    desk.edit(user, |user| user.accounts[0].venue = VenueKind::Bybit);
+    // Ten times what the largest account of an exchange holds: beyond it sums could grow out of their numbers.
+    let most = money("10000000000");
+    let above = most.checked_add(Money::from_units(1)).unwrap();
+    for (wallet, taken) in [
+        (above, false),
+        (most, true),
+        (most, false),
+        (above.negated(), false),
+        (most.negated(), true),
+        (Money::MAX, false),
+        (Money::ZERO, true),
+    ] {
+        let before = desk.user(user).wallet(0);
+        let told = desk.report(VenueReport::Wallet { account: entry.account, wallet });
+        let expected = if taken { (Reply::Done, wallet) } else { (Reply::Ignored, before) };
+        assert_eq!((told, desk.user(user).wallet(0)), expected, "{wallet}");
+    }
 }

@@ -4,15 +4,24 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 
 use engine::core::command::Refusal;
-use engine::core::fixed::Price;
-use engine::core::ids::{SignalId, SourceId, Timestamp, UserId};
-use engine::core::instrument::Symbol;
+use engine::core::fixed::{Money, Price, Rate};
+use engine::core::ids::{AccountId, Leg, SignalId, SourceId, Timestamp, UserId};
+use engine::core::instrument::{Brackets, Symbol};
+use engine::core::key::{KeyFault, KeyHint, KeyKind, KeyState};
 use engine::core::ledger::{Currency, LedgerAccount};
-use engine::core::order::{OrderKind, OrderState, Side, VenueReason};
+use engine::core::order::{Liquidity, OrderKind, OrderState, Side, VenueReason};
 use engine::core::position::{CloseReason, PositionState};
 use engine::core::signal::SignalKind;
 use engine::core::state::IdHasher;
-use engine::core::user::Skip;
+use engine::core::user::{OutcomeKind, Skip};
+
+fn money(text: &str) -> Money {
+    text.parse().expect("an amount")
+}
+
+fn rate(text: &str) -> Rate {
+    text.parse().expect("a rate")
+}
 
 #[test]
 fn sides() {
@@ -141,6 +150,19 @@ fn reasons_of_skips() {
 }
 
 #[test]
+fn outcomes_of_signals() {
+    for (words, what) in [
+        (("sent", None), OutcomeKind::Sent),
+        (("filled", None), OutcomeKind::Filled),
+        (("filled_in_part", None), OutcomeKind::FilledInPart),
+        (("skipped", Some("debt")), OutcomeKind::Skipped(Skip::Debt)),
+        (("failed", Some("margin")), OutcomeKind::Failed(VenueReason::Margin)),
+    ] {
+        assert_eq!(what.words(), words);
+    }
+}
+
+#[test]
 fn currencies_and_accounts_of_the_books() {
     let codes = Currency::ALL.map(Currency::as_str);
     assert_eq!(codes, ["BRL", "USD", "USDT", "USDT-PAPER"]);
@@ -198,6 +220,14 @@ fn signs_of_sides_and_kinds_that_wait_for_a_price() {
         OrderKind::TakeProfitMarket(one),
     ];
     assert_eq!(kinds.map(OrderKind::is_trigger), [false, false, true, true]);
+    let words = [
+        ("market", None),
+        ("limit", Some(one)),
+        ("stop_market", Some(one)),
+        ("take_profit_market", Some(one)),
+    ];
+    assert_eq!(kinds.map(OrderKind::words), words);
+    assert_eq!([Liquidity::Taker, Liquidity::Maker].map(Liquidity::as_str), ["taker", "maker"]);
 }
 
 #[test]
@@ -207,6 +237,82 @@ fn a_symbol_is_written_as_it_was_read() {
         let symbol = Symbol::new(text).expect("a symbol");
         let (shown, debug) = (symbol.to_string(), format!("{symbol:?}"));
         assert_eq!((symbol.as_str(), shown.as_str(), debug.as_str()), (text, text, text));
+    }
+}
+
+#[test]
+fn legs_of_a_position() {
+    for (word, what) in [
+        ("entry", Leg::Entry),
+        ("stop", Leg::Stop),
+        ("take_profit", Leg::TakeProfit),
+        ("signal_close", Leg::SignalClose),
+        ("manual_close", Leg::ManualClose),
+        ("unprotected_close", Leg::UnprotectedClose),
+        ("reversal_close", Leg::ReversalClose),
+    ] {
+        assert_eq!(what.as_str(), word);
+    }
+}
+
+#[test]
+fn keys_and_how_they_stand() {
+    for (word, what) in [("hmac", KeyKind::Hmac), ("rsa", KeyKind::Rsa), ("ed25519", KeyKind::Ed25519)] {
+        assert_eq!((what.as_str(), KeyKind::parse(word)), (word, Some(what)));
+    }
+    for word in ["", "HMAC", "hmac ", "dsa"] {
+        assert_eq!(KeyKind::parse(word), None, "{word}");
+    }
+    for (word, what) in [
+        ("withdrawal_right", KeyFault::WithdrawalRight),
+        ("trading_right_missing", KeyFault::TradingRightMissing),
+        ("not_bound_to_address", KeyFault::NotBoundToAddress),
+        ("address_not_allowed", KeyFault::AddressNotAllowed),
+        ("expired", KeyFault::Expired),
+        ("rejected", KeyFault::Rejected),
+        ("wrong_environment", KeyFault::WrongEnvironment),
+        ("account_restricted", KeyFault::AccountRestricted),
+        ("hedge_mode", KeyFault::HedgeMode),
+        ("other_account", KeyFault::OtherAccount),
+        ("already_connected", KeyFault::AlreadyConnected),
+        ("unreadable", KeyFault::Unreadable),
+    ] {
+        assert_eq!((what.as_str(), KeyState::Unhealthy(what).as_str()), (word, word));
+    }
+    for (word, what) in [
+        ("not_needed", KeyState::NotNeeded),
+        ("missing", KeyState::Missing),
+        ("pending", KeyState::Pending),
+        ("healthy", KeyState::Healthy),
+    ] {
+        assert_eq!(what.as_str(), word);
+    }
+    assert_eq!(format!("{:?}", KeyHint::of("nameOfTheKey1234")), "1234");
+}
+
+#[test]
+fn brackets_are_shown_by_their_rows_alone() {
+    assert_eq!(format!("{:?}", Brackets::NONE), "[]");
+    let one = Brackets::of([(money("50000"), 100, rate("0.004"))]);
+    assert_eq!(format!("{one:?}"), format!("{:?}", one.rows()));
+}
+
+#[test]
+fn ids_are_written_in_base_62_with_their_width() {
+    // 63 bits at most; the digits are those of ids in URLs and client order ids, and stay for ever.
+    let largest = UserId(u64::MAX >> 1);
+    for (id, text) in
+        [(UserId(0), "00000000000"), (UserId(62 * 62 + 61), "0000000010z"), (largest, "AzL8n0Y58m7")]
+    {
+        assert_eq!((id.to_string().as_str(), UserId::parse(text)), (text, Some(id)));
+        for index in [0_u8, 9] {
+            let account = AccountId { user: id, index };
+            assert_eq!(account.to_string(), format!("{text}{index}"));
+        }
+        for (index, digit) in [(0, '0'), (9, '9'), (10, 'A'), (61, 'z')] {
+            let (source, text) = (SourceId { owner: id, index }, format!("{text}{digit}"));
+            assert_eq!((source.to_string(), SourceId::parse(&text)), (text.clone(), Some(source)));
+        }
     }
 }
 

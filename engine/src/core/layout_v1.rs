@@ -111,3 +111,31 @@ impl From<UserV1> for User {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_an_account_is_taken_over() {
+        let old = |venue, key_healthy| AccountV1 {
+            venue,
+            enabled: false,
+            key_healthy,
+            day_ends_at: Timestamp(1),
+            day_equity: Money::from_units(2),
+            loss_latch_until: Timestamp(3),
+            venue_fills: 4,
+        };
+        for (venue, key_healthy, key_state) in [
+            (VenueKind::Paper, true, KeyState::NotNeeded),
+            (VenueKind::Paper, false, KeyState::Missing),
+            (VenueKind::Bybit, false, KeyState::Missing),
+        ] {
+            let new = ExchangeAccount::from(old(venue, key_healthy));
+            assert_eq!((new.venue, new.enabled, new.key_state), (venue, false, key_state));
+            assert_eq!((new.day_ends_at, new.day_equity), (Timestamp(1), Money::from_units(2)));
+            assert_eq!((new.loss_latch_until, new.venue_fills), (Timestamp(3), 4));
+        }
+    }
+}

@@ -185,11 +185,7 @@ impl Turn<'_> {
             let exposed: Units = of_account.map(|p| p.cost + p.reserved * Units::from(p.leverage)).sum();
             most.push(Units::from(max.units()) - exposed);
         }
-        if let Some(cap) = cap(instrument, leverage) {
-            let here =
-                self.user.positions.iter().filter(|p| p.account == account && p.symbol == signal.symbol);
-            most.push(cap - here.map(|p| p.cost + p.reserved * Units::from(p.leverage)).sum::<Units>());
-        }
+        most.extend(cap(instrument, leverage));
         // Margin, and the fees of the way in and the way out, must be there.
         let fee = Units::from(instrument.fee_taker.units());
         most.push(down(self.user.available(account) * times * ONE, ONE + 2 * fee * times));

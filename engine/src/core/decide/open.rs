@@ -301,10 +301,8 @@ fn plan<M: MarketView, C>(
     // The leverage stays what it is: more of it would mean a smaller cap, and less of it is not what the user chose.
     let cap = instrument.brackets.cap_at(leverage);
     if let Some(cap) = cap.filter(|_| !planted::planted!("bracket_cap_ignored")) {
-        let of_symbol = |p: &&Position| p.account == account && p.symbol == signal.symbol;
-        let open = exposure(user.positions.iter().filter(of_symbol));
-        let used = cap.times(CAP_USED, Rounding::Floor).unwrap_or(Money::ZERO);
-        notional = notional.min(Money::from_units(used.units().saturating_sub(open)));
+        // The account holds nothing of the symbol yet: an open is refused beside a position.
+        notional = notional.min(cap.times(CAP_USED, Rounding::Floor).unwrap_or(Money::ZERO));
     }
     // Available margin less the fees of entry and exit: notional/leverage + 2·fee·notional ≤ available.
     let factor = UNIT.saturating_add(2 * instrument.fee_taker.units() * i64::from(leverage));
