@@ -2,10 +2,13 @@
 //! plaintext in an answer, a log line, or a file.
 
 mod http;
+mod log_lines;
+#[path = "exchange_keys/masters.rs"]
+mod masters;
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::server::venues::hosts::LiveAt;
@@ -20,6 +23,7 @@ use engine::core::venue_account::{Environment, LiveVenues};
 use engine::seam::Entropy;
 use engine::shard::ask::{Answer, Ask, Auth, Op};
 use http::{code, send, sign_up, value};
+use log_lines::logged;
 use net::client::Security;
 use net::http::client::{Client, ClientOptions};
 use serde_json::{Value, json};
@@ -43,33 +47,6 @@ impl Entropy for Fixed {
 
 fn master(byte: u8) -> MasterKey {
     MasterKey::random(&mut Fixed(byte))
-}
-
-/// Everything that the process logs, at the finest level.
-#[derive(Clone)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn logged() -> &'static Lines {
-    static LINES: OnceLock<Lines> = OnceLock::new();
-    LINES.get_or_init(|| {
-        let lines = Lines(Arc::default());
-        let writer = lines.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || writer.clone())
-            .init();
-        lines
-    })
 }
 
 fn config(data: &Path, shards: u16, masters: Option<MasterKeys>) -> ServerConfig {
@@ -235,7 +212,7 @@ fn case_n12_keys_are_sealed_per_user_and_there_is_no_way_out() {
     start(&data, 1).stop().expect("ends");
     let mut snapshots = Vec::new();
     bytes_below(&data, &mut snapshots);
-    let lines = logged().0.lock().expect("no writer panics").clone();
+    let lines = logged().so_far();
     assert!(!lines.is_empty());
     for (place, bytes) in [
         ("an answer", &answers),
@@ -388,112 +365,6 @@ fn accounts_that_are_opened_at_once_get_places_of_their_own() {
     server.stop().expect("ends");
     // Each key opens at the place it was sealed for: the start looks.
     start(dir.path(), 1).stop().expect("ends");
-}
-
-#[test]
-fn a_wrong_master_key_ends_the_start_with_what_to_do() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let server = start(dir.path(), 2);
-    let mut one = client(&server);
-    let ana = sign_up(&mut one, "ana@master.example.com");
-    let body = account("bybit", "mainnet", &key("nameOfTheKey1234", "secret"));
-    assert_eq!(send(&mut one, "POST", "/api/accounts", &ana.token, &body).status, 201);
-    server.stop().expect("ends");
-    let start_with = |masters, accept| {
-        let mut config = config(dir.path(), 2, masters);
-        config.accept_unreadable_keys = accept;
-        server::start(&config)
-    };
-    let told = start_with(Some(MasterKeys::one(master(2))), false).err().expect("refused").to_string();
-    for part in
-        ["1 of 1", &master(1).id().to_string(), &master(2).id().to_string(), "--accept-unreadable-keys"]
-    {
-        assert!(told.contains(part), "{part}: {told}");
-    }
-    assert!(!told.contains(&master(2).to_base64()[..10]), "{told}");
-    // Behind a newer one it opens.
-    let list = format!("{}\n{}", *master(2).to_base64(), *master(1).to_base64());
-    let both = MasterKeys::parse(&list, "test").expect("two");
-    start_with(Some(both), false).expect("starts").stop().expect("ends");
-    // Without one, and without an exchange: paper goes on, and the keys stay where they are.
-    start_with(None, false).expect("starts").stop().expect("ends");
-    // Lost for good: the account says so, and takes a new key.
-    let server = start_with(Some(MasterKeys::one(master(2))), true).expect("starts");
-    let mut client = client(&server);
-    let token = http::log_in(&mut client, &ana.email);
-    assert_eq!(accounts(&mut client, &token)[0]["key_health"], "unreadable");
-    let put =
-        send(&mut client, "PUT", "/api/accounts/0/key", &token, &key("nameOfTheKey5678", "s").to_string());
-    assert_eq!(put.status, 200);
-    server.stop().expect("ends");
-    start_with(Some(MasterKeys::one(master(2))), false).expect("starts").stop().expect("ends");
-}
-
-/// A backup says which master keys the exchange keys in it need, and never one itself; a restore with another one writes nothing.
-#[test]
-fn a_backup_says_which_master_key_it_needs_and_a_restore_wants_it() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (data, copy, again) = (dir.path().join("data"), dir.path().join("copy"), dir.path().join("again"));
-    let server = start(&data, 2);
-    let mut client = client(&server);
-    for (name, venue) in
-        [("ana", ("bybit", "mainnet")), ("bea", ("bybit", "mainnet")), ("cleo", ("binance", "testnet"))]
-    {
-        let person = sign_up(&mut client, &format!("{name}@backup.example.com"));
-        let body = account(venue.0, venue.1, &key(&format!("nameOfKey-{name}"), "secret"));
-        assert_eq!(send(&mut client, "POST", "/api/accounts", &person.token, &body).status, 201);
-    }
-    server.stop().expect("ends");
-    let run = |arguments: &[&str], paths: &[(&str, &Path)]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coinbitclub"));
-        command.args(arguments).env_remove("COINBITCLUB_MASTER_KEY").env_remove("CREDENTIALS_DIRECTORY");
-        for (name, path) in paths {
-            command.arg(name).arg(path);
-        }
-        let ended = command.output().expect("runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (ended.status.success(), text(ended.stdout), text(ended.stderr))
-    };
-    let (ok, said, why) = run(&["backup"], &[("--data", &data), ("--to", &copy)]);
-    assert!(ok, "{why}");
-    let needed = format!("3 exchange keys need the master key {}", master(1).id());
-    assert!(said.contains(&needed), "{said}");
-    let text = std::fs::read_to_string(copy.join("MANIFEST.json")).expect("the manifest");
-    let manifest: Value = serde_json::from_str(&text).expect("JSON");
-    let expected = json!([{ "master_key": master(1).id().to_string(), "sealed": 3 }]);
-    assert_eq!(manifest["manifest"]["keys"], expected);
-    assert!(!text.contains(&master(1).to_base64()[..10]));
-
-    let (wrong, both) = (dir.path().join("wrong"), dir.path().join("both"));
-    private(&wrong, &master(2).to_base64());
-    private(&both, &format!("{}\n{}", *master(2).to_base64(), *master(1).to_base64()));
-    let restore = |more: &[&str], masters: &Path| {
-        let mut arguments = vec!["restore"];
-        arguments.extend(more);
-        run(&arguments, &[("--from", &copy), ("--data", &again), ("--master-key-file", masters)])
-    };
-    let now = jiff::Timestamp::now().to_string();
-    // At once for the whole; of a point in time, once it is known which keys there were.
-    for point in [&[][..], &["--at", &now]] {
-        let (ok, _, told) = restore(point, &wrong);
-        let ids = [master(1).id().to_string(), master(2).id().to_string()];
-        assert!(!ok && told.contains("nothing was restored: 3 of 3") && !again.exists(), "{told}");
-        assert!(ids.iter().all(|id| told.contains(id)), "{told}");
-        let half = dir.path().join("again.restoring");
-        assert_eq!(half.exists(), !point.is_empty());
-        if half.exists() {
-            std::fs::remove_dir_all(half).expect("removed");
-        }
-    }
-    let (ok, _, told) = restore(&[], &both);
-    assert!(ok, "{told}");
-    start(&again, 2).stop().expect("ends");
-    let third = dir.path().join("third");
-    let (ok, said, told) = run(&["restore"], &[("--from", &copy), ("--data", &third)]);
-    assert!(ok && said.contains(&needed), "{said}{told}");
-    // And a start with the wrong one says so.
-    let told = server::start(&config(&third, 2, Some(MasterKeys::one(master(2))))).err().expect("refused");
-    assert!(told.to_string().contains("3 of 3"), "{told}");
 }
 
 #[test]

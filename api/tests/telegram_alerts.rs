@@ -2,12 +2,13 @@
 //! enforces its limits, through a 429, while one of the chats takes nothing; and the token is seen by Telegram alone.
 
 mod http;
+mod log_lines;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use api::alerts::AlertSettings;
@@ -23,6 +24,7 @@ use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, LiveVenues};
 use engine::shard::runtime::HostEntropy;
 use http::{House, send, sign_up, value};
+use log_lines::logged;
 use net::client::Security;
 use serde_json::{Value, json};
 
@@ -35,33 +37,6 @@ const BLOCKED: i64 = 1_003;
 const RETRY_AFTER: u64 = 2;
 /// For how long the exchange bans this address, in seconds.
 const BAN: i64 = 7_200;
-
-/// Everything that the process logs, at the finest level.
-#[derive(Clone)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn logged() -> &'static Lines {
-    static LINES: OnceLock<Lines> = OnceLock::new();
-    LINES.get_or_init(|| {
-        let lines = Lines(Arc::default());
-        let writer = lines.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || writer.clone())
-            .init();
-        lines
-    })
-}
 
 fn until<T>(what: &str, mut holds: impl FnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
@@ -270,7 +245,7 @@ fn a_ban_by_an_exchange_is_told_to_every_chat_that_takes_it() {
     sign_up(&mut client, "another@example.com");
     drop(client);
     drop(house);
-    let log = String::from_utf8_lossy(&logged().0.lock().expect("no panic")).into_owned();
+    let log = String::from_utf8_lossy(&logged().so_far()).into_owned();
     for said in ["takes no more messages for now", "a chat takes no alerts", "bot was blocked by the user"] {
         assert!(log.contains(said), "{said}");
     }

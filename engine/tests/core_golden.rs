@@ -25,7 +25,7 @@ use engine::core::user::VenueKind;
 use engine::core::venue_account::{Egress, Environment, LiveVenues, VenuePlace, VenueSite};
 
 /// The number of kinds of events in each version.
-const KINDS: [usize; 4] = [28, 34, 35, 35];
+const KINDS: [usize; 5] = [28, 34, 35, 35, 36];
 
 fn path(version: u16, extension: &str) -> PathBuf {
     let name = format!("v{version}.{extension}");
@@ -107,6 +107,8 @@ fn life() -> Desk {
     go(&mut desk, Command::RemoveKey { user, account: 1 });
     // What a real venue tells of its wallet, and of somebody else who closes there.
     let real = AccountId { user, index: 2 };
+    let sealed = key(KeyKind::Hmac, 61).sealed;
+    go(&mut desk, Command::ResealKey { account: real, number: 1, sealed });
     let finding = KeyFinding { verdict: Ok(()), expires_at: Timestamp(0), identity: Some([8; 16]) };
     go(&mut desk, Command::ReportKey { account: real, number: 1, finding });
     let report = VenueReport::Wallet { account: real, wallet: money("10000") };

@@ -116,6 +116,44 @@ fn opens_wait_until_the_key_was_checked_and_stop_when_it_is_not_good() {
     assert_eq!(skipped(&mut desk, user), None);
 }
 
+/// The server has another master key: the key stays the one it is, and is as good as it was.
+#[test]
+fn a_key_that_is_sealed_anew_stays_the_key_that_it_is() {
+    let (mut desk, user) = connected();
+    let reseal = |desk: &mut Desk, index: u8, number: u32, bytes: Vec<u8>| {
+        let (account, sealed) = (AccountId { user, index }, Sealed(bytes.into()));
+        desk.run(Command::ResealKey { account, number, sealed }).expect("a fact is not refused")
+    };
+    assert_eq!(report(&mut desk, user, 0, 1, good()), Reply::Done);
+    let before = account(&desk, user, 0).clone();
+    let set_at = desk.now;
+    desk.wait(MINUTE);
+    let records = desk.log.len();
+    for (index, number, bytes) in [
+        (1, 1, vec![7; 80]),
+        (0, 0, vec![7; 80]),
+        (0, 2, vec![7; 80]),
+        (0, 1, vec![0; 80]),
+        (0, 1, vec![]),
+        (0, 1, vec![7; SEALED_BYTES_MAX + 1]),
+    ] {
+        assert_eq!(reseal(&mut desk, index, number, bytes), Reply::Ignored, "{index} {number}");
+    }
+    assert_eq!(desk.log.len(), records, "and nothing is on record of it");
+    assert_eq!(reseal(&mut desk, 0, 1, vec![7; SEALED_BYTES_MAX]), Reply::Done);
+    let mut expected = before;
+    expected.key.as_mut().expect("it has one").sealed = Sealed(vec![7; SEALED_BYTES_MAX].into());
+    assert_eq!(*account(&desk, user, 0), expected);
+    assert_eq!(expected.key.as_ref().map(|key| key.set_at), Some(set_at));
+    desk.restart();
+    assert_eq!(*account(&desk, user, 0), expected);
+    assert_eq!(skipped(&mut desk, user), None, "it is as healthy as before");
+    // Another key came meanwhile: it is not overwritten.
+    desk.run(Command::SetKey { user, account: 0, key: key(9) }).expect("entered");
+    assert_eq!(reseal(&mut desk, 0, 1, vec![7; 80]), Reply::Ignored);
+    assert_eq!(account(&desk, user, 0).key.as_ref().map(|k| k.sealed.clone()), Some(key(9).sealed));
+}
+
 #[test]
 fn a_nightly_check_that_finds_nothing_new_puts_nothing_on_record() {
     let (mut desk, user) = connected();
@@ -200,16 +238,63 @@ fn a_key_that_watches_over_something_is_not_removed() {
     // It may be replaced: a key that ends must not leave the position alone.
     assert_eq!(desk.run(Command::SetKey { user, account: 0, key: key(2) }), Ok(Reply::Done));
     desk.close_by_hand(user, "BTCUSDT").expect("open");
-    desk.exit(user, "20000");
-    while desk.find_order(user, Leg::Stop).is_some() || desk.find_order(user, Leg::TakeProfit).is_some() {
-        assert_eq!(desk.run(remove.clone()), Err(Refusal::KeyInUse), "an order is live");
-        desk.sweep(user);
-    }
+    let close = desk.close_order(user);
+    desk.venue_fills(close.id, "20000", &close.quantity.to_string(), true);
+    assert!(desk.user(user).positions.is_empty() && desk.find_order(user, Leg::Stop).is_some());
+    assert_eq!(desk.run(remove.clone()), Err(Refusal::KeyInUse), "an order is live");
+    desk.sweep(user);
     assert_eq!(desk.run(remove.clone()), Ok(Reply::Done));
     assert!(matches!(desk.last[..], [Event::CredentialRemoved { account: 0 }]));
     assert_eq!(account(&desk, user, 0).key_state, KeyState::Missing);
     let records = desk.log.len();
     assert_eq!((desk.run(remove), desk.log.len()), (Ok(Reply::Done), records), "once is enough");
+}
+
+/// A position by itself is enough, and so is an order by itself; another account's are no reason.
+#[test]
+fn either_a_position_or_an_order_of_the_account_keeps_its_key() {
+    for orders in [false, true] {
+        let (mut desk, user) = connected();
+        report(&mut desk, user, 0, 1, good());
+        connect(&mut desk, user, VenuePlace { environment: Environment::Testnet, ..PLACE }).expect("named");
+        desk.open(user, LONG, "BTCUSDT", "20000");
+        desk.edit(user, |user| {
+            if orders {
+                user.positions.clear();
+                user.orders.iter_mut().for_each(|order| order.cancelling = true);
+            } else {
+                user.orders.clear();
+            }
+        });
+        let remove = |account| Command::RemoveKey { user, account };
+        assert_eq!(desk.run(remove(0)), Err(Refusal::KeyInUse), "{orders}");
+        assert_eq!(desk.run(remove(1)), Ok(Reply::Done), "{orders}");
+        // What is left of it is no world that could be: nothing more is asked of it.
+        desk.edit(user, |user| {
+            user.positions.clear();
+            user.orders.clear();
+        });
+    }
+}
+
+#[test]
+fn the_end_of_a_key_is_what_the_exchange_told_last() {
+    let (mut desk, user) = connected();
+    let end = |desk: &Desk| account(desk, user, 0).key.as_ref().expect("kept").expires_at;
+    let (early, late) = (desk.now.plus_micros(MINUTE), desk.now.plus_micros(2 * MINUTE));
+    let rejected = |expires_at| KeyFinding { expires_at, ..bad(KeyFault::Rejected) };
+    for (finding, expected) in [
+        (KeyFinding { expires_at: early, ..good() }, early),
+        // A check that failed and tells none takes none away; one that tells one does.
+        (rejected(Timestamp(0)), early),
+        (rejected(late), late),
+        (rejected(Timestamp(0)), late),
+        (good(), Timestamp(0)),
+        (rejected(late), late),
+    ] {
+        report(&mut desk, user, 0, 1, finding);
+        assert_eq!(end(&desk), expected, "{finding:?}");
+    }
 }
 
 #[test]

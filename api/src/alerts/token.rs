@@ -4,15 +4,15 @@
 //! `telegram-token`.
 //!
 //! **Runs on**: start-up; then the thread that sends. **Invariants**: whoever has the token speaks as the bot, so it stands in
-//! no output and no error; two sources at once are refused. **Bounds**: [`TOKEN_BYTES_MAX`].
+//! no output and no error. **Bounds**: [`TOKEN_BYTES_MAX`].
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::vault::private_file;
 use crate::vault::secret::Secret;
+use crate::vault::source::{SecretSource, SourceError};
 
 /// The variable that holds the token.
 pub const VARIABLE: &str = "COINBITCLUB_TELEGRAM_TOKEN";
@@ -20,6 +20,14 @@ pub const VARIABLE: &str = "COINBITCLUB_TELEGRAM_TOKEN";
 pub const CREDENTIAL: &str = "telegram-token";
 /// A token has 46 bytes or so; a longer text is some other file by mistake.
 pub const TOKEN_BYTES_MAX: usize = 256;
+
+const SOURCE: SecretSource = SecretSource {
+    option: "--telegram-token-file",
+    variable: VARIABLE,
+    credential: CREDENTIAL,
+    bytes_max: TOKEN_BYTES_MAX,
+};
+
 /// Of its second part: fewer are a cut token.
 const SECRET_BYTES_MIN: usize = 16;
 /// So many bytes of it in a text are no accident.
@@ -32,18 +40,15 @@ pub struct BotToken(Secret);
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// A file cannot be read, or others could read it.
+    /// It cannot be had from where it is given.
     #[error("the bot's token: {0}")]
-    File(#[from] private_file::FileError),
+    Source(#[from] SourceError),
     /// What is there is none.
     #[error(
         "{0}: that is no bot's token, which is a number, a colon and a secret of letters, digits, _ and -: ask @BotFather \
          for it (/token)"
     )]
     NotOne(String),
-    /// Two sources.
-    #[error("the bot's token is given by {0} and by {1}: give one of them")]
-    Twice(String, String),
 }
 
 impl BotToken {
@@ -63,31 +68,10 @@ impl BotToken {
         file: Option<&Path>,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Option<Self>, TokenError> {
-        let credential = variable("CREDENTIALS_DIRECTORY")
-            .map(|place| PathBuf::from(place).join(CREDENTIAL))
-            // The directory is there for other credentials too.
-            .filter(|path| path.exists());
-        let text = variable(VARIABLE);
-        let named = [
-            file.map(|path| format!("--telegram-token-file {}", path.display())),
-            text.as_ref().map(|_| format!("${VARIABLE}")),
-            credential.as_ref().map(|path| format!("the credential {}", path.display())),
-        ];
-        let mut named = named.into_iter().flatten();
-        let Some(place) = named.next() else { return Ok(None) };
-        if let Some(other) = named.next() {
-            return Err(TokenError::Twice(place, other));
-        }
-        let text = match (file, text, credential) {
-            (Some(path), _, _) => private_file::read(path, TOKEN_BYTES_MAX, true)?,
-            (None, Some(text), _) => {
-                Zeroizing::new(text.into_string().map_err(|_| TokenError::NotOne(place.clone()))?)
-            }
-            // systemd made it for this process alone; what looks like its group's right is a mask.
-            (None, None, Some(path)) => private_file::read(&path, TOKEN_BYTES_MAX, false)?,
-            (None, None, None) => return Ok(None),
-        };
-        Self::parse(text.trim_end_matches(['\r', '\n'])).map(Some).ok_or(TokenError::NotOne(place))
+        let Some(given) = SOURCE.find(file, variable)? else { return Ok(None) };
+        Self::parse(given.text.trim_end_matches(['\r', '\n']))
+            .map(Some)
+            .ok_or(TokenError::NotOne(given.place))
     }
 
     /// Takes a token as it is; `None` when it is none.

@@ -42,7 +42,7 @@ use super::hashing::{self, HASH_QUEUE_MAX, HashJob, HashReturn};
 use super::history;
 use super::housekeeping::{self, Housekeeping};
 use super::inside::{INSIDE_RING, Lines};
-use super::keys_at_start;
+use super::keys_at_start::{self, KeysFound};
 use super::readers::{self, HistorySender};
 use super::recovery::{FoundShard, newest_venue_time, recover_shard};
 use super::shard_loop::{LoopParts, Rings, run};
@@ -52,7 +52,6 @@ use crate::alerts::signs::Machine;
 use crate::alerts::telegram::Telegram;
 use crate::alerts::{self, Alerts};
 use crate::reads::ServerReads;
-use crate::vault::{self, Unreadable};
 use crate::web::alerts::AlertGauges;
 use crate::web::gauges::Gauges;
 
@@ -186,7 +185,7 @@ struct ShardSetup {
 struct Found {
     newest_venue_time: Timestamp,
     recovery: Recovery,
-    unreadable: Unreadable,
+    keys: KeysFound,
 }
 
 /// What all shards are told once all are back.
@@ -320,14 +319,15 @@ pub fn start(config: &ServerConfig) -> Result<Server, StartError> {
     }
     drop((found_sender, ready_sender));
 
-    let (recovery, unreadable) = all_back(&found, &goes, config, shards)?;
+    let (recovery, keys) = all_back(&found, &goes, config, shards)?;
     for _ in 0..shards {
         let outcome = ready.recv().map_err(|_| StartError("a shard ended during its start".to_owned()))?;
         outcome.map_err(StartError)?;
     }
     let lines = Lines::new(lines);
-    if config.vault.is_some() {
-        keys_at_start::report(&lines, &unreadable.keys).map_err(StartError)?;
+    if let Some(vault) = &config.vault {
+        keys_at_start::report(&lines, &keys.unreadable).map_err(StartError)?;
+        keys_at_start::reseal(&lines, vault, keys.resealed);
     }
     let dump = Arc::new(AtomicBool::new(false));
     let housekeeping = Housekeeping {
@@ -459,9 +459,9 @@ fn all_back(
     goes: &[mpsc::Sender<Go>],
     config: &ServerConfig,
     shards: u16,
-) -> Result<(Recovery, Unreadable), StartError> {
+) -> Result<(Recovery, KeysFound), StartError> {
     let mut recovery = Recovery::default();
-    let mut unreadable = Unreadable::default();
+    let mut keys = KeysFound::default();
     let mut through = Timestamp(0);
     for _ in 0..shards {
         let outcome = found.recv().map_err(|_| StartError("a shard ended during its recovery".to_owned()))?;
@@ -471,15 +471,15 @@ fn all_back(
         recovery.records += part.recovery.records;
         recovery.events += part.recovery.events;
         recovery.torn += part.recovery.torn;
-        unreadable.add(part.unreadable);
+        keys.add(part.keys);
     }
-    keys_at_start::judge(config, &unreadable).map_err(StartError)?;
+    keys_at_start::judge(config, &keys.unreadable).map_err(StartError)?;
     let started = Moment { mono: HostClock.monotonic(), wall: Timestamp(HostClock.wall_micros()) };
     for go in goes {
         let message = Go { market_through: through, started };
         go.send(message).map_err(|_| StartError("a shard ended during its recovery".to_owned()))?;
     }
-    Ok((recovery, unreadable))
+    Ok((recovery, keys))
 }
 
 /// A shard's life: recover, wait for the others, serve.
@@ -500,8 +500,8 @@ async fn shard_main(runtime: GlommioRuntime, setup: ShardSetup) -> Result<(), St
         events: back.events,
         torn: u64::from(back.found.torn.is_some()),
     };
-    let unreadable = vault::look(setup.config.vault.as_deref(), back.state.users());
-    let _ = setup.found.send(Ok(Found { newest_venue_time: newest, recovery, unreadable }));
+    let keys = KeysFound::of(setup.config.vault.as_deref(), back.state.users(), &mut HostEntropy);
+    let _ = setup.found.send(Ok(Found { newest_venue_time: newest, recovery, keys }));
     // The start waits for every shard here; nothing is served yet, so waiting on this thread keeps nobody waiting.
     let Ok(go) = setup.go.recv() else { return Err("the start was given up".to_owned()) };
     let ready = setup.ready.clone();

@@ -3,7 +3,7 @@
 //! It lives on when the server is killed, with its orders and their ids, and is what the judge believes about accounts on
 //! exchanges. The shards reach it with the code of `server::venues` over [`super::internet`].
 //!
-//! **Runs on**: the simulator's thread, a task of the world. **Owns**: the exchange, its accounts and their keys, the vault.
+//! **Runs on**: the simulator's thread, a task of the world. **Owns**: the exchange, its accounts and their keys, the master keys.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ use super::judge::Judge;
 use super::judged::Judged;
 use super::limit_check::{Around, Finding, LimitCheck};
 use super::live_check::BARE_MAX;
+use super::masters::Masters;
 use super::people;
 use super::plan::Plan;
 use super::seams::{EPOCH_MICROS, SimEntropy};
@@ -42,8 +43,6 @@ use crate::server::paper_server::{PaperServer, wire_config};
 use crate::server::venues::hosts::{AddressBook, LiveAt};
 use crate::server::venues::prices::MarkBoards;
 use crate::server::venues::{Budgets, LiveSetup};
-use crate::vault::Vault;
-use crate::vault::master::{MasterKey, MasterKeys};
 
 /// What is in an account when the run begins, in USDT.
 pub(super) const WALLET: i64 = 10_000;
@@ -172,8 +171,8 @@ pub(super) struct Exchange {
     bans: RefCell<[Ban; 2]>,
     /// When it may refuse an order for what it asks again.
     says_no_from: Cell<Nanos>,
-    /// Where keys are sealed.
-    pub(super) vault: Arc<Vault>,
+    /// Under what keys are sealed.
+    pub(super) masters: Masters,
     tls: Arc<ClientConfig>,
     book: Arc<AddressBook>,
 }
@@ -227,9 +226,7 @@ impl Exchange {
             limits: RefCell::default(),
             bans: RefCell::default(),
             says_no_from: Cell::default(),
-            vault: Arc::new(Vault::new(MasterKeys::one(MasterKey::random(&mut SimEntropy(
-                plan.random(602),
-            ))))),
+            masters: Masters::new(&mut SimEntropy(plan.random(602))),
             tls,
             book: Arc::new(book()),
         }
@@ -240,7 +237,7 @@ impl Exchange {
         let live = world.plan.rules.live;
         LiveSetup {
             live,
-            vault: Arc::clone(&self.vault),
+            vault: self.masters.vault(),
             budgets: Arc::new(Budgets::new(live, &[], shards)),
             marks: Arc::new(MarkBoards::new(&[place(VenueKind::Binance), place(VenueKind::Bybit)])),
             book: Arc::clone(&self.book),

@@ -15,7 +15,8 @@
 //! an orderly stop loses nothing), `disk_check` (a shard stops when its log failed, at once, and for nothing else), `history` (the database's rows
 //! and sums are the engine's), `bare` (a position without a live stop is closed in time; no disturbance sets its clock back), `limit_check`
 //! (we keep within the exchange's limits by ourselves, and stop when we are told to; a restart forgets what was spent, so for as long as
-//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `paper_check` (the same of the paper venue), `judged` (of all this enough was judged, and the judge refuses what was spoilt), `executor` (nobody waits for ever, nobody spins).
+//! the exchange counts nothing is held against anybody after one), `live_check` (what the exchange holds is what we say), `masters` (a
+//! master key that was taken out of its file after a rotation is needed by nothing), `paper_check` (the same of the paper venue), `judged` (of all this enough was judged, and the judge refuses what was spoilt), `executor` (nobody waits for ever, nobody spins).
 //!
 //! Of accounts on exchanges the model predicts every decision too; what the exchange does it takes from the reports, as the product
 //! does. That the reports are true is what `live_check` holds against the exchange itself.
@@ -25,7 +26,8 @@
 //! Each seed has its own mix: of [`faults::Fault`] each is on in half of the mixes, with its own weight; one mix in eight has none.
 //! One fault strikes every 150 ms to 3 s on average, in whatever situation the server is; several can be in force at once.
 //!
-//! - **Process**: killed, or told to stop, at any await; started again with the same or another number of shards (1 to 4).
+//! - **Process**: killed, or told to stop, at any await; started again with the same or another number of shards (1 to 4); where
+//!   there are exchanges, with a fresh master key in front in a third of the starts, and without those that are no longer needed.
 //! - **Power**: each sector that was not synced, and each name whose directory was not, is kept or lost on its own
 //!   (`storage::sim_disk`). *Never*: what was synced, without damage at rest.
 //! - **Disk**: a sync of a file or a directory fails and has synced nothing; a write fails after any of its pages, a file is not made
@@ -84,6 +86,7 @@ mod judge;
 pub mod judged;
 mod limit_check;
 mod live_check;
+mod masters;
 pub mod model;
 mod paper_check;
 mod people;

@@ -4,7 +4,7 @@
 //! **Runs on**: the simulator's thread, as tasks of that life. **Invariants**: nothing serves before every shard is back and the
 //! judge has seen what they recovered.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
@@ -32,12 +32,13 @@ use super::executor::Owner;
 use super::faults::Fault;
 use super::gateway::WatchedGateway;
 use super::history;
+use super::masters;
 use super::seams::{Line, SimClock, SimEntropy, SimRuntime, SimWire};
 use super::venue::FaultyVenue;
 use super::world::{Life, Stage, World};
 use crate::server::assembly::{Assembly, assemble, open_directory};
 use crate::server::hashing::{self, HASH_QUEUE_MAX, HashDone, HashJob, HashReturn, HashWork};
-use crate::server::inside::INSIDE_RING;
+use crate::server::inside::{INSIDE_RING, Lines};
 use crate::server::recovery::recover_shard;
 use crate::server::shard_loop::{Inside, Rings, run};
 use crate::server::venues::{LiveSetup, Venues};
@@ -145,6 +146,8 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         ));
     }
     world.judge.borrow_mut().recovered(life, shards, &world.found.borrow());
+    let mut sealing = entropy(world, life, 5_000_000, 0);
+    let resealed = masters::look_at_start(world, life, &world.found.borrow(), &mut sealing);
     let live = world.exchange.as_ref().map(|exchange| exchange.set_up(world, shards));
     let started = Moment { mono: world.executor.now(), wall: Timestamp(clock(world, 0).wall_micros()) };
     let mut parts = Vec::new();
@@ -204,7 +207,9 @@ async fn start(world: &Rc<World>, life: u32, shards: u16) -> Result<(), String> 
         history::begin(world, life, &history_homes, &history.shards);
     }
     disk_check::look_at_start(world);
-    let want_snapshot = snapshot_asker(inside_senders);
+    let inside = Lines::new(inside_senders);
+    masters::begin(world, life, inside.clone(), resealed);
+    let want_snapshot = snapshot_asker(inside);
     *world.life.borrow_mut() = Some(Life { number: life, shards, lines, gauges, stop, ended, want_snapshot });
     world.up_since.set(world.executor.now());
     world.stage.set(Stage::Up);
@@ -216,15 +221,11 @@ fn entropy(world: &World, life: u32, of: u64, id: u16) -> SimEntropy {
     SimEntropy(world.plan.random(of + u64::from(life) * 64 + u64::from(id)))
 }
 
-type InsideEnd = (ringbuf::spsc::Producer<Inside>, ringbuf::doorbell::Ringer);
-
-fn snapshot_asker(ends: Vec<InsideEnd>) -> Rc<dyn Fn()> {
-    let ends = RefCell::new(ends);
+fn snapshot_asker(inside: Lines) -> Rc<dyn Fn()> {
     Rc::new(move || {
-        for (sender, ringer) in ends.borrow_mut().iter_mut() {
-            if sender.push(Inside::Snapshot).is_ok() {
-                ringer.ring();
-            }
+        for shard in 0..inside.shards() {
+            // A shard that has no room for it has more to do than to be asked again.
+            let _ = inside.tell(ShardId(shard), Inside::Snapshot);
         }
     })
 }
@@ -246,7 +247,7 @@ async fn hash(world: Rc<World>, jobs: Receiver<HashJob>, mut returns: Vec<HashRe
                     HashDone::Verified(hash == format!("hash of {password}"))
                 }
                 HashWork::Seal(work) => {
-                    let vault = world.exchange.as_ref().map(|exchange| Arc::clone(&exchange.vault));
+                    let vault = world.exchange.as_ref().map(|exchange| exchange.masters.vault());
                     hashing::seal(*work, vault.as_deref(), &mut sealing)
                 }
             };

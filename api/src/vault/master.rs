@@ -3,12 +3,12 @@
 //! One source is used: the file of `--master-key-file`, `$COINBITCLUB_MASTER_KEY`, or systemd's credential `master-key`. It
 //! holds keys in base64, apart by blanks, line ends or commas: the first seals, the others only open what they once sealed.
 //!
-//! **Runs on**: start-up. **Invariants**: keys are wiped when they are dropped and appear in no output; two sources at once are
-//! refused, for nobody could say which counts. **Bounds**: [`KEYS_MAX`], [`TEXT_BYTES_MAX`].
+//! **Runs on**: start-up. **Invariants**: keys are wiped when they are dropped and appear in no output.
+//! **Bounds**: [`KEYS_MAX`], [`TEXT_BYTES_MAX`].
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,15 +16,23 @@ use engine::seam::Entropy;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::private_file::{self, FileError};
+use super::source::{SecretSource, SourceError};
 
 /// The variable that holds master keys.
 pub const VARIABLE: &str = "COINBITCLUB_MASTER_KEY";
 /// The name of systemd's credential, below `$CREDENTIALS_DIRECTORY`.
 pub const CREDENTIAL: &str = "master-key";
+
+const SOURCE: SecretSource = SecretSource {
+    option: "--master-key-file",
+    variable: VARIABLE,
+    credential: CREDENTIAL,
+    bytes_max: TEXT_BYTES_MAX,
+};
+
 /// Bytes of a master key.
 pub const KEY_BYTES: usize = 32;
-/// Master keys at once: the current one and those of rotations whose keys have not all been entered anew.
+/// Master keys at once: the current one and those that sealed what has not all been sealed anew.
 pub const KEYS_MAX: usize = 16;
 /// A longer text is some other file by mistake: 16 keys of 44 characters, and comments.
 pub const TEXT_BYTES_MAX: usize = 8_192;
@@ -110,26 +118,9 @@ pub struct MasterKeys(Vec<MasterKey>);
 /// Why there are no master keys.
 #[derive(Debug, thiserror::Error)]
 pub enum MasterError {
-    /// A file cannot be read.
-    #[error("the master key's file {}: {source}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Others could read the file.
-    #[error(
-        "the master key's file {} is open to others (mode {mode:04o}): chmod 600 it, make its owner the server's user, \
-         and make a new master key if somebody may have read it",
-        path.display()
-    )]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+    /// It cannot be had from where it is given.
+    #[error("the master key: {0}")]
+    Source(#[from] SourceError),
     /// What is there is no master key.
     #[error(
         "{place}: key {number} is not a master key, which is 32 bytes in base64 (44 characters); \
@@ -149,9 +140,6 @@ pub enum MasterError {
         /// What is wrong.
         what: &'static str,
     },
-    /// Two sources.
-    #[error("a master key is given by {0} and by {1}: give one of them")]
-    Twice(String, String),
 }
 
 impl MasterKeys {
@@ -177,32 +165,8 @@ impl MasterKeys {
         file: Option<&Path>,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Option<Self>, MasterError> {
-        let credential = variable("CREDENTIALS_DIRECTORY")
-            .map(|place| PathBuf::from(place).join(CREDENTIAL))
-            // The directory is there for other credentials too.
-            .filter(|path| path.exists());
-        let text = variable(VARIABLE);
-        let named = [
-            file.map(|path| format!("--master-key-file {}", path.display())),
-            text.as_ref().map(|_| format!("${VARIABLE}")),
-            credential.as_ref().map(|path| format!("the credential {}", path.display())),
-        ];
-        let mut named = named.into_iter().flatten();
-        let Some(place) = named.next() else { return Ok(None) };
-        if let Some(other) = named.next() {
-            return Err(MasterError::Twice(place, other));
-        }
-        let text = match (file, text, credential) {
-            (Some(path), _, _) => read(path, true)?,
-            (None, Some(text), _) => Zeroizing::new(
-                text.into_string()
-                    .map_err(|_| MasterError::Unusable { place: place.clone(), what: "not UTF-8" })?,
-            ),
-            // systemd made it for this process alone; what looks like its group's right is a mask.
-            (None, None, Some(path)) => read(&path, false)?,
-            (None, None, None) => return Ok(None),
-        };
-        Self::parse(&text, &place).map(Some)
+        let Some(given) = SOURCE.find(file, variable)? else { return Ok(None) };
+        Self::parse(&given.text, &given.place).map(Some)
     }
 
     /// Parses a list of keys. What follows `#` on a line is for people.
@@ -256,12 +220,4 @@ impl MasterKeys {
     pub fn ids(&self) -> impl Iterator<Item = MasterId> {
         self.0.iter().map(MasterKey::id)
     }
-}
-
-/// Reads a file of master keys; with `private`, only when nobody else can.
-fn read(path: &Path, private: bool) -> Result<Zeroizing<String>, MasterError> {
-    private_file::read(path, TEXT_BYTES_MAX, private).map_err(|error| match error {
-        FileError::Unreadable { path, source } => MasterError::Unreadable { path, source },
-        FileError::Open { path, mode } => MasterError::Open { path, mode },
-    })
 }

@@ -8,7 +8,7 @@
 //! version 1 │ id of the master key 8 │ salt 32 │ nonce 12 │ ciphertext: kind 1, length of the name 2, name, secret │ tag 16
 //! ```
 //!
-//! **Runs on**: sealing on the passwords' thread, opening wherever a connector signs. **Owns**: the master keys.
+//! **Runs on**: sealing on the passwords' thread, sealing anew on each shard before it serves, opening wherever a connector signs. **Owns**: the master keys.
 //! **Invariants**: plaintext is wiped when it is dropped; nothing here prints any; there is no way out of it but a
 //! [`Credential`], which signs and cannot be read.
 //! **Bounds**: [`API_KEY_BYTES_MAX`], [`SECRET_BYTES_MAX`], [`master::KEYS_MAX`].
@@ -17,6 +17,7 @@
 pub mod master;
 pub mod private_file;
 pub mod secret;
+pub mod source;
 
 use std::collections::BTreeMap;
 
@@ -189,15 +190,6 @@ impl Vault {
             return Err(SealError::TooLong);
         }
         drop(Credential::new(kind, name, text)?);
-        let mut head = Vec::with_capacity(HEAD_BYTES + 3 + name.len() + text.len() + TAG_BYTES);
-        let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
-        entropy.fill(&mut salt);
-        entropy.fill(&mut nonce);
-        let master = self.masters.current();
-        head.push(VERSION);
-        head.extend_from_slice(&master.id().0);
-        head.extend_from_slice(&salt);
-        head.extend_from_slice(&nonce);
         // As long as it gets: a buffer that grew would leave plaintext behind.
         let mut body = Zeroizing::new(Vec::with_capacity(3 + name.len() + text.len() + TAG_BYTES));
         body.push(kind_byte(kind));
@@ -205,12 +197,56 @@ impl Vault {
         body.extend_from_slice(&length.to_le_bytes());
         body.extend_from_slice(name.as_bytes());
         body.extend_from_slice(text.as_bytes());
+        Ok(NewKey { kind, hint: KeyHint::of(name), sealed: self.seal_body(owner, body, entropy) })
+    }
+
+    /// A record of this plaintext, which has room for the tag behind it, under the current master key.
+    fn seal_body(
+        &self,
+        owner: &KeyOwner,
+        mut body: Zeroizing<Vec<u8>>,
+        entropy: &mut impl Entropy,
+    ) -> Sealed {
+        assert!(
+            body.capacity() - body.len() >= TAG_BYTES,
+            "a buffer that grew for its tag would leave plaintext behind"
+        );
+        let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
+        entropy.fill(&mut salt);
+        entropy.fill(&mut nonce);
+        let master = self.masters.current();
+        let mut head = Vec::with_capacity(HEAD_BYTES + body.len() + TAG_BYTES);
+        head.push(VERSION);
+        head.extend_from_slice(&master.id().0);
+        head.extend_from_slice(&salt);
+        head.extend_from_slice(&nonce);
         let bound = Aad::from(owner.bound_to(&head));
         record_key(master, &salt)
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound, &mut *body)
             .expect("the cipher takes messages of this length");
         head.extend_from_slice(&body);
-        Ok(NewKey { kind, hint: KeyHint::of(name), sealed: Sealed(head.into_boxed_slice()) })
+        Sealed(head.into_boxed_slice())
+    }
+
+    /// The key of an account under the current master key; `None` when that is what sealed it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn reseal(
+        &self,
+        user: UserId,
+        index: u8,
+        account: &ExchangeAccount,
+        entropy: &mut impl Entropy,
+    ) -> Result<Option<Sealed>, OpenError> {
+        let key = account.key.as_ref().ok_or(OpenError::Missing)?;
+        if master_of(&key.sealed) == Some(self.masters.current().id()) {
+            return Ok(None);
+        }
+        let owner = KeyOwner::of(user, index, account);
+        // What was opened in place has left room for the tag.
+        let body = self.plain(&owner, &key.sealed)?;
+        Ok(Some(self.seal_body(&owner, body, entropy)))
     }
 
     /// The plaintext of a record.
@@ -307,9 +343,43 @@ impl Unreadable {
 pub fn sealed_under(users: &[User]) -> BTreeMap<MasterId, u64> {
     let mut found = BTreeMap::new();
     for account in users.iter().flat_map(|user| &user.accounts) {
-        let head = account.key.as_ref().and_then(|key| key.sealed.0.get(1..=ID_BYTES));
-        if let Some(id) = head.and_then(|head| head.try_into().ok()) {
-            *found.entry(MasterId(id)).or_default() += 1;
+        if let Some(id) = account.key.as_ref().and_then(|key| master_of(&key.sealed)) {
+            *found.entry(id).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// The master key that a record names.
+fn master_of(sealed: &Sealed) -> Option<MasterId> {
+    sealed.0.get(1..=ID_BYTES)?.try_into().ok().map(MasterId)
+}
+
+/// A key that was sealed anew under the current master key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Which of the account's keys.
+    pub number: u32,
+    /// Name and secret.
+    pub sealed: Sealed,
+}
+
+/// Seals anew what an earlier master key sealed. What does not open stays as it is.
+#[must_use]
+pub fn reseal_all(vault: &Vault, users: &[User], entropy: &mut impl Entropy) -> Vec<Resealed> {
+    let mut found = Vec::new();
+    for user in users {
+        for (account, index) in user.accounts.iter().zip(0_u8..) {
+            let Some(key) = &account.key else { continue };
+            if let Ok(Some(sealed)) = vault.reseal(user.id, index, account, entropy) {
+                found.push(Resealed {
+                    account: AccountId { user: user.id, index },
+                    number: key.number,
+                    sealed,
+                });
+            }
         }
     }
     found

@@ -21,7 +21,10 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// Others could read it.
-    #[error("{} is open to others (mode {mode:04o}): chmod 600 it, and end what it holds if somebody may have read it", path.display())]
+    #[error(
+        "{} is open to others (mode {mode:04o}): chmod 600 it, and end what it holds if somebody may have read it",
+        path.display()
+    )]
     Open {
         /// Which.
         path: PathBuf,

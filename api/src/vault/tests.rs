@@ -1,5 +1,6 @@
 //! What the vault promises.
 
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 
 use engine::core::ids::Timestamp;
@@ -170,6 +171,34 @@ fn another_master_key_opens_nothing_and_an_earlier_one_still_does() {
 }
 
 #[test]
+fn a_key_of_an_earlier_master_key_is_sealed_anew_once() {
+    let old = vault(1);
+    let list = format!("{}\n{}\n", *master(2).to_base64(), *master(1).to_base64());
+    let rotated = Vault::new(MasterKeys::parse(&list, "test").expect("two keys"));
+    let key = sealed(&old);
+    let mut user = User::new(OWNER.user, Timestamp(1));
+    user.accounts.push(ExchangeAccount::new(VenuePlace::PAPER));
+    user.accounts.push(account(&key, PLACE));
+    let mut users = [user];
+    let anew = reseal_all(&rotated, &users, &mut Counting(9));
+    let [Resealed { account: at, number, sealed: fresh }] = &anew[..] else { panic!("{anew:?}") };
+    assert_eq!((*at, *number), (AccountId { user: OWNER.user, index: 1 }, 1));
+    assert_eq!(fresh.0.len(), key.sealed.0.len());
+    let again = NewKey { sealed: fresh.clone(), ..key.clone() };
+    // It signs as before, for its owner and for nobody else, and no longer under the old one.
+    let signer = open(&vault(2), &OWNER, &again).expect("opens");
+    assert_eq!((signer.kind(), signer.api_key()), (KeyKind::Hmac, NAME));
+    assert_eq!(open(&old, &OWNER, &again).err(), Some(OpenError::UnknownMaster(master(2).id())));
+    let other = KeyOwner { user: UserId::from_email("eve@example.com"), ..OWNER };
+    assert_eq!(open(&rotated, &other, &again).err(), Some(OpenError::Damaged));
+    users[0].accounts[1] = account(&again, PLACE);
+    assert!(reseal_all(&rotated, &users, &mut Counting(9)).is_empty(), "it is done");
+    // What does not open stays as it is: nothing of it is known.
+    users[0].accounts[1] = account(&key, PLACE);
+    assert!(reseal_all(&vault(3), &users, &mut Counting(9)).is_empty());
+}
+
+#[test]
 fn a_look_at_all_keys_names_those_that_do_not_open() {
     let vault_1 = vault(1);
     let key = sealed(&vault_1);
@@ -256,6 +285,29 @@ fn master_keys_come_from_one_place() {
         let twice = find(Some(&path), variables).expect_err("two sources").to_string();
         assert!(twice.contains("--master-key-file") && twice.contains("give one of them"), "{twice}");
     }
+}
+
+#[test]
+fn a_secret_that_is_no_text_or_is_given_twice_is_refused_and_a_credential_may_look_open() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(master::CREDENTIAL);
+    std::fs::write(&path, master(1).to_base64().as_bytes()).expect("written");
+    // As systemd leaves it: made for this process alone, with a mask that looks like its group's right.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).expect("ours");
+    let directory = dir.path().to_str().expect("text");
+    let found = find(None, &[("CREDENTIALS_DIRECTORY", directory)]).expect("usable").expect("given");
+    assert_eq!(found.current().id(), master(1).id());
+    let one = master(1).to_base64();
+    let twice = [(master::VARIABLE, one.as_str()), ("CREDENTIALS_DIRECTORY", directory)];
+    let told = find(None, &twice).expect_err("two sources").to_string();
+    assert!(told.contains("$COINBITCLUB_MASTER_KEY") && told.contains("the credential"), "{told}");
+    assert!(!told.contains(&one[..10]), "{told}");
+    let bytes = std::ffi::OsString::from_vec(vec![b'x', 0xff]);
+    let told = MasterKeys::find_with(None, |name| (name == master::VARIABLE).then(|| bytes.clone()));
+    assert_eq!(
+        told.expect_err("no text").to_string(),
+        "the master key: $COINBITCLUB_MASTER_KEY is not UTF-8"
+    );
 }
 
 #[test]

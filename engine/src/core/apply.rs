@@ -104,6 +104,12 @@ impl User {
                     account.key = None;
                 }
             }
+            Event::CredentialResealed { account, sealed, .. } => {
+                let account = self.accounts.get_mut(usize::from(*account));
+                if let Some(key) = account.and_then(|account| account.key.as_mut()) {
+                    key.sealed = sealed.clone();
+                }
+            }
             Event::KeyHealth { account, fault, expires_at, identity } => {
                 if let Some(account) = self.accounts.get_mut(usize::from(*account)) {
                     account.key_state = fault.map_or(KeyState::Healthy, KeyState::Unhealthy);

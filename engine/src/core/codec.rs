@@ -4,7 +4,7 @@
 //! **Schema**: [`SCHEMA`] is in every header. A change of the layout or meaning of an event or of the state needs a new
 //! number and a reader of the old one; a golden log of each version is kept as a test. Version 2: accounts on exchanges and
 //! their keys. Version 3: entries that were filled after their end. Version 4: what was told of such an entry before, in bytes that
-//! were zero, which say that nothing is told. Records of older versions are read as they are, for the events are the first of
+//! were zero, which say that nothing is told. Version 5: keys that were sealed anew. Records of older versions are read as they are, for the events are the first of
 //! today's and none has become larger ([`EVENT_BYTES`]); users of version 1 are read by `layout_v1`, those of version 2 are today's.
 
 use std::num::NonZeroUsize;
@@ -24,7 +24,7 @@ use super::layout_v1::UserV1;
 use super::user::User;
 
 /// Version of the layout this binary writes.
-pub const SCHEMA: u16 = 4;
+pub const SCHEMA: u16 = 5;
 /// Bytes of the header: as many as keep the archive behind it aligned.
 pub const HEADER_BYTES: usize = 16;
 

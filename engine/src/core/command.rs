@@ -4,7 +4,7 @@ use super::event::Latch;
 use super::fixed::{Money, Price};
 use super::ids::{AccountId, ClientOrderId, SignalId, SourceId, Timestamp, UserId};
 use super::instrument::Symbol;
-use super::key::{KeyFinding, NewKey};
+use super::key::{KeyFinding, NewKey, Sealed};
 use super::ledger::Currency;
 use super::order::VenueReport;
 use super::rules::Settings;
@@ -113,6 +113,16 @@ pub enum Command {
         number: u32,
         /// What it said.
         finding: KeyFinding,
+    },
+    /// The key of an account, sealed anew because the server's master key is another one. The key is the same. A fact: comes from
+    /// the server's start.
+    ResealKey {
+        /// Whose key.
+        account: AccountId,
+        /// Which of the account's keys it is.
+        number: u32,
+        /// Name and secret.
+        sealed: Sealed,
     },
     /// A new source.
     CreateSource {
@@ -255,6 +265,7 @@ impl Command {
             Self::Report { report, .. } => Some(report.account().user),
             Self::OrderUnanswered { id } => Some(id.account.user),
             Self::ReportKey { account, .. }
+            | Self::ResealKey { account, .. }
             | Self::CheckProtection { account, .. }
             | Self::DriveClose { account, .. } => Some(account.user),
             Self::Offer { .. } => None,

@@ -383,6 +383,15 @@ pub enum Event {
         /// What was told of the order before, where the state has forgotten it (boxed: rarer). Since version 4.
         before: Option<Box<Told>>,
     },
+    /// A key was sealed anew, under another master key; it is the same key. Since version 5.
+    CredentialResealed {
+        /// The account.
+        account: u8,
+        /// Which of the account's keys it is.
+        number: u32,
+        /// Name and secret, sealed.
+        sealed: Sealed,
+    },
 }
 
 /// Where a fee was taken from: credit first, then real, the rest becomes debt. DOMAIN.md §3.

@@ -10,7 +10,7 @@ use engine::core::event::{Event, Latch};
 use engine::core::fixed::{Money, Price, Quantity, Rate};
 use engine::core::ids::{AccountId, ClientOrderId, Leg, SignalId, Timestamp, UserId};
 use engine::core::instrument::{InstrumentStatus, MarketView};
-use engine::core::key::{KeyFault, KeyFinding, KeyHint, KeyKind, NewKey, Sealed};
+use engine::core::key::{KeyFault, KeyFinding, KeyHint, KeyKind, NewKey, SEALED_BYTES_MAX, Sealed};
 use engine::core::ledger::Currency;
 use engine::core::order::{Fill, Liquidity, OrderKind, Told, VenueReport};
 use engine::core::rules::{SECOND, Settings, Sizing};
@@ -94,6 +94,18 @@ impl World {
             }
             0..3 => Command::SetKey { user, account, key },
             3 => Command::RemoveKey { user, account },
+            // Half of them: the other half draws findings that nothing else does.
+            7 if (what / 8).is_multiple_of(2) => {
+                let entered = self.desk.user(user).accounts[usize::from(account)].key.as_ref();
+                let sealed = match (what / 16 % 4, entered) {
+                    // As it is, longer than may be, of the key before, and as it should be.
+                    (0, Some(key)) => key.sealed.clone(),
+                    (1, _) => Sealed(vec![what; SEALED_BYTES_MAX + 1].into()),
+                    _ => Sealed([what; 80].into()),
+                };
+                let number = if what / 16 % 4 == 2 { number.saturating_sub(1) } else { number };
+                Command::ResealKey { account: AccountId { user, index: account }, number, sealed }
+            }
             _ => {
                 let fault = KeyFault::ALL.get(usize::from(what) % 20).copied();
                 let finding = KeyFinding {

@@ -229,6 +229,7 @@ impl Change<'_> {
             | Event::SignalMerged { .. }
             | Event::Recharged { .. }
             | Event::DayOpened { .. }
+            | Event::CredentialResealed { .. }
             | Event::WalletMoved { .. } => {}
             Event::AccountOpened { index, .. } | Event::VenueAccountOpened { index, .. } => {
                 self.account(*index)
@@ -538,6 +539,9 @@ fn audited(event: &Event) -> Option<(&'static str, String)> {
             )
         }
         Event::CredentialRemoved { account } => ("key_removed", format!("{{\"account\":{account}}}")),
+        Event::CredentialResealed { account, number, .. } => {
+            ("key_resealed", format!("{{\"account\":{account},\"number\":{number}}}"))
+        }
         Event::KeyHealth { account, fault, .. } => {
             let health = fault.map_or("healthy", |fault| fault.as_str());
             ("key_checked", format!("{{\"account\":{account},\"health\":\"{health}\"}}"))

@@ -44,6 +44,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "An entry that the state has forgotten and that fills late counts as decided then, with nothing filled before.",
     ),
     test(
+        "key_entered_meanwhile_replaced_by_the_old_one",
+        ("engine", "core_keys", "a_key_that_is_sealed_anew"),
+        "A key that was sealed anew takes the place of another one that was entered meanwhile.",
+    ),
+    test(
         "unanswered_stop_counts_as_live",
         ("engine", "core_protection", "a_stop_whose_fate_is_unknown"),
         "The check for a live stop is content with one that the venue never confirmed.",

@@ -311,6 +311,7 @@ const fn is_internal(command: &Command) -> bool {
             | Command::FinishSignal { .. }
             | Command::Report { .. }
             | Command::ReportKey { .. }
+            | Command::ResealKey { .. }
             | Command::OrderUnanswered { .. }
             | Command::CheckProtection { .. }
             | Command::DriveClose { .. }

@@ -79,6 +79,7 @@ const fn is_for_the_audit_trail(event: &Event) -> bool {
         | Event::VenueAccountOpened { .. }
         | Event::CredentialSet { .. }
         | Event::CredentialRemoved { .. }
+        | Event::CredentialResealed { .. }
         | Event::KeyHealth { .. }
         | Event::SourceCreated { .. }
         | Event::Subscribed { .. }

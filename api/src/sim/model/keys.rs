@@ -1,7 +1,7 @@
 //! Accounts on exchanges and their keys: connected, replaced, removed, and what the exchange says of them.
 
 use engine::core::command::{Refusal, Reply};
-use engine::core::key::{KeyFault, KeyFinding, KeyState, NewKey, SEALED_BYTES_MAX};
+use engine::core::key::{KeyFault, KeyFinding, KeyState, NewKey, SEALED_BYTES_MAX, Sealed};
 use engine::core::ledger::{EntryKey, LedgerAccount};
 use engine::core::user::VenueKind;
 use engine::core::venue_account::{Environment, VenuePlace};
@@ -131,6 +131,20 @@ impl Turn<'_> {
             self.changed = true;
         }
         Ok(Reply::Done)
+    }
+
+    /// The same key under another master key.
+    pub(super) fn reseal_key(&mut self, account: u8, number: u32, sealed: &Sealed) -> Reply {
+        let size_is_right = (1..=SEALED_BYTES_MAX).contains(&sealed.0.len());
+        let key = self.user.accounts.get_mut(usize::from(account)).and_then(|found| found.key.as_mut());
+        match key {
+            Some(key) if size_is_right && key.number == number && key.sealed != *sealed => {
+                key.sealed = sealed.clone();
+                self.changed = true;
+                Reply::Done
+            }
+            _ => Reply::Ignored,
+        }
     }
 
     /// What the exchange says of a key: of the one in use, and only what is new.

@@ -213,6 +213,9 @@ impl Turn<'_> {
             Command::ReportKey { account, number, finding } => {
                 Ok(self.report_key(account.index, *number, finding))
             }
+            Command::ResealKey { account, number, sealed } => {
+                Ok(self.reseal_key(account.index, *number, sealed))
+            }
             Command::CreateSource { name, secret, .. } => self.create_source(name, secret),
             Command::Subscribe { source, account, settings, .. } => {
                 self.subscribe(*source, *account, settings)

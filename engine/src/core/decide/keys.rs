@@ -5,15 +5,16 @@ use crate::core::command::{Refusal, Reply};
 use crate::core::event::Event;
 use crate::core::fixed::Money;
 use crate::core::ids::{AccountId, Timestamp};
-use crate::core::key::{KeyFault, KeyFinding, KeyState, NewKey, SEALED_BYTES_MAX};
+use crate::core::key::{KeyFault, KeyFinding, KeyState, NewKey, SEALED_BYTES_MAX, Sealed, StoredKey};
 use crate::core::user::{ACCOUNTS_MAX, ExchangeAccount, User, VenueKind};
 use crate::core::venue_account::VenuePlace;
 
 fn check_key(key: &NewKey) -> Result<(), Refusal> {
-    if key.sealed.0.is_empty() || key.sealed.0.len() > SEALED_BYTES_MAX {
-        return Err(Refusal::Invalid("secret: too long"));
-    }
-    Ok(())
+    if has_a_length(&key.sealed) { Ok(()) } else { Err(Refusal::Invalid("secret: too long")) }
+}
+
+const fn has_a_length(sealed: &Sealed) -> bool {
+    !sealed.0.is_empty() && sealed.0.len() <= SEALED_BYTES_MAX
 }
 
 /// The configuration has to name the exchange: nothing else is ever contacted.
@@ -87,6 +88,20 @@ pub(super) fn remove(user: &User, account: u8, out: &mut Vec<Event>) -> Result<R
     }
     out.push(Event::CredentialRemoved { account });
     Ok(Reply::Done)
+}
+
+/// The same key under another master key: nothing else of it changes, and the exchange is not asked about it again.
+pub(super) fn reseal(user: &User, account: u8, number: u32, sealed: &Sealed, out: &mut Vec<Event>) -> Reply {
+    let key = user.accounts.get(usize::from(account)).and_then(|found| found.key.as_deref());
+    // One that was replaced meanwhile was sealed under today's master key.
+    let is_it = |key: &StoredKey| {
+        key.number == number || planted::planted!("key_entered_meanwhile_replaced_by_the_old_one")
+    };
+    if !has_a_length(sealed) || !key.is_some_and(|key| is_it(key) && key.sealed != *sealed) {
+        return Reply::Ignored;
+    }
+    out.push(Event::CredentialResealed { account, number, sealed: sealed.clone() });
+    Reply::Done
 }
 
 /// What the exchange says of a key. Says it nothing new, nothing is put on record: the check is nightly, for everyone.

@@ -104,6 +104,9 @@ fn decide_for<M: MarketView, C: Calendar>(
         Command::ReportKey { account, number, finding } => {
             Ok(keys::report(user, cx, account.index, *number, finding, out))
         }
+        Command::ResealKey { account, number, sealed } => {
+            Ok(keys::reseal(user, account.index, *number, sealed, out))
+        }
         Command::CreateSource { name, secret, .. } => desk::create_source(user, name, secret, out),
         Command::Subscribe { source, account, settings, .. } => {
             desk::subscribe(user, cx, *source, *account, settings, out)
