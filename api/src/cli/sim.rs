@@ -225,6 +225,7 @@ fn judged_json(judged: &Judged) -> serde_json::Value {
         "watched_ms": judged.watched_us / 1_000,
         "requests_ms": judged.requests_ms,
         "sockets_ms": judged.sockets_ms,
+        "resealed": judged.resealed,
         "banned_ms": judged.banned_ms,
     })
 }

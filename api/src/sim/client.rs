@@ -18,6 +18,8 @@ use super::world::{Life, Stage, World};
 
 /// How long an answer may take.
 const PATIENCE: Nanos = Nanos::from_millis(60_000);
+/// A connection on which nothing happened for so long may be closed: the server's own number is 75 s.
+const IDLE: Nanos = Nanos::from_millis(60_000);
 /// How often the end of a life is looked for while an answer is awaited.
 const LOOK: Nanos = Nanos::from_millis(500);
 
@@ -25,6 +27,8 @@ const LOOK: Nanos = Nanos::from_millis(500);
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
+    /// It says that the connection ends with it.
+    last: bool,
 }
 
 impl Response {
@@ -265,6 +269,9 @@ async fn collect(
             since = world.executor.now();
         }
         let gone = world.life.borrow().as_ref().is_none_or(|life| life.number != connection.life);
+        if closed && !gone && wanted != usize::MAX && answers.len() < wanted && !answered_last(&answers) {
+            check_why_closed(world, since);
+        }
         if closed || gone || world.is_over() {
             break;
         }
@@ -278,6 +285,23 @@ async fn collect(
     answers
 }
 
+/// Whether an answer said that the connection ends with it.
+fn answered_last(answers: &[Response]) -> bool {
+    answers.last().is_some_and(|answer| answer.last)
+}
+
+/// A server that lives does not close a connection that waits for an answer, which began to wait at `since`, unless it stops or
+/// cannot go on.
+fn check_why_closed(world: &World, since: Nanos) {
+    let stuck = world.life.borrow().as_ref().is_none_or(Life::has_failed);
+    let waited = world.executor.now().since(since);
+    if world.stage.get() == Stage::Up && !stuck && waited < IDLE {
+        let what =
+            format!("a connection was closed after {} ms instead of an answer", waited.as_micros() / 1_000);
+        world.judge.borrow_mut().violate(what);
+    }
+}
+
 /// Takes one whole answer off the buffer. With `heads`, one that the next follows at once has no body, whatever its length
 /// says: no body of ours begins like an answer.
 fn parse(buffer: &mut Vec<u8>, heads: bool) -> Result<Option<Response>, &'static str> {
@@ -286,9 +310,10 @@ fn parse(buffer: &mut Vec<u8>, heads: bool) -> Result<Option<Response>, &'static
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or("no status line")?;
     let status: u16 = status.get(..3).and_then(|code| code.parse().ok()).ok_or("no status")?;
-    let mut length = None;
+    let (mut length, mut last) = (None, false);
     for line in lines {
         let (name, value) = line.split_once(':').ok_or("a header without a colon")?;
+        last |= name.eq_ignore_ascii_case("connection") && value.trim().eq_ignore_ascii_case("close");
         if name.eq_ignore_ascii_case("content-length") {
             length = Some(value.trim().parse::<usize>().map_err(|_| "its length is no number")?);
         }
@@ -301,7 +326,7 @@ fn parse(buffer: &mut Vec<u8>, heads: bool) -> Result<Option<Response>, &'static
     }
     let body = buffer[head_end + 4..end].to_vec();
     buffer.drain(..end);
-    Ok(Some(Response { status, body }))
+    Ok(Some(Response { status, body, last }))
 }
 
 /// A request as bytes, its body JSON.

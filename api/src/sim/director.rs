@@ -155,6 +155,11 @@ impl Director {
         // The venues of the last life come to the same.
         self.agree_with_the_paper_venue().await;
         self.agree_with_the_exchange().await;
+        let world = Rc::clone(&self.world);
+        self.wait("the keys to be sealed anew", SETTLE_MAX, || {
+            world.exchange.as_ref().is_none_or(|exchange| exchange.masters.is_rotation_over())
+        })
+        .await;
         self.world.finished.set(true);
     }
 
@@ -545,7 +550,8 @@ impl Director {
             | Fault::TriggerStuck
             | Fault::ExchangeSaysNo
             | Fault::ExchangeSkew
-            | Fault::EndedForgotten => {
+            | Fault::EndedForgotten
+            | Fault::AddressSpent => {
                 if let Some(exchange) = &world.exchange {
                     exchange.disturb(&world, fault, &mut self.random);
                 }

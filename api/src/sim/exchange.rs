@@ -32,7 +32,7 @@ use super::faults::Fault;
 use super::internet::{HERE, Internet, Weather};
 use super::judge::Judge;
 use super::judged::Judged;
-use super::limit_check::{Around, Finding, LimitCheck};
+use super::limit_check::{self, Around, Finding, LimitCheck};
 use super::live_check::BARE_MAX;
 use super::masters::Masters;
 use super::people;
@@ -93,6 +93,8 @@ const BAN_BINANCE_MS_MAX: u64 = 30_000;
 const UNSURE: Nanos = Nanos::from_millis(60_000);
 /// The first ban that Binance imposes by itself is two minutes; a second one is brought on by who has learnt nothing of the first.
 const OWN_BAN_MAX: Nanos = Nanos::from_millis(121_000);
+/// After one that a fault has imposed it counts as the second, and is six times as long.
+const OWN_BAN_AFTER_ANOTHER_MAX: Nanos = Nanos::from_millis(721_000);
 /// When that one is struck, the next one goes within this: its patience, and a pause that grows.
 const NEXT_PROBE: Nanos = Nanos::from_millis(12_000);
 /// By so much calendars may differ, where they are set: an end that was told is over sooner for some.
@@ -181,8 +183,9 @@ fn wall(now: Nanos) -> Timestamp {
     Timestamp(EPOCH_MICROS + now.as_micros())
 }
 
-const fn place(venue: VenueKind) -> VenuePlace {
-    VenuePlace { venue, environment: Environment::Testnet, ..VenuePlace::PAPER }
+const fn places(environment: Environment) -> [VenuePlace; 2] {
+    let binance = VenuePlace { venue: VenueKind::Binance, environment, ..VenuePlace::PAPER };
+    [binance, VenuePlace { venue: VenueKind::Bybit, ..binance }]
 }
 
 impl Exchange {
@@ -202,7 +205,11 @@ impl Exchange {
             let key = (format!("key{n}"), format!("secret-of-{n}-that-nobody-guesses"));
             let opened = exchange.core.open_account(face, Money::from_whole(WALLET));
             let no = opened.expect("room for a few accounts");
-            exchange.core.add_key(no, &KeySpec::hmac(&key.0, &key.1)).expect("a usable key");
+            // Where the money is real a key has to be bound to an address.
+            let addresses = (plan.environment == Environment::Mainnet).then(|| HERE.ip());
+            let spec =
+                KeySpec { addresses: addresses.into_iter().collect(), ..KeySpec::hmac(&key.0, &key.1) };
+            exchange.core.add_key(no, &spec).expect("a usable key");
             let user = UserId::from_email(&people::email("trader", plan.publishers + n));
             accounts.insert(user, Held { no, venue, key });
         }
@@ -228,7 +235,7 @@ impl Exchange {
             says_no_from: Cell::default(),
             masters: Masters::new(&mut SimEntropy(plan.random(602))),
             tls,
-            book: Arc::new(book()),
+            book: Arc::new(book(plan.environment)),
         }
     }
 
@@ -239,7 +246,7 @@ impl Exchange {
             live,
             vault: self.masters.vault(),
             budgets: Arc::new(Budgets::new(live, &[], shards)),
-            marks: Arc::new(MarkBoards::new(&[place(VenueKind::Binance), place(VenueKind::Bybit)])),
+            marks: Arc::new(MarkBoards::new(&places(world.plan.environment))),
             book: Arc::clone(&self.book),
             shards,
             tls: Arc::clone(&self.tls),
@@ -382,6 +389,24 @@ impl Exchange {
                 world.strike(fault);
                 // Whoever is told keeps away, which nothing else excuses: the way there is no rougher for it.
                 self.ways.borrow_mut().faces[place_of(face)].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
+            }
+            // As with bans.
+            Fault::AddressSpent if !random.one_in(4) => {}
+            Fault::AddressSpent => {
+                let binance = place_of(FaceKind::Binance);
+                let ban = &mut self.bans.borrow_mut()[binance];
+                let is_used = self.accounts.values().any(|held| held.face() == FaceKind::Binance);
+                if !is_used || now < ban.held_until {
+                    return;
+                }
+                server.exchange_mut().spend_minute(wall(now), HERE.ip());
+                let until = limit_check::end_of_minute(now);
+                ban.held_until = until;
+                self.limits.borrow_mut()[binance].spent_by_others(until);
+                world.strike(fault);
+                // Whoever is told waits for the end of the minute, which nothing else excuses.
+                let span = until.since(now);
+                self.ways.borrow_mut().faces[binance].extend(now, span.plus(LOOK_AGAIN), CATCH_UP);
             }
             // That the event which tells of it is lost by itself is found by the comparison in rotation alone, after minutes.
             Fault::TriggerTaken if !world.plan.mix.has(Fault::StreamLost) => {
@@ -542,6 +567,7 @@ impl Exchange {
                 life: world.serving().map(|life| (life.number, world.up_since.get())),
                 ended: world.ended_at.get(),
                 rough_at: self.ways.borrow().rough_at[place_of(face)],
+                held_up_until: world.disturbed_until.get(),
                 clocks_apart: match &world.plan.mix {
                     mix if mix.has(Fault::ClockSet) || mix.has(Fault::ExchangeClock) => CLOCKS_SET,
                     mix if mix.has(Fault::ExchangeSkew) => CLOCKS_SKEWED,
@@ -550,16 +576,21 @@ impl Exchange {
                 banned_until: ban.until,
             };
             let found = self.limits.borrow_mut()[place_of(face)].look(face, counted, around);
+            // One that we brought on ourselves, in restarts that forgot what was spent, ends by itself.
+            let own_ban = || {
+                let until = self.server.borrow().exchange().banned_until(wall(now), face, HERE.ip());
+                let left = until.map(|until| Nanos::from_micros(until.micros_since(wall(now))));
+                let most = if ban.times > 0 { OWN_BAN_AFTER_ANOTHER_MAX } else { OWN_BAN_MAX };
+                left.filter(|left| *left <= most)
+            };
             let span = match found {
                 Finding::Nothing => continue,
-                Finding::Refused if face == FaceKind::Binance => LIMITED_BINANCE,
-                Finding::Refused => LIMITED_BYBIT,
-                // One that we brought on ourselves, in restarts that forgot what was spent, ends by itself.
-                Finding::ShutOut if face == FaceKind::Binance => {
-                    let until = self.server.borrow().exchange().banned_until(wall(now), face, HERE.ip());
-                    let left = until.map(|until| Nanos::from_micros(until.micros_since(wall(now))));
-                    left.filter(|left| *left <= OWN_BAN_MAX).unwrap_or(ban.until.since(now))
+                // The last of many refusals is a ban, and who obeys that is told of nothing more.
+                Finding::Refused if face == FaceKind::Binance => {
+                    own_ban().map_or(LIMITED_BINANCE, |left| left.max(LIMITED_BINANCE))
                 }
+                Finding::Refused => LIMITED_BYBIT,
+                Finding::ShutOut if face == FaceKind::Binance => own_ban().unwrap_or(ban.until.since(now)),
                 Finding::ShutOut => BAN_BYBIT,
                 Finding::Violation(ref what) => return world.judge.borrow_mut().violate(what.clone()),
             };
@@ -613,17 +644,16 @@ impl Exchange {
 }
 
 /// Both exchanges are at one address.
-fn book() -> AddressBook {
-    let at = |venue| LiveAt {
+fn book(environment: Environment) -> AddressBook {
+    let at = |VenuePlace { venue, environment, .. }| LiveAt {
         venue,
-        environment: Environment::Testnet,
+        environment,
         host: "198.51.100.9".to_owned(),
         port: 80,
         security: Security::Plain,
     };
-    let mut book = AddressBook::new(vec![at(VenueKind::Binance), at(VenueKind::Bybit)]);
-    book.resolve(&[place(VenueKind::Binance), place(VenueKind::Bybit)])
-        .expect("an address resolves to itself");
+    let mut book = AddressBook::new(places(environment).map(at).to_vec());
+    book.resolve(&places(environment)).expect("an address resolves to itself");
     book
 }
 

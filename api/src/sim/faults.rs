@@ -136,6 +136,8 @@ named! {
         ExchangeSkew = "exchange-skew",
         /// Questions are answered as if all orders that have ended were history.
         EndedForgotten = "ended-forgotten",
+        /// Another program at our address asks all that Binance allows it in a minute.
+        AddressSpent = "address-spent",
     }
 }
 
@@ -191,7 +193,14 @@ pub fn unreachable(fault: Fault, situation: Situation) -> Option<&'static str> {
     // The exchange is asked whenever a process runs that has an account there, and goes on when none does.
     let on_its_own = matches!(
         fault,
-        ExchangeSlow | ExchangeCut | ExchangeClock | ListenKeys | ExchangeBan | TriggerTaken | TriggerStuck
+        ExchangeSlow
+            | ExchangeCut
+            | ExchangeClock
+            | ListenKeys
+            | ExchangeBan
+            | TriggerTaken
+            | TriggerStuck
+            | AddressSpent
     );
     // What a process that has ended had on its way still arrives.
     let on_arrival = matches!(
@@ -267,6 +276,12 @@ impl Coverage {
         pairs.filter(|(fault, situation)| {
             unreachable(*fault, *situation).is_none() && self.count(*fault, *situation) == 0
         })
+    }
+
+    /// The faults that never struck.
+    pub fn never(&self) -> impl Iterator<Item = Fault> + '_ {
+        let struck = |fault: &Fault| self.counts[fault.place()].iter().any(|count| *count > 0);
+        Fault::ALL.iter().copied().filter(move |fault| !struck(fault))
     }
 
     /// One line of numbers, for passing it between processes.

@@ -169,11 +169,19 @@ struct Sum {
     coverage: Coverage,
 }
 
+/// In so many seeds every fault strikes.
+const EVERY_FAULT_WITHIN: u64 = 500;
+
 impl Totals {
     /// What was judged less than it must be in so many seeds.
     #[must_use]
     pub fn too_little(&self) -> Vec<String> {
-        self.judged.too_little(self.seeds, self.decisions, self.answers, &self.bare)
+        let mut found = self.judged.too_little(self.seeds, self.decisions, self.answers, &self.bare);
+        if self.seeds >= EVERY_FAULT_WITHIN {
+            let never = self.coverage.never().map(Fault::name);
+            found.extend(never.map(|fault| format!("too little was judged: {fault} never struck")));
+        }
+        found
     }
 }
 

@@ -14,7 +14,7 @@ use engine::core::instrument::Symbol;
 use engine::core::key::{KeyKind, NewKey};
 use engine::core::rules::Settings;
 use engine::core::user::VenueKind;
-use engine::core::venue_account::{Environment, VenuePlace};
+use engine::core::venue_account::VenuePlace;
 use serde_json::{Value, json};
 
 use super::client::{Lost, Response};
@@ -134,7 +134,7 @@ impl Intent {
                 same("venue", venue, &VenueKind::Paper)
             }
             (Self::Connect(_, venue), Command::ConnectAccount { place, key, .. }) => {
-                let environment = Environment::Testnet;
+                let environment = world.plan.environment;
                 same("place", place, &VenuePlace { venue: *venue, environment, ..VenuePlace::PAPER })?;
                 check_key(key)
             }

@@ -23,13 +23,15 @@ pub struct Judged {
     pub requests_ms: u64,
     /// The same of its limits on sockets.
     pub sockets_ms: u64,
+    /// Keys that a start sealed anew and put on record, after which their master keys were taken away.
+    pub resealed: u64,
     /// Time in which the product knew that it is shut out, and any request was held against it.
     pub banned_ms: u64,
 }
 
 impl Judged {
     /// How many numbers it is.
-    pub const NUMBERS: usize = 8;
+    pub const NUMBERS: usize = 9;
 
     /// Adds another run's.
     pub fn add(&mut self, other: &Self) {
@@ -51,17 +53,47 @@ impl Judged {
             watched_us,
             requests_ms,
             sockets_ms,
+            resealed,
             banned_ms,
         } = *self;
-        [pages, spoilt_pages, spoilt_states, accounts, watched_us, requests_ms, sockets_ms, banned_ms]
+        [
+            pages,
+            spoilt_pages,
+            spoilt_states,
+            accounts,
+            watched_us,
+            requests_ms,
+            sockets_ms,
+            resealed,
+            banned_ms,
+        ]
     }
 
     /// From such numbers.
     #[must_use]
     pub const fn from_numbers(numbers: [u64; Self::NUMBERS]) -> Self {
-        let [pages, spoilt_pages, spoilt_states, accounts, watched_us, requests_ms, sockets_ms, banned_ms] =
-            numbers;
-        Self { pages, spoilt_pages, spoilt_states, accounts, watched_us, requests_ms, sockets_ms, banned_ms }
+        let [
+            pages,
+            spoilt_pages,
+            spoilt_states,
+            accounts,
+            watched_us,
+            requests_ms,
+            sockets_ms,
+            resealed,
+            banned_ms,
+        ] = numbers;
+        Self {
+            pages,
+            spoilt_pages,
+            spoilt_states,
+            accounts,
+            watched_us,
+            requests_ms,
+            sockets_ms,
+            resealed,
+            banned_ms,
+        }
     }
 
     /// What of this, and of what else was judged in so many seeds, is less than it must be.
@@ -79,6 +111,7 @@ impl Judged {
             ("ms in which a missing stop there would have been judged", self.watched_us / 1_000, 100_000),
             ("ms judged of limits on requests", self.requests_ms, 100_000),
             ("ms judged of limits on sockets", self.sockets_ms, 100_000),
+            ("keys sealed anew", self.resealed, 10),
         ];
         let of_hundred = |(_, found, least): &(&str, u64, u64)| found.saturating_mul(100) < least * seeds;
         let told = |(what, found, least): (&str, u64, u64)| {

@@ -45,6 +45,11 @@ impl Masters {
         Arc::clone(&self.vault.borrow())
     }
 
+    /// Whether nothing needs another master key than the newest.
+    pub(super) fn is_rotation_over(&self) -> bool {
+        self.written.borrow().len() == 1
+    }
+
     /// What a start is given, with a fresh one in front or without.
     fn given(&self, fresh: bool, entropy: &mut impl Entropy) -> Arc<Vault> {
         let mut written = self.written.borrow_mut();
@@ -86,6 +91,7 @@ pub(super) fn begin(world: &Rc<World>, life: u32, lines: Lines, resealed: Vec<Re
     let world_of_task = Rc::clone(world);
     world.executor.spawn(Owner::Life(life, u16::MAX), async move {
         let world = world_of_task;
+        let keys = resealed.len() as u64;
         for Resealed { account, number, sealed } in resealed {
             let op = Op::Command(Command::ResealKey { account, number, sealed });
             let Ok(waiting) = lines.begin(Ask { auth: Auth::Open, op, user: account.user }) else { return };
@@ -101,6 +107,7 @@ pub(super) fn begin(world: &Rc<World>, life: u32, lines: Lines, resealed: Vec<Re
                 return;
             }
         }
+        world.count(|judged| judged.resealed += keys);
         if let Some(exchange) = &world.exchange {
             *exchange.masters.written.borrow_mut() = vec![newest];
         }

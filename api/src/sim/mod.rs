@@ -54,7 +54,7 @@
 //!   the account's money (one of each kind of request in 30 s); questions of Bybit's are answered as if all that has ended were history;
 //!   events of streams are lost, late, twice or out of order, streams break off; listen keys end, all at once or one in the middle of what
 //!   is asked or told; the clock is set by up to 8 s either way; our address is banned (Binance: up to 31 s, told with the end; Bybit: 10 minutes,
-//!   untold, once a run and not where calendars are set); a live trigger is taken away, or one of Binance's fires and becomes nothing (neither
+//!   untold, once a run and not where calendars are set), or another program there has asked all that Binance allows it in a minute; a live trigger is taken away, or one of Binance's fires and becomes nothing (neither
 //!   where events of streams are lost by themselves: the comparison in rotation, after minutes, finds that). It goes on while the server is
 //!   down, and what the server sent still arrives, and is struck. *Never*: an account that others trade in too, keys that end (tests of the
 //!   connectors have both); an order forgotten.

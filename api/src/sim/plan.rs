@@ -25,6 +25,9 @@ pub struct Overrides {
 /// One in so many seeds has accounts on exchanges.
 const LIVE_ONE_IN: u64 = 3;
 
+/// In one of so many of those the money is real.
+const REAL_MONEY_ONE_IN: u64 = 2;
+
 /// One in so many of those has a single life until the load is over.
 const LASTING_ONE_IN: u64 = 3;
 /// The faults that end a life.
@@ -75,6 +78,8 @@ pub(super) struct Plan {
     pub(super) rules: Rules,
     /// The exchange of each trader's first account; empty where the seed has none.
     pub(super) homes: Vec<VenueKind>,
+    /// Whether the money there is real: another currency, a plan that has to be paid, and fees that become debt.
+    pub(super) environment: Environment,
 }
 
 impl Plan {
@@ -98,9 +103,12 @@ impl Plan {
         let of_exchanges = &mut SimRandom::new(seed ^ 0x11fe_0a11_ce55_77b3);
         let homes = homes(of_exchanges, traders, overrides.live);
         let between_exchange_faults = Nanos::from_millis(100 + of_exchanges.below(1_500));
+        // Of a stream of its own, too: it came later.
+        let real_money = SimRandom::new(seed ^ 0x3a1b_7e55_90c4_d20f).one_in(REAL_MONEY_ONE_IN);
+        let environment = if real_money { Environment::Mainnet } else { Environment::Testnet };
         let live = [VenueKind::Binance, VenueKind::Bybit].into_iter().filter(|venue| homes.contains(venue));
         let rules = Rules {
-            live: live.fold(LiveVenues::default(), |live, venue| live.with(venue, Environment::Testnet)),
+            live: live.fold(LiveVenues::default(), |live, venue| live.with(venue, environment)),
             cooldown: pick(&[0, 1, 10, 7_200]) * SECOND,
             positions_max: usize::try_from(pick(&[1, 2, 2, 3])).expect("small"),
             source_opens_max: u32::try_from(pick(&[5, 600, 600])).expect("small"),
@@ -147,6 +155,7 @@ impl Plan {
             depth_usdt,
             rules,
             homes,
+            environment,
         }
     }
 

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use engine::seam::Nanos;
-use engine::shard::limits::{CLOSE_CALLERS_MAX, MESH_CAPACITY};
+use engine::shard::limits::{CLOSE_CALLERS_MAX, LANE_DEADLINE, MESH_CAPACITY};
 
 use super::judge::Asked;
 use super::world::World;
@@ -92,6 +92,9 @@ impl World {
                 _ => Err("no log has failed".to_owned()),
             },
             "deadline_exceeded" if queue == Queue::Closes => Err("a close has no deadline".to_owned()),
+            "deadline_exceeded" if now.since(asked.at) < LANE_DEADLINE[0] => {
+                Err("it waited less than any lane allows".to_owned())
+            }
             "deadline_exceeded" if self.disturbed_until.get() > asked.at => Ok(()),
             "deadline_exceeded" => Err("nothing held its shard up".to_owned()),
             "busy" => {

@@ -384,6 +384,12 @@ impl<E: Entropy> Desk<E> {
     pub fn answer(&mut self, reply: ReplyTo, answer: Answer<Found>, wire: &mut impl Wire) {
         let Some(pending) = self.take(reply) else { return };
         match pending {
+            Pending::Plain(http, _)
+                if matches!(answer, Answer::Decided(Err(_)))
+                    && planted::planted!("refusal_closes_the_connection") =>
+            {
+                wire.close(http.conn());
+            }
             Pending::Plain(http, user) => {
                 let position = self.position_of(user);
                 self.respond(wire, http, |out, mode, date| {

@@ -253,6 +253,11 @@ impl PaperExchange {
         }
     }
 
+    /// Takes all that Binance allows an address in its minute, as another program there would.
+    pub fn spend_minute(&mut self, now: Timestamp, from: IpAddr) {
+        self.binance.spend_minute(now, from);
+    }
+
     /// Until when an address is shut out of a protocol, for whatever reason; `None`: it is not.
     #[must_use]
     pub fn banned_until(&self, now: Timestamp, of: FaceKind, from: IpAddr) -> Option<Timestamp> {

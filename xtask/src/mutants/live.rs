@@ -351,8 +351,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ("exchange", "lib", "case_n12_a_key_trades"),
         "A key that may withdraw is taken.",
     ),
+    live_sim(
+        "entry_leaves_without_its_stop",
+        "and is there as",
+        "An entry of Bybit leaves without the stop and the target that are to come with it.",
+    ),
     // Limits.
     test("sending_goes_on_after_a_429", ("exchange", "lib", "case_r1_a_429"), "A 429 stops nothing."),
+    test(
+        "limit_told_after_failures_not_obeyed",
+        ("exchange", "lib", "case_r1_a_limit_that_is_told_after_failures"),
+        "A 429 that comes after failures had opened the circuit is taken for one of them: exits and sockets are tried on.",
+    ),
     test(
         "limit_of_an_account_not_obeyed",
         ("exchange", "lib", "case_r4_a_limit_of_an_account"),

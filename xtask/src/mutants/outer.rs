@@ -192,6 +192,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "The spreads of a receipt are counted from the time that the signal carries, not from its acceptance.",
     ),
     sim(
+        "refusal_closes_the_connection",
+        "a connection was closed",
+        "What is refused is answered by closing the connection.",
+    ),
+    sim(
         "two_signals_of_a_second_are_one",
         "it counts as a repeat",
         "Of two signals without an id that carry the same second, the second counts as a repeat.",

@@ -15,6 +15,7 @@ mod receipts;
 mod recorded;
 mod recovery;
 mod sessions;
+mod spoilt;
 mod versions;
 
 pub(in crate::sim) use answers::Asked;
@@ -210,7 +211,12 @@ impl Judge {
                 Command::Report { report, .. } => format!("{report:?}"),
                 _ => word(command),
             };
-            format!("{} {shard} {lsn:?} {what} {outcome:?} {} {orders}", now.0, events.len())
+            let skipped = events.iter().find_map(|event| match event {
+                Event::Skipped { reason, .. } => Some(reason.as_str()),
+                _ => None,
+            });
+            let skipped = skipped.unwrap_or_default();
+            format!("{} {shard} {lsn:?} {what} {outcome:?} {} {orders} {skipped}", now.0, events.len())
         });
         if let Err(difference) = Model::matches(&expected, events, &outcome) {
             return self.violate(format!("shard {shard} decided {command:?} at {}: {difference}", now.0));
@@ -263,14 +269,15 @@ impl Judge {
 
     /// Holds a decision and a state that nobody made against the model, which must refuse both.
     fn spoil(&mut self, made: &Expected, events: &[Event], told: &Result<Reply, Refusal>, found: &User) {
-        let mut other = found.clone();
-        other.halted = !other.halted;
+        let (what, other) = spoilt::state(found, self.spoilt);
         if self.model.differs(&other).is_none() {
-            self.violate(format!("the judge agrees with a state that was spoilt: of {}", found.id));
+            self.violate(format!("the judge agrees with a state that was spoilt: {what} of {}", found.id));
         }
-        // Whatever was decided, something was put on record.
-        if Model::matches(made, &[], told).is_ok() {
-            self.violate(format!("the judge agrees with a decision that was spoilt: not {events:?}"));
+        let (what, others, answer) = spoilt::decision(events, told, self.spoilt);
+        if Model::matches(made, &others, &answer).is_ok() {
+            self.violate(format!(
+                "the judge agrees with a decision that was spoilt ({what}): not {events:?}"
+            ));
         }
         self.spoilt += 1;
     }

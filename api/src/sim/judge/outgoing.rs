@@ -13,6 +13,8 @@ pub(in crate::sim) struct Sent {
     pub(in crate::sim) order: NewOrder,
     /// Stop and target that it went with when it first left; of entries.
     pub(in crate::sim) planned: Option<(Price, Price)>,
+    /// It may have left more than once: another process was started after it left, and sends what it does not find.
+    pub(in crate::sim) again: bool,
 }
 
 impl Judge {
@@ -23,24 +25,25 @@ impl Judge {
         order: &NewOrder,
         planned: Option<(Price, Price)>,
     ) {
-        let sent = Sent { order: *order, planned };
+        let sent = Sent { order: *order, planned, again: false };
         self.note(|| format!("submit {}", order.id));
         if let Some((_, lsn)) = self.intended.get(&order.id).copied().filter(|(of, _)| *of == shard) {
             self.promise(shard, lsn, || format!("order {} went to the venue", order.id));
         }
         let user = self.model.user(order.id.account.user);
         match user.and_then(|user| user.outgoing(order.id)) {
-            Some((order, planned)) if (Sent { order, planned }) == sent => {}
+            Some(decided) if decided == (sent.order, sent.planned) => {}
             Some(decided) => {
                 self.violate(format!("{sent:?} went to the venue and was decided as {decided:?}"))
             }
             None => self.violate(format!("order {} went to the venue and was never decided", order.id)),
         }
-        match self.submitted.get(&order.id) {
+        match self.submitted.get_mut(&order.id) {
             Some(before) if before.order != *order => {
-                self.violate(format!("order {} went out as {:?} and as {order:?}", order.id, before.order));
+                let what = format!("order {} went out as {:?} and as {order:?}", order.id, before.order);
+                self.violate(what);
             }
-            Some(_) => {}
+            Some(before) => before.again = true,
             None => drop(self.submitted.insert(order.id, sent)),
         }
     }

@@ -54,6 +54,7 @@ impl Judge {
         self.undo = (0..shards).map(|_| VecDeque::new()).collect();
         self.newest_lsn = vec![None; usize::from(shards)];
         self.promised = vec![Promise::default(); usize::from(shards)];
+        self.submitted.values_mut().for_each(|sent| sent.again = true);
         self.intended.clear();
         self.cancels.clear();
         self.books.forget();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use engine::core::fixed::{Money, Price, Quantity};
 use engine::core::ids::{ClientOrderId, Leg, Timestamp};
 use engine::core::instrument::Symbol;
-use engine::core::ledger::{Currency, LedgerAccount};
+use engine::core::ledger::LedgerAccount;
 use engine::core::order::{NewOrder, OrderState, Side};
 use engine::core::user::VenueKind;
 use exchange::venue::{AccountSnapshot, OrderSnapshot, PositionSnapshot};
@@ -129,14 +129,16 @@ impl ModelUser {
         })
     }
 
-    /// What came from outside beyond what accounts were opened with, of money that is worth nothing: what an exchange's wallet
-    /// held when it was first looked at, and nothing else.
+    /// What came from outside beyond what accounts were opened with, in the currency of the account on this exchange: what its
+    /// wallet held when it was first looked at, and nothing else.
     #[must_use]
-    pub fn found(&self) -> Option<Money> {
-        let paper = |n: &u8| self.currency(*n) == Currency::PaperUsdt;
+    pub fn found(&self, venue: VenueKind) -> Option<Money> {
+        let at = self.accounts.iter().position(|account| account.place.venue == venue)?;
+        let currency = self.currency(u8::try_from(at).ok()?);
+        let same = |n: &u8| self.currency(*n) == currency;
         let brought: Units =
-            (0_u8..).zip(&self.accounts).filter(|(n, _)| paper(n)).map(|(_, account)| account.brought).sum();
-        let found = -self.balance(Currency::PaperUsdt, LedgerAccount::Outside) - brought;
+            (0_u8..).zip(&self.accounts).filter(|(n, _)| same(n)).map(|(_, account)| account.brought).sum();
+        let found = -self.balance(currency, LedgerAccount::Outside) - brought;
         // Whole numbers of anything that a run holds fit; what does not is no amount that was put in.
         i64::try_from(found).ok().filter(|_| found.abs() < 1_000_000_000 * ONE).map(Money::from_units)
     }

@@ -122,8 +122,9 @@ async fn first_account(person: &mut Person) -> bool {
         return true;
     }
     let Some((api_key, secret)) = exchange.key_of(person.user) else { return false };
+    let environment = person.world().plan.environment.as_str();
     let body = json!({
-        "venue": venue.as_str(), "environment": "testnet", "key_type": "hmac",
+        "venue": venue.as_str(), "environment": environment, "key_type": "hmac",
         "api_key": api_key, "secret": secret,
     });
     let known = person.change(Intent::Connect(person.user, venue), "POST", "/api/accounts", body).await;

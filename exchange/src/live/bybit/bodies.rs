@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Write};
 use engine::core::fixed::Price;
 use engine::core::instrument::Symbol;
 use engine::core::order::{OrderKind, Side};
+use planted::planted;
 
 use crate::live::protocol::{OrderRef, Placement, PositionMode, Protection};
 
@@ -124,7 +125,8 @@ pub(super) fn place(placement: &Placement) -> String {
         OrderKind::StopMarket(trigger) => conditional(&mut body, trigger, order.side == Side::Buy),
         OrderKind::TakeProfitMarket(trigger) => conditional(&mut body, trigger, order.side == Side::Sell),
         OrderKind::Market | OrderKind::Limit(_) => {
-            if let Some(attached) = placement.attached.as_ref().filter(|_| !order.reduce_only) {
+            let attached = placement.attached.as_ref().filter(|_| !order.reduce_only);
+            if let Some(attached) = attached.filter(|_| !planted!("entry_leaves_without_its_stop")) {
                 triggers(&mut body, attached);
             }
         }

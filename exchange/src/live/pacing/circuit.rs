@@ -48,12 +48,12 @@ const DOUBLINGS_MAX: u64 = 12;
 /// Why nothing may be sent; the later ones outweigh the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CircuitReason {
-    /// The address used up its budget (429): everything waits.
-    Limited,
     /// Connections fail.
     Unreachable,
     /// No answers come.
     Unknown,
+    /// The address used up its budget (429): everything waits. Who says so is there, so it outweighs what failed before.
+    Limited,
     /// The address is banned (418, 403).
     Banned,
 }
@@ -61,9 +61,9 @@ pub enum CircuitReason {
 impl CircuitReason {
     const fn from_bits(bits: u64) -> Option<Self> {
         match bits {
-            1 => Some(Self::Limited),
-            2 => Some(Self::Unreachable),
-            3 => Some(Self::Unknown),
+            1 => Some(Self::Unreachable),
+            2 => Some(Self::Unknown),
+            3 => Some(Self::Limited),
             4 => Some(Self::Banned),
             _ => None,
         }
@@ -339,14 +339,14 @@ impl Circuit {
             row.store(0, Ordering::Relaxed);
             let trips = self.trips.fetch_add(1, Ordering::Relaxed);
             self.opened.fetch_add(1, Ordering::Relaxed);
-            self.close_until(now.plus_micros(open_span(trips)), reason, probe);
+            self.close_until(now, now.plus_micros(open_span(trips)), reason, probe);
         }
     }
 
     /// Everything stops until then: the budget of the address is used up.
-    pub(super) fn limited(&self, until: Timestamp, probe: u64) {
+    pub(super) fn limited(&self, now: Timestamp, until: Timestamp, probe: u64) {
         self.limits.fetch_add(1, Ordering::Relaxed);
-        self.close_until(until, CircuitReason::Limited, probe);
+        self.close_until(now, until, CircuitReason::Limited, probe);
     }
 
     /// The address is banned, until `told` when that is said. A ban that is told by many requests is one ban.
@@ -376,15 +376,25 @@ impl Circuit {
             }
             _ => from.plus_micros(guess),
         };
-        self.close_until(until.min(now.plus_micros(rule.most_micros)), CircuitReason::Banned, probe);
+        self.close_until(now, until.min(now.plus_micros(rule.most_micros)), CircuitReason::Banned, probe);
     }
 
-    /// Nothing goes until then. What is known already and lasts longer, or weighs more, stays. Ends the probe
-    /// of this word.
-    fn close_until(&self, until: Timestamp, reason: CircuitReason, probe: u64) {
+    /// Nothing goes until then. What is known already and lasts longer, or weighs more, stays; a limit that has ended is no more.
+    /// Ends the probe of this word.
+    fn close_until(&self, now: Timestamp, until: Timestamp, reason: CircuitReason, probe: u64) {
         let step = |word: u64| {
-            let old = Gate::unpack(word).filter(|gate| !(word == probe && gate.is_probing));
-            let weight = Gate::unpack(word).map_or(reason, |gate| gate.reason.max(reason));
+            let is_over = |gate: &Gate| gate.reason == CircuitReason::Limited && gate.until() <= now;
+            let known = Gate::unpack(word).filter(|gate| !is_over(gate));
+            let old = known.filter(|gate| !(word == probe && gate.is_probing));
+            let outweighs = |gate: Gate| match gate.reason {
+                CircuitReason::Unreachable | CircuitReason::Unknown
+                    if planted::planted!("limit_told_after_failures_not_obeyed") =>
+                {
+                    gate.reason
+                }
+                before => before.max(reason),
+            };
+            let weight = known.map_or(reason, outweighs);
             let told = millis_up(until);
             let most = |gate: Gate| gate.until_millis.max(told);
             let old = old.filter(|_| !planted::planted!("ban_shortened_by_a_later_limit"));
@@ -480,11 +490,44 @@ mod tests {
     }
 
     #[test]
+    fn case_r1_a_limit_that_is_told_after_failures_stops_everything() {
+        let circuit = Circuit::default();
+        open_by_failures(&circuit);
+        // Failures opened it, that is over, and who finds out is told of a limit.
+        let Look::HalfOpen(word) = circuit.look(after(2_000), Purpose::Close) else { panic!("it is over") };
+        let probe = circuit.claim(after(2_000), word).expect("free");
+        circuit.limited(after(2_010), after(40_000), probe);
+        let purposes = [Purpose::Close, Purpose::Ascertain, Purpose::Open];
+        for purpose in purposes {
+            assert_eq!(circuit.look(after(10_000), purpose), Look::Wait(after(40_000)), "{purpose:?}");
+        }
+        assert_eq!(circuit.stopped_until(after(10_000)), Some(after(40_000)), "sockets wait as well");
+        assert!(circuit.is_shut(after(10_000)));
+        // What fails meanwhile makes it no shorter, and no less of a limit.
+        circuit.failed(after(10_001), after(10_000), probe, CircuitReason::Unknown);
+        open_by_failures(&circuit);
+        assert_eq!(circuit.look(after(10_002), Purpose::Close), Look::Wait(after(40_000)));
+        for purpose in purposes {
+            assert_eq!(circuit.look(after(40_000), purpose), Look::Clear, "it ends with its time");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_has_ended_hides_no_failure() {
+        let circuit = Circuit::default();
+        circuit.limited(Timestamp(START.0 - 2_000), START, 0);
+        open_by_failures(&circuit);
+        let (until, reason) = (after(41 + 1_000), CircuitReason::Unreachable);
+        assert_eq!(circuit.view(after(42)).state, CircuitState::Open { until, reason });
+        assert_eq!(circuit.stopped_until(after(42)), None);
+    }
+
+    #[test]
     fn a_ban_is_not_shortened_by_a_limit_or_an_answer_and_grows() {
         let circuit = Circuit::default();
         let rule = VenueLimits::BINANCE.ban;
         circuit.banned(after(0), after(0), None, rule, 0);
-        circuit.limited(after(10), 0);
+        circuit.limited(after(5), after(10), 0);
         circuit.answered(0);
         let open = |millis| CircuitState::Open { until: after(millis), reason: CircuitReason::Banned };
         assert_eq!(circuit.view(after(20)).state, open(120_000));

@@ -290,7 +290,7 @@ impl Pacer {
                 if planted!("sending_goes_on_after_a_429") {
                     return circuit.answered(pass.probe);
                 }
-                circuit.limited(until, pass.probe);
+                circuit.limited(now, until, pass.probe);
             }
             Some(FailureKind::Limited { scope: LimitScope::Account, until }) => {
                 circuit.answered(pass.probe);

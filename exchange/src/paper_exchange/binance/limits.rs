@@ -92,6 +92,11 @@ impl Limits {
         self.bans.ban(now, &from, micros, 1, micros);
     }
 
+    /// Takes all of an address's minute.
+    pub(super) fn spend_minute(&mut self, now: Timestamp, from: IpAddr) {
+        self.weight.spend(now, &from, WEIGHT_MAX);
+    }
+
     fn ban_of(&self, now: Timestamp, clock: Timestamp, from: IpAddr) -> Result<(), ApiError> {
         let Some(until) = self.bans.until(now, &from) else { return Ok(()) };
         let text = format!(

@@ -127,6 +127,11 @@ impl Binance {
         }
         Ok(answer)
     }
+
+    /// Takes all that an address may ask in its minute.
+    pub(super) fn spend_minute(&mut self, now: Timestamp, from: IpAddr) {
+        self.limits.spend_minute(now, from);
+    }
 }
 
 /// The error that a fault is answered with.
