@@ -93,8 +93,6 @@ const BAN_BINANCE_MS_MAX: u64 = 30_000;
 const UNSURE: Nanos = Nanos::from_millis(60_000);
 /// The first ban that Binance imposes by itself is two minutes; a second one is brought on by who has learnt nothing of the first.
 const OWN_BAN_MAX: Nanos = Nanos::from_millis(121_000);
-/// After one that a fault has imposed it counts as the second, and is six times as long.
-const OWN_BAN_AFTER_ANOTHER_MAX: Nanos = Nanos::from_millis(721_000);
 /// When that one is struck, the next one goes within this: its patience, and a pause that grows.
 const NEXT_PROBE: Nanos = Nanos::from_millis(12_000);
 /// By so much calendars may differ, where they are set: an end that was told is over sooner for some.
@@ -580,8 +578,7 @@ impl Exchange {
             let own_ban = || {
                 let until = self.server.borrow().exchange().banned_until(wall(now), face, HERE.ip());
                 let left = until.map(|until| Nanos::from_micros(until.micros_since(wall(now))));
-                let most = if ban.times > 0 { OWN_BAN_AFTER_ANOTHER_MAX } else { OWN_BAN_MAX };
-                left.filter(|left| *left <= most)
+                left.filter(|left| *left <= OWN_BAN_MAX)
             };
             let span = match found {
                 Finding::Nothing => continue,
@@ -594,6 +591,14 @@ impl Exchange {
                 Finding::ShutOut => BAN_BYBIT,
                 Finding::Violation(ref what) => return world.judge.borrow_mut().violate(what.clone()),
             };
+            world.judge.borrow_mut().note(|| {
+                let refused = matches!(found, Finding::Refused);
+                format!(
+                    "{face:?} refuses (banned: {}); what waits may wait for {} ms",
+                    !refused,
+                    span.as_micros() / 1_000
+                )
+            });
             match found {
                 Finding::Refused => ban.held_until = ban.held_until.max(now.plus(span)),
                 _ => ban.hold_until(now.plus(span)),

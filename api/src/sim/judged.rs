@@ -107,7 +107,7 @@ impl Judged {
             ("spoilt pages refused", self.spoilt_pages, 500),
             ("spoilt states refused", self.spoilt_states, 100),
             ("accounts compared with the exchange", self.accounts, 50),
-            ("ms judged of positions without a stop, by our books", bare.judged_ms + bare.capped_ms, 1_000),
+            ("ms judged of positions without a stop, by our books", bare.judged_ms + bare.capped_ms, 500),
             ("ms in which a missing stop there would have been judged", self.watched_us / 1_000, 100_000),
             ("ms judged of limits on requests", self.requests_ms, 100_000),
             ("ms judged of limits on sockets", self.sockets_ms, 100_000),

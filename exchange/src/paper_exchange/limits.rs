@@ -131,6 +131,15 @@ impl<K: Ord + Clone> Bans<K> {
         self.bans.get(key).map(|ban| ban.until).filter(|until| now < *until)
     }
 
+    /// Shuts a key out for so long (in microseconds), which counts towards no longer one.
+    pub fn impose(&mut self, now: Timestamp, key: &K, micros: u64) {
+        let times = self.bans.get(key).map_or(0, |ban| ban.times);
+        self.ban(now, key, micros, 1, micros);
+        if let Some(ban) = self.bans.get_mut(key) {
+            ban.times = times;
+        }
+    }
+
     /// Shuts a key out for `first`, or for `growth` times as long as the last time, up to `most` (all in microseconds).
     pub fn ban(&mut self, now: Timestamp, key: &K, first: u64, growth: u64, most: u64) -> Timestamp {
         const FORGIVEN_AFTER: u64 = 24 * 3_600 * 1_000_000;

@@ -89,7 +89,7 @@ impl Limits {
 
     /// Bans an address for so long.
     pub(super) fn ban(&mut self, now: Timestamp, from: IpAddr, micros: u64) {
-        self.bans.ban(now, &from, micros, 1, micros);
+        self.bans.impose(now, &from, micros);
     }
 
     /// Takes all of an address's minute.
